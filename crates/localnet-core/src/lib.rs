@@ -1,0 +1,3 @@
+//! An embedded Internet Computer: real canister Wasm, executed by one deterministic thread.
+
+pub mod types;
