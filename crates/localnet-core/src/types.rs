@@ -50,34 +50,38 @@ pub enum RejectCode {
     SysUnknown = 6,
 }
 
-/// Error codes as the official clients print them (`IC0503`); numbers follow the published enum.
+/// Error codes as the official clients print them (`IC0503`); names and numbers follow the published enum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum ErrorCode {
     /// The subnet has too much to do.
     SubnetOversubscribed = 101,
+    /// The network holds as many canisters as it may.
+    MaxNumberOfCanistersReached = 102,
     /// The canister's queue is full.
     CanisterQueueFull = 201,
     /// The ingress message expired before it was executed.
     IngressMessageTimeout = 202,
+    /// Too many ingress messages are being kept.
+    IngressHistoryFull = 204,
+    /// The asked-for canister id is taken.
+    CanisterIdAlreadyExists = 205,
+    /// The canister did not stop in time.
+    StopCanisterRequestTimeout = 206,
     /// The canister has too few cycles to go on.
     CanisterOutOfCycles = 207,
     /// No such canister.
     CanisterNotFound = 301,
-    /// The management canister has no such method.
-    CanisterMethodNotFound = 302,
-    /// The canister has no module.
-    CanisterWasmModuleNotFound = 305,
-    /// The canister already has a module.
-    CanisterNonEmpty = 307,
-    /// The canister has cycles left and may not be deleted so.
-    CanisterNotEmpty = 402,
-    /// The caller may not do this.
-    CanisterInvalidController = 512,
-    /// The management canister could not decode its argument.
-    InvalidManagementPayload = 446,
-    /// The canister rejected the message itself.
+    /// More memory than the canister may hold.
+    InsufficientMemoryAllocation = 402,
+    /// Fewer cycles attached than a new canister costs.
+    InsufficientCyclesForCreateCanister = 403,
+    /// The canister rejected the message before it was executed.
     CanisterRejectedMessage = 406,
+    /// The management canister has no such method.
+    UnknownManagementMessage = 407,
+    /// The management canister could not use its argument.
+    InvalidManagementPayload = 408,
     /// The canister trapped on its own.
     CanisterTrapped = 502,
     /// The canister called `ic0.trap`.
@@ -96,14 +100,50 @@ pub enum ErrorCode {
     CanisterStopping = 509,
     /// The canister must be stopped first.
     CanisterNotStopped = 510,
-    /// A call to the canister was cancelled because it stops.
+    /// A stop was cancelled because the canister was started again.
     CanisterStoppingCancelled = 511,
+    /// The caller does not control the canister.
+    CanisterInvalidController = 512,
+    /// The callback that a canister named is not in its table.
+    CanisterFunctionNotFound = 513,
+    /// The canister already has a module.
+    CanisterNonEmpty = 514,
+    /// More cycles attached to a call than the canister has.
+    InsufficientCyclesInCall = 520,
+    /// The Wasm engine could not compile or run the module.
+    CanisterWasmEngineError = 521,
     /// More instructions than one message may use.
     CanisterInstructionLimitExceeded = 522,
+    /// More stable memory touched than one message may touch.
+    CanisterMemoryAccessLimitExceeded = 524,
+    /// Composite queries nested too deeply.
+    QueryCallGraphTooDeep = 525,
+    /// A query and the queries that it called used too many instructions together.
+    QueryCallGraphTotalInstructionLimitExceeded = 526,
+    /// A composite query cannot answer an update call.
+    CompositeQueryCalledInReplicatedMode = 527,
     /// No exported method of this name and kind.
-    CanisterFunctionNotFound = 536,
+    CanisterMethodNotFound = 536,
+    /// The canister has no module.
+    CanisterWasmModuleNotFound = 537,
+    /// The heap would pass the canister's own limit.
+    CanisterWasmMemoryLimitExceeded = 539,
     /// A bounded-wait call ran past its deadline.
-    DeadlineExpired = 610,
+    DeadlineExpired = 601,
+}
+
+impl ErrorCode {
+    /// The class of refusal that this error belongs to.
+    pub const fn class(self) -> RejectCode {
+        match self as u16 / 100 {
+            1 => RejectCode::SysFatal,
+            2 => RejectCode::SysTransient,
+            3 => RejectCode::DestinationInvalid,
+            4 => RejectCode::CanisterReject,
+            5 => RejectCode::CanisterError,
+            _ => RejectCode::SysUnknown,
+        }
+    }
 }
 
 impl fmt::Display for ErrorCode {
@@ -124,6 +164,11 @@ pub struct Reject {
 }
 
 impl Reject {
+    /// A refusal whose class follows from its error code.
+    pub fn of(error: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code: error.class(), error: Some(error), message: message.into() }
+    }
+
     /// A refusal with a precise error code.
     pub fn new(code: RejectCode, error: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, error: Some(error), message: message.into() }
