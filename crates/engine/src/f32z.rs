@@ -1,0 +1,169 @@
+//! F32Z, the only non-integer arithmetic: binary32 rounded to nearest even, then clamped.
+//!
+//! A value is +0 or a normal number with 2^-100 <= |x| <= 2^100. There is no NaN, infinity, -0 or subnormal, so rounding is
+//! the only thing that hardware could do differently, and it does not. Division and square root serve scalars only, never
+//! whole vectors, so that a device without them can use integers. The functions below are definitions: the order of their
+//! operations is part of the result, a fused multiply-add is not the same function, and constants are bit patterns.
+
+/// Smallest magnitude: 2^-100.
+pub const MIN_BITS: u32 = 0x0d80_0000;
+/// Largest magnitude: 2^100.
+pub const MAX_BITS: u32 = 0x7180_0000;
+/// log2(e), rounded.
+pub const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
+
+const SIGN: u32 = 0x8000_0000;
+/// 1.5 * 2^23: adding it leaves the rounded integer in the low bits.
+const MAGIC_BITS: u32 = 0x4b40_0000;
+const EXP2_COEFFICIENTS: [u32; 7] = [0x3921_8489, 0x3aae_c3ff, 0x3c1d_955b, 0x3d63_5847, 0x3e75_fdf0, 0x3f31_7218, 0x3f80_0000];
+const RECIP_SEED: f32 = f32::from_bits(0x3fba_827a);
+
+/// Clamps any binary32 result, NaN included, into F32Z.
+#[inline(always)]
+pub fn z(r: f32) -> f32 {
+    let bits = r.to_bits();
+    let magnitude = bits & !SIGN;
+    let bounded = if magnitude > MAX_BITS { (bits & SIGN) | MAX_BITS } else { bits };
+    f32::from_bits(if magnitude < MIN_BITS { 0 } else { bounded })
+}
+
+/// Sum.
+#[inline(always)]
+pub fn add(a: f32, b: f32) -> f32 {
+    z(a + b)
+}
+
+/// Difference.
+#[inline(always)]
+pub fn sub(a: f32, b: f32) -> f32 {
+    z(a - b)
+}
+
+/// Product.
+#[inline(always)]
+pub fn mul(a: f32, b: f32) -> f32 {
+    z(a * b)
+}
+
+/// Quotient of scalars; `b` is not zero.
+#[inline]
+pub fn div(a: f32, b: f32) -> f32 {
+    z(a / b)
+}
+
+/// Square root of a scalar that is zero or positive, correctly rounded, from integers so that no library function is involved.
+pub fn sqrt(a: f32) -> f32 {
+    let bits = a.to_bits();
+    if bits < MIN_BITS {
+        return 0.0;
+    }
+    let exponent = (bits >> 23) as i32 - 127;
+    let mantissa = u64::from((bits & 0x007f_ffff) | 0x0080_0000); // a = mantissa * 2^(exponent - 23)
+    // An even power of two leaves the root; 25 or 26 result bits leave one or two for rounding.
+    let odd = exponent.rem_euclid(2);
+    let scaled = mantissa << (27 + odd); // root of it has 26 bits
+    let root = scaled.isqrt();
+    let sticky = u64::from(root * root != scaled);
+    let kept = root >> 2;
+    let rest = (root & 3) << 1 | sticky;
+    let rounded = kept + u64::from(rest > 4 || (rest == 4 && kept & 1 == 1));
+    let result_exponent = (exponent - odd) / 2;
+    // `rounded` is in [2^23, 2^24]; adding it whole carries into the exponent when it is 2^24.
+    f32::from_bits((((result_exponent + 126) as u32) << 23) + rounded as u32)
+}
+
+/// Integer to F32Z, one rounding.
+#[inline(always)]
+pub fn cvt(x: i32) -> f32 {
+    x as f32
+}
+
+/// Exact 64-bit integer to F32Z, one rounding.
+#[inline(always)]
+pub fn cvt64(x: i64) -> f32 {
+    x as f32
+}
+
+/// Nearest integer, ties to even; `|x| < 2^22`.
+#[inline(always)]
+pub fn rne(x: f32) -> i32 {
+    (x + f32::from_bits(MAGIC_BITS)).to_bits() as i32 - MAGIC_BITS as i32
+}
+
+/// Bits of the magnitude; magnitudes order as these integers do.
+#[inline(always)]
+pub fn abs_bits(x: f32) -> u32 {
+    x.to_bits() & !SIGN
+}
+
+/// An integer that orders as the F32Z values do.
+#[inline(always)]
+pub fn order(x: f32) -> i32 {
+    let bits = x.to_bits() as i32;
+    bits ^ ((bits >> 31) & 0x7fff_ffff)
+}
+
+/// The value with this [`order`].
+#[inline(always)]
+pub fn from_order(key: i32) -> f32 {
+    f32::from_bits((key ^ ((key >> 31) & 0x7fff_ffff)) as u32)
+}
+
+/// The greatest magnitude in a vector, zero for an empty one.
+#[inline(always)]
+pub fn max_abs(v: &[f32]) -> f32 {
+    f32::from_bits(v.iter().fold(0, |m, x| m.max(abs_bits(*x))))
+}
+
+/// 2^-t for t in 0..=90: degree-six Horner on the fraction, then the exponent.
+#[inline(always)]
+pub fn exp2n(t: f32) -> f32 {
+    let n = rne(t);
+    let f = sub(cvt(n), t);
+    let mut p = f32::from_bits(EXP2_COEFFICIENTS[0]);
+    for c in &EXP2_COEFFICIENTS[1..] {
+        p = add(mul(p, f), f32::from_bits(*c));
+    }
+    f32::from_bits(p.to_bits().wrapping_sub((n as u32) << 23))
+}
+
+/// 1/d for d in 1..=2: three Newton steps from a linear seed.
+#[inline(always)]
+pub fn recip12(d: f32) -> f32 {
+    let mut y = sub(RECIP_SEED, mul(d, 0.5));
+    for _ in 0..3 {
+        y = mul(y, sub(2.0, mul(d, y)));
+    }
+    y
+}
+
+/// x / (1 + e^-x).
+#[inline(always)]
+pub fn silu(x: f32) -> f32 {
+    let t = mul(f32::from_bits(abs_bits(x)), LOG2_E);
+    let t = if abs_bits(t) > 0x4280_0000 { 64.0 } else { t };
+    let e = exp2n(t);
+    let r = recip12(add(1.0, e));
+    let s = if x.to_bits() & SIGN != 0 { mul(e, r) } else { r };
+    mul(x, s)
+}
+
+/// Nearest integer of a value in 0..2^32, ties to even, from its bits: for weights beyond the reach of [`rne`].
+pub fn round_u32(x: f32) -> u32 {
+    let bits = x.to_bits();
+    let exponent = (bits >> 23) as i32 - 150; // x = mantissa * 2^exponent
+    let mantissa = u64::from((bits & 0x007f_ffff) | 0x0080_0000);
+    if bits & SIGN != 0 || exponent < -25 {
+        return 0;
+    }
+    if exponent >= 0 {
+        return u32::try_from(mantissa << exponent.min(32)).unwrap_or(u32::MAX);
+    }
+    let shift = -exponent as u32;
+    let (kept, rest, half) = (mantissa >> shift, mantissa & ((1 << shift) - 1), 1u64 << (shift - 1));
+    (kept + u64::from(rest > half || (rest == half && kept & 1 == 1))) as u32
+}
+
+pub mod soft;
+#[cfg(test)]
+mod tests;
