@@ -1,0 +1,547 @@
+//! Requests, quotes, jobs and their verdicts: the requester's side of the jobs canister.
+
+use candid::{CandidType, Principal};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
+    lease::{LeaseState, Role},
+    limits,
+    result::{Answer, Usage},
+};
+
+/// A model, by name or by version.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum ModelRef {
+    /// The registered name; the job pins the version it means at submit.
+    Name(String),
+    /// A version id.
+    Version(ModelId),
+}
+
+/// Who speaks in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum MessageRole {
+    /// Instructions.
+    System,
+    /// The person or program that asks.
+    User,
+    /// The model, earlier.
+    Assistant,
+}
+
+impl MessageRole {
+    /// The name that chat templates use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+        }
+    }
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: MessageRole,
+    /// What is said.
+    pub content: String,
+}
+
+/// Integer sampling parameters: no float ever decides an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Temperature in thousandths; 0 is greedy, at most 10,000.
+    pub temperature_milli: u32,
+    /// Nucleus mass in millionths, 1 to 1,000,000.
+    pub top_p_ppm: u32,
+    /// Keep the k likeliest tokens; 0 keeps all.
+    pub top_k: u32,
+}
+
+impl Sampling {
+    /// Always the likeliest token.
+    pub const GREEDY: Self = Self { temperature_milli: 0, top_p_ppm: 1_000_000, top_k: 0 };
+}
+
+/// How sure the answer must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum Assurance {
+    /// One worker, not compared with anyone: the verdict says so.
+    Single,
+    /// One worker generates, others check the transcript.
+    Checked {
+        /// How many check, 1 to [`limits::CHECKERS_MAX`].
+        checkers: u8,
+    },
+    /// Independent generations that must all agree.
+    Equality {
+        /// How many generate, 2 to [`limits::REPLICAS_MAX`].
+        total: u8,
+    },
+    /// Independent generations of which some must agree; not available yet.
+    Threshold {
+        /// How many generate.
+        total: u8,
+        /// How many must agree.
+        min: u8,
+    },
+    /// A referee canister decides; not available yet.
+    Refereed,
+}
+
+/// What a requester asks for.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct JobRequest {
+    /// Which model.
+    pub model: ModelRef,
+    /// The conversation, oldest first; the last message is the user's.
+    pub messages: Vec<Message>,
+    /// Tokens to generate at most, 1 to [`limits::OUTPUT_TOKENS_MAX`].
+    pub max_tokens: u32,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Seed of the draws; the canister draws one when absent.
+    pub seed: Option<u64>,
+    /// How sure the answer must be.
+    pub assurance: Assurance,
+}
+
+impl JobRequest {
+    /// Input tokens at worst: one per byte of text, plus what the template adds.
+    pub fn input_tokens_max(&self) -> u32 {
+        let bytes: usize = self.messages.iter().map(|message| message.content.len()).sum();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let messages = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
+        bytes.saturating_add(messages.saturating_mul(limits::TEMPLATE_TOKENS_PER_MESSAGE)).saturating_add(limits::TEMPLATE_TOKENS)
+    }
+
+    /// A hash of every field behind a salt, so that a public log does not give short prompts away.
+    pub fn salted_hash(&self, salt: &Hash32) -> Hash32 {
+        let Self { model, messages, max_tokens, sampling, seed, assurance } = self;
+        let Sampling { temperature_milli, top_p_ppm, top_k } = sampling;
+        let mut hasher = Hasher::new("assay-request-1").hash(salt);
+        hasher = match model {
+            ModelRef::Name(name) => hasher.bytes(b"name").bytes(name.as_bytes()),
+            ModelRef::Version(id) => hasher.bytes(b"version").hash(&id.0),
+        };
+        hasher = hasher.u64(messages.len() as u64);
+        for Message { role, content } in messages {
+            hasher = hasher.bytes(role.name().as_bytes()).bytes(content.as_bytes());
+        }
+        hasher = hasher
+            .u64(u64::from(*max_tokens))
+            .u64(u64::from(*temperature_milli))
+            .u64(u64::from(*top_p_ppm))
+            .u64(u64::from(*top_k))
+            .bytes(&seed.map(u64::to_le_bytes).map_or_else(Vec::new, |bytes| bytes.to_vec()));
+        assurance.hash_into(hasher).finish()
+    }
+}
+
+impl Assurance {
+    /// Adds the assurance to an encoding.
+    pub fn hash_into(self, hasher: Hasher) -> Hasher {
+        match self {
+            Self::Single => hasher.bytes(b"single"),
+            Self::Checked { checkers } => hasher.bytes(b"checked").u64(u64::from(checkers)),
+            Self::Equality { total } => hasher.bytes(b"equality").u64(u64::from(total)),
+            Self::Threshold { total, min } => hasher.bytes(b"threshold").u64(u64::from(total)).u64(u64::from(min)),
+            Self::Refereed => hasher.bytes(b"refereed"),
+        }
+    }
+}
+
+/// A request together with what it may cost and how it is told apart.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct SubmitArgs {
+    /// What is asked.
+    pub request: JobRequest,
+    /// The most the job may cost, fee and extra checks included; held in escrow until it ends.
+    pub price_cap: Cycles,
+    /// Seconds after which the job expires.
+    pub deadline_seconds: u32,
+    /// 1 to 64 bytes; a repeated submit with the same key and content returns the same job.
+    #[serde(with = "serde_bytes")]
+    pub idempotency_key: Vec<u8>,
+}
+
+/// The answer to a submit.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Submitted {
+    /// The job.
+    pub job: JobId,
+    /// Whether this key had been submitted before.
+    pub duplicate: bool,
+    /// What is held for it.
+    pub escrow: Cycles,
+}
+
+/// What a request would cost at most.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Quote {
+    /// The model version the name means now.
+    pub model: ModelId,
+    /// The least price cap a submit may carry now.
+    pub price_max: Cycles,
+    /// What it costs if all goes well and all tokens are used.
+    pub price_expected: Cycles,
+    /// Providers whose workers offer the model.
+    pub providers: u32,
+    /// Jobs of this model that wait for a worker.
+    pub queued: u32,
+    /// Seconds until an answer, by the workers' measured speed; absent when nothing was measured.
+    pub wait_seconds: Option<u32>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, CandidType, Serialize, Deserialize)]
+pub enum JobState {
+    /// Waits for workers.
+    Queued,
+    /// Workers run it.
+    Running,
+    /// All commitments are in and are being opened.
+    Revealing,
+    /// The comparison needs one more worker.
+    Extended,
+    /// Ended with a verdict.
+    Settled,
+    /// Ended by the requester.
+    Cancelled,
+    /// Ended by its deadline.
+    Expired,
+    /// Ended because it could not be done.
+    Failed,
+}
+
+impl JobState {
+    /// Whether the job has ended.
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Settled | Self::Cancelled | Self::Expired | Self::Failed)
+    }
+}
+
+/// What the comparison found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum Verdict {
+    /// One worker answered and nobody compared.
+    Unverified,
+    /// All who had to agree did, byte for byte.
+    Verified,
+    /// They disagreed, and nothing more could be found out within the job's limits.
+    Inconclusive,
+}
+
+/// Why a job or a lease changed: for machines first.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum Reason {
+    /// The requester submitted it.
+    Submitted,
+    /// The canister gave it to a worker.
+    Matched,
+    /// A worker's lease was not claimed in time.
+    NotClaimed,
+    /// A worker's heartbeats stopped.
+    HeartbeatLost,
+    /// A worker's run took longer than allowed.
+    RunTooLong,
+    /// A worker gave the lease back.
+    Abandoned(String),
+    /// All commitments are in.
+    AllCommitted,
+    /// A commitment was not opened in time.
+    NotRevealed,
+    /// What was revealed does not open the commitment.
+    CommitmentMismatch,
+    /// What was revealed breaks a rule of the protocol.
+    Malformed(String),
+    /// The roots agree.
+    RootsAgree,
+    /// The roots differ.
+    RootsDiffer,
+    /// A checker disagrees, and another is asked.
+    CheckerDisagrees,
+    /// Checkers agree that the generation is wrong.
+    GenerationRejected,
+    /// Nobody had to compare it.
+    NotCompared,
+    /// No further worker could be found.
+    NoMoreWorkers,
+    /// A limit of the job is used up.
+    LimitReached(String),
+    /// The requester cancelled.
+    CancelledByRequester,
+    /// The job's deadline passed.
+    DeadlinePassed,
+    /// Another part of the job ended, and this was no longer needed.
+    NoLongerNeeded,
+    /// Something newer than this client.
+    Other(String),
+}
+
+/// One change of a job's state.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Transition {
+    /// When.
+    pub at: Timestamp,
+    /// The state after it.
+    pub state: JobState,
+    /// Which lease caused it, if one did.
+    pub lease: Option<LeaseId>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What the public may see of a lease.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// Its id.
+    pub id: LeaseId,
+    /// Which generation of the job it belongs to, from 1.
+    pub round: u32,
+    /// What it does.
+    pub role: Role,
+    /// The daemon.
+    pub worker: Principal,
+    /// Its owner.
+    pub provider: Principal,
+    /// Where it stands.
+    pub state: LeaseState,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// Until when the next step must come.
+    pub deadline: Timestamp,
+    /// Why it ended, once it has.
+    pub reason: Option<Reason>,
+    /// The root it revealed; only after the round's verdict.
+    pub root: Option<Hash32>,
+    /// What it was paid; only after the round's verdict.
+    pub paid: Cycles,
+}
+
+/// A job, as its requester and the public see it.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// Who asked.
+    pub requester: Principal,
+    /// The pinned model version.
+    pub model: ModelId,
+    /// How sure the answer must be.
+    pub assurance: Assurance,
+    /// Where it stands.
+    pub state: JobState,
+    /// What the comparison found, once it has.
+    pub verdict: Option<Verdict>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// When it expires.
+    pub deadline: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Held until it ends.
+    pub escrow: Cycles,
+    /// Paid to workers.
+    pub paid: Cycles,
+    /// Kept as fee and royalty.
+    pub fee: Cycles,
+    /// Given back.
+    pub refund: Cycles,
+    /// The agreed root, once there is a verdict that names one.
+    pub result_root: Option<Hash32>,
+    /// Tokens used.
+    pub usage: Option<Usage>,
+    /// The answer; only for the requester.
+    pub answer: Option<Answer>,
+    /// Workers, in the order of their leases.
+    pub leases: Vec<LeaseView>,
+    /// Every change of state, oldest first.
+    pub history: Vec<Transition>,
+}
+
+/// A page of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct JobsArgs {
+    /// Only jobs of this requester.
+    pub requester: Option<Principal>,
+    /// Only jobs older than this one; newest first.
+    pub before: Option<JobId>,
+    /// At most this many, 1 to [`limits::PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// One line of a list of jobs.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct JobLine {
+    /// Its id.
+    pub id: JobId,
+    /// Who asked.
+    pub requester: Principal,
+    /// The pinned model version.
+    pub model: ModelId,
+    /// Where it stands.
+    pub state: JobState,
+    /// What the comparison found.
+    pub verdict: Option<Verdict>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+}
+
+/// What a reader of a stream asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct StreamArgs {
+    /// Which job.
+    pub job: JobId,
+    /// Which generation the cursor belongs to; 0 at first.
+    pub round: u32,
+    /// Bytes of text already read.
+    pub cursor: u64,
+}
+
+/// Provisional text. It is one worker's word until the verdict.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct StreamChunk {
+    /// The generation this text belongs to; when it differs from the one asked, start over.
+    pub round: u32,
+    /// Text from the cursor on.
+    pub text: String,
+    /// The cursor after it.
+    pub cursor: u64,
+    /// Where the job stands.
+    pub state: JobState,
+}
+
+/// Why a request was not accepted. Nothing was charged.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
+pub enum SubmitError {
+    /// Anonymous callers hold no balance.
+    #[error("anonymous callers cannot submit; sign the call with an identity")]
+    Anonymous,
+    /// No such model.
+    #[error("no model {0}; list the registered ones with models")]
+    UnknownModel(String),
+    /// The model takes no new jobs.
+    #[error("model {0} is deprecated; list the registered ones with models")]
+    DeprecatedModel(String),
+    /// A field is empty, too long or out of range.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Which field.
+        field: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// More tokens than the model can hold.
+    #[error("the prompt may take {input} tokens and the answer {output}, the model holds {max}; shorten one of them")]
+    ContextTooLong {
+        /// Input tokens at worst.
+        input: u32,
+        /// Output tokens asked for.
+        output: u32,
+        /// What the model holds.
+        max: u32,
+    },
+    /// Too few workers offer the model.
+    #[error("{providers} providers offer this model, the assurance needs {needed}; ask for less assurance or wait for more workers")]
+    NotEnoughProviders {
+        /// Providers with an offer.
+        providers: u32,
+        /// Distinct providers the assurance needs.
+        needed: u32,
+    },
+    /// The cap does not cover the quote.
+    #[error("the price cap of {cap} cycles is below the quote of {price_max}; raise it or lower max_tokens")]
+    PriceCapTooLow {
+        /// What was offered.
+        cap: Cycles,
+        /// What the worst case costs now.
+        price_max: Cycles,
+    },
+    /// Balance and attached cycles together are too little.
+    #[error("the job needs {needed} cycles, the balance holds {balance} and {attached} were attached; deposit the rest")]
+    InsufficientFunds {
+        /// The price cap.
+        needed: Cycles,
+        /// The caller's balance.
+        balance: Cycles,
+        /// Cycles attached to the call.
+        attached: Cycles,
+    },
+    /// The key was used for another request.
+    #[error("this idempotency key belongs to job {job}, whose content differs; use a new key for a new request")]
+    KeyReused {
+        /// The job that holds the key.
+        job: JobId,
+    },
+    /// The caller has too many open jobs.
+    #[error("{open} of your jobs are open, at most {max} may be; wait for one to end or cancel it")]
+    TooManyOpenJobs {
+        /// How many are open.
+        open: u32,
+        /// How many may be.
+        max: u32,
+    },
+    /// The market is full.
+    #[error("the market's queue is full; try again in a minute")]
+    QueueFull,
+    /// Named in the interface, not built yet.
+    #[error("{0} is not available yet")]
+    NotAvailableYet(String),
+    /// Something newer than this client.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Why a job's requester or reader got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
+pub enum JobError {
+    /// No such job.
+    #[error("no job {0}")]
+    UnknownJob(JobId),
+    /// Only the requester may do this.
+    #[error("job {0} belongs to somebody else")]
+    NotYours(JobId),
+    /// The job has ended.
+    #[error("job {job} has ended already")]
+    Ended {
+        /// Which.
+        job: JobId,
+        /// How.
+        state: JobState,
+    },
+    /// The answer is committed and will be settled; it is too late to cancel.
+    #[error("job {0} is being settled and can no longer be cancelled")]
+    TooLate(JobId),
+    /// The job has not ended, so there is no receipt.
+    #[error("job {0} has no receipt yet; ask again when it has ended")]
+    NoReceiptYet(JobId),
+    /// A field is empty, too long or out of range.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Which field.
+        field: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// Something newer than this client.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Why a deposit was not taken. All cycles went back.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
+pub enum DepositError {
+    /// Nothing was attached.
+    #[error("no cycles were attached to the call")]
+    NothingAttached,
+    /// The anonymous principal holds no balance.
+    #[error("the anonymous principal cannot hold a balance; name another beneficiary")]
+    Anonymous,
+    /// Something newer than this client.
+    #[error("{0}")]
+    Other(String),
+}

@@ -1,0 +1,93 @@
+//! Every limit of the market, by name, with its unit last.
+
+/// Messages in one request.
+pub const MESSAGES_MAX: usize = 64;
+/// Bytes of all message texts of one request together.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Tokens one job may generate.
+pub const OUTPUT_TOKENS_MAX: u32 = 4_096;
+/// Tokens that a chat template may add per message, for the worst-case price and the context check.
+pub const TEMPLATE_TOKENS_PER_MESSAGE: u32 = 8;
+/// Tokens that a chat template may add once (default system message, generation prompt).
+pub const TEMPLATE_TOKENS: u32 = 48;
+/// Bytes of the revealed answer.
+pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
+/// Input tokens of a revealed result.
+pub const INPUT_TOKENS_MAX: usize = REQUEST_BYTES_MAX + MESSAGES_MAX * TEMPLATE_TOKENS_PER_MESSAGE as usize + TEMPLATE_TOKENS as usize;
+/// Bytes of an idempotency key; the least is 1.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
+/// Jobs of one requester that are not ended.
+pub const OPEN_JOBS_PER_REQUESTER_MAX: usize = 32;
+/// Jobs that are not ended, all requesters together.
+pub const OPEN_JOBS_MAX: usize = 10_000;
+/// Checkers a requester may ask for.
+pub const CHECKERS_MAX: u8 = 5;
+/// Replicas a requester may ask for.
+pub const REPLICAS_MAX: u8 = 7;
+/// Checks beyond those asked for that one job may pay, all rounds together.
+pub const EXTRA_CHECKS_MAX: u32 = 4;
+/// Generations that one job may start (rejected, silent and lost ones counted).
+pub const ROUNDS_MAX: u32 = 5;
+/// Leases that one job may grant, all rounds together.
+pub const LEASES_PER_JOB_MAX: u32 = 40;
+/// Shortest deadline of a job.
+pub const DEADLINE_SECONDS_MIN: u32 = 30;
+/// Longest deadline of a job.
+pub const DEADLINE_SECONDS_MAX: u32 = 24 * 3_600;
+/// Seconds in which a granted lease must be claimed.
+pub const CLAIM_SECONDS: u64 = 60;
+/// Seconds a lease lives without a heartbeat.
+pub const LEASE_SECONDS: u64 = 30;
+/// Seconds between a worker's heartbeats.
+pub const HEARTBEAT_SECONDS: u64 = 8;
+/// Seconds one run may take in all, heartbeats or not.
+pub const RUN_SECONDS_MAX: u64 = 600;
+/// Seconds in which commitments must be opened.
+pub const REVEAL_SECONDS: u64 = 60;
+/// Seconds a job that needs one more worker waits for it after its other workers are done.
+pub const EXTENSION_SECONDS: u64 = 60;
+/// Seconds an announced free slot counts.
+pub const READY_SECONDS: u64 = 60;
+/// Slots one worker may announce.
+pub const SLOTS_MAX: u16 = 64;
+/// Offers of one worker.
+pub const OFFERS_PER_WORKER_MAX: usize = 32;
+/// Provisional tokens in one progress call.
+pub const PROGRESS_TOKENS_MAX: usize = 512;
+/// Bytes of provisional text in one progress call.
+pub const PROGRESS_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Records in one page.
+pub const PAGE_MAX: u32 = 100;
+/// Leases in one heartbeat.
+pub const HEARTBEAT_LEASES_MAX: usize = 64;
+/// Bytes of a reason that a worker gives in words.
+pub const REASON_BYTES_MAX: usize = 256;
+/// Ask price ceiling per 1,000 tokens: keeps every product inside `u128` by a wide margin.
+pub const ASK_CYCLES_MAX: u128 = 1_000_000_000_000_000;
+/// Escrow of one job.
+pub const PRICE_CAP_CYCLES_MAX: u128 = 1_000_000_000_000_000_000;
+
+/// Bytes of a name (provider, model, file).
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a contact, region, driver, license or architecture text.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// Files of one model.
+pub const MODEL_FILES_MAX: usize = 32;
+/// Addresses of one model file.
+pub const FILE_URLS_MAX: usize = 8;
+/// Bytes of one address.
+pub const URL_BYTES_MAX: usize = 512;
+/// Models in the registry.
+pub const MODELS_MAX: usize = 10_000;
+/// Providers in the registry.
+pub const PROVIDERS_MAX: usize = 10_000;
+/// Workers of one provider.
+pub const WORKERS_PER_PROVIDER_MAX: usize = 256;
+/// Backends of one worker.
+pub const BACKENDS_MAX: usize = 8;
+/// Longest context a model may declare.
+pub const CONTEXT_TOKENS_MAX: u32 = 131_072;
+/// Royalty ceiling in basis points.
+pub const ROYALTY_BPS_MAX: u16 = 2_000;
+/// Fee ceiling in basis points.
+pub const FEE_BPS_MAX: u16 = 2_000;

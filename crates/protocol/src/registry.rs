@@ -1,0 +1,321 @@
+//! Providers, workers and models, as the registry canister keeps and serves them.
+
+use candid::{CandidType, Principal};
+use serde::{Deserialize, Serialize};
+
+use crate::{Hash32, Hasher, ModelId, Timestamp};
+
+/// The canonical semantics of this release: the contract that makes two machines comparable.
+pub const SPEC_CIS_1: &str = "CIS-1";
+
+/// What fixes a model's bytes: everything a machine needs to give the canonical answer.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ModelManifest {
+    /// What requesters call it; first come, first served.
+    pub name: String,
+    /// Family of the network, for example `llama`.
+    pub architecture: String,
+    /// The semantics by which it runs, for example [`SPEC_CIS_1`].
+    pub semantics: String,
+    /// The files a worker needs.
+    pub files: Vec<ModelFile>,
+    /// Root over the converted weights and their manifest.
+    pub model_root: Hash32,
+    /// SHA-256 of the tokenizer.
+    pub tokenizer_sha256: Hash32,
+    /// SHA-256 of the chat template.
+    pub template_sha256: Hash32,
+    /// Input and output tokens together, at most.
+    pub context_max: u32,
+    /// SPDX expression.
+    pub license: String,
+    /// Share of every payout that goes to whoever registered the model, in basis points.
+    pub royalty_bps: u16,
+    /// Whether answers can be compared bit for bit.
+    pub verifiable: bool,
+}
+
+/// One file of a model.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// File name, without a folder.
+    pub name: String,
+    /// Size.
+    pub bytes: u64,
+    /// Hash of the content.
+    pub sha256: Hash32,
+    /// Where it may be fetched; the hash decides, not the place.
+    pub urls: Vec<String>,
+}
+
+impl ModelManifest {
+    /// The version id: a hash of every field.
+    pub fn id(&self) -> ModelId {
+        // Destructured so that a new field cannot be forgotten.
+        let Self {
+            name,
+            architecture,
+            semantics,
+            files,
+            model_root,
+            tokenizer_sha256,
+            template_sha256,
+            context_max,
+            license,
+            royalty_bps,
+            verifiable,
+        } = self;
+        let mut hasher = Hasher::new("assay-model-manifest-1")
+            .bytes(name.as_bytes())
+            .bytes(architecture.as_bytes())
+            .bytes(semantics.as_bytes())
+            .hash(model_root)
+            .hash(tokenizer_sha256)
+            .hash(template_sha256)
+            .u64(u64::from(*context_max))
+            .bytes(license.as_bytes())
+            .u64(u64::from(*royalty_bps))
+            .u64(u64::from(*verifiable))
+            .u64(files.len() as u64);
+        for ModelFile { name, bytes, sha256, urls } in files {
+            hasher = hasher.bytes(name.as_bytes()).u64(*bytes).hash(sha256).u64(urls.len() as u64);
+            for url in urls {
+                hasher = hasher.bytes(url.as_bytes());
+            }
+        }
+        ModelId(hasher.finish())
+    }
+
+    /// The determinism class of canonical engines: answers are compared only inside one class.
+    pub fn class(&self) -> Hash32 {
+        Hasher::new("assay-class-1").hash(&self.id().0).bytes(self.semantics.as_bytes()).finish()
+    }
+}
+
+/// A registered model version.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Model {
+    /// Hash of the manifest.
+    pub id: ModelId,
+    /// What was registered; never changes.
+    pub manifest: ModelManifest,
+    /// Who registered it and earns its royalty.
+    pub owner: Principal,
+    /// When.
+    pub registered_at: Timestamp,
+    /// New jobs are refused; running ones go on.
+    pub deprecated: bool,
+}
+
+/// A node provider: the cold key that owns workers and is paid.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Provider {
+    /// The owner's principal.
+    pub id: Principal,
+    /// Shown to people.
+    pub name: String,
+    /// How to reach the owner.
+    pub contact: String,
+    /// The account that payouts go to.
+    pub payout: Principal,
+    /// When it registered.
+    pub registered_at: Timestamp,
+}
+
+/// What a provider registers or changes.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ProviderArgs {
+    /// Shown to people.
+    pub name: String,
+    /// How to reach the owner.
+    pub contact: String,
+    /// The account that payouts go to; the caller's own when absent.
+    pub payout: Option<Principal>,
+}
+
+/// A machine that takes leases: the hot key of one daemon.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Worker {
+    /// The daemon's principal.
+    pub operator: Principal,
+    /// Who owns it.
+    pub provider: Principal,
+    /// What it runs on.
+    pub hardware: Hardware,
+    /// Engines it offers, for example `cpu`.
+    pub backends: Vec<String>,
+    /// Where it stands, in the owner's words.
+    pub region: String,
+    /// Jobs it can run at once.
+    pub slots: u16,
+    /// Whether it takes work.
+    pub status: WorkerStatus,
+    /// When it was added.
+    pub added_at: Timestamp,
+}
+
+/// What a provider adds.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct WorkerArgs {
+    /// The daemon's principal.
+    pub operator: Principal,
+    /// What it runs on.
+    pub hardware: Hardware,
+    /// Engines it offers.
+    pub backends: Vec<String>,
+    /// Where it stands.
+    pub region: String,
+    /// Jobs it can run at once.
+    pub slots: u16,
+}
+
+/// Whether a worker takes work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum WorkerStatus {
+    /// Takes leases.
+    Active,
+    /// Finishes what it has.
+    Draining,
+    /// Gone for good.
+    Retired,
+}
+
+/// A worker's machine.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Hardware {
+    /// The board or processor.
+    pub board: Board,
+    /// How many of them.
+    pub chips: u32,
+    /// Memory the engine can use.
+    pub memory_bytes: u64,
+    /// Driver and firmware, as the machine reports them.
+    pub driver: String,
+    /// Measured decode speed, in thousandths of a token per second.
+    pub tokens_per_second_milli: Option<u64>,
+    /// Measured power draw.
+    pub watts: Option<u32>,
+}
+
+/// Kinds of machine.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum Board {
+    /// Tenstorrent Wormhole n150.
+    WormholeN150,
+    /// Tenstorrent Wormhole n300.
+    WormholeN300,
+    /// Tenstorrent T3000.
+    WormholeT3000,
+    /// Tenstorrent Galaxy.
+    WormholeGalaxy,
+    /// A processor without an accelerator.
+    Cpu,
+    /// A graphics processor.
+    Gpu {
+        /// Maker.
+        vendor: String,
+        /// Model.
+        name: String,
+    },
+    /// A many-core RISC-V machine.
+    RiscvManycore,
+    /// A field-programmable gate array.
+    Fpga,
+    /// A web browser.
+    Browser,
+}
+
+/// One record of the registry's change feed, which jobs canisters read page by page.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum Record {
+    /// A provider as it is now.
+    Provider(Provider),
+    /// A worker as it is now.
+    Worker(Worker),
+    /// A model as it is now.
+    Model(Model),
+}
+
+/// A page of the change feed.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Changes {
+    /// Records in the order in which they changed.
+    pub records: Vec<Record>,
+    /// Where the next page begins.
+    pub next: u64,
+    /// Whether more pages follow.
+    pub more: bool,
+}
+
+/// Why the registry refused.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
+pub enum RegistryError {
+    /// The anonymous principal owns nothing.
+    #[error("anonymous callers cannot register anything; sign the call with an identity")]
+    Anonymous,
+    /// The caller is not a provider.
+    #[error("{caller} is not a provider; call register_provider first")]
+    NotAProvider {
+        /// Who called.
+        caller: Principal,
+    },
+    /// The record belongs to somebody else.
+    #[error("this record belongs to {owner}; only its owner may change it")]
+    NotTheOwner {
+        /// Whose it is.
+        owner: Principal,
+    },
+    /// Registered already.
+    #[error("provider {provider} is registered already; use update_provider to change it")]
+    ProviderExists {
+        /// Which.
+        provider: Principal,
+    },
+    /// The operator key is in use.
+    #[error("operator {operator} already belongs to provider {provider}; give each daemon a key of its own")]
+    OperatorTaken {
+        /// The key.
+        operator: Principal,
+        /// Whose it is.
+        provider: Principal,
+    },
+    /// No such worker.
+    #[error("no worker {operator}; add it with add_worker")]
+    UnknownWorker {
+        /// Which.
+        operator: Principal,
+    },
+    /// No such model.
+    #[error("no model {model}; list them with models")]
+    UnknownModel {
+        /// Which.
+        model: ModelId,
+    },
+    /// The name is in use.
+    #[error("the model name {name} is taken by version {model}; register under another name")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose version holds it.
+        model: ModelId,
+    },
+    /// A field is empty, too long or out of range.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Which field.
+        field: String,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// A limit is reached.
+    #[error("limit reached: {what}, at most {max}")]
+    Full {
+        /// Of what.
+        what: String,
+        /// How many there may be.
+        max: u64,
+    },
+    /// Something newer than this client.
+    #[error("{0}")]
+    Other(String),
+}
