@@ -70,6 +70,8 @@ pub struct Order {
     pub lease: LeaseId,
     /// Its job.
     pub job: JobId,
+    /// Which generation of the job it belongs to, from 1.
+    pub round: u32,
     /// What to do.
     pub role: Role,
     /// With which model.
