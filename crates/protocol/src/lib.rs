@@ -15,6 +15,7 @@ pub mod price;
 pub mod receipt;
 pub mod registry;
 pub mod result;
+pub mod store;
 
 pub use hash::{Hash32, Hasher};
 pub use ids::{Cycles, JobId, LeaseId, ModelId, Moment, Timestamp};
