@@ -4,4 +4,6 @@
 extern crate alloc;
 
 pub mod f32z;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod model;

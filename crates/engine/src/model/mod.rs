@@ -1,14 +1,34 @@
-//! A model in memory: shapes, int8 matrices, norm gains and rotation tables.
+//! A model in memory: shapes, int8 matrices, norm gains and rotation tables; and its file.
 //!
 //! Refuses to know how a model is computed or where it came from.
 //! Invariants: every `f32` here is an F32Z value; no weight is -128; every matrix has `rows * cols` weights and `rows` scales.
+//! A model that came from a file has a [`Package`]; one made in memory has none.
 
+#[cfg(feature = "std")]
+use alloc::{format, string::String, sync::Arc};
 use alloc::vec::Vec;
 
+#[cfg(feature = "std")]
+pub mod file;
+#[cfg(feature = "std")]
+mod layout;
+#[cfg(feature = "std")]
+pub mod manifest;
+pub mod root;
 pub mod tiny;
+#[cfg(feature = "std")]
+pub mod write;
+
+#[cfg(feature = "std")]
+pub use self::{
+    file::ModelError,
+    manifest::{Manifest, ManifestError},
+    write::{Assets, WriteError},
+};
 
 /// Sizes of a decoder-only transformer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Shape {
     /// Blocks.
     pub layers: usize,
@@ -32,6 +52,7 @@ pub struct Shape {
 
 /// Which elements of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Rope {
     /// Elements `2i` and `2i + 1`.
     Interleaved,
@@ -44,14 +65,35 @@ pub enum Rope {
 pub enum Bytes {
     /// In our own memory.
     Owned(Vec<u8>),
-    /// A part of a mapped file.
+    /// A part of a file.
     #[cfg(feature = "std")]
-    Mapped {
+    Part {
         /// The whole file.
-        map: alloc::sync::Arc<memmap2::Mmap>,
-        /// The bytes of this tensor within it; inside the map.
+        file: Arc<FileBytes>,
+        /// The bytes of this part; inside the file.
         range: core::ops::Range<usize>,
     },
+}
+
+/// A whole model file.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub enum FileBytes {
+    /// Left on disk and paged in on use.
+    Mapped(memmap2::Mmap),
+    /// Read into our own memory.
+    Heap(Vec<u8>),
+}
+
+#[cfg(feature = "std")]
+impl FileBytes {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Heap(bytes) => bytes,
+        }
+    }
 }
 
 impl Bytes {
@@ -60,7 +102,7 @@ impl Bytes {
         match self {
             Self::Owned(bytes) => bytes,
             #[cfg(feature = "std")]
-            Self::Mapped { map, range } => &map[range.clone()],
+            Self::Part { file, range } => &file.as_slice()[range.clone()],
         }
     }
 }
@@ -70,7 +112,7 @@ impl core::fmt::Debug for Bytes {
         let kind = match self {
             Self::Owned(_) => "Owned",
             #[cfg(feature = "std")]
-            Self::Mapped { .. } => "Mapped",
+            Self::Part { .. } => "Part",
         };
         write!(f, "{kind}({} bytes)", self.as_slice().len())
     }
@@ -115,6 +157,11 @@ impl Matrix {
     /// The weights of one row.
     pub fn row(&self, row: usize) -> &[i8] {
         &self.weights()[row * self.cols..(row + 1) * self.cols]
+    }
+
+    /// The weights of one row as stored: each byte a two's complement number.
+    pub fn row_bytes(&self, row: usize) -> &[u8] {
+        &self.weights.as_slice()[row * self.cols..(row + 1) * self.cols]
     }
 
     /// One scale per row.
@@ -169,11 +216,65 @@ pub struct Model {
     pub end_tokens: Vec<u32>,
     /// Root over manifest and rows.
     pub root: [u8; 32],
+    /// What came with the numbers in a model file.
+    #[cfg(feature = "std")]
+    pub package: Option<Arc<Package>>,
+}
+
+/// What a model file holds beside its numbers.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+pub struct Package {
+    /// What the file says about itself.
+    pub manifest: Manifest,
+    /// The tokenizer, as `tokenizer.json` of the `tokenizers` library.
+    pub tokenizer: Option<Bytes>,
+    /// The chat template, in Jinja.
+    pub template: Option<String>,
 }
 
 impl Model {
+    /// Root over manifest and rows; the name of the model.
+    pub fn root(&self) -> [u8; 32] {
+        self.root
+    }
+
     /// The matrix that makes logits.
     pub fn logits_matrix(&self) -> &Matrix {
         self.head.as_ref().unwrap_or(&self.embedding)
+    }
+}
+
+#[cfg(feature = "std")]
+impl Model {
+    /// What the model's file says about itself.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.package.as_ref().map(|package| &package.manifest)
+    }
+
+    /// All matrices with their names, in the order of the file.
+    fn matrices(&self) -> Vec<(String, &Matrix)> {
+        let mut matrices = Vec::new();
+        matrices.push(("embedding".into(), &self.embedding));
+        for (i, layer) in self.layers.iter().enumerate() {
+            let Layer { attn_norm: _, q, k, v, o, ffn_norm: _, gate, up, down } = layer;
+            let named = [("q", q), ("k", k), ("v", v), ("o", o), ("gate", gate), ("up", up), ("down", down)];
+            matrices.extend(named.map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix)));
+        }
+        matrices.extend(self.head.as_ref().map(|head| ("head".into(), head)));
+        matrices
+    }
+
+    /// All tables with their names and row lengths, in the order of the file.
+    fn tables(&self) -> Vec<(String, usize, &[f32])> {
+        let mut tables: Vec<(String, usize, &[f32])> = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            tables.push((format!("layers.{i}.attn_norm"), self.shape.dim, &layer.attn_norm));
+            tables.push((format!("layers.{i}.ffn_norm"), self.shape.dim, &layer.ffn_norm));
+        }
+        tables.push(("final_norm".into(), self.shape.dim, &self.final_norm));
+        tables.push(("rope.cos".into(), self.shape.head_dim / 2, &self.rope_cos));
+        tables.push(("rope.sin".into(), self.shape.head_dim / 2, &self.rope_sin));
+        tables
     }
 }

@@ -71,7 +71,20 @@ impl Model {
         for part in root.chunks_mut(8) {
             part.copy_from_slice(&mix.bits().to_le_bytes());
         }
-        Self { shape, rope, embedding, layers, final_norm, head, rope_cos, rope_sin, end_tokens: vec![0], root }
+        Self {
+            shape,
+            rope,
+            embedding,
+            layers,
+            final_norm,
+            head,
+            rope_cos,
+            rope_sin,
+            end_tokens: vec![0],
+            root,
+            #[cfg(feature = "std")]
+            package: None,
+        }
     }
 
     /// The smallest model that has every feature: grouped heads, odd widths, more than one layer.
