@@ -56,8 +56,10 @@ pub const OFFERS_PER_WORKER_MAX: usize = 32;
 pub const PROGRESS_TOKENS_MAX: usize = 512;
 /// Bytes of provisional text in one progress call.
 pub const PROGRESS_TEXT_BYTES_MAX: usize = 16 * 1024;
-/// Records in one page.
+/// Records in one page; a limit of 0 counts as 1, a larger one as this.
 pub const PAGE_MAX: u32 = 100;
+/// Bytes of one page: well below what a reply may hold. A page ends before the record that would pass it.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Leases in one heartbeat.
 pub const HEARTBEAT_LEASES_MAX: usize = 64;
 /// Bytes of a reason that a worker gives in words.
@@ -73,6 +75,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const TEXT_BYTES_MAX: usize = 256;
 /// Files of one model.
 pub const MODEL_FILES_MAX: usize = 32;
+/// Bytes of one model file.
+pub const MODEL_FILE_BYTES_MAX: u64 = 1 << 44;
 /// Addresses of one model file.
 pub const FILE_URLS_MAX: usize = 8;
 /// Bytes of one address.
@@ -81,8 +85,12 @@ pub const URL_BYTES_MAX: usize = 512;
 pub const MODELS_MAX: usize = 10_000;
 /// Providers in the registry.
 pub const PROVIDERS_MAX: usize = 10_000;
-/// Workers of one provider.
+/// Workers of one provider, retired ones included.
 pub const WORKERS_PER_PROVIDER_MAX: usize = 256;
+/// Chips of one worker.
+pub const CHIPS_MAX: u32 = 65_536;
+/// Jobs canisters in the registry's list.
+pub const SHARDS_MAX: usize = 64;
 /// Backends of one worker.
 pub const BACKENDS_MAX: usize = 8;
 /// Longest context a model may declare.

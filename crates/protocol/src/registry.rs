@@ -8,6 +8,9 @@ use crate::{Hash32, Hasher, ModelId, Timestamp};
 /// The canonical semantics of this release: the contract that makes two machines comparable.
 pub const SPEC_CIS_1: &str = "CIS-1";
 
+/// More than all fields of fixed size of one record (or of one model file) take in Candid.
+const FIXED_BYTES: usize = 128;
+
 /// What fixes a model's bytes: everything a machine needs to give the canonical answer.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct ModelManifest {
@@ -92,6 +95,13 @@ impl ModelManifest {
     }
 }
 
+impl ModelFile {
+    fn size_bytes(&self) -> usize {
+        let Self { name, bytes: _, sha256: _, urls } = self;
+        FIXED_BYTES + name.len() + urls.iter().map(|url| 4 + url.len()).sum::<usize>()
+    }
+}
+
 /// A registered model version.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct Model {
@@ -107,6 +117,15 @@ pub struct Model {
     pub deprecated: bool,
 }
 
+impl Model {
+    /// An upper bound of its size in Candid.
+    pub fn size_bytes(&self) -> usize {
+        let ModelManifest { name, architecture, semantics, files, license, .. } = &self.manifest;
+        let texts = name.len() + architecture.len() + semantics.len() + license.len();
+        3 * FIXED_BYTES + texts + files.iter().map(ModelFile::size_bytes).sum::<usize>()
+    }
+}
+
 /// A node provider: the cold key that owns workers and is paid.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct Provider {
@@ -120,6 +139,14 @@ pub struct Provider {
     pub payout: Principal,
     /// When it registered.
     pub registered_at: Timestamp,
+}
+
+impl Provider {
+    /// An upper bound of its size in Candid.
+    pub fn size_bytes(&self) -> usize {
+        let Self { id: _, name, contact, payout: _, registered_at: _ } = self;
+        FIXED_BYTES + name.len() + contact.len()
+    }
 }
 
 /// What a provider registers or changes.
@@ -152,6 +179,19 @@ pub struct Worker {
     pub status: WorkerStatus,
     /// When it was added.
     pub added_at: Timestamp,
+}
+
+impl Worker {
+    /// An upper bound of its size in Candid.
+    pub fn size_bytes(&self) -> usize {
+        let Self { operator: _, provider: _, hardware, backends, region, slots: _, status: _, added_at: _ } = self;
+        let board = match &hardware.board {
+            Board::Gpu { vendor, name } => vendor.len() + name.len(),
+            _ => 0,
+        };
+        let backends = backends.iter().map(|backend| 4 + backend.len()).sum::<usize>();
+        2 * FIXED_BYTES + hardware.driver.len() + board + backends + region.len()
+    }
 }
 
 /// What a provider adds.
@@ -236,7 +276,22 @@ pub enum Record {
     Model(Model),
 }
 
+impl Record {
+    /// An upper bound of its size in Candid, by which pages are cut to what a reply may hold.
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            Self::Provider(provider) => provider.size_bytes(),
+            Self::Worker(worker) => worker.size_bytes(),
+            Self::Model(model) => model.size_bytes(),
+        }
+    }
+}
+
 /// A page of the change feed.
+///
+/// Every change gives its record a new place at the end of the feed, and the record leaves its old
+/// place: the feed holds each record once, as it is now, and reading it to its end gives the whole
+/// registry. A worker may come before its provider, when the provider has changed since.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct Changes {
     /// Records in the order in which they changed.
@@ -247,12 +302,56 @@ pub struct Changes {
     pub more: bool,
 }
 
-/// Why the registry refused.
+/// Which part of the change feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ChangesArgs {
+    /// [`Changes::next`] of the page before; 0 at first.
+    pub from: u64,
+    /// Records at most; see [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// Which providers, in the order of their principals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ProvidersArgs {
+    /// Only those after this one: the last of the page before.
+    pub after: Option<Principal>,
+    /// Records at most; see [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// Which workers, in the order of their operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct WorkersArgs {
+    /// Only those of this provider.
+    pub provider: Option<Principal>,
+    /// Only those after this operator: the last of the page before.
+    pub after: Option<Principal>,
+    /// Records at most; see [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// Which models, in the order of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ModelsArgs {
+    /// Only those after this one: the last of the page before.
+    pub after: Option<ModelId>,
+    /// Records at most; see [`crate::limits::PAGE_MAX`].
+    pub limit: u32,
+}
+
+/// Why the registry refused. Nothing changed.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
 pub enum RegistryError {
     /// The anonymous principal owns nothing.
     #[error("anonymous callers cannot register anything; sign the call with an identity")]
     Anonymous,
+    /// Only those who control the registry may do this.
+    #[error("{caller} does not control the registry; only its controllers list jobs canisters")]
+    NotAController {
+        /// Who called.
+        caller: Principal,
+    },
     /// The caller is not a provider.
     #[error("{caller} is not a provider; call register_provider first")]
     NotAProvider {
@@ -282,6 +381,12 @@ pub enum RegistryError {
     /// No such worker.
     #[error("no worker {operator}; add it with add_worker")]
     UnknownWorker {
+        /// Which.
+        operator: Principal,
+    },
+    /// The worker is gone for good.
+    #[error("worker {operator} is retired for good; add another one with a key of its own")]
+    Retired {
         /// Which.
         operator: Principal,
     },

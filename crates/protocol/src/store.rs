@@ -95,7 +95,11 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> for MemoryTable<K, V> {
     }
 
     fn keys(&self, keys: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = K> {
-        in_order(&keys).then(|| self.0.range(keys)).into_iter().flatten().map(|(key, _)| key.clone())
+        in_order(&keys)
+            .then(|| self.0.range(keys))
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.clone())
     }
 }
 
@@ -136,9 +140,10 @@ fn in_order<K: Ord>(keys: &impl RangeBounds<K>) -> bool {
     match (keys.start_bound(), keys.end_bound()) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => true,
         (Bound::Excluded(start), Bound::Excluded(end)) => start < end,
-        (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
-            start <= end
-        }
+        (
+            Bound::Included(start) | Bound::Excluded(start),
+            Bound::Included(end) | Bound::Excluded(end),
+        ) => start <= end,
     }
 }
 
@@ -157,9 +162,15 @@ mod tests {
     #[test]
     fn scans_go_in_key_order_both_ways() {
         let table = table();
-        assert_eq!(table.range(..).collect::<Vec<_>>(), [(1, "a"), (2, "b"), (3, "c")]);
+        assert_eq!(
+            table.range(..).collect::<Vec<_>>(),
+            [(1, "a"), (2, "b"), (3, "c")]
+        );
         assert_eq!(table.keys(..=2).rev().collect::<Vec<_>>(), [2, 1]);
-        assert_eq!(table.keys((Bound::Excluded(1), Bound::Unbounded)).next(), Some(2));
+        assert_eq!(
+            table.keys((Bound::Excluded(1), Bound::Unbounded)).next(),
+            Some(2)
+        );
     }
 
     #[test]
@@ -168,7 +179,10 @@ mod tests {
         #[allow(clippy::reversed_empty_ranges, reason = "the case under test")]
         let reversed = table.range(3..1).count();
         assert_eq!(reversed, 0);
-        assert_eq!(table.keys((Bound::Excluded(2), Bound::Excluded(2))).count(), 0);
+        assert_eq!(
+            table.keys((Bound::Excluded(2), Bound::Excluded(2))).count(),
+            0
+        );
         assert_eq!(table.keys(2..2).count(), 0);
     }
 
