@@ -19,8 +19,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("assay-localnet", &["assay-localnet-core"]),
     ("assay-registry-core", &["assay-protocol"]),
     ("assay-jobs-core", &["assay-protocol"]),
-    ("assay-registry", &["assay-registry-core", "assay-protocol"]),
-    ("assay-jobs", &["assay-jobs-core", "assay-protocol"]),
+    ("assay-canister-kit", &["assay-protocol"]),
+    (
+        "assay-registry",
+        &["assay-registry-core", "assay-canister-kit", "assay-protocol"],
+    ),
+    (
+        "assay-jobs",
+        &["assay-jobs-core", "assay-canister-kit", "assay-protocol"],
+    ),
     ("assay-purse", &["assay-protocol"]),
     ("assay-worker", &["assay-engine", "assay-protocol"]),
     (
