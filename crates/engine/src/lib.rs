@@ -7,3 +7,5 @@ pub mod f32z;
 #[cfg(feature = "import")]
 pub mod import;
 pub mod model;
+#[cfg(feature = "tokenizer")]
+pub mod tokenizer;
