@@ -33,9 +33,9 @@ pub(crate) fn assay(
 ) -> anyhow::Result<ExitCode> {
     let wasm_dir = wasm::build(workspace, may_install, &[])?;
     // The download comes before the long build: a machine without network learns of it early.
-    let gguf = model::fetch(workspace, None)?;
+    let places = model::fetch(workspace, None)?;
     build_programs(workspace, Profile::Release)?;
-    let model = model::convert(workspace, Profile::Release, &gguf)?;
+    let model = model::convert(workspace, Profile::Release, &places)?;
 
     let mut arguments: Vec<OsString> = vec![task.into(), "--wasm-dir".into(), wasm_dir.into()];
     arguments.extend(["--model".into(), model.into()]);

@@ -28,6 +28,7 @@ use crate::workspace::{Profile, Workspace};
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
+    bin_name = "cargo xtask",
     about = "Project tasks: set-up, Wasm build, model, demo, tests and checks"
 )]
 #[command(
@@ -133,9 +134,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Model(args) => {
-            let gguf = model::fetch(&workspace, args.gguf.as_deref())?;
+            let places = model::fetch(&workspace, args.gguf.as_deref())?;
             launch::build_programs(&workspace, Profile::Release)?;
-            let file = model::convert(&workspace, Profile::Release, &gguf)?;
+            let file = model::convert(&workspace, Profile::Release, &places)?;
             process::out(&file.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }

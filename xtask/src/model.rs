@@ -4,11 +4,14 @@
 //! outside the repository:
 //! - `gguf/<name>-<hash>.gguf`, as published; nothing stands under that name that has not been checked;
 //! - `models/<name>-<hash>-c<converter>.assay`, our model file. The name carries the hash of the source and the
-//!   version of the converter, so a stale conversion is never picked up.
+//!   version of the converter, so a stale conversion is never picked up;
+//! - `lock` and `scratch/`: one set-up at a time writes here, and half-made files are emptied away by the next one.
 
 mod fetch;
 mod manifest;
 
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,13 +23,14 @@ use self::manifest::{Manifest, Model};
 use crate::process;
 use crate::workspace::{Profile, Workspace};
 
-/// The version of the conversion from GGUF; raise it whenever the importer writes other bytes for the same source.
-const CONVERTER: u32 = 1;
+/// Where the engine says which version its conversion from GGUF has. Read as text: xtask is built before the engine.
+const CONVERTER_SOURCE: &str = "crates/engine/src/model/manifest.rs";
+const CONVERTER_LINE: &str = "pub const CONVERTER: u32 = ";
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelError {
     #[error(
-        "{origin}: has {found} bytes where {expected} are published; the download was cut short, run this again"
+        "{origin}: has {found} bytes where {expected} are published; it was cut short, fetch it again"
     )]
     Truncated {
         origin: String,
@@ -54,11 +58,12 @@ pub(crate) enum ModelError {
     },
 }
 
-/// A checked GGUF file of the default model, and the place of its conversion.
+/// Where the files of the default model belong in the cache.
+///
+/// After [`fetch`] there is the source, checked, or the conversion, which makes the source unnecessary.
 #[derive(Debug)]
-pub(crate) struct Gguf {
-    /// Absent when the conversion is there already, since nothing else needs the source.
-    source: Option<PathBuf>,
+pub(crate) struct Places {
+    source: PathBuf,
     converted: PathBuf,
 }
 
@@ -68,50 +73,59 @@ pub(crate) struct Gguf {
 pub(crate) fn convert(
     workspace: &Workspace,
     profile: Profile,
-    gguf: &Gguf,
+    places: &Places,
 ) -> anyhow::Result<PathBuf> {
-    let Some(source) = &gguf.source else {
-        return Ok(gguf.converted.clone());
-    };
-    let folder = gguf
-        .converted
-        .parent()
-        .context("BUG: the conversion has no folder")?;
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
-    let scratch = Scratch::beside(&gguf.converted)?;
-    let part = scratch.0.join("model.assay");
-    eprintln!("converting {} (once)", source.display());
-    let mut import = Command::new(workspace.program(profile, "assay"));
-    process::run_talking(
+    let Places { source, converted } = places;
+    if converted.is_file() {
+        return Ok(converted.clone());
+    }
+    let cache = CacheLock::take(&workspace.cache)?;
+    // Another set-up may have done it while this one waited.
+    if !converted.is_file() {
+        eprintln!("converting {} (once)", source.display());
+        let part = cache.scratch()?.join("model.assay");
+        let mut import = Command::new(workspace.program(profile, "assay"));
         import
             .args(["model", "import", "--gguf"])
             .arg(source)
             .arg("--out")
-            .arg(&part),
-    )?;
-    std::fs::rename(&part, &gguf.converted)
-        .with_context(|| format!("cannot write {}", gguf.converted.display()))?;
-    Ok(gguf.converted.clone())
+            .arg(&part);
+        process::run_talking(&mut import)?;
+        keep(&part, converted)?;
+    }
+    Ok(converted.clone())
 }
 
-impl Gguf {
-    fn names(cache: &Path, model: &Model) -> (PathBuf, PathBuf) {
+impl Places {
+    fn new(cache: &Path, model: &Model, converter: u32) -> Self {
         let stem = format!("{}-{}", model.name, &model.sha256[..16]);
-        let source = cache.join("gguf").join(format!("{stem}.gguf"));
-        (
-            source,
-            cache
+        Self {
+            source: cache.join("gguf").join(format!("{stem}.gguf")),
+            converted: cache
                 .join("models")
-                .join(format!("{stem}-c{CONVERTER}.assay")),
-        )
+                .join(format!("{stem}-c{converter}.assay")),
+        }
     }
+}
+
+/// The engine's version of the conversion.
+fn converter(root: &Path) -> anyhow::Result<u32> {
+    let path = root.join(CONVERTER_SOURCE);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    text.lines()
+        .find_map(|line| {
+            line.strip_prefix(CONVERTER_LINE)?
+                .strip_suffix(';')?
+                .parse()
+                .ok()
+        })
+        .with_context(|| format!("{CONVERTER_SOURCE}: no line `{CONVERTER_LINE}..;`"))
 }
 
 /// Checks length and hash of `file`; `origin` is what a message calls it.
 fn verify(file: &Path, origin: &str, model: &Model) -> anyhow::Result<()> {
-    let mut reader =
-        std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+    let mut reader = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
     let found = reader
         .metadata()
         .with_context(|| format!("cannot read {}", file.display()))?
@@ -144,23 +158,63 @@ fn verify(file: &Path, origin: &str, model: &Model) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A folder that is removed with everything in it, whatever happens.
-struct Scratch(PathBuf);
+/// Moves a finished file to its place in the cache.
+fn keep(finished: &Path, place: &Path) -> anyhow::Result<()> {
+    let folder = place.parent().context("BUG: the cache has no folder")?;
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::rename(finished, place))
+        .with_context(|| format!("cannot write {}", place.display()))
+}
 
-impl Scratch {
-    /// On the same disk as `file`, so that a finished file can be renamed to it.
-    fn beside(file: &Path) -> anyhow::Result<Self> {
-        let folder = file.with_extension(format!("{}.part", std::process::id()));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        Ok(Self(folder))
+/// The right to write to the cache, held by one process at a time, and a scratch folder to do it with.
+struct CacheLock {
+    scratch: PathBuf,
+    /// Released by the system when this process ends, however it ends.
+    _lock: File,
+}
+
+impl CacheLock {
+    fn take(cache: &Path) -> anyhow::Result<Self> {
+        let context = || {
+            format!(
+                "cannot use the cache {}; set ASSAY_CACHE to another folder",
+                cache.display()
+            )
+        };
+        std::fs::create_dir_all(cache).with_context(context)?;
+        let lock = File::create(cache.join("lock")).with_context(context)?;
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            eprintln!("waiting for another set-up that uses {}", cache.display());
+        }
+        lock.lock().with_context(context)?;
+        Ok(Self {
+            scratch: cache.join("scratch"),
+            _lock: lock,
+        })
+    }
+
+    /// An empty folder on the same disk as the cache.
+    fn scratch(&self) -> anyhow::Result<&Path> {
+        self.empty()?;
+        std::fs::create_dir_all(&self.scratch)
+            .with_context(|| format!("cannot create {}", self.scratch.display()))?;
+        Ok(&self.scratch)
+    }
+
+    fn empty(&self) -> anyhow::Result<()> {
+        match std::fs::remove_dir_all(&self.scratch) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot empty {}", self.scratch.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-impl Drop for Scratch {
+impl Drop for CacheLock {
     fn drop(&mut self) {
-        // Left-over scratch wastes space and is never read: nothing more can be done about a failure here.
-        let _ = std::fs::remove_dir_all(&self.0);
+        // What is left over wastes space until the next set-up empties the folder: no reason to fail here.
+        let _ = self.empty();
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn run(
     args: &[String],
 ) -> anyhow::Result<ExitCode> {
     let wasm_dir = wasm::build(workspace, may_install, &[])?;
-    let gguf = model::fetch(workspace, None)?;
+    let places = model::fetch(workspace, None)?;
     // Programs and test binaries in one build: asked for one after the other, cargo would select features twice and
     // compile much of the workspace twice.
     process::run(workspace.cargo().args([
@@ -35,7 +35,7 @@ pub(crate) fn run(
         "--bins",
         "--tests",
     ]))?;
-    let model = model::convert(workspace, Profile::Dev, &gguf)?;
+    let model = model::convert(workspace, Profile::Dev, &places)?;
 
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--locked", "--no-fail-fast"]);

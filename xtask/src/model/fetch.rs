@@ -8,17 +8,19 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use super::manifest::Source;
-use super::{Gguf, Manifest, Model, ModelError, Scratch, verify};
+use super::{CacheLock, Manifest, Model, ModelError, Places, converter, keep, verify};
 use crate::process;
 use crate::workspace::Workspace;
 
 /// Makes sure that the default model is in the cache, as source or already converted.
 ///
 /// `given` is a local file to take instead of a download.
-pub(crate) fn fetch(workspace: &Workspace, given: Option<&Path>) -> anyhow::Result<Gguf> {
+pub(crate) fn fetch(workspace: &Workspace, given: Option<&Path>) -> anyhow::Result<Places> {
     let manifest = Manifest::read(&workspace.root)?;
     let model = manifest.default_model()?;
-    fetch_model(&workspace.cache, model, given, &mut download)
+    let places = Places::new(&workspace.cache, model, converter(&workspace.root)?);
+    fetch_model(&workspace.cache, model, &places, given, &mut download)?;
+    Ok(places)
 }
 
 /// Downloads a source into the scratch folder and gives the file's place.
@@ -27,46 +29,32 @@ pub(super) type Download<'a> = &'a mut dyn FnMut(&Source, &Model, &Path) -> anyh
 pub(super) fn fetch_model(
     cache: &Path,
     model: &Model,
+    places: &Places,
     given: Option<&Path>,
     download: Download<'_>,
-) -> anyhow::Result<Gguf> {
-    let (source, converted) = Gguf::names(cache, model);
-    if converted.is_file() {
-        return Ok(Gguf {
-            source: None,
-            converted,
-        });
+) -> anyhow::Result<()> {
+    // Before the lock: a machine that is set up needs no right to write.
+    if places.converted.is_file() {
+        return Ok(());
     }
+    let lock = CacheLock::take(cache)?;
+    let source = &places.source;
     if source.is_file() {
         // Checked when it was put there; checked again because disks and people change files.
-        match verify(&source, &source.display().to_string(), model) {
-            Ok(()) => {
-                return Ok(Gguf {
-                    source: Some(source),
-                    converted,
-                });
-            }
+        match verify(source, &source.display().to_string(), model) {
+            Ok(()) => return Ok(()),
             Err(error) => {
                 eprintln!("{error:#}; fetching it again");
-                std::fs::remove_file(&source)
+                std::fs::remove_file(source)
                     .with_context(|| format!("cannot remove {}", source.display()))?;
             }
         }
     }
-
-    let folder = source.parent().context("BUG: the cache has no folder")?;
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create {}", folder.display()))?;
-    let scratch = Scratch::beside(&source)?;
     if let Some(given) = given {
-        let copy = scratch.0.join("given.gguf");
+        let copy = lock.scratch()?.join("given.gguf");
         std::fs::copy(given, &copy).with_context(|| format!("cannot copy {}", given.display()))?;
         verify(&copy, &given.display().to_string(), model)?;
-        keep(&copy, &source)?;
-        return Ok(Gguf {
-            source: Some(source),
-            converted,
-        });
+        return keep(&copy, source);
     }
 
     let mut attempts = Vec::new();
@@ -76,16 +64,13 @@ pub(super) fn fetch_model(
             model.name,
             model.bytes.div_ceil(1_000_000)
         );
-        let outcome = download(place, model, &scratch.0).and_then(|file| {
+        let outcome = download(place, model, lock.scratch()?).and_then(|file| {
             verify(&file, &place.to_string(), model)?;
-            keep(&file, &source)
+            keep(&file, source)
         });
         match outcome {
             Ok(()) => {
-                return Ok(Gguf {
-                    source: Some(source),
-                    converted,
-                });
+                return Ok(());
             }
             Err(error) => attempts.push(format!("{place}: {error:#}")),
         }
@@ -98,10 +83,6 @@ pub(super) fn fetch_model(
         attempts,
     }
     .into())
-}
-
-fn keep(checked: &Path, place: &Path) -> anyhow::Result<()> {
-    std::fs::rename(checked, place).with_context(|| format!("cannot write {}", place.display()))
 }
 
 impl fmt::Display for Source {

@@ -24,24 +24,24 @@ fn model() -> Model {
     manifest.default_model().unwrap().clone()
 }
 
+fn places(cache: &Path) -> Places {
+    Places::new(cache, &model(), 1)
+}
+
 /// Fetches with sources that give `contents` one after the other; an empty one cannot be reached.
-fn fetch_from(cache: &Path, contents: &[&[u8]]) -> (anyhow::Result<Gguf>, usize) {
+fn fetch_from(cache: &Path, contents: &[&[u8]]) -> (anyhow::Result<()>, usize) {
     let mut calls = 0;
-    let outcome = fetch_model(
-        cache,
-        &model(),
-        None,
-        &mut |_: &Source, _: &Model, folder: &Path| {
-            let content = contents[calls];
-            calls += 1;
-            if content.is_empty() {
-                anyhow::bail!("no route to host");
-            }
-            let file = folder.join("file");
-            std::fs::write(&file, content)?;
-            Ok(file)
-        },
-    );
+    let mut download = |_: &Source, _: &Model, folder: &Path| {
+        let content = contents[calls];
+        calls += 1;
+        if content.is_empty() {
+            anyhow::bail!("no route to host");
+        }
+        let file = folder.join("file");
+        std::fs::write(&file, content)?;
+        Ok(file)
+    };
+    let outcome = fetch_model(cache, &model(), &places(cache), None, &mut download);
     (outcome, calls)
 }
 
@@ -57,41 +57,41 @@ fn files(folder: &Path) -> Vec<String> {
 #[test]
 fn a_checked_file_is_kept_and_not_fetched_again() {
     let cache = tempfile::tempdir().unwrap();
-    let (gguf, calls) = fetch_from(cache.path(), &[CONTENT]);
-    let source = gguf.unwrap().source.unwrap();
+    let (outcome, calls) = fetch_from(cache.path(), &[CONTENT]);
+    outcome.unwrap();
     assert_eq!(
-        (std::fs::read(&source).unwrap().as_slice(), calls),
+        (
+            std::fs::read(places(cache.path()).source)
+                .unwrap()
+                .as_slice(),
+            calls
+        ),
         (CONTENT, 1)
     );
-    let (gguf, calls) = fetch_from(cache.path(), &[]);
-    assert_eq!((gguf.unwrap().source, calls), (Some(source), 0));
-    assert_eq!(
-        files(&cache.path().join("gguf")).len(),
-        1,
-        "no scratch is left"
-    );
+    let (outcome, calls) = fetch_from(cache.path(), &[]);
+    outcome.unwrap();
+    assert_eq!(calls, 0);
+    assert!(!cache.path().join("scratch").exists(), "no scratch is left");
 }
 
 #[test]
 fn a_conversion_makes_the_source_unnecessary() {
     let cache = tempfile::tempdir().unwrap();
-    let (_, converted) = Gguf::names(cache.path(), &model());
+    let converted = places(cache.path()).converted;
     std::fs::create_dir_all(converted.parent().unwrap()).unwrap();
     std::fs::write(&converted, b"model").unwrap();
-    let (gguf, calls) = fetch_from(cache.path(), &[]);
-    let gguf = gguf.unwrap();
-    assert_eq!((gguf.source, gguf.converted, calls), (None, converted, 0));
+    let (outcome, calls) = fetch_from(cache.path(), &[]);
+    outcome.unwrap();
+    assert_eq!(calls, 0);
 }
 
 #[test]
 fn the_next_source_is_tried_after_each_kind_of_failure() {
     for bad in [&b""[..], b"eight", b"Eight by", b"eight bytes and more"] {
         let cache = tempfile::tempdir().unwrap();
-        let (gguf, calls) = fetch_from(cache.path(), &[bad, CONTENT]);
-        assert_eq!(
-            std::fs::read(gguf.unwrap().source.unwrap()).unwrap(),
-            CONTENT
-        );
+        let (outcome, calls) = fetch_from(cache.path(), &[bad, CONTENT]);
+        outcome.unwrap();
+        assert_eq!(std::fs::read(places(cache.path()).source).unwrap(), CONTENT);
         assert_eq!(calls, 2);
     }
 }
@@ -116,39 +116,42 @@ fn failures_are_named_and_nothing_bad_is_kept() {
 #[test]
 fn a_file_damaged_in_the_cache_is_replaced() {
     let cache = tempfile::tempdir().unwrap();
-    let source = fetch_from(cache.path(), &[CONTENT])
-        .0
-        .unwrap()
-        .source
-        .unwrap();
+    let source = places(cache.path()).source;
+    fetch_from(cache.path(), &[CONTENT]).0.unwrap();
     std::fs::write(&source, b"eight bY").unwrap();
-    let (gguf, calls) = fetch_from(cache.path(), &[CONTENT]);
+    let (outcome, calls) = fetch_from(cache.path(), &[CONTENT]);
+    outcome.unwrap();
     assert_eq!(
-        (
-            std::fs::read(gguf.unwrap().source.unwrap())
-                .unwrap()
-                .as_slice(),
-            calls
-        ),
+        (std::fs::read(&source).unwrap().as_slice(), calls),
         (CONTENT, 1)
     );
 }
 
 #[test]
 fn a_given_file_is_checked_like_a_download() {
-    let cache = tempfile::tempdir().unwrap();
-    let given = cache.path().join("mine.gguf");
-    let mut never =
-        |_: &Source, _: &Model, _: &Path| -> anyhow::Result<PathBuf> { panic!("downloaded") };
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path();
+    let given = cache.join("mine.gguf");
+    let take = || {
+        let mut never = |_: &Source, _: &Model, _: &Path| panic!("downloaded");
+        fetch_model(cache, &model(), &places(cache), Some(&given), &mut never)
+    };
     std::fs::write(&given, b"Eight by").unwrap();
-    let error = fetch_model(cache.path(), &model(), Some(&given), &mut never).unwrap_err();
+    let error = take().unwrap_err();
     assert!(
         matches!(error.downcast_ref(), Some(ModelError::WrongHash { .. })),
         "{error:#}"
     );
+    std::fs::write(&given, &CONTENT[1..]).unwrap();
+    let error = take().unwrap_err();
+    assert!(
+        matches!(error.downcast_ref(), Some(ModelError::Truncated { .. })),
+        "{error:#}"
+    );
+    assert!(!places(cache).source.exists());
     std::fs::write(&given, CONTENT).unwrap();
-    let gguf = fetch_model(cache.path(), &model(), Some(&given), &mut never).unwrap();
-    assert_eq!(std::fs::read(gguf.source.unwrap()).unwrap(), CONTENT);
+    take().unwrap();
+    assert_eq!(std::fs::read(places(cache).source).unwrap(), CONTENT);
     assert!(given.is_file(), "the person keeps their file");
 }
 
@@ -175,4 +178,34 @@ fn manifests_with_bad_names_hashes_or_sizes_are_refused() {
         Manifest::parse(&good.replacen("98362432", "8589934592", 1)).is_ok(),
         "the largest size"
     );
+}
+
+#[test]
+fn another_converter_means_another_file() {
+    let (one, two) = (
+        places(Path::new("cache")),
+        Places::new(Path::new("cache"), &model(), 2),
+    );
+    assert_eq!(one.source, two.source);
+    assert_ne!(one.converted, two.converted);
+}
+
+#[test]
+fn the_converter_version_is_read_from_the_engine() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    assert!(converter(root).unwrap() >= 1);
+    let error = converter(Path::new("nowhere")).unwrap_err().to_string();
+    assert!(error.contains("manifest.rs"), "{error}");
+}
+
+#[test]
+fn scratch_left_by_a_killed_set_up_is_emptied() {
+    let cache = tempfile::tempdir().unwrap();
+    let left = cache.path().join("scratch/left.whl");
+    std::fs::create_dir_all(left.parent().unwrap()).unwrap();
+    std::fs::write(&left, b"half").unwrap();
+    let lock = CacheLock::take(cache.path()).unwrap();
+    assert_eq!(files(lock.scratch().unwrap()), Vec::<String>::new());
+    drop(lock);
+    assert!(!left.parent().unwrap().exists());
 }
