@@ -391,6 +391,49 @@ pub struct JobLine {
     pub submitted_at: Timestamp,
 }
 
+/// Numbers of one market, for everyone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Stats {
+    /// Jobs waiting for workers.
+    pub queued: u64,
+    /// Jobs being run.
+    pub running: u64,
+    /// Jobs whose commitments are being opened.
+    pub revealing: u64,
+    /// Jobs that need one more worker.
+    pub extended: u64,
+    /// Jobs settled without comparison.
+    pub unverified: u64,
+    /// Jobs settled and agreed.
+    pub verified: u64,
+    /// Jobs settled and disagreed.
+    pub inconclusive: u64,
+    /// Jobs ended by their requesters.
+    pub cancelled: u64,
+    /// Jobs ended by their deadlines.
+    pub expired: u64,
+    /// Jobs that could not be done.
+    pub failed: u64,
+    /// Leases ever granted.
+    pub leases: u64,
+    /// Models known.
+    pub models: u64,
+    /// Providers known.
+    pub providers: u64,
+    /// Workers known.
+    pub workers: u64,
+    /// Cycles that ever came in.
+    pub deposited: Cycles,
+    /// Sum of all balances.
+    pub free: Cycles,
+    /// Sum of all escrow.
+    pub held: Cycles,
+    /// Fees kept.
+    pub fees: Cycles,
+    /// Events in the log.
+    pub events: u64,
+}
+
 /// What a reader of a stream asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct StreamArgs {

@@ -1,9 +1,11 @@
 //! Prices: exact integers, rounded down to whole cycles in the requester's favour.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Cycles, result::Usage};
 
 /// Asks, in cycles per 1,000 tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
     /// Per 1,000 input tokens.
     pub input: Cycles,

@@ -1,0 +1,409 @@
+//! What is stored about jobs, leases, workers and money.
+//!
+//! Deadlines are in [`Live`] time, which stands still while the canister does: after a stall every
+//! deadline has moved on with it, in one write. All other times are the canister's own.
+
+use assay_protocol::{
+    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
+    job::{Assurance, JobState, Reason, Sampling, Transition, Verdict},
+    lease::{LeaseState, Offer, Role},
+    price::Rates,
+    receipt::ReceiptResult,
+    registry::WorkerStatus,
+    result::Usage,
+};
+use candid::Principal;
+use serde::{Deserialize, Serialize};
+
+use crate::config::JobsConfig;
+
+/// Nanoseconds of the market's own time: the canister's, less all stalls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Live(pub u64);
+
+impl Live {
+    /// This time plus whole seconds, saturating.
+    pub const fn plus_seconds(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000_000_000)))
+    }
+}
+
+/// Configuration, counters and the sums of all money.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Absent until the first event.
+    pub config: Option<JobsConfig>,
+    /// Hash of the newest log entry; zero before the first.
+    pub head: Hash32,
+    /// The job number used last.
+    pub last_job: u64,
+    /// The lease number used last.
+    pub last_lease: u64,
+    /// Nanoseconds of all stalls together.
+    pub stalled: u64,
+    /// Where the next page of registry changes begins.
+    pub cursor: u64,
+    /// Cycles that ever came in.
+    pub deposited: Cycles,
+    /// Sum of all balances.
+    pub free: Cycles,
+    /// Sum of all escrow.
+    pub held: Cycles,
+    /// Fees kept.
+    pub fees: Cycles,
+    /// Jobs by state.
+    pub counts: Counts,
+}
+
+/// Jobs by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Waiting for workers.
+    pub queued: u64,
+    /// Run by workers.
+    pub running: u64,
+    /// Being opened.
+    pub revealing: u64,
+    /// Waiting for one more worker.
+    pub extended: u64,
+    /// Settled without comparison.
+    pub unverified: u64,
+    /// Settled and agreed.
+    pub verified: u64,
+    /// Settled and disagreed.
+    pub inconclusive: u64,
+    /// Ended by the requester.
+    pub cancelled: u64,
+    /// Ended by their deadline.
+    pub expired: u64,
+    /// Could not be done.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// Jobs that have not ended.
+    pub const fn open(&self) -> u64 {
+        self.queued + self.running + self.revealing + self.extended
+    }
+
+    /// The counter of a state.
+    pub(crate) const fn of(&mut self, state: JobState, verdict: Option<Verdict>) -> &mut u64 {
+        match (state, verdict) {
+            (JobState::Queued, _) => &mut self.queued,
+            (JobState::Running, _) => &mut self.running,
+            (JobState::Revealing, _) => &mut self.revealing,
+            (JobState::Extended, _) => &mut self.extended,
+            (JobState::Settled, Some(Verdict::Unverified)) => &mut self.unverified,
+            (JobState::Settled, Some(Verdict::Verified)) => &mut self.verified,
+            (JobState::Settled, _) => &mut self.inconclusive,
+            (JobState::Cancelled, _) => &mut self.cancelled,
+            (JobState::Expired, _) => &mut self.expired,
+            (JobState::Failed, _) => &mut self.failed,
+        }
+    }
+}
+
+/// What a principal holds and has earned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Balance.
+    pub free: Cycles,
+    /// Paid out for leases, in all.
+    pub earned: Cycles,
+    /// Leases that were paid.
+    pub paid_leases: u64,
+    /// Jobs it submitted that have not ended.
+    pub open_jobs: u32,
+}
+
+/// A requester's idempotency key.
+pub type Key = (Principal, Vec<u8>);
+
+/// What an idempotency key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyHolder {
+    /// The job it was used for.
+    pub job: JobId,
+}
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Who asked.
+    pub requester: Principal,
+    /// The requester's key for it.
+    pub key: Vec<u8>,
+    /// The pinned model version.
+    pub model: ModelId,
+    /// Salted hash of the request.
+    pub request_hash: Hash32,
+    /// How sure the answer must be.
+    pub assurance: Assurance,
+    /// Tokens to generate at most.
+    pub max_tokens: u32,
+    /// Input tokens at worst.
+    pub input_tokens_max: u32,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// Seed of the draws, once there is one.
+    pub seed: Option<u64>,
+    /// Highest asks that may work on it.
+    pub ceilings: Rates,
+    /// Fee at submit, in basis points.
+    pub fee_bps: u16,
+    /// Royalty at submit, in basis points.
+    pub royalty_bps: u16,
+    /// Taken at submit.
+    pub escrow: Cycles,
+    /// What is left of the escrow; zero once the job has ended.
+    pub held: Cycles,
+    /// Where it stands.
+    pub state: JobState,
+    /// What the comparison found.
+    pub verdict: Option<Verdict>,
+    /// Which generation it is at, from 1.
+    pub round: u32,
+    /// Checkers that this round needs by now; grows when they disagree.
+    pub checkers: u32,
+    /// Every lease it ever granted.
+    pub leases: Vec<LeaseId>,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// Seconds from submit to its deadline.
+    pub deadline_seconds: u32,
+    /// When it expires.
+    pub deadline: Live,
+    /// Until when it waits for a missing worker.
+    pub wait: Option<Live>,
+    /// When it ended, and how long all stalls were by then.
+    pub ended: Option<Ended>,
+    /// Paid to workers.
+    pub paid: Cycles,
+    /// Kept as fee.
+    pub fee: Cycles,
+    /// Paid to the model's owner.
+    pub royalty: Cycles,
+    /// Given back.
+    pub refund: Cycles,
+    /// The answer's fingerprint.
+    pub result: Option<ReceiptResult>,
+    /// The lease whose opening holds the answer.
+    pub answer: Option<LeaseId>,
+    /// Every change of state, oldest first.
+    pub history: Vec<Transition>,
+}
+
+/// The end of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: Timestamp,
+    /// Nanoseconds of all stalls by then.
+    pub stalled: u64,
+}
+
+/// A lease.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Its id.
+    pub id: LeaseId,
+    /// Its job.
+    pub job: JobId,
+    /// Which generation of the job it belongs to.
+    pub round: u32,
+    /// What it does.
+    pub role: Role,
+    /// The daemon.
+    pub worker: Principal,
+    /// Its owner.
+    pub provider: Principal,
+    /// The worker's asks when it was granted.
+    pub rates: Rates,
+    /// Where it stands.
+    pub state: LeaseState,
+    /// When it was granted.
+    pub granted_at: Timestamp,
+    /// Until when it must be claimed.
+    pub claim_deadline: Live,
+    /// Until when it must be committed, heartbeats or not; absent until it is claimed.
+    pub run_deadline: Option<Live>,
+    /// Its commitment.
+    pub commitment: Option<Hash32>,
+    /// Until when it must be opened; absent while it may not be.
+    pub reveal_deadline: Option<Live>,
+    /// What it revealed; absent before the round's verdict.
+    pub root: Option<Hash32>,
+    /// What the verdict says of it.
+    pub judgement: Option<Judgement>,
+    /// The work it is paid for, if it is.
+    pub basis: Option<Usage>,
+    /// What it was paid.
+    pub paid: Cycles,
+    /// Why it ended.
+    pub reason: Option<Reason>,
+    /// Its last deadline in the canister's time, once it has ended.
+    pub ended_deadline: Option<Timestamp>,
+}
+
+/// What a verdict says of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Judgement {
+    /// On the side that the verdict found right: paid.
+    Right,
+    /// On the other side: unpaid, and trust is lost.
+    Wrong,
+    /// Accepted without comparison: paid.
+    Accepted,
+    /// Nobody could tell: unpaid, and nothing is held against it.
+    Undecided,
+}
+
+/// A job's place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The model its workers must offer.
+    pub model: ModelId,
+    /// Generators or replicas it lacks.
+    pub generators: u32,
+    /// Checkers it lacks.
+    pub checkers: u32,
+}
+
+/// What the market needs to know of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelEntry {
+    /// Its version.
+    pub id: ModelId,
+    /// Its name.
+    pub name: String,
+    /// The semantics by which it runs.
+    pub semantics: String,
+    /// The class in which its answers are compared.
+    pub class: Hash32,
+    /// Root of its weights.
+    pub model_root: Hash32,
+    /// Input and output tokens together, at most.
+    pub context_max: u32,
+    /// Share of payouts that goes to its owner.
+    pub royalty_bps: u16,
+    /// Whether answers can be compared bit for bit.
+    pub verifiable: bool,
+    /// Who registered it.
+    pub owner: Principal,
+    /// New jobs are refused.
+    pub deprecated: bool,
+}
+
+/// What the market needs to know of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerEntry {
+    /// The daemon.
+    pub operator: Principal,
+    /// Its owner.
+    pub provider: Principal,
+    /// Jobs it can run at once.
+    pub slots: u16,
+    /// Whether it takes work.
+    pub status: WorkerStatus,
+    /// Measured decode speed, in thousandths of a token per second.
+    pub tokens_per_second_milli: Option<u64>,
+    /// Its offers, whether or not it is active.
+    pub offers: Vec<Offer>,
+    /// Leases it holds that are live.
+    pub live: u32,
+}
+
+/// An offer of an active worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The worker's owner.
+    pub provider: Principal,
+    /// Its prices.
+    pub rates: Rates,
+}
+
+/// A worker (operator) in a determinism class.
+pub type TrustKey = (Principal, Hash32);
+
+/// What is known of a worker in a determinism class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// Results found right since the last one found wrong.
+    pub valid: u64,
+    /// Results found wrong.
+    pub mismatches_lost: u64,
+    /// Commitments never opened.
+    pub silent: u64,
+    /// Leases lost.
+    pub lost: u64,
+    /// Leases given back.
+    pub abandoned: u64,
+}
+
+/// The last time seen, and the secret behind salts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vitals {
+    /// The canister's time at the last update.
+    pub seen: Timestamp,
+    /// Absent until randomness has come.
+    pub secret: Option<Hash32>,
+}
+
+/// Free slots and signs of life of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// When it last called.
+    pub seen: Timestamp,
+    /// Leases it is ready to hold at once.
+    pub slots: u16,
+    /// Until when that counts.
+    pub ready_until: Timestamp,
+}
+
+/// Until when a live lease lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// The deadline in force: claim, heartbeat, reveal or job.
+    pub until: Live,
+    /// Where its entry in the table of due things is; never after `until`.
+    pub due: Live,
+}
+
+/// Something with a deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Due {
+    /// A lease.
+    Lease(LeaseId),
+    /// A job's deadline.
+    Job(JobId),
+    /// A job's wait for a missing worker.
+    Wait(JobId),
+    /// A job's idempotency key.
+    Key(JobId),
+}
+
+/// How much provisional output a lease has sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamHead {
+    /// Chunks.
+    pub chunks: u32,
+    /// Tokens.
+    pub tokens: u32,
+    /// Bytes of text.
+    pub bytes: u64,
+}
+
+/// A piece of provisional output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Position of its first token.
+    pub tokens_from: u32,
+    /// Position of its first byte of text.
+    pub bytes_from: u64,
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// Their text.
+    pub text: String,
+}
