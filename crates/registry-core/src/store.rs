@@ -1,61 +1,59 @@
 //! The registry's tables, and the one function that changes them.
 
+use std::fmt::Debug;
+
 use assay_protocol::{
     ModelId,
     registry::{Model, Provider, Worker, WorkerStatus},
     store::{Log, MemoryLog, MemoryTable, Table},
 };
 use candid::Principal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     event::{Change, Event},
     folded,
 };
 
-/// Where each table of the registry is kept.
+/// What may be a key of a table.
+pub trait TableKey: Ord + Clone + Debug + Serialize + DeserializeOwned + 'static {}
+
+impl<T: Ord + Clone + Debug + Serialize + DeserializeOwned + 'static> TableKey for T {}
+
+/// What may be kept in a table or a log.
+pub trait Stored: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 'static {}
+
+impl<T: Clone + Debug + PartialEq + Serialize + DeserializeOwned + 'static> Stored for T {}
+
+/// A medium: the heap, or a canister's stable memory.
 pub trait Backend {
-    /// See [`Store::providers`].
-    type Providers: Table<Principal, Provider>;
-    /// See [`Store::workers`].
-    type Workers: Table<Principal, Worker>;
-    /// See [`Store::models`].
-    type Models: Table<ModelId, Model>;
-    /// See [`Store::names`].
-    type Names: Table<String, ModelId>;
-    /// See [`Store::owned`].
-    type Owned: Table<(Principal, Principal), ()>;
-    /// See [`Store::feed`].
-    type Feed: Table<u64, RecordKey>;
-    /// See [`Store::places`].
-    type Places: Table<RecordKey, u64>;
-    /// See [`Store::shards`].
-    type Shards: Table<Principal, ()>;
-    /// See [`Store::events`].
-    type Events: Log<Event>;
+    /// A map ordered by its keys.
+    type Table<K: TableKey, V: Stored>: Table<K, V>;
+    /// The event log.
+    type Log: Log<Event>;
 }
 
 /// Every table of the registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Store<B: Backend> {
     /// Providers by owner.
-    pub providers: B::Providers,
+    pub providers: B::Table<Principal, Provider>,
     /// Workers by operator.
-    pub workers: B::Workers,
+    pub workers: B::Table<Principal, Worker>,
     /// Models by version.
-    pub models: B::Models,
+    pub models: B::Table<ModelId, Model>,
     /// Index: the version that holds a name, folded to lower case.
-    pub names: B::Names,
+    pub names: B::Table<String, ModelId>,
     /// Index: (provider, operator) of every worker.
-    pub owned: B::Owned,
+    pub owned: B::Table<(Principal, Principal), ()>,
     /// The change feed: which record changed, by place.
-    pub feed: B::Feed,
+    pub feed: B::Table<u64, RecordKey>,
     /// Index: a record's place in the feed.
-    pub places: B::Places,
+    pub places: B::Table<RecordKey, u64>,
     /// Jobs canisters.
-    pub shards: B::Shards,
+    pub shards: B::Table<Principal, ()>,
     /// Everything that has happened, oldest first.
-    pub events: B::Events,
+    pub events: B::Log,
 }
 
 /// Names a record of any kind.
@@ -74,15 +72,8 @@ pub enum RecordKey {
 pub struct Memory;
 
 impl Backend for Memory {
-    type Providers = MemoryTable<Principal, Provider>;
-    type Workers = MemoryTable<Principal, Worker>;
-    type Models = MemoryTable<ModelId, Model>;
-    type Names = MemoryTable<String, ModelId>;
-    type Owned = MemoryTable<(Principal, Principal), ()>;
-    type Feed = MemoryTable<u64, RecordKey>;
-    type Places = MemoryTable<RecordKey, u64>;
-    type Shards = MemoryTable<Principal, ()>;
-    type Events = MemoryLog<Event>;
+    type Table<K: TableKey, V: Stored> = MemoryTable<K, V>;
+    type Log = MemoryLog<Event>;
 }
 
 impl<B: Backend> Store<B> {
