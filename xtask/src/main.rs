@@ -166,3 +166,47 @@ fn by_hand(error: &anyhow::Error) -> bool {
             )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded(line: &str) -> Vec<String> {
+        match Cli::try_parse_from(line.split(' ')).unwrap().task {
+            Task::Demo(forwarded) => forwarded.args,
+            _ => panic!("not the demo"),
+        }
+    }
+
+    #[test]
+    fn the_demo_hands_on_its_arguments() {
+        assert!(forwarded("xtask demo").is_empty());
+        assert_eq!(forwarded("xtask demo --cheat"), ["--cheat"]);
+        assert_eq!(
+            forwarded("xtask demo -- --prompt Why?"),
+            ["--prompt", "Why?"]
+        );
+        assert_eq!(
+            forwarded("xtask demo --prompt Why? --seed -1"),
+            ["--prompt", "Why?", "--seed", "-1"]
+        );
+        assert_eq!(forwarded("xtask demo -- --help"), ["--help"]);
+    }
+
+    #[test]
+    fn tests_can_be_narrowed() {
+        let line = "xtask test -p assay-tests upgrade -- --nocapture";
+        let Task::Test(args) = Cli::try_parse_from(line.split(' ')).unwrap().task else {
+            panic!("not the tests");
+        };
+        assert_eq!(args.packages, ["assay-tests"]);
+        assert_eq!(args.filter.as_deref(), Some("upgrade"));
+        assert_eq!(args.args, ["--nocapture"]);
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

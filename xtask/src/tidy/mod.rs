@@ -73,7 +73,7 @@ pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
         process::out(problem)?;
     }
     bail!(
-        "{} problems in the repository; each line above names the place and the rule",
+        "tidy: each line above names a place and the rule that it breaks ({} in all)",
         problems.len()
     )
 }
