@@ -15,15 +15,29 @@ pub const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
 const SIGN: u32 = 0x8000_0000;
 /// 1.5 * 2^23: adding it leaves the rounded integer in the low bits.
 const MAGIC_BITS: u32 = 0x4b40_0000;
-const EXP2_COEFFICIENTS: [u32; 7] = [0x3921_8489, 0x3aae_c3ff, 0x3c1d_955b, 0x3d63_5847, 0x3e75_fdf0, 0x3f31_7218, 0x3f80_0000];
-const RECIP_SEED: f32 = f32::from_bits(0x3fba_827a);
+/// Horner coefficients of 2^f, highest degree first.
+pub(crate) const EXP2_COEFFICIENTS: [u32; 7] = [
+    0x3921_8489,
+    0x3aae_c3ff,
+    0x3c1d_955b,
+    0x3d63_5847,
+    0x3e75_fdf0,
+    0x3f31_7218,
+    0x3f80_0000,
+];
+/// Seed of the reciprocal: 1.4571068.
+pub(crate) const RECIP_SEED_BITS: u32 = 0x3fba_827a;
 
 /// Clamps any binary32 result, NaN included, into F32Z.
 #[inline(always)]
 pub fn z(r: f32) -> f32 {
     let bits = r.to_bits();
     let magnitude = bits & !SIGN;
-    let bounded = if magnitude > MAX_BITS { (bits & SIGN) | MAX_BITS } else { bits };
+    let bounded = if magnitude > MAX_BITS {
+        (bits & SIGN) | MAX_BITS
+    } else {
+        bits
+    };
     f32::from_bits(if magnitude < MIN_BITS { 0 } else { bounded })
 }
 
@@ -130,7 +144,7 @@ pub fn exp2n(t: f32) -> f32 {
 /// 1/d for d in 1..=2: three Newton steps from a linear seed.
 #[inline(always)]
 pub fn recip12(d: f32) -> f32 {
-    let mut y = sub(RECIP_SEED, mul(d, 0.5));
+    let mut y = sub(f32::from_bits(RECIP_SEED_BITS), mul(d, 0.5));
     for _ in 0..3 {
         y = mul(y, sub(2.0, mul(d, y)));
     }
@@ -144,7 +158,11 @@ pub fn silu(x: f32) -> f32 {
     let t = if abs_bits(t) > 0x4280_0000 { 64.0 } else { t };
     let e = exp2n(t);
     let r = recip12(add(1.0, e));
-    let s = if x.to_bits() & SIGN != 0 { mul(e, r) } else { r };
+    let s = if x.to_bits() & SIGN != 0 {
+        mul(e, r)
+    } else {
+        r
+    };
     mul(x, s)
 }
 
@@ -160,7 +178,11 @@ pub fn round_u32(x: f32) -> u32 {
         return u32::try_from(mantissa << exponent.min(32)).unwrap_or(u32::MAX);
     }
     let shift = -exponent as u32;
-    let (kept, rest, half) = (mantissa >> shift, mantissa & ((1 << shift) - 1), 1u64 << (shift - 1));
+    let (kept, rest, half) = (
+        mantissa >> shift,
+        mantissa & ((1 << shift) - 1),
+        1u64 << (shift - 1),
+    );
     (kept + u64::from(rest > half || (rest == half && kept & 1 == 1))) as u32
 }
 

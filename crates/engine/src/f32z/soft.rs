@@ -37,7 +37,11 @@ pub fn add(a: u32, b: u32) -> u32 {
     if b << 1 == 0 {
         return a;
     }
-    let (a, b) = if a & !SIGN < b & !SIGN { (b, a) } else { (a, b) };
+    let (a, b) = if a & !SIGN < b & !SIGN {
+        (b, a)
+    } else {
+        (a, b)
+    };
     let mut exponent = exponent_of(a);
     let distance = (exponent - exponent_of(b)) as u32;
     // Six more bits: guard bits and one that stays set once anything was shifted out.
@@ -82,7 +86,11 @@ fn mantissa_of(a: u32) -> u32 {
 
 /// Clamps and packs; the mantissa is in 2^23..=2^24.
 fn pack(sign: u32, exponent: i32, mantissa: u32) -> u32 {
-    let (exponent, mantissa) = if mantissa == 0x0100_0000 { (exponent + 1, 0x0080_0000) } else { (exponent, mantissa) };
+    let (exponent, mantissa) = if mantissa == 0x0100_0000 {
+        (exponent + 1, 0x0080_0000)
+    } else {
+        (exponent, mantissa)
+    };
     if exponent < 27 {
         0
     } else if exponent > 227 || (exponent == 227 && mantissa > 0x0080_0000) {

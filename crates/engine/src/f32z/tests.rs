@@ -5,12 +5,20 @@ use crate::model::tiny::Mix;
 fn value(mix: &mut Mix) -> f32 {
     let bits = mix.bits() as u32;
     let kind = mix.below(8);
-    let exponent = if kind < 4 { 27 + mix.below(201) as u32 } else { 100 + mix.below(32) as u32 };
+    let exponent = if kind < 4 {
+        27 + mix.below(201) as u32
+    } else {
+        100 + mix.below(32) as u32
+    };
     let mut bits = (bits & 0x807f_ffff) | (exponent << 23);
     if kind & 1 == 1 {
         bits &= 0xffff_f000;
     }
-    z(if mix.below(64) == 0 { 0.0 } else { f32::from_bits(bits) })
+    z(if mix.below(64) == 0 {
+        0.0
+    } else {
+        f32::from_bits(bits)
+    })
 }
 
 #[test]
@@ -18,7 +26,11 @@ fn soft_arithmetic_equals_hardware() {
     let mut mix = Mix::new(1);
     for i in 0..4_000_000u32 {
         let a = value(&mut mix);
-        let b = if i % 512 == 0 { -a + 0.0 } else { value(&mut mix) };
+        let b = if i % 512 == 0 {
+            -a + 0.0
+        } else {
+            value(&mut mix)
+        };
         let (x, y) = (a.to_bits(), b.to_bits());
         assert_eq!(soft::mul(x, y), mul(a, b).to_bits(), "{a:e} * {b:e}");
         assert_eq!(soft::add(x, y), add(a, b).to_bits(), "{a:e} + {b:e}");
@@ -80,17 +92,35 @@ fn functions_stay_close_to_the_real_ones() {
             worst[2] = worst[2].max((f64::from(silu(x)) / exact - 1.0).abs());
         }
     }
-    assert!(worst[0] < 3e-7 && worst[1] < 2e-7 && worst[2] < 1.5e-6, "{worst:?}");
+    assert!(
+        worst[0] < 3e-7 && worst[1] < 2e-7 && worst[2] < 1.5e-6,
+        "{worst:?}"
+    );
 }
 
 #[test]
 fn wide_rounding_is_to_nearest_even() {
-    for (x, n) in [(0.0, 0), (0.5, 0), (0.500_000_06, 1), (1.5, 2), (2.5, 2), (1e-20, 0), (1_073_741_824.0, 1 << 30), (8_388_607.5, 8_388_608), (5e9, u32::MAX)] {
+    for (x, n) in [
+        (0.0, 0),
+        (0.5, 0),
+        (0.500_000_06, 1),
+        (1.5, 2),
+        (2.5, 2),
+        (1e-20, 0),
+        (1_073_741_824.0, 1 << 30),
+        (8_388_607.5, 8_388_608),
+        (5e9, u32::MAX),
+    ] {
         assert_eq!(round_u32(x), n, "{x}");
     }
     let mut mix = Mix::new(4);
     for _ in 0..100_000 {
-        let x = f32::from_bits(((100 + mix.below(57)) as u32) << 23 | (mix.bits() as u32 & 0x7f_ffff));
-        assert_eq!(f64::from(round_u32(x)), f64::from(x).round_ties_even(), "{x}");
+        let x =
+            f32::from_bits(((100 + mix.below(57)) as u32) << 23 | (mix.bits() as u32 & 0x7f_ffff));
+        assert_eq!(
+            f64::from(round_u32(x)),
+            f64::from(x).round_ties_even(),
+            "{x}"
+        );
     }
 }

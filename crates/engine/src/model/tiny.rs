@@ -49,7 +49,17 @@ impl Model {
     /// `tied` says whether the embedding also makes the logits. The root is not a hash of anything: such a model is never published.
     pub fn random(shape: Shape, rope: Rope, tied: bool, seed: u64) -> Self {
         let mut mix = Mix::new(seed);
-        let Shape { layers, dim, heads, kv_heads, head_dim, ff, vocab, context_max, norm_eps_bits: _ } = shape;
+        let Shape {
+            layers,
+            dim,
+            heads,
+            kv_heads,
+            head_dim,
+            ff,
+            vocab,
+            context_max,
+            norm_eps_bits: _,
+        } = shape;
         let embedding = matrix(&mut mix, vocab, dim, 127);
         let layers = (0..layers)
             .map(|_| Layer {
@@ -100,19 +110,34 @@ impl Model {
 
 /// Widths are no multiples of a vector length, so that every tail is exercised.
 fn tiny_shape() -> Shape {
-    Shape { layers: 2, dim: 72, heads: 6, kv_heads: 2, head_dim: 12, ff: 100, vocab: 307, context_max: 1024, norm_eps_bits: 0x3727_c5ac }
+    Shape {
+        layers: 2,
+        dim: 72,
+        heads: 6,
+        kv_heads: 2,
+        head_dim: 12,
+        ff: 100,
+        vocab: 307,
+        context_max: 1024,
+        norm_eps_bits: 0x3727_c5ac,
+    }
 }
 
 /// Rows of random weights; the scale keeps a product of unit inputs near one.
 fn matrix(mix: &mut Mix, rows: usize, cols: usize, fan_in: usize) -> Matrix {
     let weights = (0..rows * cols).map(|_| mix.weight() as u8).collect();
     let base = f32z::div(1.0, f32z::mul(f32z::sqrt(f32z::cvt(fan_in as i32)), 73.0));
-    let scales = (0..rows).map(|_| f32z::mul(base, f32z::add(1.0, f32z::mul(mix.unit(), 0.25)))).collect();
-    Matrix::new(rows, cols, Bytes::Owned(weights), scales).expect("BUG: lengths are computed from the shape")
+    let scales = (0..rows)
+        .map(|_| f32z::mul(base, f32z::add(1.0, f32z::mul(mix.unit(), 0.25))))
+        .collect();
+    Matrix::new(rows, cols, Bytes::Owned(weights), scales)
+        .expect("BUG: lengths are computed from the shape")
 }
 
 fn gains(mix: &mut Mix, n: usize) -> Vec<f32> {
-    (0..n).map(|_| f32z::add(1.0, f32z::mul(mix.unit(), 0.5))).collect()
+    (0..n)
+        .map(|_| f32z::add(1.0, f32z::mul(mix.unit(), 0.5)))
+        .collect()
 }
 
 /// Rotation tables from rational angles: pair `i` turns by the angle whose half has the tangent `1 / (2 + 3i)`, in Q30 integers.
@@ -125,7 +150,10 @@ fn rotations(positions: usize, pairs: usize) -> (Vec<f32>, Vec<f32>) {
         })
         .collect();
     let mut now = vec![(ONE, 0i64); pairs];
-    let (mut cos, mut sin) = (Vec::with_capacity(positions * pairs), Vec::with_capacity(positions * pairs));
+    let (mut cos, mut sin) = (
+        Vec::with_capacity(positions * pairs),
+        Vec::with_capacity(positions * pairs),
+    );
     let unit = f32::from_bits(0x3080_0000); // 2^-30
     for _ in 0..positions {
         for ((c, s), (dc, ds)) in now.iter_mut().zip(&steps) {

@@ -1,0 +1,227 @@
+//! What a model's shape must satisfy so that no exact sum can overflow and no index can miss.
+//!
+//! Checked before a model is used; only sizes are looked at, never weights.
+
+use alloc::string::{String, ToString};
+
+use crate::{
+    f32z,
+    model::{Matrix, Model},
+};
+
+/// Most terms of one int8 plane's dot product: 127 * 127 * 133,144 < 2^31.
+pub const TERMS_MAX: usize = 133_144;
+/// Longest context: weighted sums of values are such dot products too.
+pub const CONTEXT_MAX: usize = TERMS_MAX;
+/// Widest head: an A15 score over it, 16,319 * 127 * 1,024, fits 32 bits.
+pub const HEAD_DIM_MAX: usize = 1_024;
+/// Largest vocabulary.
+pub const VOCAB_MAX: usize = 1 << 20;
+/// Most layers.
+pub const LAYERS_MAX: usize = 1_024;
+
+/// A model that the engine cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BoundsError {
+    /// A size is zero or too large.
+    #[error("model: {what} is {value}, must be 1 to {max}; convert the model again")]
+    Size {
+        /// Which size.
+        what: &'static str,
+        /// What the model says.
+        value: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The head width is odd, so its elements cannot be rotated in pairs.
+    #[error("model: head width {0} is odd; only even widths can be rotated")]
+    OddHead(usize),
+    /// Query heads cannot share key heads evenly.
+    #[error("model: {heads} heads cannot share {kv_heads} key heads evenly")]
+    Groups {
+        /// Query heads.
+        heads: usize,
+        /// Key and value heads.
+        kv_heads: usize,
+    },
+    /// A tensor has another size than the shape says.
+    #[error("model: {tensor} is {found}, must be {expected}; convert the model again")]
+    Tensor {
+        /// Which tensor.
+        tensor: String,
+        /// Its size.
+        found: String,
+        /// The size that the shape asks for.
+        expected: String,
+    },
+    /// The norm's constant is not a positive F32Z value.
+    #[error("model: norm epsilon {0:#010x} is no positive F32Z value; convert the model again")]
+    Epsilon(u32),
+    /// An end token that is no token.
+    #[error(
+        "model: end token {token} is outside the vocabulary of {vocab}; convert the model again"
+    )]
+    EndToken {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+}
+
+/// Checks every size of a model.
+pub fn check(model: &Model) -> Result<(), BoundsError> {
+    let shape = &model.shape;
+    let q_dim = shape.heads.saturating_mul(shape.head_dim);
+    let kv_dim = shape.kv_heads.saturating_mul(shape.head_dim);
+    for (what, value, max) in [
+        ("layers", shape.layers, LAYERS_MAX),
+        ("width", shape.dim, TERMS_MAX),
+        ("heads", shape.heads, TERMS_MAX),
+        ("key heads", shape.kv_heads, TERMS_MAX),
+        ("head width", shape.head_dim, HEAD_DIM_MAX),
+        ("width of all heads", q_dim, TERMS_MAX),
+        ("feed-forward width", shape.ff, TERMS_MAX),
+        ("vocabulary", shape.vocab, VOCAB_MAX),
+        ("context", shape.context_max, CONTEXT_MAX),
+    ] {
+        if value == 0 || value > max {
+            return Err(BoundsError::Size { what, value, max });
+        }
+    }
+    if !shape.head_dim.is_multiple_of(2) {
+        return Err(BoundsError::OddHead(shape.head_dim));
+    }
+    if !shape.heads.is_multiple_of(shape.kv_heads) {
+        return Err(BoundsError::Groups {
+            heads: shape.heads,
+            kv_heads: shape.kv_heads,
+        });
+    }
+    let eps = f32::from_bits(shape.norm_eps_bits);
+    if f32z::z(eps).to_bits() != shape.norm_eps_bits || eps <= 0.0 {
+        return Err(BoundsError::Epsilon(shape.norm_eps_bits));
+    }
+    if let Some(token) = model
+        .end_tokens
+        .iter()
+        .find(|t| **t as usize >= shape.vocab)
+    {
+        return Err(BoundsError::EndToken {
+            token: *token,
+            vocab: shape.vocab,
+        });
+    }
+
+    count("layers", model.layers.len(), shape.layers)?;
+    matrix("embedding", &model.embedding, shape.vocab, shape.dim)?;
+    if let Some(head) = &model.head {
+        matrix("head", head, shape.vocab, shape.dim)?;
+    }
+    count("final_norm", model.final_norm.len(), shape.dim)?;
+    let rotations = shape.context_max * (shape.head_dim / 2);
+    count("rope_cos", model.rope_cos.len(), rotations)?;
+    count("rope_sin", model.rope_sin.len(), rotations)?;
+    for layer in &model.layers {
+        count("attn_norm", layer.attn_norm.len(), shape.dim)?;
+        count("ffn_norm", layer.ffn_norm.len(), shape.dim)?;
+        matrix("q", &layer.q, q_dim, shape.dim)?;
+        matrix("k", &layer.k, kv_dim, shape.dim)?;
+        matrix("v", &layer.v, kv_dim, shape.dim)?;
+        matrix("o", &layer.o, shape.dim, q_dim)?;
+        matrix("gate", &layer.gate, shape.ff, shape.dim)?;
+        matrix("up", &layer.up, shape.ff, shape.dim)?;
+        matrix("down", &layer.down, shape.dim, shape.ff)?;
+    }
+    Ok(())
+}
+
+fn count(tensor: &str, found: usize, expected: usize) -> Result<(), BoundsError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(BoundsError::Tensor {
+        tensor: tensor.to_string(),
+        found: found.to_string(),
+        expected: expected.to_string(),
+    })
+}
+
+fn matrix(tensor: &str, found: &Matrix, rows: usize, cols: usize) -> Result<(), BoundsError> {
+    if found.rows() == rows && found.cols() == cols {
+        return Ok(());
+    }
+    let size = |rows, cols| alloc::format!("{rows} x {cols}");
+    Err(BoundsError::Tensor {
+        tensor: tensor.to_string(),
+        found: size(found.rows(), found.cols()),
+        expected: size(rows, cols),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut Model)) -> String {
+        let mut model = Model::tiny(1);
+        change(&mut model);
+        check(&model).map_or_else(|e| e.to_string(), |()| "accepted".to_string())
+    }
+
+    #[test]
+    fn a_consistent_model_is_accepted() {
+        assert_eq!(refusal(|_| ()), "accepted");
+    }
+
+    #[test]
+    fn sizes_are_refused_just_past_their_limits() {
+        assert_eq!(
+            refusal(|m| m.shape.ff = TERMS_MAX + 1),
+            "model: feed-forward width is 133145, must be 1 to 133144; convert the model again"
+        );
+        // At the limit the size itself passes and the first tensor is named instead.
+        assert!(refusal(|m| m.shape.ff = TERMS_MAX).starts_with("model: gate is 100 x 72"));
+        assert!(
+            refusal(|m| m.shape.context_max = CONTEXT_MAX + 1)
+                .starts_with("model: context is 133145")
+        );
+        assert!(
+            refusal(|m| m.shape.head_dim = HEAD_DIM_MAX + 2)
+                .starts_with("model: head width is 1026")
+        );
+        assert!(refusal(|m| m.shape.vocab = VOCAB_MAX + 1).starts_with("model: vocabulary"));
+        assert!(refusal(|m| m.shape.layers = 0).starts_with("model: layers is 0"));
+        assert!(refusal(|m| m.shape.heads = usize::MAX).starts_with("model: heads"));
+    }
+
+    #[test]
+    fn inconsistent_shapes_are_refused() {
+        assert_eq!(
+            refusal(|m| m.shape.head_dim = 13),
+            "model: head width 13 is odd; only even widths can be rotated"
+        );
+        assert_eq!(
+            refusal(|m| m.shape.kv_heads = 4),
+            "model: 6 heads cannot share 4 key heads evenly"
+        );
+        assert!(
+            refusal(|m| m.shape.norm_eps_bits = 0).starts_with("model: norm epsilon 0x00000000")
+        );
+        assert!(
+            refusal(|m| m.shape.norm_eps_bits = 0x7fc0_0000).starts_with("model: norm epsilon")
+        );
+        assert!(refusal(|m| m.end_tokens.push(307)).starts_with("model: end token 307"));
+        assert!(refusal(|m| m.layers.truncate(1)).starts_with("model: layers is 1, must be 2"));
+        assert!(
+            refusal(|m| {
+                m.rope_sin.pop();
+            })
+            .starts_with("model: rope_sin")
+        );
+        assert!(
+            refusal(|m| m.layers[1].down = m.layers[1].gate.clone())
+                .starts_with("model: down is 100 x 72, must be 72 x 100")
+        );
+    }
+}

@@ -1,0 +1,310 @@
+//! Sessions: a model, the keys and values of the tokens seen so far, and the trace.
+//!
+//! Invariant: logits and trace depend on the tokens only. One call per token, a call for all of them, chunks of any size, any
+//! number of threads and any kernels give the same bits.
+
+use alloc::vec::Vec;
+
+use crate::{
+    bounds::{self, BoundsError},
+    model::Model,
+    sampler::Sampler,
+    trace::Trace,
+};
+
+#[cfg(feature = "std")]
+mod fast;
+mod reference;
+#[cfg(test)]
+mod tests;
+
+/// Which code computes. All of it gives the same bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernels {
+    /// The fastest that this machine has.
+    #[default]
+    Auto,
+    /// The plain operators: one token, one thread, slow.
+    Reference,
+    /// Blocked loops that any compiler vectorises.
+    Portable,
+    /// x86-64 with AVX2.
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
+    Avx512,
+}
+
+impl Kernels {
+    /// Every kind that this machine can run, slowest first, without `Auto`.
+    pub fn available() -> Vec<Self> {
+        let mut found = alloc::vec![Self::Reference];
+        #[cfg(feature = "std")]
+        found.extend(
+            crate::kernels::Level::available()
+                .into_iter()
+                .map(Self::from),
+        );
+        found
+    }
+}
+
+/// How to run; nothing here can change a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Threads that compute, this one included; at least one, at most [`THREADS_MAX`].
+    pub threads: usize,
+    /// Tokens that one pass over the weights takes in prefill; at least one, at most [`PREFILL_CHUNK_MAX`].
+    pub prefill_chunk: usize,
+    /// Which code computes.
+    pub kernels: Kernels,
+}
+
+/// Most threads of one session.
+pub const THREADS_MAX: usize = 256;
+/// Most tokens per pass over the weights.
+pub const PREFILL_CHUNK_MAX: usize = 1_024;
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            prefill_chunk: 64,
+            kernels: Kernels::Auto,
+        }
+    }
+}
+
+/// What a session refuses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The model cannot be run at all.
+    #[error(transparent)]
+    Model(#[from] BoundsError),
+    /// More positions than were asked for or than the model has.
+    #[error(
+        "context of {capacity} tokens cannot take {wanted}; shorten the input or ask for fewer tokens"
+    )]
+    Context {
+        /// Positions that there are.
+        capacity: usize,
+        /// Positions that would be needed.
+        wanted: usize,
+    },
+    /// A token that the model does not have.
+    #[error(
+        "token {token} is outside the vocabulary of {vocab}; the input was made with another tokenizer"
+    )]
+    Token {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// Nothing to run.
+    #[error("no tokens; give at least one")]
+    NoTokens,
+    /// An option out of range.
+    #[error("{what} is {value}, must be 1 to {max}")]
+    Option {
+        /// Which option.
+        what: &'static str,
+        /// What was asked for.
+        value: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Code that this machine cannot run.
+    #[error("kernels {0:?} cannot run on this machine; use Auto")]
+    Kernels(Kernels),
+}
+
+/// For which tokens of a pass logits are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    None,
+    Last,
+    All,
+}
+
+/// One sequence in progress.
+#[derive(Debug)]
+pub struct Session<'m> {
+    model: &'m Model,
+    pass: Pass,
+    chunk: usize,
+    capacity: usize,
+    logits: Vec<f32>, // (token of the last pass that wanted them, vocab)
+    trace: Trace,
+}
+
+#[derive(Debug)]
+enum Pass {
+    Reference(reference::ReferencePass),
+    #[cfg(feature = "std")]
+    Fast(Box<fast::FastPass>),
+}
+
+impl<'m> Session<'m> {
+    /// An empty session with room for `capacity` tokens.
+    pub fn new(model: &'m Model, capacity: usize, options: &Options) -> Result<Self, SessionError> {
+        bounds::check(model)?;
+        let Options {
+            threads,
+            prefill_chunk,
+            kernels,
+        } = *options;
+        for (what, value, max) in [
+            ("threads", threads, THREADS_MAX),
+            ("prefill_chunk", prefill_chunk, PREFILL_CHUNK_MAX),
+        ] {
+            if value == 0 || value > max {
+                return Err(SessionError::Option { what, value, max });
+            }
+        }
+        if capacity > model.shape.context_max {
+            return Err(SessionError::Context {
+                capacity: model.shape.context_max,
+                wanted: capacity,
+            });
+        }
+        let pass = match kernels {
+            Kernels::Reference => Pass::Reference(reference::ReferencePass::new(model)),
+            #[cfg(not(feature = "std"))]
+            Kernels::Auto => Pass::Reference(reference::ReferencePass::new(model)),
+            #[cfg(not(feature = "std"))]
+            other => return Err(SessionError::Kernels(other)),
+            #[cfg(feature = "std")]
+            other => {
+                let level =
+                    crate::kernels::Level::choose(other).ok_or(SessionError::Kernels(other))?;
+                Pass::Fast(Box::new(fast::FastPass::new(
+                    model,
+                    capacity,
+                    prefill_chunk,
+                    threads,
+                    level,
+                )))
+            }
+        };
+        Ok(Self {
+            model,
+            pass,
+            chunk: prefill_chunk,
+            capacity,
+            logits: Vec::new(),
+            trace: Trace::default(),
+        })
+    }
+
+    /// Runs one token and returns the logits for the next.
+    pub fn decode(&mut self, token: u32) -> Result<&[f32], SessionError> {
+        self.admit(&[token])?;
+        self.advance(&[token], Wanted::Last);
+        Ok(&self.logits)
+    }
+
+    /// Runs tokens in chunks and returns the logits after the last.
+    pub fn prefill(&mut self, tokens: &[u32]) -> Result<&[f32], SessionError> {
+        self.admit(tokens)?;
+        let last = (tokens.len() - 1) / self.chunk;
+        for (i, chunk) in tokens.chunks(self.chunk).enumerate() {
+            self.advance(
+                chunk,
+                if i == last {
+                    Wanted::Last
+                } else {
+                    Wanted::None
+                },
+            );
+        }
+        Ok(&self.logits)
+    }
+
+    /// Runs tokens in chunks and returns what is drawn after each: element `i` is drawn from the logits of `tokens[i]`.
+    pub fn draw_each(
+        &mut self,
+        tokens: &[u32],
+        sampler: &Sampler,
+    ) -> Result<Vec<u32>, SessionError> {
+        self.admit(tokens)?;
+        let mut drawn = Vec::with_capacity(tokens.len());
+        for chunk in tokens.chunks(self.chunk) {
+            let first = self.trace.positions() + 1;
+            self.advance(chunk, Wanted::All);
+            match &mut self.pass {
+                Pass::Reference(_) => drawn.extend(
+                    self.logits
+                        .chunks_exact(self.model.shape.vocab)
+                        .enumerate()
+                        .map(|(i, logits)| sampler.draw(logits, (first + i) as u64)),
+                ),
+                #[cfg(feature = "std")]
+                Pass::Fast(pass) => pass.draw_all(
+                    &self.logits,
+                    self.model.shape.vocab,
+                    sampler,
+                    first as u64,
+                    &mut drawn,
+                ),
+            }
+        }
+        Ok(drawn)
+    }
+
+    /// Positions computed.
+    pub fn positions(&self) -> usize {
+        self.trace.positions()
+    }
+
+    /// What was passed through so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'m Model {
+        self.model
+    }
+
+    /// Refuses tokens before anything is computed.
+    fn admit(&self, tokens: &[u32]) -> Result<(), SessionError> {
+        if tokens.is_empty() {
+            return Err(SessionError::NoTokens);
+        }
+        let wanted = self.positions() + tokens.len();
+        if wanted > self.capacity {
+            return Err(SessionError::Context {
+                capacity: self.capacity,
+                wanted,
+            });
+        }
+        let vocab = self.model.shape.vocab;
+        match tokens.iter().find(|t| **t as usize >= vocab) {
+            Some(token) => Err(SessionError::Token {
+                token: *token,
+                vocab,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn advance(&mut self, tokens: &[u32], wanted: Wanted) {
+        match &mut self.pass {
+            Pass::Reference(pass) => pass.advance(
+                self.model,
+                tokens,
+                wanted,
+                &mut self.logits,
+                &mut self.trace,
+            ),
+            #[cfg(feature = "std")]
+            Pass::Fast(pass) => pass.advance(
+                self.model,
+                tokens,
+                wanted,
+                &mut self.logits,
+                &mut self.trace,
+            ),
+        }
+    }
+}

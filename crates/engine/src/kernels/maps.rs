@@ -1,0 +1,213 @@
+//! Element-wise maps over one token, and the quantised activations that products read.
+//!
+//! Bodies are plain loops that compilers vectorise; each is compiled once per level. Where a clamp is left out, the value provably stays
+//! inside F32Z or is added to something that swallows it, and a test compares all bits with the definition.
+
+use super::per_level;
+use crate::{
+    f32z::{self, LOG2_E, abs_bits, add, cvt, div, mul, rne, sub},
+    model::Rope,
+    ops::{self, A8_MAX, A15_MAX},
+};
+
+/// A15 vectors of several tokens, in every form that a kernel reads.
+#[derive(Debug)]
+pub(crate) struct Activations {
+    pub(crate) cols: usize,
+    /// Elements per token: `cols` padded with zeros to whole vectors.
+    pub(crate) stride: usize,
+    pub(crate) values: Vec<i16>, // (token, stride)
+    pub(crate) high: Vec<i8>,    // (token, stride)
+    pub(crate) low: Vec<i8>,     // (token, stride)
+    pub(crate) tokens: Vec<TokenScale>,
+}
+
+/// What goes with one token's vector.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TokenScale {
+    pub(crate) scale: f32,
+    /// Sums of the planes, for kernels that offset weights to unsigned.
+    pub(crate) high_sum: i32,
+    pub(crate) low_sum: i32,
+}
+
+/// Elements of the widest vector of bytes.
+const PAD: usize = 64;
+
+impl Activations {
+    pub(crate) fn new(tokens: usize, cols: usize) -> Self {
+        let stride = cols.next_multiple_of(PAD);
+        let len = tokens * stride;
+        Self {
+            cols,
+            stride,
+            values: vec![0; len],
+            high: vec![0; len],
+            low: vec![0; len],
+            tokens: vec![TokenScale::default(); tokens],
+        }
+    }
+
+    /// The rows of the tokens, to be filled by tasks.
+    pub(crate) fn rows(&mut self) -> impl super::pool::Parts<Part = RowParts<'_>> {
+        use super::pool::chunks;
+        let stride = self.stride;
+        (
+            chunks(&mut self.values, stride),
+            chunks(&mut self.high, stride),
+            chunks(&mut self.low, stride),
+            chunks(&mut self.tokens, 1),
+        )
+    }
+}
+
+/// One token's row in pieces: 16-bit values, planes, scale.
+pub(crate) type RowParts<'a> = (
+    &'a mut [i16],
+    &'a mut [i8],
+    &'a mut [i8],
+    &'a mut [TokenScale],
+);
+
+per_level! {
+    /// [`ops::quantise_a15`] into a row.
+    pub(crate) fn quantise(v: &[f32], row: RowParts<'_>) = quantise_body;
+}
+per_level! {
+    /// [`ops::rms_norm`] followed by [`ops::quantise_a15`]; `scratch` has the length of `x`.
+    pub(crate) fn norm_quantise(x: &[f32], gain: &[f32], eps: f32, scratch: &mut [f32], row: RowParts<'_>) = norm_quantise_body;
+}
+per_level! {
+    /// [`ops::swiglu`] followed by [`ops::quantise_a15`]; the product replaces `gate`.
+    pub(crate) fn swiglu_quantise(gate: &mut [f32], up: &[f32], row: RowParts<'_>) = swiglu_quantise_body;
+}
+per_level! {
+    /// [`ops::quantise_a8`]; returns the scale.
+    pub(crate) fn quantise_a8(v: &[f32], out: &mut [i8]) -> f32 = quantise_a8_body;
+}
+per_level! {
+    /// [`ops::rotate`].
+    pub(crate) fn rotate(head: &mut [f32], layout: Rope, cos: &[f32], sin: &[f32]) = rotate_body;
+}
+
+#[inline(always)]
+fn quantise_body(v: &[f32], row: RowParts<'_>) {
+    let (values, high, low, token) = row;
+    let n = v.len();
+    let (values, high, low) = (&mut values[..n], &mut high[..n], &mut low[..n]);
+    let greatest = f32z::max_abs(v);
+    if greatest == 0.0 {
+        values.fill(0);
+        high.fill(0);
+        low.fill(0);
+        token[0] = TokenScale::default();
+        return;
+    }
+    let to_integer = div(cvt(A15_MAX), greatest);
+    for (q, v) in values.iter_mut().zip(v) {
+        *q = rne(mul(*v, to_integer)).clamp(-A15_MAX, A15_MAX) as i16;
+    }
+    let (mut high_sum, mut low_sum) = (0i32, 0i32);
+    for ((q, h), l) in values.iter().zip(high.iter_mut()).zip(low.iter_mut()) {
+        let upper = (*q + 64) >> 7;
+        let lower = *q - 128 * upper;
+        high_sum += i32::from(upper);
+        low_sum += i32::from(lower);
+        *h = upper as i8;
+        *l = lower as i8;
+    }
+    token[0] = TokenScale {
+        scale: div(greatest, cvt(A15_MAX)),
+        high_sum,
+        low_sum,
+    };
+}
+
+#[inline(always)]
+fn norm_quantise_body(x: &[f32], gain: &[f32], eps: f32, scratch: &mut [f32], row: RowParts<'_>) {
+    let greatest = f32z::max_abs(x);
+    if greatest == 0.0 {
+        scratch.fill(0.0);
+    } else {
+        let to_integer = div(32_767.0, greatest);
+        let mut squares = 0u64;
+        for v in x {
+            let q = rne(mul(*v, to_integer)).clamp(-32_767, 32_767);
+            squares += u64::from((q * q) as u32);
+        }
+        let inverse = ops::inverse_rms(greatest, squares, x.len(), eps);
+        for ((out, v), g) in scratch.iter_mut().zip(x).zip(gain) {
+            *out = mul(mul(*v, inverse), *g);
+        }
+    }
+    quantise_body(scratch, row);
+}
+
+#[inline(always)]
+fn swiglu_quantise_body(gate: &mut [f32], up: &[f32], row: RowParts<'_>) {
+    for (g, u) in gate.iter_mut().zip(up) {
+        *g = mul(silu(*g), *u);
+    }
+    quantise_body(gate, row);
+}
+
+#[inline(always)]
+fn quantise_a8_body(v: &[f32], out: &mut [i8]) -> f32 {
+    let greatest = f32z::max_abs(v);
+    if greatest == 0.0 {
+        out.fill(0);
+        return 0.0;
+    }
+    let to_integer = div(cvt(A8_MAX), greatest);
+    for (q, v) in out.iter_mut().zip(v) {
+        *q = rne(mul(*v, to_integer)).clamp(-A8_MAX, A8_MAX) as i8;
+    }
+    div(greatest, cvt(A8_MAX))
+}
+
+#[inline(always)]
+fn rotate_body(head: &mut [f32], layout: Rope, cos: &[f32], sin: &[f32]) {
+    match layout {
+        Rope::Interleaved => {
+            for ((pair, c), s) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
+                let (a, b) = (pair[0], pair[1]);
+                pair[0] = sub(mul(a, *c), mul(b, *s));
+                pair[1] = add(mul(a, *s), mul(b, *c));
+            }
+        }
+        Rope::HalfSplit => {
+            let (first, second) = head.split_at_mut(head.len() / 2);
+            for (((a, b), c), s) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                (*a, *b) = (sub(mul(*a, *c), mul(*b, *s)), add(mul(*a, *s), mul(*b, *c)));
+            }
+        }
+    }
+}
+
+/// [`f32z::exp2n`] for t in 0..=64, without inner clamps: t is zero or at least 2^-100, so the fraction needs none; a product too small for
+/// F32Z is added to a coefficient of at least 2^-13, which swallows it whether it is flushed or not; the sum stays in 0.7..1.5.
+#[inline(always)]
+pub(crate) fn exp2n(t: f32) -> f32 {
+    let n = rne(t);
+    let f = cvt(n) - t;
+    let mut p = f32::from_bits(f32z::EXP2_COEFFICIENTS[0]);
+    for c in &f32z::EXP2_COEFFICIENTS[1..] {
+        p = p * f + f32::from_bits(*c);
+    }
+    f32::from_bits(p.to_bits().wrapping_sub((n as u32) << 23))
+}
+
+/// [`f32z::silu`] with clamps only where they can act: the scaled magnitude is cut at 64 anyway, and everything between stays in 2^-65..2.
+#[inline(always)]
+pub(crate) fn silu(x: f32) -> f32 {
+    let t = f32::from_bits(abs_bits(x)) * LOG2_E;
+    let t = if abs_bits(t) > 0x4280_0000 { 64.0 } else { t };
+    let e = exp2n(t);
+    let d = 1.0 + e;
+    let mut y = f32::from_bits(f32z::RECIP_SEED_BITS) - d * 0.5;
+    for _ in 0..3 {
+        y *= 2.0 - d * y;
+    }
+    let s = if x.to_bits() >> 31 != 0 { e * y } else { y };
+    mul(x, s)
+}

@@ -1,0 +1,162 @@
+//! Products of int8 matrices with A15 activations of several tokens.
+//!
+//! Work is cut into blocks of rows; a block reads its weights once for all tokens. The exact integer of every (token, row) is rounded once
+//! and scaled, whichever kernel made it.
+
+use super::{Kind, Level, maps::Activations, pool::Pool};
+use crate::{
+    f32z::{add, cvt64, mul},
+    model::Matrix,
+};
+
+/// Rows that a block is a multiple of, save the last.
+const ROWS_STEP: usize = 32;
+/// Rows of the largest block: keeps its weights in the second-level cache for the widest common matrices.
+const ROWS_MAX: usize = 256;
+
+/// One matrix of a region and where its product goes.
+pub(crate) struct Product<'a> {
+    pub(crate) matrix: &'a Matrix,
+    /// (token, row)
+    pub(crate) out: &'a mut [f32],
+}
+
+/// What happens to a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// It replaces what was there.
+    Store,
+    /// It is added in F32Z: the residual stream.
+    Add,
+}
+
+/// Multiplies the first `tokens` activations with every matrix.
+pub(crate) fn multiply(
+    level: Level,
+    pool: &mut Pool,
+    x: &Activations,
+    tokens: usize,
+    products: &mut [Product<'_>],
+    write: Write,
+) {
+    let total: usize = products.iter().map(|p| p.matrix.rows()).sum();
+    let per_block = (total / (8 * pool.threads()))
+        .next_multiple_of(ROWS_STEP)
+        .clamp(ROWS_STEP, ROWS_MAX);
+    let mut blocks = Vec::with_capacity(total / per_block + products.len());
+    for product in products {
+        let Product { matrix, out } = product;
+        assert!(
+            matrix.cols() == x.cols
+                && tokens <= x.tokens.len()
+                && out.len() == tokens * matrix.rows(),
+            "BUG: product of unequal shapes"
+        );
+        let out = Out {
+            start: out.as_mut_ptr(),
+            stride: matrix.rows(),
+            write,
+        };
+        for first in (0..matrix.rows()).step_by(per_block) {
+            let rows = per_block.min(matrix.rows() - first);
+            let cols = matrix.cols();
+            blocks.push(Block {
+                weights: &matrix.weights()[first * cols..(first + rows) * cols],
+                scales: &matrix.scales()[first..first + rows],
+                first,
+                out,
+            });
+        }
+    }
+    let blocks = &blocks;
+    pool.run(blocks.len(), &|i| blocks[i].compute(level, x, tokens));
+}
+
+/// Some rows of a matrix.
+pub(super) struct Block<'a> {
+    pub(super) weights: &'a [i8], // (row, col)
+    pub(super) scales: &'a [f32],
+    first: usize,
+    out: Out,
+}
+
+/// Where blocks write: column ranges of one (token, row) array.
+#[derive(Clone, Copy)]
+struct Out {
+    start: *mut f32,
+    stride: usize,
+    write: Write,
+}
+
+// SAFETY: blocks of one product cover disjoint rows, so threads write disjoint elements; the array outlives the region.
+unsafe impl Sync for Block<'_> {}
+
+impl Block<'_> {
+    fn compute(&self, level: Level, x: &Activations, tokens: usize) {
+        match level.0 {
+            Kind::Portable => portable(self, x, tokens),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level exists, so AVX2 was detected.
+            Kind::Avx2 => unsafe { super::avx2::block(self, x, tokens) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level exists, so the AVX-512 features were detected.
+            Kind::Avx512 => unsafe { super::avx512::block(self, x, tokens) },
+        }
+    }
+
+    /// Outputs of one token from row `row` of this block on.
+    #[inline(always)]
+    pub(super) fn outputs(&self, token: usize, row: usize, len: usize) -> &mut [f32] {
+        debug_assert!(row + len <= self.scales.len());
+        // SAFETY: inside the array by the check in `multiply`, and only this block touches these elements.
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.out
+                    .start
+                    .add(token * self.out.stride + self.first + row),
+                len,
+            )
+        }
+    }
+
+    pub(super) fn write(&self) -> Write {
+        self.out.write
+    }
+
+    /// Finishes exact sums of consecutive rows.
+    #[inline(always)]
+    pub(super) fn finish(&self, token: usize, row: usize, scale: f32, sums: &[i64]) {
+        let out = self.outputs(token, row, sums.len());
+        let write = self.out.write;
+        for ((out, sum), row_scale) in out.iter_mut().zip(sums).zip(&self.scales[row..]) {
+            let y = mul(cvt64(*sum), mul(scale, *row_scale));
+            *out = if write == Write::Add { add(*out, y) } else { y };
+        }
+    }
+}
+
+/// Terms of 16-bit times 8-bit products that surely fit 32 bits: 16,319 * 127 * 1,036 < 2^31.
+const SPAN: usize = 512;
+
+fn portable(block: &Block<'_>, x: &Activations, tokens: usize) {
+    for (row, weights) in block.weights.chunks_exact(x.cols).enumerate() {
+        for token in 0..tokens {
+            let values = &x.values[token * x.stride..][..x.cols];
+            let sum = weights
+                .chunks(SPAN)
+                .zip(values.chunks(SPAN))
+                .map(|(w, v)| i64::from(dot_span(v, w)))
+                .sum();
+            block.finish(token, row, x.tokens[token].scale, &[sum]);
+        }
+    }
+}
+
+#[inline(always)]
+fn dot_span(values: &[i16], weights: &[i8]) -> i32 {
+    values
+        .iter()
+        .zip(weights)
+        .map(|(v, w)| i32::from(*v) * i32::from(*w))
+        .sum()
+}

@@ -1,0 +1,236 @@
+//! The operators of CIS-1, one plain function each: the meaning that every kernel is tested against.
+//!
+//! Reductions are exact integer sums or integer maxima; everything else maps single elements in F32Z. So no result depends on
+//! order, and faster code may split, batch and reorder as it likes. Slow on purpose: one token, one thread, no blocking.
+
+use alloc::vec::Vec;
+
+use crate::{
+    f32z::{self, LOG2_E, add, cvt, cvt64, div, exp2n, mul, rne, silu, sqrt, sub},
+    model::{Matrix, Rope},
+};
+
+/// Largest A15 activation: two int8 planes, 127 * 128 + 63.
+pub const A15_MAX: i32 = 16_319;
+/// Largest A8 activation.
+pub const A8_MAX: i32 = 127;
+/// Scores further than this below the maximum, in powers of two, get no weight.
+pub const SCORE_REACH: f32 = 24.0;
+
+/// An A15 vector: `value = 128 * high + low`, times the scale.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Planes {
+    /// In -127..=127.
+    pub high: Vec<i8>,
+    /// In -64..=63.
+    pub low: Vec<i8>,
+    /// F32Z.
+    pub scale: f32,
+}
+
+/// The embedding of a token.
+pub fn embed(embedding: &Matrix, token: u32) -> Vec<f32> {
+    let scale = embedding.scales()[token as usize];
+    embedding
+        .row(token as usize)
+        .iter()
+        .map(|w| mul(cvt(i32::from(*w)), scale))
+        .collect()
+}
+
+/// RMSNorm: the sum of squares is taken over 16-bit copies of the elements, the result uses the elements themselves.
+pub fn rms_norm(x: &[f32], gain: &[f32], eps: f32) -> Vec<f32> {
+    let greatest = f32z::max_abs(x);
+    if greatest == 0.0 {
+        return x.iter().map(|_| 0.0).collect();
+    }
+    let to_integer = div(32_767.0, greatest);
+    let squares: u64 = x
+        .iter()
+        .map(|v| {
+            let q = rne(mul(*v, to_integer)).clamp(-32_767, 32_767);
+            (i64::from(q) * i64::from(q)) as u64
+        })
+        .sum();
+    let inverse = inverse_rms(greatest, squares, x.len(), eps);
+    x.iter()
+        .zip(gain)
+        .map(|(v, g)| mul(mul(*v, inverse), *g))
+        .collect()
+}
+
+/// The scalar part of RMSNorm, from the greatest magnitude and the exact sum of squares of `n` elements.
+pub(crate) fn inverse_rms(greatest: f32, squares: u64, n: usize, eps: f32) -> f32 {
+    let unit = div(greatest, 32_767.0);
+    let mean_square = mul(mul(div(cvt64(squares as i64), cvt(n as i32)), unit), unit);
+    div(1.0, sqrt(add(mean_square, eps)))
+}
+
+/// Quantises to A15.
+pub fn quantise_a15(v: &[f32]) -> Planes {
+    let (q, scale) = quantise(v, A15_MAX);
+    let high: Vec<i8> = q.iter().map(|q| ((q + 64) >> 7) as i8).collect();
+    let low = q
+        .iter()
+        .zip(&high)
+        .map(|(q, h)| (q - 128 * i32::from(*h)) as i8)
+        .collect();
+    Planes { high, low, scale }
+}
+
+/// Quantises to A8: integers and their scale.
+pub fn quantise_a8(v: &[f32]) -> (Vec<i8>, f32) {
+    let (q, scale) = quantise(v, A8_MAX);
+    (q.into_iter().map(|q| q as i8).collect(), scale)
+}
+
+fn quantise(v: &[f32], limit: i32) -> (Vec<i32>, f32) {
+    let greatest = f32z::max_abs(v);
+    if greatest == 0.0 {
+        return (v.iter().map(|_| 0).collect(), 0.0);
+    }
+    let to_integer = div(cvt(limit), greatest);
+    let q = v
+        .iter()
+        .map(|v| rne(mul(*v, to_integer)).clamp(-limit, limit))
+        .collect();
+    (q, div(greatest, cvt(limit)))
+}
+
+/// Matrix times A15 vector: the exact integer is rounded once, then scaled.
+pub fn matvec(matrix: &Matrix, x: &Planes) -> Vec<f32> {
+    (0..matrix.rows())
+        .map(|row| {
+            mul(
+                cvt64(dot(x, matrix.row(row))),
+                mul(x.scale, matrix.scales()[row]),
+            )
+        })
+        .collect()
+}
+
+/// Matrix times A8 vector.
+pub fn matvec_a8(matrix: &Matrix, x: &[i8], scale: f32) -> Vec<f32> {
+    (0..matrix.rows())
+        .map(|row| {
+            mul(
+                cvt64(i64::from(dot_plane(x, matrix.row(row)))),
+                mul(scale, matrix.scales()[row]),
+            )
+        })
+        .collect()
+}
+
+/// Exact A15 dot product.
+pub fn dot(x: &Planes, w: &[i8]) -> i64 {
+    128 * i64::from(dot_plane(&x.high, w)) + i64::from(dot_plane(&x.low, w))
+}
+
+/// Exact dot product of one plane; fits for up to 133,144 terms.
+fn dot_plane(a: &[i8], w: &[i8]) -> i32 {
+    a.iter()
+        .zip(w)
+        .map(|(a, w)| i32::from(*a) * i32::from(*w))
+        .sum()
+}
+
+/// Rotates one head in place; `cos` and `sin` are the rows of its position.
+pub fn rotate(head: &mut [f32], layout: Rope, cos: &[f32], sin: &[f32]) {
+    let half = head.len() / 2;
+    for i in 0..half {
+        let (first, second) = match layout {
+            Rope::Interleaved => (2 * i, 2 * i + 1),
+            Rope::HalfSplit => (i, i + half),
+        };
+        let (a, b) = (head[first], head[second]);
+        head[first] = sub(mul(a, cos[i]), mul(b, sin[i]));
+        head[second] = add(mul(a, sin[i]), mul(b, cos[i]));
+    }
+}
+
+/// Keys and values of one head: an int8 row and a scale per position.
+#[derive(Clone, Debug, Default)]
+pub struct HeadCache {
+    /// (position, head_dim)
+    pub keys: Vec<i8>,
+    /// (position)
+    pub key_scales: Vec<f32>,
+    /// (position, head_dim)
+    pub values: Vec<i8>,
+    /// (position)
+    pub value_scales: Vec<f32>,
+}
+
+/// The factor of every score: log2(e) / sqrt(head_dim), so that weights are powers of two.
+pub(crate) fn score_factor(head_dim: usize) -> f32 {
+    mul(div(1.0, sqrt(cvt(head_dim as i32))), LOG2_E)
+}
+
+/// Attention of one rotated query over all cached positions, at least one.
+pub fn attend(query: &[f32], cache: &HeadCache) -> Vec<f32> {
+    let head_dim = query.len();
+    let query = quantise_a15(query);
+    let query_scale = mul(query.scale, score_factor(head_dim));
+
+    let scores: Vec<f32> = cache
+        .keys
+        .chunks_exact(head_dim)
+        .zip(&cache.key_scales)
+        .map(|(key, scale)| mul(cvt64(dot(&query, key)), mul(query_scale, *scale)))
+        .collect();
+    let top = f32z::from_order(scores.iter().map(|s| f32z::order(*s)).max().unwrap_or(0));
+    let value_top = f32z::max_abs(&cache.value_scales);
+    if value_top == 0.0 {
+        return query.high.iter().map(|_| 0.0).collect();
+    }
+
+    let per_value = div(1.0, value_top);
+    let mut total: u64 = 0; // sum of weights in Q16
+    let mut sums: Vec<i64> = query.high.iter().map(|_| 0).collect();
+    for (t, score) in scores.iter().enumerate() {
+        let below = sub(top, *score);
+        if below >= SCORE_REACH {
+            continue;
+        }
+        let e = exp2n(below);
+        total += rne(mul(e, 65_536.0)) as u64;
+        let weight = rne(mul(mul(e, mul(cache.value_scales[t], per_value)), 16_383.0)).min(16_383); // 14 bits
+        for (sum, v) in sums
+            .iter_mut()
+            .zip(&cache.values[t * head_dim..(t + 1) * head_dim])
+        {
+            *sum += i64::from(weight) * i64::from(*v);
+        }
+    }
+    let scale = value_factor(total, value_top);
+    sums.into_iter().map(|sum| mul(cvt64(sum), scale)).collect()
+}
+
+/// The factor of every weighted sum of values, from the total weight in Q16 and the greatest value scale.
+pub(crate) fn value_factor(total: u64, value_top: f32) -> f32 {
+    mul(div(65_536.0, cvt64(total as i64)), div(value_top, 16_383.0))
+}
+
+/// Gated unit: silu(gate) * up.
+pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    gate.iter()
+        .zip(up)
+        .map(|(g, u)| mul(silu(*g), *u))
+        .collect()
+}
+
+/// Adds to the residual stream.
+pub fn add_to(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x = add(*x, *y);
+    }
+}
+
+/// The token with the highest logit, the lowest id among equals.
+pub fn greedy(logits: &[f32]) -> u32 {
+    let top = logits.iter().map(|l| f32z::order(*l)).max();
+    logits
+        .iter()
+        .position(|l| Some(f32z::order(*l)) == top)
+        .unwrap_or(0) as u32
+}
