@@ -541,6 +541,3 @@ fn quantize(values: &[f32], weights: &mut [i8]) -> f32 {
     }
     scale
 }
-
-#[cfg(test)]
-mod tests;

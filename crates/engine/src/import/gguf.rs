@@ -643,6 +643,3 @@ impl<'a> Cursor<'a> {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

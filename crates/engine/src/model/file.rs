@@ -416,6 +416,3 @@ fn parse_root(text: &str) -> Option<Hash> {
     }
     Some(root)
 }
-
-#[cfg(test)]
-mod tests;

@@ -24,7 +24,7 @@ pub use self::{
 use crate::model::Model;
 
 /// Longest text encoded at once, in bytes.
-pub const TEXT_BYTES_MAX: usize = 1 << 20;
+pub const TEXT_BYTES_MAX: usize = 512 << 10;
 
 /// Why text could not become tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -318,6 +318,3 @@ fn bytes_from(text: &str, alphabet: &BTreeMap<char, u8>) -> Vec<u8> {
 fn shortened(text: &str) -> String {
     text.chars().take(200).collect()
 }
-
-#[cfg(test)]
-mod tests;

