@@ -1,1 +1,256 @@
-//! To be written.
+//! The embedded Internet Computer on a socket: the IC HTTP interface over one [`Network`].
+//!
+//! [`Localnet::start`] gives a running network in this process. One thread owns the network and executes (see `actor`);
+//! another serves HTTP (see `http`) and hands it requests. It follows the wall clock, because clients refuse old
+//! certificates. It is not a public replica: its keys follow from a seed, and nobody but local tests should trust them.
+//!
+//! ```no_run
+//! let network = assay_localnet::Localnet::start(assay_localnet::LocalnetConfig::default())?;
+//! println!("{} with root key {}", network.url(), hex::encode(network.root_key()));
+//! network.shutdown();
+//! # Ok::<(), assay_localnet::StartError>(())
+//! ```
+//!
+//! [`Network`]: assay_localnet_core::network::Network
+
+mod actor;
+mod http;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use assay_localnet_core::topology::Topology;
+use candid::Principal;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::actor::Handle;
+
+/// What `/api/v2/status` says is answering.
+pub const IMPL_VERSION: &str = concat!("assay-localnet ", env!("CARGO_PKG_VERSION"));
+
+/// How long connections may take to end when the network shuts down.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How to start a network.
+#[derive(Clone, Debug)]
+pub struct LocalnetConfig {
+    /// The TCP port; 0 takes any that is free.
+    pub port: u16,
+    /// The address to listen on.
+    pub bind: IpAddr,
+    /// Source of all keys and of every random byte that canisters see. See [`seed_from_text`].
+    pub seed: [u8; 32],
+    /// A folder for compiled modules, private to this user; `None` keeps them in memory only.
+    pub module_cache: Option<PathBuf>,
+}
+
+impl Default for LocalnetConfig {
+    /// Any free port on this machine only, and always the same keys.
+    fn default() -> Self {
+        Self {
+            port: 0,
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            seed: seed_from_text(""),
+            module_cache: None,
+        }
+    }
+}
+
+/// A seed from any text.
+pub fn seed_from_text(text: &str) -> [u8; 32] {
+    Sha256::new()
+        .chain_update("assay-localnet/seed/1")
+        .chain_update(text)
+        .finalize()
+        .into()
+}
+
+/// Why a network did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// Something else listens there.
+    #[error(
+        "port {port} on {bind} is in use; stop what listens there, or choose another port (0 takes any that is free)"
+    )]
+    PortInUse {
+        /// The port.
+        port: u16,
+        /// The address.
+        bind: IpAddr,
+    },
+    /// This user may not listen there.
+    #[error("this user may not listen on {bind} port {port}; choose a port from 1024 up")]
+    PortForbidden {
+        /// The port.
+        port: u16,
+        /// The address.
+        bind: IpAddr,
+    },
+    /// The address is none of this machine's, or listening failed otherwise.
+    #[error("cannot listen on {bind} port {port}: {source}")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// The address.
+        bind: IpAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives no thread.
+    #[error("cannot start the network's threads: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// A running network. Dropping it shuts it down.
+#[derive(Debug)]
+pub struct Localnet {
+    address: SocketAddr,
+    topology: Arc<Topology>,
+    network: Handle,
+    /// Ends the HTTP server when it is used or dropped.
+    stop_http: Option<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Localnet {
+    /// Starts a network, and returns when it can be reached.
+    ///
+    /// # Errors
+    /// Where it cannot listen or start its threads.
+    pub fn start(config: LocalnetConfig) -> Result<Self, StartError> {
+        let LocalnetConfig {
+            port,
+            bind,
+            seed,
+            module_cache,
+        } = config;
+        let listener = TcpListener::bind((bind, port))
+            .and_then(|listener| {
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            })
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::AddrInUse => StartError::PortInUse { port, bind },
+                io::ErrorKind::PermissionDenied => StartError::PortForbidden { port, bind },
+                _ => StartError::Listen { port, bind, source },
+            })?;
+        let address =
+            listener
+                .local_addr()
+                .map_err(|source| StartError::Listen { port, bind, source })?;
+
+        let topology = Arc::new(Topology::new(&seed));
+        let (network, executing) =
+            actor::start(topology.clone(), seed, module_cache).map_err(StartError::Thread)?;
+        let mut localnet = Self {
+            address,
+            topology: topology.clone(),
+            network: network.clone(),
+            stop_http: None,
+            threads: vec![executing],
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StartError::Thread)?;
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(StartError::Thread)?
+        };
+        let (stop_http, stopped) = oneshot::channel::<()>();
+        let serving = thread::Builder::new()
+            .name("localnet-http".to_owned())
+            .spawn(move || {
+                runtime.block_on(serve(listener, http::router(network, topology), stopped));
+            })
+            .map_err(StartError::Thread)?;
+        localnet.stop_http = Some(stop_http);
+        localnet.threads.push(serving);
+        tracing::debug!(%address, "network started");
+        Ok(localnet)
+    }
+
+    /// Where clients reach it, such as `http://127.0.0.1:4943`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address it listens on.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The root key, DER: what clients must trust.
+    pub fn root_key(&self) -> Vec<u8> {
+        self.topology.root_key().to_vec()
+    }
+
+    /// The subnet on which canisters are created.
+    pub fn application_subnet_id(&self) -> Principal {
+        self.topology.application().id
+    }
+
+    /// The effective canister id for calls that create a canister.
+    pub fn default_effective_canister(&self) -> Principal {
+        self.topology.default_effective_canister()
+    }
+
+    /// The subnets with their keys and ranges.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Stops executing, answers what is waiting, and returns when both threads have ended. A message that is being
+    /// executed is finished first.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.network.stop();
+        drop(self.stop_http.take());
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on its own.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Localnet {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+async fn serve(
+    listener: tokio::net::TcpListener,
+    router: axum::Router,
+    stopped: oneshot::Receiver<()>,
+) {
+    let (drain, draining) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+        // Dropping the sender stops the server as well.
+        let _ = draining.await;
+    });
+    let deadline = async {
+        let _ = stopped.await;
+        drop(drain);
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = server => {
+            if let Err(error) = result {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        }
+        () = deadline => {}
+    }
+}

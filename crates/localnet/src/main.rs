@@ -1,1 +1,98 @@
-fn main() {}
+//! `assay-localnet`: one local network, until it is interrupted.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use assay_localnet::{Localnet, LocalnetConfig, seed_from_text};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A local Internet Computer network for development and tests.
+///
+/// Prints its address and root key on standard output when it can be reached, and runs until it is interrupted. State is
+/// kept in memory only. Set RUST_LOG=debug for a line per request.
+#[derive(Debug, Parser)]
+#[command(name = "assay-localnet", version)]
+struct Args {
+    /// TCP port to listen on; 0 takes any that is free
+    #[arg(long, default_value_t = 4943)]
+    port: u16,
+    /// Address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+    /// Any text; the network's keys and all random bytes in it follow from this
+    #[arg(long, default_value = "")]
+    seed: String,
+    /// Folder for compiled modules, which must be this user's own
+    #[arg(long)]
+    module_cache: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    let Args {
+        port,
+        bind,
+        seed,
+        module_cache,
+    } = args;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot wait for signals")?;
+    runtime.block_on(async {
+        let mut interrupt =
+            signal(SignalKind::interrupt()).context("cannot wait for an interrupt")?;
+        let mut terminate =
+            signal(SignalKind::terminate()).context("cannot wait for termination")?;
+        let network = Localnet::start(LocalnetConfig {
+            port,
+            bind,
+            seed: seed_from_text(&seed),
+            module_cache,
+        })?;
+        announce(&network).context("cannot write to standard output")?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        // A long message may be running; a second signal does not wait for it.
+        let ending = tokio::task::spawn_blocking(move || network.shutdown());
+        tokio::select! {
+            _ = ending => Ok(()),
+            _ = interrupt.recv() => std::process::exit(130),
+            _ = terminate.recv() => std::process::exit(143),
+        }
+    })
+}
+
+fn announce(network: &Localnet) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "url       {}", network.url())?;
+    writeln!(out, "root key  {}", hex::encode(network.root_key()))?;
+    writeln!(out, "subnet    {}", network.application_subnet_id())?;
+    writeln!(out, "create    {}", network.default_effective_canister())?;
+    out.flush()
+}

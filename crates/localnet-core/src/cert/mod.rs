@@ -101,15 +101,23 @@ impl Certification {
         self.time
     }
 
-    /// Takes over what has changed in a network that is this subnet, and its clock. Without a change the time may stay
-    /// up to a tenth of a second behind, so that certificates can share a signature.
+    /// Takes over what has changed in a network that is this subnet, and its clock.
     ///
     /// # Panics
     /// Where there is no such subnet.
     pub fn refresh(&mut self, subnet: &Principal, network: &Network) {
-        let changed = self.subnet(subnet).state.sync(network);
-        if changed || network.time() >= self.time.plus_nanos(STALE_NANOS_MAX) {
+        if self.subnet(subnet).state.sync(network) {
             self.set_time(network.time());
+        } else {
+            self.advance(network.time());
+        }
+    }
+
+    /// Moves the time where nothing else has changed. It may stay up to a tenth of a second behind, so that
+    /// certificates can share a signature.
+    pub fn advance(&mut self, time: Time) {
+        if time >= self.time.plus_nanos(STALE_NANOS_MAX) {
+            self.set_time(time);
         }
     }
 

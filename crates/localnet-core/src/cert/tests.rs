@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ic_certification::{Certificate, HashTree, LookupResult, SubtreeLookupResult};
 use ic_verify_bls_signature::verify_bls_signature;
 use proptest::{collection, prelude::*};
+use sha2::Digest;
 
 use super::*;
 use crate::{
@@ -45,7 +46,7 @@ fn build(leaves: &[(Vec<Vec<u8>>, Vec<u8>)]) -> (Flat, LabelTree) {
     (flat, tree)
 }
 
-fn decode(witness: &Witness) -> HashTree<Vec<u8>> {
+fn decode(witness: &Witness) -> HashTree {
     let mut out = Writer::new();
     witness.write(&mut out);
     serde_cbor::from_slice(&out.finish()).unwrap()
@@ -192,7 +193,7 @@ fn certification() -> Certification {
     )
 }
 
-fn parse(bytes: &[u8]) -> Certificate<Vec<u8>> {
+fn parse(bytes: &[u8]) -> Certificate {
     assert_eq!(
         &bytes[..3],
         [0xd9, 0xd9, 0xf7],
@@ -201,17 +202,17 @@ fn parse(bytes: &[u8]) -> Certificate<Vec<u8>> {
     serde_cbor::from_slice(bytes).unwrap()
 }
 
-fn verify(certificate: &Certificate<Vec<u8>>, der: &[u8]) {
+fn verify(certificate: &Certificate, der: &[u8]) {
     let message = [STATE_ROOT_DOMAIN, &certificate.tree.digest()].concat();
     verify_bls_signature(&certificate.signature, &message, &der[37..]).unwrap();
 }
 
 /// Follows the delegation as a client does, and returns the delegation's tree.
 fn verify_delegated(
-    certificate: &Certificate<Vec<u8>>,
+    certificate: &Certificate,
     root_key: &[u8],
     subnet: &Principal,
-) -> HashTree<Vec<u8>> {
+) -> HashTree {
     let delegation = certificate
         .delegation
         .as_ref()

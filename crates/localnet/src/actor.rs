@@ -1,0 +1,486 @@
+//! The thread that owns the network: it executes rounds, answers requests and makes certificates, one thing at a time.
+//!
+//! Requests come through a bounded channel and are answered through one-shot channels, so nobody waits on a lock. The
+//! clock follows the wall clock. Rounds run while there is work or a timer is due; otherwise the thread sleeps.
+//!
+//! Invariant: whatever a certificate or a query shows is the state between two rounds.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
+};
+
+use assay_localnet_core::{
+    cert::{Certification, RangeForm, Wanted, sign_answer},
+    ingress::{Call, Content, Envelope, Facts, PathError, Place, authorise},
+    network::{CanisterView, Network, NetworkConfig, RequestRecord},
+    topology::Topology,
+    types::{ErrorCode, Ingress, IngressStatus, Query, Reject, RejectCode, RequestId, Time},
+};
+use candid::Principal;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// Requests that may wait for the network's thread.
+const REQUESTS_MAX: usize = 1024;
+
+/// Calls whose senders wait for the outcome; more are told to poll.
+const WAITING_MAX: usize = 4096;
+
+/// Requests that are answered between two rounds while there is work.
+const BATCH_MAX: usize = 64;
+
+/// The longest sleep, so that a wall clock that jumps does not stop timers for long.
+const SLEEP_MAX: Duration = Duration::from_millis(200);
+
+/// The network's present time.
+pub(crate) fn now() -> Time {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Time(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Starts the thread.
+pub(crate) fn start(
+    topology: Arc<Topology>,
+    seed: [u8; 32],
+    module_cache: Option<PathBuf>,
+) -> io::Result<(Handle, JoinHandle<()>)> {
+    let (sender, receiver) = sync_channel(REQUESTS_MAX);
+    let stop = Arc::new(AtomicBool::new(false));
+    let handle = Handle {
+        requests: sender,
+        stop: stop.clone(),
+    };
+    let thread = thread::Builder::new()
+        .name("localnet-execution".to_owned())
+        .spawn(move || {
+            let subnet = topology.application();
+            let range = subnet.ranges[0];
+            let start = now();
+            let network = Network::new(NetworkConfig {
+                seed,
+                start,
+                first_canister: range.first,
+                last_canister: range.last,
+                subnet: subnet.id,
+                root_key: topology.root_key().to_vec(),
+                module_cache,
+            });
+            let actor = Actor {
+                subnet: subnet.id,
+                certification: Certification::new(topology.clone(), start),
+                topology,
+                network,
+                waiting: HashMap::new(),
+                waiting_count: 0,
+                effective: BTreeMap::new(),
+                dirty: false,
+            };
+            actor.run(&receiver, &stop);
+        })?;
+    Ok((handle, thread))
+}
+
+/// A way to the network's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    requests: SyncSender<Request>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Why the thread did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Unavailable {
+    /// Too much to do.
+    #[error("more than {REQUESTS_MAX} requests wait for the network; try again in a moment")]
+    Busy,
+    /// It has ended.
+    #[error("the network has stopped")]
+    Stopped,
+}
+
+/// A call that was taken in; the certificate over its outcome comes later, unless too many wait already.
+pub(crate) type Accepted = Option<oneshot::Receiver<Vec<u8>>>;
+
+#[derive(Debug)]
+enum Request {
+    /// Nothing; ends a sleep.
+    Wake,
+    Submit {
+        message: Ingress,
+        form: Option<RangeForm>,
+        answer: oneshot::Sender<Result<Accepted, Reject>>,
+    },
+    Query {
+        id: RequestId,
+        query: Query,
+        subnet: Principal,
+        form: RangeForm,
+        answer: oneshot::Sender<Vec<u8>>,
+    },
+    ReadState {
+        envelope: Envelope,
+        place: Place,
+        form: RangeForm,
+        answer: oneshot::Sender<Result<Vec<u8>, ReadError>>,
+    },
+}
+
+/// Why the state is not read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum ReadError {
+    /// The paths may not be read.
+    #[error("{0}")]
+    Path(#[from] PathError),
+    /// No subnet is at the place.
+    #[error("no subnet of this network hosts {0}")]
+    NoSubnet(Principal),
+}
+
+impl Handle {
+    /// Submits a call; with a form, its sender wants to wait for the certificate.
+    pub(crate) async fn submit(
+        &self,
+        message: Ingress,
+        form: Option<RangeForm>,
+    ) -> Result<Result<Accepted, Reject>, Unavailable> {
+        self.ask(|answer| Request::Submit {
+            message,
+            form,
+            answer,
+        })
+        .await
+    }
+
+    /// Answers a query to a canister of a subnet, signed.
+    pub(crate) async fn query(
+        &self,
+        id: RequestId,
+        query: Query,
+        subnet: Principal,
+        form: RangeForm,
+    ) -> Result<Vec<u8>, Unavailable> {
+        self.ask(|answer| Request::Query {
+            id,
+            query,
+            subnet,
+            form,
+            answer,
+        })
+        .await
+    }
+
+    /// A certificate over an envelope's paths.
+    pub(crate) async fn read_state(
+        &self,
+        envelope: Envelope,
+        place: Place,
+        form: RangeForm,
+    ) -> Result<Result<Vec<u8>, ReadError>, Unavailable> {
+        self.ask(|answer| Request::ReadState {
+            envelope,
+            place,
+            form,
+            answer,
+        })
+        .await
+    }
+
+    /// Ends the thread after what it does now.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        // A full queue keeps it awake as well.
+        let _ = self.requests.try_send(Request::Wake);
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        self.requests
+            .try_send(request(answer))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => Unavailable::Busy,
+                TrySendError::Disconnected(_) => Unavailable::Stopped,
+            })?;
+        answered.await.map_err(|_| Unavailable::Stopped)
+    }
+}
+
+/// The certificate for one who waits, in the form that they asked for.
+type Waiting = (RangeForm, oneshot::Sender<Vec<u8>>);
+
+struct Actor {
+    topology: Arc<Topology>,
+    /// The subnet that the network is.
+    subnet: Principal,
+    network: Network,
+    certification: Certification,
+    waiting: HashMap<RequestId, Vec<Waiting>>,
+    waiting_count: usize,
+    /// Effective canister ids of the messages that the network remembers.
+    effective: BTreeMap<RequestId, Principal>,
+    /// Whether the network may have changed since the certified state was taken over.
+    dirty: bool,
+}
+
+impl Actor {
+    fn run(mut self, requests: &Receiver<Request>, stop: &AtomicBool) {
+        let mut more = false;
+        while !stop.load(Ordering::Acquire) {
+            let mut next = match requests.recv_timeout(self.sleep(more)) {
+                Ok(request) => Some(request),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            self.network.set_time(now());
+            for _ in 0..BATCH_MAX {
+                let Some(request) = next else { break };
+                more |= self.answer(request);
+                next = requests.try_recv().ok();
+            }
+            if let Some(request) = next {
+                more |= self.answer(request);
+            }
+            if more
+                || self
+                    .network
+                    .next_timer()
+                    .is_some_and(|due| due <= self.network.time())
+            {
+                more = self.network.round().more;
+                self.dirty = true;
+                self.answer_waiting();
+            }
+        }
+    }
+
+    fn sleep(&self, more: bool) -> Duration {
+        if more {
+            return Duration::ZERO;
+        }
+        let until_timer = self
+            .network
+            .next_timer()
+            .map(|due| Duration::from_nanos(due.0.saturating_sub(now().0)));
+        until_timer.map_or(SLEEP_MAX, |timer| timer.min(SLEEP_MAX))
+    }
+
+    /// Answers one request, and says whether it made work for a round.
+    fn answer(&mut self, request: Request) -> bool {
+        match request {
+            Request::Wake => false,
+            Request::Submit {
+                message,
+                form,
+                answer,
+            } => {
+                let id = message.id;
+                let outcome = self.submit(message);
+                let work = outcome.is_ok();
+                let accepted = outcome.map(|()| form.and_then(|form| self.wait(id, form)));
+                // Whoever asked may have gone; the message runs all the same.
+                let _ = answer.send(accepted);
+                if work {
+                    // It may be a repetition of a call that is answered already.
+                    self.answer_waiting();
+                }
+                work
+            }
+            Request::Query {
+                id,
+                query,
+                subnet,
+                form,
+                answer,
+            } => {
+                let _ = answer.send(self.query(&id, &query, &subnet, form));
+                false
+            }
+            Request::ReadState {
+                envelope,
+                place,
+                form,
+                answer,
+            } => {
+                let _ = answer.send(self.read_state(&envelope, place, form));
+                false
+            }
+        }
+    }
+
+    fn submit(&mut self, message: Ingress) -> Result<(), Reject> {
+        if self.network.status(&message.id).is_some() {
+            return Ok(());
+        }
+        let (id, effective) = (message.id, message.effective_canister);
+        if self
+            .topology
+            .subnet_of(&effective)
+            .is_none_or(|subnet| subnet.id != self.subnet)
+        {
+            return Err(not_hosted(&effective));
+        }
+        self.network.submit(message)?;
+        self.dirty = true;
+        self.effective.insert(id, effective);
+        Ok(())
+    }
+
+    fn wait(&mut self, id: RequestId, form: RangeForm) -> Accepted {
+        if self.waiting_count >= WAITING_MAX {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.entry(id).or_default().push((form, sender));
+        self.waiting_count += 1;
+        Some(receiver)
+    }
+
+    /// Sends certificates to those whose calls are done, and forgets those who no longer wait.
+    fn answer_waiting(&mut self) {
+        let done: Vec<RequestId> = self
+            .waiting
+            .iter_mut()
+            .filter_map(|(id, waiting)| {
+                waiting.retain(|(_, sender)| !sender.is_closed());
+                let status = self.network.status(id).map(|record| &record.status);
+                let answered = !matches!(
+                    status,
+                    Some(IngressStatus::Received | IngressStatus::Processing)
+                );
+                (answered || waiting.is_empty()).then_some(*id)
+            })
+            .collect();
+        for id in &done {
+            for (form, sender) in self.waiting.remove(id).unwrap_or_default() {
+                self.refresh();
+                let _ = sender.send(
+                    self.certification
+                        .request_certificate(&self.subnet, id, form),
+                );
+            }
+        }
+        self.waiting_count = self.waiting.values().map(Vec::len).sum();
+    }
+
+    fn query(
+        &mut self,
+        id: &RequestId,
+        query: &Query,
+        subnet: &Principal,
+        form: RangeForm,
+    ) -> Vec<u8> {
+        let answer = if *subnet != self.subnet {
+            Err(not_hosted(&query.canister))
+        } else if query.canister == Principal::management_canister() {
+            self.network.query(query, None)
+        } else {
+            self.refresh();
+            let certificate = self
+                .certification
+                .data_certificate(subnet, &query.canister, form);
+            self.network.query(query, Some(&certificate))
+        };
+        let node = self
+            .topology
+            .subnet(subnet)
+            .and_then(|subnet| subnet.nodes.first());
+        let node = node.expect("BUG: a query was routed to a subnet without nodes");
+        sign_answer(node, id, self.network.time(), &answer)
+    }
+
+    fn read_state(
+        &mut self,
+        envelope: &Envelope,
+        place: Place,
+        form: RangeForm,
+    ) -> Result<Vec<u8>, ReadError> {
+        let subnet = match place {
+            Place::Canister(id) => {
+                self.topology
+                    .subnet_of(&id)
+                    .ok_or(ReadError::NoSubnet(id))?
+                    .id
+            }
+            Place::Subnet(id) => self.topology.subnet(&id).ok_or(ReadError::NoSubnet(id))?.id,
+        };
+        let network = (subnet == self.subnet).then_some(&self.network);
+        let known = Known {
+            network,
+            effective: &self.effective,
+        };
+        authorise(envelope, place, form, &self.topology.root().id, &known)?;
+        let Content::ReadState(paths) = &envelope.content else {
+            return Ok(Vec::new());
+        };
+        let wanted = Wanted::paths(paths);
+        self.refresh();
+        Ok(self.certification.certificate(&subnet, &wanted, form))
+    }
+
+    /// Brings the certified state up to the present.
+    fn refresh(&mut self) {
+        if !self.dirty {
+            return self.certification.advance(self.network.time());
+        }
+        self.certification.refresh(&self.subnet, &self.network);
+        self.dirty = false;
+        let remembered = self.network.statuses().count();
+        if self.effective.len() > 2 * remembered + WAITING_MAX {
+            self.effective
+                .retain(|id, _| self.network.status(id).is_some());
+        }
+    }
+}
+
+fn not_hosted(canister: &Principal) -> Reject {
+    Reject {
+        code: RejectCode::DestinationInvalid,
+        error: Some(ErrorCode::CanisterNotFound),
+        message: format!(
+            "Canister {canister} not found: the root subnet of this network hosts no canisters"
+        ),
+    }
+}
+
+/// What paths may name, at one subnet.
+struct Known<'a> {
+    /// `None` at a subnet without canisters.
+    network: Option<&'a Network>,
+    effective: &'a BTreeMap<RequestId, Principal>,
+}
+
+impl Facts for Known<'_> {
+    fn request(&self, id: &RequestId) -> Option<(&RequestRecord, Principal)> {
+        Some((self.network?.status(id)?, *self.effective.get(id)?))
+    }
+
+    fn canister(&self, id: &Principal) -> Option<CanisterView<'_>> {
+        self.network?.canister(id)
+    }
+}
+
+/// A query's or call's content as the network takes it.
+pub(crate) fn ingress(envelope: Envelope, call: Call, effective_canister: Principal) -> Ingress {
+    Ingress {
+        id: envelope.id,
+        sender: envelope.sender,
+        canister: call.canister,
+        effective_canister,
+        method: call.method,
+        arg: call.arg,
+        expiry: envelope.expiry,
+    }
+}
