@@ -209,3 +209,47 @@ fn scratch_left_by_a_killed_set_up_is_emptied() {
     drop(lock);
     assert!(!left.parent().unwrap().exists());
 }
+
+/// The importer is a program: here a script that notes each run and does what `body` says with `$4` and `$6`.
+#[cfg(unix)]
+fn workspace_with_importer(folder: &Path, body: &str) -> Workspace {
+    use std::os::unix::fs::PermissionsExt;
+    let workspace = Workspace {
+        root: folder.join("repository"),
+        target: folder.join("target"),
+        cache: folder.join("cache"),
+    };
+    let program = workspace.program(Profile::Dev, "assay");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$1 $2 $3 $5\" >> {}\n{body}\n",
+        folder.join("runs").display()
+    );
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    workspace
+}
+
+#[cfg(unix)]
+#[test]
+fn a_source_is_converted_once_and_a_failed_conversion_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let workspace = workspace_with_importer(folder.path(), "echo half > \"$6\"; exit 3");
+    let places = places(&workspace.cache);
+    fetch_from(&workspace.cache, &[CONTENT]).0.unwrap();
+    let error = convert(&workspace, Profile::Dev, &places).unwrap_err();
+    assert!(format!("{error:#}").contains("exit status: 3"), "{error:#}");
+    assert!(!places.converted.exists());
+
+    let workspace = workspace_with_importer(folder.path(), "tr a-z A-Z < \"$4\" > \"$6\"");
+    for _ in 0..2 {
+        let model = convert(&workspace, Profile::Dev, &places).unwrap();
+        assert_eq!(std::fs::read(model).unwrap(), b"EIGHT BY");
+    }
+    let runs = std::fs::read_to_string(folder.path().join("runs")).unwrap();
+    assert_eq!(
+        runs,
+        "model import --gguf --out\n".repeat(2),
+        "one failed, one done, none repeated"
+    );
+}
