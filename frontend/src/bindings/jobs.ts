@@ -183,6 +183,51 @@ export interface Submitted {
      */
     escrow: Cycles;
 }
+export interface Stats {
+    /**
+     * Cycles that ever came in: always the sum of the three below.
+     */
+    deposited: Cycles;
+    verified: bigint;
+    cancelled: bigint;
+    expired: bigint;
+    revealing: bigint;
+    /**
+     * Fees kept.
+     */
+    fees: Cycles;
+    /**
+     * Sum of all balances.
+     */
+    free: Cycles;
+    /**
+     * Sum of all escrow.
+     */
+    held: Cycles;
+    /**
+     * Entries of the event log.
+     */
+    events: bigint;
+    /**
+     * Leases ever granted.
+     */
+    leases: bigint;
+    /**
+     * Settled jobs by verdict.
+     */
+    unverified: bigint;
+    workers: bigint;
+    inconclusive: bigint;
+    providers: bigint;
+    models: bigint;
+    /**
+     * Jobs by state.
+     */
+    queued: bigint;
+    extended: bigint;
+    failed: bigint;
+    running: bigint;
+}
 export type JobsResult = {
     __kind__: "Ok";
     Ok: Array<JobLine>;
@@ -1309,6 +1354,7 @@ export interface jobsInterface {
     receipt(arg0: JobId): Promise<ReceiptResponse>;
     reveal(arg0: RevealArgs): Promise<WorkerResult>;
     set_offers(arg0: Array<Offer>): Promise<WorkerResult>;
+    stats(): Promise<Stats>;
     stream(arg0: StreamArgs): Promise<StreamResult>;
     submit(arg0: SubmitArgs): Promise<SubmitResult>;
     sync_registry(): Promise<SyncResult>;
@@ -1397,6 +1443,10 @@ export class Jobs implements jobsInterface {
     async set_offers(arg0: Array<Offer>): Promise<WorkerResult> {
         const result = await this.actor.set_offers(arg0);
         return from_candid_WorkerResult_n1(result);
+    }
+    async stats(): Promise<Stats> {
+        const result = await this.actor.stats();
+        return result;
     }
     async stream(arg0: StreamArgs): Promise<StreamResult> {
         const result = await this.actor.stream(arg0);

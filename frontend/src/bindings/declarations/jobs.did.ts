@@ -869,6 +869,54 @@ export interface Sampling {
    */
   'temperature_milli' : number,
 }
+/**
+ * Numbers of this market since it began.
+ */
+export interface Stats {
+  /**
+   * Cycles that ever came in: always the sum of the three below.
+   */
+  'deposited' : Cycles,
+  'verified' : bigint,
+  'cancelled' : bigint,
+  'expired' : bigint,
+  'revealing' : bigint,
+  /**
+   * Fees kept.
+   */
+  'fees' : Cycles,
+  /**
+   * Sum of all balances.
+   */
+  'free' : Cycles,
+  /**
+   * Sum of all escrow.
+   */
+  'held' : Cycles,
+  /**
+   * Entries of the event log.
+   */
+  'events' : bigint,
+  /**
+   * Leases ever granted.
+   */
+  'leases' : bigint,
+  /**
+   * Settled jobs by verdict.
+   */
+  'unverified' : bigint,
+  'workers' : bigint,
+  'inconclusive' : bigint,
+  'providers' : bigint,
+  'models' : bigint,
+  /**
+   * Jobs by state.
+   */
+  'queued' : bigint,
+  'extended' : bigint,
+  'failed' : bigint,
+  'running' : bigint,
+}
 export interface StreamArgs {
   'job' : JobId,
   /**
@@ -1185,6 +1233,7 @@ export interface _SERVICE {
    * Replaces the caller's prices; at most 32.
    */
   'set_offers' : ActorMethod<[Array<Offer>], WorkerResult>,
+  'stats' : ActorMethod<[], Stats>,
   /**
    * Provisional text, as it comes.
    */
@@ -1569,6 +1618,27 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'model' : ModelId,
     'ask_input' : Cycles,
   });
+  const Stats = IDL.Record({
+    'deposited' : Cycles,
+    'verified' : IDL.Nat64,
+    'cancelled' : IDL.Nat64,
+    'expired' : IDL.Nat64,
+    'revealing' : IDL.Nat64,
+    'fees' : Cycles,
+    'free' : Cycles,
+    'held' : Cycles,
+    'events' : IDL.Nat64,
+    'leases' : IDL.Nat64,
+    'unverified' : IDL.Nat64,
+    'workers' : IDL.Nat64,
+    'inconclusive' : IDL.Nat64,
+    'providers' : IDL.Nat64,
+    'models' : IDL.Nat64,
+    'queued' : IDL.Nat64,
+    'extended' : IDL.Nat64,
+    'failed' : IDL.Nat64,
+    'running' : IDL.Nat64,
+  });
   const StreamArgs = IDL.Record({
     'job' : JobId,
     'cursor' : IDL.Nat64,
@@ -1635,6 +1705,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'receipt' : IDL.Func([JobId], [ReceiptResponse], ['query']),
     'reveal' : IDL.Func([RevealArgs], [WorkerResult], []),
     'set_offers' : IDL.Func([IDL.Vec(Offer)], [WorkerResult], []),
+    'stats' : IDL.Func([], [Stats], ['query']),
     'stream' : IDL.Func([StreamArgs], [StreamResult], ['query']),
     'submit' : IDL.Func([SubmitArgs], [SubmitResult], []),
     'sync_registry' : IDL.Func([], [SyncResult], []),
