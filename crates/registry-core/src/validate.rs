@@ -137,13 +137,19 @@ fn url(field: &str, url: &str) -> Checked {
     if url.len() > URL_BYTES_MAX {
         return too_long(field, url.len(), URL_BYTES_MAX);
     }
-    if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return invalid(field, "has a space or a character outside ASCII; encode it");
+    if !url
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+    {
+        return invalid(
+            field,
+            "has a space, a backslash or a character outside ASCII; encode it",
+        );
     }
     let Some(rest) = url.strip_prefix("https://") else {
         return invalid(field, "does not begin with https://");
     };
-    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
         return invalid(field, "carries a user name; addresses are public");
     }
