@@ -35,6 +35,10 @@ fn main() -> ExitCode {
     }
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an example may look at the clock"
+)]
 fn answer(path: &Path, question: &str, max_tokens: u32) -> Result<(), Box<dyn Error>> {
     let model = Model::open(path)?;
     let tokenizer = Tokenizer::from_model(&model)?;

@@ -23,6 +23,10 @@ fn main() -> ExitCode {
     }
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an example may look at the clock"
+)]
 fn convert(source: &PathBuf, target: &PathBuf) -> Result<String, Box<dyn Error>> {
     let begin = Instant::now();
     let root = import::convert_file(source, target, |progress| {

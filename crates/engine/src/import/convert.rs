@@ -21,7 +21,10 @@ use crate::{
     f32z,
     model::{
         Assets, Manifest, ManifestError, Rope, Shape, WriteError,
-        manifest::{Asset, CONTEXT_MAX, CONVERTER, NAME_BYTES_MAX, Planes, SPEC, WeightFormat},
+        manifest::{
+            Asset, CONTEXT_MAX, CONVERTER, NAME_BYTES_MAX, Planes, ROTATIONS_MAX, SPEC,
+            WeightFormat,
+        },
         root::{Hash, Hashes},
         write::{AtomicFile, ModelWriter},
     },
@@ -41,7 +44,7 @@ pub struct Progress {
 pub enum ImportError {
     #[error("{path}: cannot be read")]
     Source { path: PathBuf, source: io::Error },
-    #[error("{0}")]
+    #[error(transparent)]
     Gguf(#[from] GgufError),
     #[error(
         "architecture {found:?} cannot be converted yet; use a checkpoint of architecture \"llama\""
@@ -79,12 +82,24 @@ pub enum ImportError {
     },
     #[error("tensor {tensor:?} row {row} holds a value that is not a finite number")]
     NotFinite { tensor: String, row: usize },
-    #[error("checkpoint cannot be a model: {0}")]
-    Manifest(#[from] ManifestError),
-    #[error("vocabulary: {0}")]
-    Vocabulary(#[from] VocabularyError),
+    #[error("checkpoint cannot be a model: {reason}")]
+    Manifest { reason: ManifestError },
+    #[error("vocabulary: {reason}")]
+    Vocabulary { reason: VocabularyError },
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl From<ManifestError> for ImportError {
+    fn from(reason: ManifestError) -> Self {
+        Self::Manifest { reason }
+    }
+}
+
+impl From<VocabularyError> for ImportError {
+    fn from(reason: VocabularyError) -> Self {
+        Self::Vocabulary { reason }
+    }
 }
 
 /// Converts the GGUF file at `source` into a model file at `target`, which appears only when it is complete.
@@ -504,7 +519,9 @@ fn shape(gguf: &Gguf<'_>, tokens: usize) -> Result<Shape, ImportError> {
         head_dim,
         ff: must("feed_forward_length")?,
         vocab: tokens,
-        context_max: must("context_length")?.min(CONTEXT_MAX),
+        context_max: must("context_length")?
+            .min(CONTEXT_MAX)
+            .min(ROTATIONS_MAX / (head_dim / 2).max(1)),
         norm_eps_bits: epsilon.to_bits(),
     };
     shape.check()?;

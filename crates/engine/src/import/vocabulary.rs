@@ -18,7 +18,7 @@ pub(crate) const ADDED_TOKENS_MAX: usize = 8_192;
 /// Why a vocabulary cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VocabularyError {
-    #[error("{0}")]
+    #[error(transparent)]
     Gguf(#[from] GgufError),
     #[error(
         "tokenizer {found:?} cannot be converted yet; use a checkpoint whose tokenizer is \"gpt2\""

@@ -43,10 +43,10 @@ pub enum ModelError {
         "{place}: header cannot be read ({reason}); this is not a model file of ours, convert it first"
     )]
     HeaderSyntax { place: String, reason: String },
-    #[error("{place}: {source}")]
+    #[error("{place}: {reason}")]
     Manifest {
         place: String,
-        source: ManifestError,
+        reason: ManifestError,
     },
     #[error("{place}: header is not the one that its manifest calls for; convert the model again")]
     Header { place: String },
@@ -178,13 +178,13 @@ fn open(file: FileBytes, place: String) -> Result<Model, ModelError> {
             place: place.clone(),
             reason: error.to_string(),
         })?;
-    let manifest = Manifest::parse(&metadata.manifest).map_err(|source| ModelError::Manifest {
+    let manifest = Manifest::parse(&metadata.manifest).map_err(|reason| ModelError::Manifest {
         place: place.clone(),
-        source,
+        reason,
     })?;
-    let layout = Layout::new(&manifest).map_err(|source| ModelError::Manifest {
+    let layout = Layout::new(&manifest).map_err(|reason| ModelError::Manifest {
         place: place.clone(),
-        source,
+        reason,
     })?;
     let root = parse_root(&metadata.root).ok_or_else(|| ModelError::Header {
         place: place.clone(),

@@ -27,6 +27,8 @@ pub const HEAD_DIM_MAX: usize = 1_024;
 pub const VOCAB_MAX: usize = 1 << 20;
 /// Most positions: the weighted sum over values of this length fits 32 bits per plane.
 pub const CONTEXT_MAX: usize = 133_144;
+/// Most values in one rotation table, so that a small file cannot ask for a large one.
+pub const ROTATIONS_MAX: usize = CONTEXT_MAX * 128;
 /// Most tokens that end a generation.
 pub const END_TOKENS_MAX: usize = 64;
 /// Longest name, architecture or other text in a manifest, in bytes.
@@ -296,6 +298,12 @@ impl Shape {
             ("feed-forward width", ff, 1, COLUMNS_MAX),
             ("vocabulary", vocab, 1, VOCAB_MAX),
             ("context", context_max, 1, CONTEXT_MAX),
+            (
+                "rotation table",
+                context_max.saturating_mul(head_dim / 2),
+                1,
+                ROTATIONS_MAX,
+            ),
         ];
         for (field, found, min, max) in fields {
             range(field, found as u64, min as u64, max as u64)?;

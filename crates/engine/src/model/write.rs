@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process,
     string::String,
+    sync::atomic::{AtomicU64, Ordering},
     vec::Vec,
 };
 
@@ -25,14 +26,20 @@ use super::{
 /// Why a model file could not be written.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    #[error("model cannot be described: {0}")]
-    Manifest(#[from] ManifestError),
+    #[error("model cannot be described: {reason}")]
+    Manifest { reason: ManifestError },
     #[error("{path}: cannot be written; check free space and rights")]
     File { path: PathBuf, source: io::Error },
     #[error("model cannot be written")]
     Output(#[from] io::Error),
     #[error("model has no manifest, so it cannot be written")]
     NoManifest,
+}
+
+impl From<ManifestError> for WriteError {
+    fn from(reason: ManifestError) -> Self {
+        Self::Manifest { reason }
+    }
 }
 
 /// Parts of a model that are kept as they are.
@@ -92,6 +99,7 @@ impl<'a, W: Write + Seek> ModelWriter<'a, W> {
     }
 
     /// What is to be pushed, in this order.
+    #[cfg(feature = "import")]
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -181,6 +189,16 @@ impl<'a, W: Write + Seek> ModelWriter<'a, W> {
 impl Model {
     /// The bytes of the model's file, exactly as they were read or would be converted.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WriteError> {
+        Ok(self.write(io::Cursor::new(Vec::new()))?.into_inner())
+    }
+
+    /// Writes the model's file; it appears under its name only when it is complete.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), WriteError> {
+        let (file, out) = AtomicFile::create(path.as_ref())?;
+        file.commit(self.write(out)?)
+    }
+
+    fn write<W: Write + Seek>(&self, out: W) -> Result<W, WriteError> {
         let package = self.package.as_ref().ok_or(WriteError::NoManifest)?;
         let hashes = Hashes::default();
         let mut manifest = package.manifest.clone();
@@ -188,8 +206,7 @@ impl Model {
             tokenizer: package.tokenizer.as_ref().map(|bytes| bytes.as_slice()),
             template: package.template.as_deref(),
         };
-        let mut writer =
-            ModelWriter::new(io::Cursor::new(Vec::new()), &mut manifest, assets, &hashes)?;
+        let mut writer = ModelWriter::new(out, &mut manifest, assets, &hashes)?;
         for (index, (_, matrix)) in self.matrices().into_iter().enumerate() {
             writer.matrix(index, |row, out| {
                 out.copy_from_slice(matrix.row(row));
@@ -200,9 +217,12 @@ impl Model {
         for (index, (_, _, values)) in self.tables().into_iter().enumerate() {
             writer.table(index, values)?;
         }
-        Ok(writer.finish()?.0.into_inner())
+        Ok(writer.finish()?.0)
     }
 }
+
+/// Tells partial files of one process apart.
+static PARTIAL: AtomicU64 = AtomicU64::new(0);
 
 /// A file that appears under its name only when it is complete.
 pub(crate) struct AtomicFile {
@@ -214,7 +234,11 @@ impl AtomicFile {
     /// Creates a partial file beside `path`.
     pub(crate) fn create(path: &Path) -> Result<(Self, BufWriter<File>), WriteError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.partial", process::id()));
+        name.push(format!(
+            ".{}.{}.partial",
+            process::id(),
+            PARTIAL.fetch_add(1, Ordering::Relaxed)
+        ));
         let file = Self {
             path: path.to_owned(),
             partial: path.with_file_name(name),

@@ -2,7 +2,7 @@
 //!
 //! Three rules hold for every model:
 //! - Text from outside never becomes a control token. [`Tokenizer::encode`] treats control tokens as the characters
-//!   they are written with; only the chat template's own become ids ([`template`] says how they are told apart).
+//!   they are written with; only the chat template's own become ids (the template's own module says how they are told apart).
 //! - Decoding is a concatenation of bytes, so streamed pieces add up to the whole text; bytes that are not UTF-8 become
 //!   U+FFFD in one defined way.
 //! - A character that the vocabulary cannot express is read as U+FFFD.

@@ -3,43 +3,43 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 /// Numbers of the value types in the file format.
-pub const U8: u32 = 0;
-pub const U32: u32 = 4;
-pub const I32: u32 = 5;
-pub const F32: u32 = 6;
-pub const BOOL: u32 = 7;
-pub const TEXT: u32 = 8;
-pub const ARRAY: u32 = 9;
+pub(crate) const U8: u32 = 0;
+pub(crate) const U32: u32 = 4;
+pub(crate) const I32: u32 = 5;
+pub(crate) const F32: u32 = 6;
+pub(crate) const BOOL: u32 = 7;
+pub(crate) const TEXT: u32 = 8;
+pub(crate) const ARRAY: u32 = 9;
 
 /// One metadata entry, already encoded.
 #[derive(Clone)]
-pub struct Entry {
-    pub key: Vec<u8>,
-    pub kind: u32,
-    pub value: Vec<u8>,
+pub(crate) struct Entry {
+    pub(crate) key: Vec<u8>,
+    pub(crate) kind: u32,
+    pub(crate) value: Vec<u8>,
 }
 
 /// One tensor.
 #[derive(Clone)]
-pub struct TensorSpec {
-    pub name: Vec<u8>,
-    pub dimensions: Vec<u64>,
-    pub data_type: u32,
-    pub data: Vec<u8>,
+pub(crate) struct TensorSpec {
+    pub(crate) name: Vec<u8>,
+    pub(crate) dimensions: Vec<u64>,
+    pub(crate) data_type: u32,
+    pub(crate) data: Vec<u8>,
     /// Overrides the offset that the data really has.
-    pub offset: Option<u64>,
+    pub(crate) offset: Option<u64>,
 }
 
 /// A file under construction.
 #[derive(Clone)]
-pub struct Builder {
-    pub version: u32,
-    pub entries: Vec<Entry>,
-    pub tensors: Vec<TensorSpec>,
-    pub alignment: u64,
+pub(crate) struct Builder {
+    pub(crate) version: u32,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) tensors: Vec<TensorSpec>,
+    pub(crate) alignment: u64,
     /// Override the counts that are really there.
-    pub entry_count: Option<u64>,
-    pub tensor_count: Option<u64>,
+    pub(crate) entry_count: Option<u64>,
+    pub(crate) tensor_count: Option<u64>,
 }
 
 impl Default for Builder {
@@ -55,16 +55,16 @@ impl Default for Builder {
     }
 }
 
-pub fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
     let text = text.as_ref();
     [&(text.len() as u64).to_le_bytes(), text].concat()
 }
 
-pub fn array(kind: u32, count: u64, items: Vec<u8>) -> Vec<u8> {
+pub(crate) fn array(kind: u32, count: u64, items: Vec<u8>) -> Vec<u8> {
     [&kind.to_le_bytes()[..], &count.to_le_bytes(), &items].concat()
 }
 
-pub fn texts<T: AsRef<[u8]>>(items: &[T]) -> Vec<u8> {
+pub(crate) fn texts<T: AsRef<[u8]>>(items: &[T]) -> Vec<u8> {
     array(
         TEXT,
         items.len() as u64,
@@ -73,30 +73,30 @@ pub fn texts<T: AsRef<[u8]>>(items: &[T]) -> Vec<u8> {
 }
 
 impl Builder {
-    pub fn entry(mut self, key: impl AsRef<[u8]>, kind: u32, value: Vec<u8>) -> Self {
+    pub(crate) fn entry(mut self, key: impl AsRef<[u8]>, kind: u32, value: Vec<u8>) -> Self {
         let key = key.as_ref().to_vec();
         self.entries.retain(|entry| entry.key != key);
         self.entries.push(Entry { key, kind, value });
         self
     }
 
-    pub fn u32(self, key: &str, value: u32) -> Self {
+    pub(crate) fn u32(self, key: &str, value: u32) -> Self {
         self.entry(key, U32, value.to_le_bytes().to_vec())
     }
 
-    pub fn f32(self, key: &str, value: f32) -> Self {
+    pub(crate) fn f32(self, key: &str, value: f32) -> Self {
         self.entry(key, F32, value.to_le_bytes().to_vec())
     }
 
-    pub fn text(self, key: &str, value: &str) -> Self {
+    pub(crate) fn text(self, key: &str, value: &str) -> Self {
         self.entry(key, TEXT, text(value))
     }
 
-    pub fn texts<T: AsRef<[u8]>>(self, key: &str, values: &[T]) -> Self {
+    pub(crate) fn texts<T: AsRef<[u8]>>(self, key: &str, values: &[T]) -> Self {
         self.entry(key, ARRAY, texts(values))
     }
 
-    pub fn i32s(self, key: &str, values: &[i32]) -> Self {
+    pub(crate) fn i32s(self, key: &str, values: &[i32]) -> Self {
         let items = values
             .iter()
             .flat_map(|value| value.to_le_bytes())
@@ -104,12 +104,18 @@ impl Builder {
         self.entry(key, ARRAY, array(I32, values.len() as u64, items))
     }
 
-    pub fn without(mut self, key: &str) -> Self {
+    pub(crate) fn without(mut self, key: &str) -> Self {
         self.entries.retain(|entry| entry.key != key.as_bytes());
         self
     }
 
-    pub fn tensor(mut self, name: &str, dimensions: &[u64], data_type: u32, data: Vec<u8>) -> Self {
+    pub(crate) fn tensor(
+        mut self,
+        name: &str,
+        dimensions: &[u64],
+        data_type: u32,
+        data: Vec<u8>,
+    ) -> Self {
         self.tensors.retain(|tensor| tensor.name != name.as_bytes());
         let name = name.as_bytes().to_vec();
         self.tensors.push(TensorSpec {
@@ -122,13 +128,13 @@ impl Builder {
         self
     }
 
-    pub fn without_tensor(mut self, name: &str) -> Self {
+    pub(crate) fn without_tensor(mut self, name: &str) -> Self {
         self.tensors.retain(|tensor| tensor.name != name.as_bytes());
         self
     }
 
     /// An f32 tensor of small numbers that differ from place to place.
-    pub fn numbers(self, name: &str, columns: u64, rows: u64, seed: u32) -> Self {
+    pub(crate) fn numbers(self, name: &str, columns: u64, rows: u64, seed: u32) -> Self {
         let data = numbers((columns * rows) as usize, seed)
             .iter()
             .flat_map(|value| value.to_le_bytes())
@@ -142,7 +148,7 @@ impl Builder {
     }
 
     /// The file, and the length of everything before the tensor data.
-    pub fn build_with_header_len(&self) -> (Vec<u8>, usize) {
+    pub(crate) fn build_with_header_len(&self) -> (Vec<u8>, usize) {
         let mut file = b"GGUF".to_vec();
         file.extend(self.version.to_le_bytes());
         file.extend(
@@ -181,13 +187,13 @@ impl Builder {
         (file, header)
     }
 
-    pub fn build(&self) -> Vec<u8> {
+    pub(crate) fn build(&self) -> Vec<u8> {
         self.build_with_header_len().0
     }
 }
 
 /// Numbers in (-1, 1) that a small multiplicative generator gives.
-pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
+pub(crate) fn numbers(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut next = || {
         state = state.wrapping_mul(0x915f_77f5);
@@ -198,16 +204,16 @@ pub fn numbers(count: usize, seed: u32) -> Vec<f32> {
 
 /// Sizes of a checkpoint.
 #[derive(Clone, Copy)]
-pub struct Sizes {
-    pub layers: u64,
-    pub dim: u64,
-    pub heads: u64,
-    pub kv_heads: u64,
-    pub ff: u64,
-    pub context: u64,
+pub(crate) struct Sizes {
+    pub(crate) layers: u64,
+    pub(crate) dim: u64,
+    pub(crate) heads: u64,
+    pub(crate) kv_heads: u64,
+    pub(crate) ff: u64,
+    pub(crate) context: u64,
 }
 
-pub const SMALL: Sizes = Sizes {
+pub(crate) const SMALL: Sizes = Sizes {
     layers: 1,
     dim: 32,
     heads: 2,
@@ -217,7 +223,7 @@ pub const SMALL: Sizes = Sizes {
 };
 
 /// The character with which vocabularies write a byte.
-pub fn letter(byte: u8) -> char {
+pub(crate) fn letter(byte: u8) -> char {
     let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     match printable(byte) {
         true => char::from(byte),
@@ -226,33 +232,33 @@ pub fn letter(byte: u8) -> char {
     }
 }
 
-pub const CONTROL: &[&str] = &["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
-pub const MERGES: &[&str] = &["h e", "l l", "he ll", "hell o", "Ġ w", "Ġw o"];
+pub(crate) const CONTROL: &[&str] = &["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+pub(crate) const MERGES: &[&str] = &["h e", "l l", "he ll", "hell o", "Ġ w", "Ġw o"];
 
 /// The vocabulary of the checkpoint: control tokens, the given bytes, then what the merges make.
-pub fn vocabulary(bytes: impl Iterator<Item = u8>) -> Vec<String> {
+pub(crate) fn vocabulary(bytes: impl Iterator<Item = u8>) -> Vec<String> {
     let control = CONTROL.iter().map(|text| (*text).to_owned());
     let letters = bytes.map(|byte| letter(byte).to_string());
     let merged = MERGES.iter().map(|merge| merge.replace(' ', ""));
     control.chain(letters).chain(merged).collect()
 }
 
-pub const TEMPLATE: &str = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+pub(crate) const TEMPLATE: &str = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 /// A checkpoint with all 256 bytes in its vocabulary.
-pub fn checkpoint(sizes: Sizes) -> Builder {
+pub(crate) fn checkpoint(sizes: Sizes) -> Builder {
     checkpoint_of(sizes, &vocabulary(0..=255))
 }
 
 /// The smallest checkpoint: a few letters, and what a replacement character needs.
-pub fn tiny_checkpoint() -> Builder {
+pub(crate) fn tiny_checkpoint() -> Builder {
     checkpoint_of(
         SMALL,
         &vocabulary(b"helow <>|imstardfx_nu\n\xef\xbf\xbd".iter().copied()),
     )
 }
 
-pub fn checkpoint_of(sizes: Sizes, tokens: &[String]) -> Builder {
+pub(crate) fn checkpoint_of(sizes: Sizes, tokens: &[String]) -> Builder {
     let Sizes {
         layers,
         dim,

@@ -105,6 +105,10 @@ fn halves_round_to_the_even_weight() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an independent value to compare with"
+)]
 fn rotation_tables_are_cosines_and_sines_of_the_angles() {
     let model = convert(&checkpoint(Sizes {
         context: 300,
@@ -130,6 +134,10 @@ fn rotation_tables_are_cosines_and_sines_of_the_angles() {
 }
 
 #[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an independent value to compare with"
+)]
 fn rotation_factors_slow_their_pairs_down() {
     let factors: Vec<u8> = [1.0f32, 2.0, 4.0, 8.0, 1.0, 1.0, 1.0, 1.0]
         .iter()

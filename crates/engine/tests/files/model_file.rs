@@ -8,7 +8,7 @@ use assay_engine::{
         Manifest, ManifestError, Model, ModelError, Shape,
         manifest::{
             CONTEXT_MAX, END_TOKENS_MAX, HEADS_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, NAME_BYTES_MAX,
-            VOCAB_MAX,
+            ROTATIONS_MAX, VOCAB_MAX,
         },
         root::Hashes,
     },
@@ -62,6 +62,11 @@ fn an_opened_file_is_written_back_to_the_same_bytes() {
     assert_eq!(mapped.root(), root);
     assert_eq!(mapped.embedding.weights(), model.embedding.weights());
     assert_eq!(mapped.rope_cos, model.rope_cos);
+
+    let copy = folder.path().join("copy.assay");
+    mapped.save(&copy).expect("written");
+    assert!(fs::read(&copy).expect("there") == file);
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 2);
 }
 
 #[test]
@@ -371,6 +376,24 @@ fn shapes_are_accepted_up_to_their_limits() {
         .check(),
         Ok(())
     );
+    let tables = |context_max: usize| {
+        Shape {
+            head_dim: 512,
+            context_max,
+            ..shape()
+        }
+        .check()
+    };
+    assert_eq!(tables(ROTATIONS_MAX / 256), Ok(()));
+    let found = 256 * (ROTATIONS_MAX / 256 + 1) as u64;
+    let (field, max) = ("rotation table", ROTATIONS_MAX as u64);
+    let range = ManifestError::Range {
+        field,
+        found,
+        min: 1,
+        max,
+    };
+    assert_eq!(tables(ROTATIONS_MAX / 256 + 1), Err(range));
     for bits in [0, 0x8000_0000, 0x3f80_0000, 0x7fc0_0000, 0x0d7f_ffff] {
         assert_eq!(
             Shape {

@@ -33,7 +33,7 @@ fn every_half_widens_to_its_exact_value() {
             }
             31 => f64::INFINITY,
             0 => fraction / f64::from(1 << 24),
-            exponent => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+            exponent => (1024.0 + fraction) * f64::from_bits(((exponent + 998) as u64) << 52),
         };
         assert_eq!(f64::from(widened.abs()), magnitude, "{bits:04x}");
         assert_eq!(widened.is_sign_negative(), sign == 1, "{bits:04x}");
@@ -230,5 +230,6 @@ fn random_blocks_decode_to_the_recorded_bits() {
         Q5K 521b301388f3e918
         Q6K 78d8a64b850f9ac9
         Bf16 6eb0bbc419a51648
-    "#]].assert_eq(&report);
+    "#]]
+    .assert_eq(&report);
 }
