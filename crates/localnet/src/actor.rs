@@ -15,13 +15,13 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use assay_localnet_core::{
     cert::{Certification, RangeForm, Wanted, sign_answer},
-    ingress::{Call, Content, Envelope, Facts, PathError, Place, authorise},
-    network::{CanisterView, Network, NetworkConfig, RequestRecord},
+    ingress::{Call, Content, Envelope, Facts, PathError, Place, Sent, authorise},
+    network::{CanisterView, Network, NetworkConfig},
     topology::Topology,
     types::{ErrorCode, Ingress, IngressStatus, Query, Reject, RejectCode, RequestId, Time},
 };
@@ -37,6 +37,13 @@ const WAITING_MAX: usize = 4096;
 
 /// Requests that are answered between two rounds while there is work.
 const BATCH_MAX: usize = 64;
+
+/// The shortest time between rounds that no message asks for: heartbeats, and timers that are due again at once. (The
+/// public network takes a second or so per round.)
+const TASK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The network's thread needs two MiB of stack; this leaves room for deep canister code in unoptimised builds.
+const STACK_BYTES: usize = 8 << 20;
 
 /// The longest sleep, so that a wall clock that jumps does not stop timers for long.
 const SLEEP_MAX: Duration = Duration::from_millis(200);
@@ -63,6 +70,7 @@ pub(crate) fn start(
     };
     let thread = thread::Builder::new()
         .name("localnet-execution".to_owned())
+        .stack_size(STACK_BYTES)
         .spawn(move || {
             let subnet = topology.application();
             let range = subnet.ranges[0];
@@ -85,6 +93,7 @@ pub(crate) fn start(
                 waiting_count: 0,
                 effective: BTreeMap::new(),
                 dirty: false,
+                last_round: Instant::now(),
             };
             actor.run(&receiver, &stop);
         })?;
@@ -233,6 +242,7 @@ struct Actor {
     effective: BTreeMap<RequestId, Principal>,
     /// Whether the network may have changed since the certified state was taken over.
     dirty: bool,
+    last_round: Instant,
 }
 
 impl Actor {
@@ -253,13 +263,9 @@ impl Actor {
             if let Some(request) = next {
                 more |= self.answer(request);
             }
-            if more
-                || self
-                    .network
-                    .next_timer()
-                    .is_some_and(|due| due <= self.network.time())
-            {
+            if more || self.until_task().is_some_and(|wait| wait.is_zero()) {
                 more = self.network.round().more;
+                self.last_round = Instant::now();
                 self.dirty = true;
                 self.answer_waiting();
             }
@@ -270,11 +276,16 @@ impl Actor {
         if more {
             return Duration::ZERO;
         }
-        let until_timer = self
-            .network
-            .next_timer()
-            .map(|due| Duration::from_nanos(due.0.saturating_sub(now().0)));
-        until_timer.map_or(SLEEP_MAX, |timer| timer.min(SLEEP_MAX))
+        self.until_task()
+            .map_or(SLEEP_MAX, |wait| wait.min(SLEEP_MAX))
+    }
+
+    /// How long until time alone makes work.
+    fn until_task(&self) -> Option<Duration> {
+        let due = self.network.next_timer()?;
+        let present = self.network.time().max(now());
+        let until_due = Duration::from_nanos(due.0.saturating_sub(present.0));
+        Some(until_due.max(TASK_INTERVAL.saturating_sub(self.last_round.elapsed())))
     }
 
     /// Answers one request, and says whether it made work for a round.
@@ -463,8 +474,15 @@ struct Known<'a> {
 }
 
 impl Facts for Known<'_> {
-    fn request(&self, id: &RequestId) -> Option<(&RequestRecord, Principal)> {
-        Some((self.network?.status(id)?, *self.effective.get(id)?))
+    fn request(&self, id: &RequestId) -> Option<Sent> {
+        let record = self.network?.status(id)?;
+        // Every message came through here, so its effective id is known as long as the message is.
+        let effective = *self.effective.get(id)?;
+        Some(Sent {
+            sender: record.sender,
+            canister: record.canister,
+            effective,
+        })
     }
 
     fn canister(&self, id: &Principal) -> Option<CanisterView<'_>> {

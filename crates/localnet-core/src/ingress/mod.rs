@@ -22,5 +22,5 @@ pub use self::{
     },
     hash::hash_of_map,
     keys::{KeyError, PublicKey, SignatureError},
-    paths::{Facts, PathError, Place, authorise},
+    paths::{Facts, PathError, Place, Sent, authorise},
 };

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::envelope::{Content, Envelope};
 use crate::{
     cert::{Path, RangeForm},
-    network::{CanisterView, RequestRecord},
+    network::CanisterView,
     types::RequestId,
 };
 
@@ -68,10 +68,21 @@ pub enum PathError {
     },
 }
 
+/// Whence and whither a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Who sent it.
+    pub sender: Principal,
+    /// Its callee.
+    pub canister: Principal,
+    /// The canister to which it was addressed.
+    pub effective: Principal,
+}
+
 /// What the network knows about the things that paths name.
 pub trait Facts {
-    /// The message with this id, and its effective canister id.
-    fn request(&self, id: &RequestId) -> Option<(&RequestRecord, Principal)>;
+    /// The message with this id.
+    fn request(&self, id: &RequestId) -> Option<Sent>;
     /// The canister with this id.
     fn canister(&self, id: &Principal) -> Option<CanisterView<'_>>;
 }
@@ -148,15 +159,15 @@ fn check_request(
     facts: &impl Facts,
 ) -> Result<(), Option<PathError>> {
     let id = RequestId(id.try_into().map_err(|_| None)?);
-    let Some((record, effective)) = facts.request(&id) else {
+    let Some(sent) = facts.request(&id) else {
         return Ok(());
     };
-    if record.sender != envelope.sender || place != Place::Canister(effective) {
+    if sent.sender != envelope.sender || place != Place::Canister(sent.effective) {
         return Err(Some(PathError::NotYours { id }));
     }
     match &envelope.targets {
-        Some(targets) if !targets.contains(&record.canister) => Err(Some(PathError::NotATarget {
-            canister: record.canister,
+        Some(targets) if !targets.contains(&sent.canister) => Err(Some(PathError::NotATarget {
+            canister: sent.canister,
         })),
         _ => Ok(()),
     }

@@ -10,9 +10,9 @@ use proptest::{collection, prelude::*};
 use super::*;
 use crate::{
     cert::{Path, RangeForm},
-    network::{CanisterView, MetadataSection, RequestRecord, RunState},
+    network::{CanisterView, MetadataSection, RunState},
     topology::canister_id,
-    types::{IngressStatus, RequestId, Time},
+    types::{RequestId, Time},
 };
 
 const NOW: Time = Time(1_700_000_000_000_000_000);
@@ -924,19 +924,18 @@ fn calls_go_where_their_canister_lives() {
 // Paths.
 
 struct World {
-    record: RequestRecord,
-    effective: Principal,
+    sent: Sent,
     controllers: Vec<Principal>,
     metadata: Vec<MetadataSection>,
 }
 
 impl Facts for World {
-    fn request(&self, id: &RequestId) -> Option<(&RequestRecord, Principal)> {
-        (id.0 == [1; 32]).then_some((&self.record, self.effective))
+    fn request(&self, id: &RequestId) -> Option<Sent> {
+        (id.0 == [1; 32]).then_some(self.sent)
     }
 
     fn canister(&self, id: &Principal) -> Option<CanisterView<'_>> {
-        (*id == self.effective).then_some(CanisterView {
+        (*id == self.sent.effective).then_some(CanisterView {
             id: *id,
             module_hash: None,
             controllers: &self.controllers,
@@ -960,12 +959,11 @@ fn paths_are_read_by_those_who_may() {
         content: Vec::new(),
     };
     let world = World {
-        record: RequestRecord {
+        sent: Sent {
             sender: alice,
             canister: here,
-            status: IngressStatus::Received,
+            effective: here,
         },
-        effective: here,
         controllers: vec![alice],
         metadata: vec![section("open", true), section("closed", false)],
     };

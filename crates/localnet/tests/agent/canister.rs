@@ -10,7 +10,7 @@ use ic_agent::{
     hash_tree::{Label, LookupResult},
 };
 use serde::Deserialize;
-use sha2::Digest;
+use sha2::{Digest, Sha256};
 
 use crate::{agent, start, user};
 
@@ -225,7 +225,7 @@ async fn the_state_shows_a_canister_and_proves_what_it_lacks() {
         .read_state_canister_module_hash(canister)
         .await
         .unwrap();
-    assert_eq!(hash, sha2::Sha256::digest(wasm()).as_slice());
+    assert_eq!(hash, Sha256::digest(wasm()).to_vec());
     let controllers = stranger
         .read_state_canister_controllers(canister)
         .await
@@ -342,7 +342,7 @@ async fn what_became_of_a_call_can_be_read_again() {
     let signed = agent.update(&canister, "inc").sign().unwrap();
     for _ in 0..2 {
         // The same call again is not executed again.
-        let CallResponse::Response((reply, _)) = agent
+        let CallResponse::Response(reply) = agent
             .update_signed(canister, signed.signed_update.clone())
             .await
             .unwrap()
