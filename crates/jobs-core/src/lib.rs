@@ -14,7 +14,21 @@ pub mod event;
 pub mod record;
 pub mod store;
 
-mod api;
+mod apply;
+mod leases;
+mod market;
+mod matching;
+mod pricing;
+mod provisional;
+mod query;
+mod receipt;
+mod requests;
+mod reveal;
+mod sweep;
+mod sync;
+mod verdict;
+mod worker;
 
-pub use api::{Jobs, Swept};
 pub use config::{ConfigError, JobsConfig};
+pub use market::Jobs;
+pub use sweep::Swept;

@@ -6,7 +6,7 @@
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
     job::{Assurance, JobState, Reason, Sampling, Transition, Verdict},
-    lease::{LeaseState, Offer, Role},
+    lease::{LeaseState, Offer, Opening, Role},
     price::Rates,
     receipt::ReceiptResult,
     registry::WorkerStatus,
@@ -245,6 +245,17 @@ pub struct Lease {
     pub reason: Option<Reason>,
     /// Its last deadline in the canister's time, once it has ended.
     pub ended_deadline: Option<Timestamp>,
+}
+
+/// An opened commitment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The nonce that hid it.
+    pub nonce: Hash32,
+    /// What was hidden.
+    pub opening: Opening,
+    /// Its root, as the canister computed it.
+    pub root: Hash32,
 }
 
 /// What a verdict says of a lease.

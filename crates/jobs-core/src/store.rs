@@ -8,8 +8,8 @@
 use std::fmt::{self, Debug};
 
 use assay_protocol::{
-    JobId, LeaseId, ModelId,
-    lease::{Claim, RevealArgs},
+    Hash32, JobId, LeaseId, ModelId,
+    lease::Claim,
     receipt::SaltedRequest,
     store::{Log, MemoryLog, MemoryTable, Table},
 };
@@ -19,8 +19,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     event::Entry,
     record::{
-        Account, Ask, Chunk, Due, Job, Key, KeyHolder, Lease, Live, Meta, ModelEntry, Presence,
-        Pulse, StreamHead, Trust, TrustKey, Vitals, Wanted, WorkerEntry,
+        Account, Ask, Chunk, Due, Job, Key, KeyHolder, Lease, Live, Meta, ModelEntry, Opened,
+        Presence, Pulse, StreamHead, Trust, TrustKey, Vitals, Wanted, WorkerEntry,
     },
 };
 
@@ -87,14 +87,14 @@ pub struct Store<B: Backend> {
     /// Logged: what is known of a worker in a determinism class.
     pub trust: B::Table<TrustKey, Trust>,
     /// Logged: the certified hash of each ended job's receipt.
-    pub receipts: B::Table<JobId, assay_protocol::Hash32>,
+    pub receipts: B::Table<JobId, Hash32>,
 
     /// Payload: what was asked, and its salt.
     pub requests: B::Table<JobId, SaltedRequest>,
     /// Payload: final tokens of generators, by lease.
     pub claims: B::Table<LeaseId, Claim>,
     /// Payload: opened commitments, by lease; not shown before the round's verdict.
-    pub openings: B::Table<LeaseId, RevealArgs>,
+    pub openings: B::Table<LeaseId, Opened>,
 
     /// Hint: the last time seen, and the secret behind salts.
     pub vitals: B::Cell<Vitals>,

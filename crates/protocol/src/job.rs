@@ -370,7 +370,7 @@ pub struct JobsArgs {
     pub requester: Option<Principal>,
     /// Only jobs older than this one; newest first.
     pub before: Option<JobId>,
-    /// At most this many, 1 to [`limits::PAGE_MAX`].
+    /// At most this many; 0 counts as 1, more than [`limits::PAGE_MAX`] as that.
     pub limit: u32,
 }
 
@@ -573,6 +573,13 @@ pub enum JobError {
     /// Something newer than this client.
     #[error("{0}")]
     Other(String),
+}
+
+/// For whom attached cycles are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct DepositArgs {
+    /// Whose balance they become.
+    pub beneficiary: Principal,
 }
 
 /// Why a deposit was not taken. All cycles went back.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
     job::{JobState, Message, Reason, Sampling},
+    price::Rates,
     result::{Finish, ResultBody},
 };
 
@@ -61,6 +62,12 @@ pub struct Offer {
     pub ask_input: Cycles,
     /// Cycles per 1,000 generated tokens.
     pub ask_output: Cycles,
+}
+
+impl From<&Offer> for Rates {
+    fn from(offer: &Offer) -> Self {
+        Self { input: offer.ask_input, output: offer.ask_output }
+    }
 }
 
 /// What a worker must do for a lease. Certified, because it comes from an update.
@@ -251,7 +258,7 @@ pub struct Earnings {
     pub leases: u64,
 }
 
-/// Why a worker's call was refused. Nothing changed.
+/// Why a worker's call was refused. Nothing changed, except that an overdue lease may have ended.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
 pub enum WorkerError {
     /// The registry does not know this operator.

@@ -6,6 +6,8 @@ pub const MESSAGES_MAX: usize = 64;
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Tokens one job may generate.
 pub const OUTPUT_TOKENS_MAX: u32 = 4_096;
+/// Highest temperature, in thousandths.
+pub const TEMPERATURE_MILLI_MAX: u32 = 10_000;
 /// Tokens that a chat template may add per message, for the worst-case price and the context check.
 pub const TEMPLATE_TOKENS_PER_MESSAGE: u32 = 8;
 /// Tokens that a chat template may add once (default system message, generation prompt).
@@ -48,6 +50,20 @@ pub const REVEAL_SECONDS: u64 = 60;
 pub const EXTENSION_SECONDS: u64 = 60;
 /// Seconds an announced free slot counts.
 pub const READY_SECONDS: u64 = 60;
+/// Seconds after a worker's last call during which its offers count in quotes.
+pub const OFFER_SECONDS: u64 = 600;
+/// Seconds between two sweeps while jobs are open, at most.
+pub const SWEEP_SECONDS: u64 = 5;
+/// Seconds without any update after which the canister is taken to have stood still: deadlines move on by the gap.
+pub const STALL_SECONDS: u64 = 20;
+/// Seconds an idempotency key is kept after its job has ended.
+pub const KEY_SECONDS: u64 = 24 * 3_600;
+/// Queued jobs that one matching looks through.
+pub const MATCH_SCAN_MAX: usize = 2_000;
+/// Queued jobs that one matching tries to fill.
+pub const MATCH_JOBS_MAX: usize = 200;
+/// Queued jobs that one explanation looks at.
+pub const EXPLAIN_JOBS_MAX: usize = 100;
 /// Slots one worker may announce.
 pub const SLOTS_MAX: u16 = 64;
 /// Offers of one worker.
@@ -56,6 +72,12 @@ pub const OFFERS_PER_WORKER_MAX: usize = 32;
 pub const PROGRESS_TOKENS_MAX: usize = 512;
 /// Bytes of provisional text in one progress call.
 pub const PROGRESS_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Pieces of provisional output of one lease.
+pub const CHUNKS_MAX: u32 = 2 * OUTPUT_TOKENS_MAX;
+/// Bytes of text in one answer to `stream`.
+pub const STREAM_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of conversations that one claim hands over, beyond the first order.
+pub const CLAIM_BYTES_MAX: usize = 1024 * 1024;
 /// Records in one page; a limit of 0 counts as 1, a larger one as this.
 pub const PAGE_MAX: u32 = 100;
 /// Bytes of one page: well below what a reply may hold. A page ends before the record that would pass it.

@@ -14,6 +14,16 @@ pub enum Finish {
     Length,
 }
 
+impl Finish {
+    /// Whether so many generated tokens can end this way: all of them at [`Finish::Length`], fewer at [`Finish::Stop`].
+    pub const fn fits(self, output_tokens: usize, max_tokens: u32) -> bool {
+        match self {
+            Self::Stop => output_tokens < max_tokens as usize,
+            Self::Length => output_tokens == max_tokens as usize,
+        }
+    }
+}
+
 /// Tokens used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct Usage {

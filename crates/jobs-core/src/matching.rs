@@ -1,0 +1,358 @@
+//! Matching: the canister, not the worker, decides who works on what.
+//!
+//! Jobs are served in the order of submission, and one that cannot be filled holds up no other.
+//! Who gets a lease is drawn by weights (price and completion rate) from randomness that did not
+//! exist when the job was submitted. A provider works at most once in a round; one that was
+//! rejected or silent never again in the job; one that lost or gave back a lease only if nobody
+//! else is around.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
+
+use assay_protocol::{
+    Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, job::Assurance, lease::Role, limits,
+    price::Rates, registry::WorkerStatus, store::Table,
+};
+use candid::Principal;
+
+use crate::{
+    event::Event,
+    leases::{is_active, is_barred, is_shunned, lack},
+    market::Jobs,
+    pricing::{size_max, within},
+    record::{Job, Lease, Live, ModelEntry, Presence, Trust, Wanted},
+    store::Backend,
+};
+
+/// A ready worker with free slots.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    free: u32,
+}
+
+/// A worker that may take a lease.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    worker: Principal,
+    provider: Principal,
+    rates: Rates,
+}
+
+/// Providers that may not, or should not, work on a job now.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Closed {
+    /// At work in this round, or barred from the job.
+    pub(crate) out: BTreeSet<Principal>,
+    /// Only if nobody else is around.
+    pub(crate) last: BTreeSet<Principal>,
+}
+
+impl<B: Backend> Jobs<B> {
+    /// Whether matching could find something to do.
+    pub fn needs_match(&self) -> bool {
+        self.volatile_match_due && !self.store.wanted.is_empty()
+    }
+
+    /// Assigns ready workers to jobs before `horizon`, which is [`Jobs::next_job`] of the time at
+    /// which the randomness was asked for. Gives the number of leases granted. Long queues take
+    /// several calls, each with randomness of its own: see [`Jobs::needs_match`].
+    pub fn match_jobs(&mut self, now: Timestamp, random: [u8; 32], horizon: JobId) -> usize {
+        self.seed(random);
+        let live = self.touch(now);
+        if self.volatile_match_after == JobId(0) {
+            self.volatile_match_news = false;
+        }
+        let news = self.volatile_match_news;
+        let mut draws = Draws::new(&random);
+        let mut seats = self.seats(now);
+        let (rows, complete) = self.waiting(horizon);
+        let mut models: BTreeMap<ModelId, Vec<Candidate>> = BTreeMap::new();
+        let (mut granted, mut tried) = (0, 0);
+        let mut next = JobId(0);
+        for (id, wanted) in &rows {
+            if seats.is_empty() {
+                break;
+            }
+            let candidates = models
+                .entry(wanted.model)
+                .or_insert_with(|| self.candidates(wanted.model, &seats));
+            if candidates.is_empty() {
+                continue;
+            }
+            if tried == limits::MATCH_JOBS_MAX {
+                next = JobId(id.0 - 1);
+                break;
+            }
+            tried += 1;
+            let candidates = candidates.clone();
+            granted += self.fill(now, live, *id, &candidates, &mut seats, &mut draws);
+        }
+        if next == JobId(0) && !complete && !seats.is_empty() {
+            next = rows.last().map_or(JobId(0), |(id, _)| *id);
+        }
+        self.volatile_match_after = next;
+        self.volatile_match_news = news;
+        // Jobs behind the horizon wait for newer randomness; news during the pass make another one.
+        self.volatile_match_due =
+            next != JobId(0) || news || self.store.wanted.keys(horizon..).next().is_some();
+        granted
+    }
+
+    /// A part of the queue, and whether it reaches the queue's end.
+    fn waiting(&self, horizon: JobId) -> (Vec<(JobId, Wanted)>, bool) {
+        let after = (
+            Bound::Excluded(self.volatile_match_after),
+            Bound::Excluded(horizon),
+        );
+        let rows: Vec<_> = self
+            .store
+            .wanted
+            .range(after)
+            .take(limits::MATCH_SCAN_MAX)
+            .collect();
+        let complete = rows.len() < limits::MATCH_SCAN_MAX;
+        (rows, complete)
+    }
+
+    /// Ready workers with free slots.
+    fn seats(&self, now: Timestamp) -> BTreeMap<Principal, Seat> {
+        let ready = self
+            .store
+            .presence
+            .range(..)
+            .filter(|(_, presence)| presence.slots > 0 && presence.ready_until >= now);
+        let seat = |(operator, presence): (Principal, Presence)| {
+            let worker = self
+                .store
+                .workers
+                .get(&operator)
+                .filter(|worker| worker.status == WorkerStatus::Active)?;
+            let free = u32::from(presence.slots.min(worker.slots)).saturating_sub(worker.live);
+            (free > 0).then_some((operator, Seat { free }))
+        };
+        ready.filter_map(seat).collect()
+    }
+
+    fn candidates(&self, model: ModelId, seats: &BTreeMap<Principal, Seat>) -> Vec<Candidate> {
+        let candidate = |worker: &Principal| {
+            let ask = self.store.asks.get(&(model, *worker))?;
+            Some(Candidate {
+                worker: *worker,
+                provider: ask.provider,
+                rates: ask.rates,
+            })
+        };
+        seats.keys().filter_map(candidate).collect()
+    }
+
+    /// Grants what a job lacks, generators first, as far as there are workers.
+    fn fill(
+        &mut self,
+        now: Timestamp,
+        live: Live,
+        id: JobId,
+        candidates: &[Candidate],
+        seats: &mut BTreeMap<Principal, Seat>,
+        draws: &mut Draws,
+    ) -> usize {
+        self.end_overdue_job(now, live, id);
+        let mut granted = 0;
+        loop {
+            let job = self.stored_job(id);
+            let round = self.round(&job);
+            let lack = lack(&job, &round);
+            if lack.total() == 0 {
+                return granted;
+            }
+            let role = match job.assurance {
+                Assurance::Equality { .. } => Role::Replica,
+                _ if lack.generators > 0 => Role::Generator,
+                _ => Role::Checker,
+            };
+            let Some(chosen) = self.draw(now, &job, role, candidates, seats, draws) else {
+                return granted;
+            };
+            if job.seed.is_none() {
+                self.record(
+                    now,
+                    Event::SeedDrawn {
+                        job: id,
+                        seed: draws.next() as u64,
+                    },
+                );
+            }
+            let lease = LeaseId(self.meta().last_lease + 1);
+            self.record(
+                now,
+                Event::Granted {
+                    lease,
+                    job: id,
+                    role,
+                    worker: chosen.worker,
+                    provider: chosen.provider,
+                    rates: chosen.rates,
+                    claim_deadline: live.plus_seconds(limits::CLAIM_SECONDS),
+                },
+            );
+            granted += 1;
+            if let Some(seat) = seats.get_mut(&chosen.worker) {
+                seat.free -= 1;
+                if seat.free == 0 {
+                    seats.remove(&chosen.worker);
+                }
+            }
+        }
+    }
+
+    fn draw(
+        &self,
+        now: Timestamp,
+        job: &Job,
+        role: Role,
+        candidates: &[Candidate],
+        seats: &BTreeMap<Principal, Seat>,
+        draws: &mut Draws,
+    ) -> Option<Candidate> {
+        let closed = self.closed(job);
+        let able = |candidate: &&Candidate| {
+            seats.contains_key(&candidate.worker)
+                && within(candidate.rates, job.ceilings)
+                && !closed.out.contains(&candidate.provider)
+        };
+        let mut pool: Vec<Candidate> = candidates
+            .iter()
+            .filter(able)
+            .filter(|c| !closed.last.contains(&c.provider))
+            .copied()
+            .collect();
+        if pool.is_empty() && !closed.last.is_empty() && !self.others_are_around(now, job, &closed)
+        {
+            pool = candidates.iter().filter(able).copied().collect();
+        }
+        let model = self.store.models.get(&job.model)?;
+        let weights = self.weights(job, role, &model, &pool);
+        draws.pick(&weights).map(|i| pool[i])
+    }
+
+    /// How likely each candidate is drawn: cheaper and more reliable ones more often.
+    fn weights(&self, job: &Job, role: Role, model: &ModelEntry, pool: &[Candidate]) -> Vec<u128> {
+        let size = size_max(job);
+        let cost = |candidate: &Candidate| match role {
+            Role::Checker => candidate.rates.check(size),
+            Role::Generator | Role::Replica => candidate.rates.generation(size),
+        };
+        let costs: Vec<u128> = pool
+            .iter()
+            .map(|candidate| cost(candidate).map_or(u128::MAX / 2, |cost| cost.0))
+            .collect();
+        let cheapest = costs.iter().copied().min().unwrap_or(0);
+        let weight = |(candidate, cost): (&Candidate, &u128)| {
+            // Thousandths: 1,000 for the cheapest, a quarter of that at twice its price.
+            let cheap = (cheapest + 1).saturating_mul(1_000) / (cost + 1);
+            let trust = self
+                .store
+                .trust
+                .get(&(candidate.worker, model.class))
+                .unwrap_or_default();
+            (cheap * cheap * completion(&trust)).max(1)
+        };
+        pool.iter().zip(&costs).map(weight).collect()
+    }
+
+    /// Providers that a job's leases keep out of it, for now or for good.
+    pub(crate) fn closed(&self, job: &Job) -> Closed {
+        let mut closed = Closed::default();
+        for lease in job.leases.iter().filter_map(|id| self.store.leases.get(id)) {
+            if is_barred(&lease) || at_work(job, &lease) {
+                closed.out.insert(lease.provider);
+            } else if is_shunned(&lease) {
+                closed.last.insert(lease.provider);
+            }
+        }
+        closed
+    }
+
+    /// Whether some worker that nothing speaks against is around, busy or not.
+    fn others_are_around(&self, now: Timestamp, job: &Job, closed: &Closed) -> bool {
+        self.is_somebody_around(now, job, |provider| {
+            !closed.out.contains(provider) && !closed.last.contains(provider)
+        })
+    }
+
+    /// Whether some worker that may take a lease of this job is around, busy or not.
+    pub(crate) fn is_anybody_around(&self, now: Timestamp, job: &Job) -> bool {
+        let closed = self.closed(job);
+        self.is_somebody_around(now, job, |provider| !closed.out.contains(provider))
+    }
+
+    fn is_somebody_around(
+        &self,
+        now: Timestamp,
+        job: &Job,
+        open: impl Fn(&Principal) -> bool,
+    ) -> bool {
+        self.asks(job.model).any(|(worker, ask)| {
+            within(ask.rates, job.ceilings) && open(&ask.provider) && self.is_around(worker, now)
+        })
+    }
+}
+
+fn at_work(job: &Job, lease: &Lease) -> bool {
+    lease.round == job.round && is_active(lease)
+}
+
+/// Leases brought to an end, in thousandths of those taken; newcomers are believed.
+fn completion(trust: &Trust) -> u128 {
+    let Trust {
+        valid,
+        mismatches_lost,
+        silent,
+        lost,
+        abandoned: _,
+    } = *trust;
+    let done = u128::from(valid) + 4;
+    let failed = u128::from(mismatches_lost) + u128::from(silent) + u128::from(lost);
+    done * 1_000 / (done + failed)
+}
+
+/// A stream of draws from 32 random bytes.
+struct Draws {
+    random: Hash32,
+    counter: u64,
+}
+
+impl Draws {
+    fn new(random: &[u8; 32]) -> Self {
+        Self {
+            random: Hash32(*random),
+            counter: 0,
+        }
+    }
+
+    fn next(&mut self) -> u128 {
+        self.counter += 1;
+        let hash = Hasher::new("assay-match-1")
+            .hash(&self.random)
+            .u64(self.counter)
+            .finish();
+        u128::from_le_bytes(hash.0[..16].try_into().expect("BUG: 32 bytes hold 16"))
+    }
+
+    /// An index, each as likely as its weight says.
+    fn pick(&mut self, weights: &[u128]) -> Option<usize> {
+        let total: u128 = weights.iter().sum();
+        if total == 0 {
+            return None;
+        }
+        let mut rest = self.next() % total;
+        weights.iter().position(|&weight| {
+            if rest < weight {
+                return true;
+            }
+            rest -= weight;
+            false
+        })
+    }
+}

@@ -1,0 +1,280 @@
+//! What the market tells: jobs, accounts, hints and numbers. Nothing here changes anything.
+
+use assay_protocol::{
+    Cycles, JobId, Timestamp,
+    job::{JobError, JobLine, JobView, JobsArgs, LeaseView, Stats},
+    lease::{Earnings, Idle, LeaseHint, LeaseState, Opening, Role, WorkHint, WorkerError},
+    limits,
+    receipt::SaltedRequest,
+    registry::WorkerStatus,
+    result::{Answer, ResultBody},
+    store::{Log, Table},
+};
+use candid::Principal;
+
+use crate::{
+    market::Jobs,
+    pricing::within,
+    record::{Job, Lease},
+    store::Backend,
+};
+
+impl<B: Backend> Jobs<B> {
+    /// A job as this caller may see it: the answer only for its requester, roots only after their
+    /// round's verdict.
+    pub fn job(&self, caller: Principal, id: JobId) -> Result<JobView, JobError> {
+        let job = self.store.jobs.get(&id).ok_or(JobError::UnknownJob(id))?;
+        let leases = job
+            .leases
+            .iter()
+            .filter_map(|id| self.store.leases.get(id))
+            .map(|lease| self.lease_view(lease));
+        let deadline = Timestamp(
+            job.deadline
+                .0
+                .saturating_add(job.ended.map_or(self.meta().stalled, |ended| ended.stalled)),
+        );
+        Ok(JobView {
+            id,
+            requester: job.requester,
+            model: job.model,
+            assurance: job.assurance,
+            state: job.state,
+            verdict: job.verdict,
+            submitted_at: job.submitted_at,
+            deadline,
+            ended_at: job.ended.map(|ended| ended.at),
+            escrow: job.held,
+            paid: job.paid,
+            fee: Cycles(job.fee.0 + job.royalty.0),
+            refund: job.refund,
+            result_root: job.result.map(|result| result.root),
+            usage: job.result.map(|result| result.usage),
+            answer: if caller == job.requester {
+                self.answer(&job)
+            } else {
+                None
+            },
+            leases: leases.collect(),
+            history: job.history,
+        })
+    }
+
+    /// A page of jobs, newest first. A limit of 0 counts as 1, one above [`limits::PAGE_MAX`] as that.
+    pub fn jobs(&self, args: &JobsArgs) -> Vec<JobLine> {
+        let JobsArgs {
+            requester,
+            before,
+            limit,
+        } = *args;
+        let before = before.unwrap_or(JobId(u64::MAX));
+        let limit = limit.clamp(1, limits::PAGE_MAX) as usize;
+        let ids: Vec<JobId> = match requester {
+            None => self.store.jobs.keys(..before).rev().take(limit).collect(),
+            Some(requester) => {
+                let from = (requester, (u64::MAX - before.0).saturating_add(1));
+                let own = self
+                    .store
+                    .by_requester
+                    .keys(from..)
+                    .take_while(|(of, _)| *of == requester);
+                own.take(limit)
+                    .map(|(_, newest_first)| JobId(u64::MAX - newest_first))
+                    .collect()
+            }
+        };
+        let line = |id: JobId| {
+            let Job {
+                requester,
+                model,
+                state,
+                verdict,
+                submitted_at,
+                ..
+            } = self.store.jobs.get(&id)?;
+            Some(JobLine {
+                id,
+                requester,
+                model,
+                state,
+                verdict,
+                submitted_at,
+            })
+        };
+        ids.into_iter().filter_map(line).collect()
+    }
+
+    /// A request and its salt, for its requester.
+    pub fn request_for(&self, caller: Principal, id: JobId) -> Result<SaltedRequest, JobError> {
+        let job = self.store.jobs.get(&id).ok_or(JobError::UnknownJob(id))?;
+        if job.requester != caller {
+            return Err(JobError::NotYours(id));
+        }
+        self.store
+            .requests
+            .get(&id)
+            .ok_or_else(|| JobError::Other(format!("the request of job {id} is no longer kept")))
+    }
+
+    /// A hint about the caller's leases.
+    pub fn work(&self, caller: Principal, now: Timestamp) -> Result<WorkHint, WorkerError> {
+        self.known_worker(caller)?;
+        let presence = self.store.presence.get(&caller).unwrap_or_default();
+        let mut hint = WorkHint {
+            unclaimed: 0,
+            announce: presence.slots == 0 || presence.ready_until < now,
+            leases: Vec::new(),
+        };
+        for lease in self
+            .leases_of(caller)
+            .into_iter()
+            .filter_map(|id| self.store.leases.get(&id))
+        {
+            if lease.state == LeaseState::Leased && lease.run_deadline.is_none() {
+                hint.unclaimed += 1;
+            } else {
+                hint.leases.push(LeaseHint {
+                    lease: lease.id,
+                    state: lease.state,
+                    reveal_open: lease.reveal_deadline.is_some(),
+                    transcript_final: lease.role == Role::Checker
+                        && self.final_claim(&lease).is_some(),
+                });
+            }
+        }
+        Ok(hint)
+    }
+
+    /// Why a worker has, or has not, work. The first reason found; it looks at the first
+    /// [`limits::EXPLAIN_JOBS_MAX`] jobs that want its models.
+    pub fn explain(&self, operator: Principal, now: Timestamp) -> Idle {
+        let Some(worker) = self.store.workers.get(&operator) else {
+            return Idle::UnknownWorker;
+        };
+        if worker.status != WorkerStatus::Active {
+            return Idle::NotActive;
+        }
+        if worker.offers.is_empty() {
+            return Idle::NoOffer;
+        }
+        let presence = self.store.presence.get(&operator).unwrap_or_default();
+        if presence.slots == 0 || presence.ready_until < now {
+            return Idle::NotReady;
+        }
+        if worker.live >= u32::from(worker.slots.min(presence.slots)) {
+            return Idle::Busy {
+                leases: worker.live,
+            };
+        }
+        let mut idle = Idle::NoDemand;
+        let offer = |wanted| worker.offers.iter().find(|offer| offer.model == wanted);
+        let wanting = self
+            .store
+            .wanted
+            .range(..)
+            .filter_map(|(id, wanted)| Some((id, offer(wanted.model)?)));
+        for (id, offer) in wanting.take(limits::EXPLAIN_JOBS_MAX) {
+            let job = self.stored_job(id);
+            let closed = self.closed(&job);
+            if !within(offer.into(), job.ceilings) {
+                idle = Idle::TooDear;
+            } else if closed.out.contains(&worker.provider)
+                || closed.last.contains(&worker.provider)
+            {
+                if idle == Idle::NoDemand {
+                    idle = Idle::SameProvider;
+                }
+            } else {
+                return Idle::Eligible;
+            }
+        }
+        idle
+    }
+
+    /// An account's balance.
+    pub fn balance(&self, account: Principal) -> Cycles {
+        self.store
+            .accounts
+            .get(&account)
+            .map_or(Cycles::ZERO, |account| account.free)
+    }
+
+    /// What an account has earned.
+    pub fn earnings(&self, account: Principal) -> Earnings {
+        let account = self.store.accounts.get(&account).unwrap_or_default();
+        Earnings {
+            paid: account.earned,
+            leases: account.paid_leases,
+        }
+    }
+
+    /// Numbers for everyone.
+    pub fn stats(&self) -> Stats {
+        let meta = self.meta();
+        let counts = meta.counts;
+        Stats {
+            queued: counts.queued,
+            running: counts.running,
+            revealing: counts.revealing,
+            extended: counts.extended,
+            unverified: counts.unverified,
+            verified: counts.verified,
+            inconclusive: counts.inconclusive,
+            cancelled: counts.cancelled,
+            expired: counts.expired,
+            failed: counts.failed,
+            leases: meta.last_lease,
+            models: self.store.models.len(),
+            providers: self.store.payouts.len(),
+            workers: self.store.workers.len(),
+            deposited: meta.deposited,
+            free: meta.free,
+            held: meta.held,
+            fees: meta.fees,
+            events: self.store.log.len(),
+        }
+    }
+
+    fn lease_view(&self, lease: Lease) -> LeaseView {
+        let until = self
+            .store
+            .pulses
+            .get(&lease.id)
+            .map(|pulse| self.real(pulse.until));
+        LeaseView {
+            id: lease.id,
+            round: lease.round,
+            role: lease.role,
+            worker: lease.worker,
+            provider: lease.provider,
+            state: lease.state,
+            granted_at: lease.granted_at,
+            deadline: until.or(lease.ended_deadline).unwrap_or(lease.granted_at),
+            reason: lease.reason,
+            root: lease.root,
+            paid: lease.paid,
+        }
+    }
+
+    fn answer(&self, job: &Job) -> Option<Answer> {
+        let opened = self.store.openings.get(&job.answer?)?;
+        let Opening::Result(body) = opened.opening else {
+            return None;
+        };
+        let ResultBody {
+            input_tokens,
+            output_tokens,
+            answer,
+            finish,
+            trace_root,
+        } = body;
+        let text = String::from_utf8(answer).ok()?;
+        Some(Answer {
+            text,
+            finish,
+            input_tokens,
+            output_tokens,
+            trace_root,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! The sweep: ends what is overdue, a bounded number of things at a time.
+//!
+//! Deadlines are judged by every message that touches a lease or a job; the sweep only finds what
+//! nobody touches.
+
+use assay_protocol::{JobId, Timestamp, job::Reason, limits, store::Table};
+
+use crate::{
+    event::Event,
+    leases::lack,
+    market::Jobs,
+    record::{Due, Live, Pulse},
+    store::Backend,
+};
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Due things looked at.
+    pub handled: usize,
+    /// Whether more are due: call again soon.
+    pub more: bool,
+}
+
+impl<B: Backend> Jobs<B> {
+    /// Ends what is overdue, looking at no more than `budget` things. To be called at least every
+    /// [`limits::SWEEP_SECONDS`] while jobs are open; a longer silence of all updates counts as a
+    /// stall and moves the deadlines on.
+    pub fn sweep(&mut self, now: Timestamp, budget: usize) -> Swept {
+        let live = self.touch(now);
+        let mut swept = Swept::default();
+        while let Some((at, due)) = self.first_due().filter(|(at, _)| *at < live) {
+            if swept.handled == budget {
+                swept.more = true;
+                break;
+            }
+            swept.handled += 1;
+            self.handle(now, live, at, due);
+        }
+        swept
+    }
+
+    /// When the sweep has something to do next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.first_due().map(|(at, _)| self.real(at))
+    }
+
+    fn first_due(&self) -> Option<(Live, Due)> {
+        self.store.due.keys(..).next()
+    }
+
+    fn handle(&mut self, now: Timestamp, live: Live, at: Live, due: Due) {
+        match due {
+            Due::Lease(id) => {
+                // Heartbeats do not move the entry; it moves on here.
+                if let Some(pulse) = self.store.pulses.get(&id).filter(|pulse| pulse.until > at) {
+                    self.store.due.remove(&(at, due));
+                    self.store.due.insert((pulse.until, due), ());
+                    self.store.pulses.insert(
+                        id,
+                        Pulse {
+                            due: pulse.until,
+                            ..pulse
+                        },
+                    );
+                } else {
+                    self.end_overdue(now, live, id);
+                }
+            }
+            Due::Job(id) => self.end_overdue_job(now, live, id),
+            Due::Wait(id) => self.end_wait(now, live, id),
+            Due::Key(id) => self.record(now, Event::KeyForgotten { job: id }),
+        }
+    }
+
+    /// Goes on waiting for a missing worker while one may come, and gives up otherwise.
+    fn end_wait(&mut self, now: Timestamp, live: Live, id: JobId) {
+        self.end_overdue_job(now, live, id);
+        let job = self.stored_job(id);
+        if job.state.is_terminal() {
+            return;
+        }
+        let round = self.round(&job);
+        let missing = lack(&job, &round).total() > 0;
+        if missing && self.is_anybody_around(now, &job) {
+            let until = live
+                .plus_seconds(limits::EXTENSION_SECONDS)
+                .min(job.deadline);
+            self.record(now, Event::Waiting { job: id, until });
+        } else {
+            self.end_undone(now, &job, Reason::NoMoreWorkers);
+        }
+    }
+}
