@@ -1,6 +1,6 @@
-//! Tokens per second: `bench [MODEL.assay] [prompt tokens] [output tokens]`.
+//! Tokens per second: `bench [MODEL.assay or -] [prompt tokens] [output tokens] [kernels] [threads]`.
 //!
-//! Without a model, a random one with the shape of SmolLM2-135M. Prints decode, prefill and check for every kind of kernels (the plain reference
+//! Without a model file, a random one with the shape of SmolLM2-135M. Prints decode, prefill and check for every kind of kernels (the plain reference
 //! left out) and for one and two threads; the check confirms the transcript that decode made, so its root is compared as well.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(|i| 500 + i * 7 % 1_000)
         .collect();
 
+    let (only_kernels, only_threads) = (arguments.next(), arguments.next());
     let mut out = std::io::stdout();
     writeln!(
         out,
@@ -49,7 +50,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         "kernels", "threads", "prefill", "decode", "check", "check sampled"
     )?;
     for kernels in Kernels::available().into_iter().skip(1) {
+        if only_kernels
+            .as_ref()
+            .is_some_and(|only| *only != format!("{kernels:?}"))
+        {
+            continue;
+        }
         for threads in [1, 2] {
+            if only_threads
+                .as_ref()
+                .is_some_and(|only| *only != threads.to_string())
+            {
+                continue;
+            }
             let options = Options {
                 threads,
                 kernels,

@@ -15,6 +15,7 @@ pub mod f32z;
 pub mod forward;
 #[cfg(feature = "import")]
 pub mod import;
+pub mod kat;
 #[cfg(feature = "std")]
 mod kernels;
 pub mod model;

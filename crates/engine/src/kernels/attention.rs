@@ -351,7 +351,7 @@ fn weights_body(
             let e = super::maps::exp2n(if near { below } else { 0.0 });
             let share = rne(mul(e, 65_536.0));
             let weight = rne(mul(mul(e, mul(*value_scale, per_value)), 16_383.0)).min(16_383);
-            part += if near { share } else { 0 };
+            part = part.wrapping_add(if near { share } else { 0 });
             let weight = if near { weight } else { 0 };
             *high = (weight >> 7) as u8;
             *low = (weight & 127) as u8;
@@ -374,7 +374,7 @@ fn scores_body(query: &Query, keys: &[u8], out: &mut [i32]) {
             let q: [i32; 4] = std::array::from_fn(|j| 128 * i32::from(high[j]) + i32::from(low[j]));
             for (sum, key) in sums.iter_mut().zip(keys.chunks_exact(4)) {
                 for j in 0..4 {
-                    *sum += q[j] * (i32::from(key[j]) - 128);
+                    *sum = sum.wrapping_add(q[j].wrapping_mul(i32::from((key[j] ^ 0x80) as i8)));
                 }
             }
         }
@@ -404,8 +404,8 @@ fn weigh_body(
             .zip(values.chunks_exact(4))
         {
             for j in 0..4 {
-                *out_high += i32::from(high[j]) * i32::from(v[j]);
-                *out_low += i32::from(low[j]) * i32::from(v[j]);
+                *out_high = out_high.wrapping_add(i32::from(high[j]).wrapping_mul(i32::from(v[j])));
+                *out_low = out_low.wrapping_add(i32::from(low[j]).wrapping_mul(i32::from(v[j])));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Element-wise maps over one token, and the quantised activations that products read.
 //!
 //! Bodies are plain loops that compilers vectorise; each is compiled once per level. Where a clamp is left out, the value provably stays
-//! inside F32Z or is added to something that swallows it, and a test compares all bits with the definition.
+//! inside F32Z or is added to something that swallows it, and a test compares all bits with the definition. Integer arithmetic is written as
+//! wrapping, though bounds keep it from wrapping: a check for overflow in the loop would keep it from being vectorised.
 
 use super::per_level;
 use crate::{
@@ -109,10 +110,10 @@ fn quantise_body(v: &[f32], row: RowParts<'_>) {
     }
     let (mut high_sum, mut low_sum) = (0i32, 0i32);
     for ((q, h), l) in values.iter().zip(high.iter_mut()).zip(low.iter_mut()) {
-        let upper = (*q + 64) >> 7;
-        let lower = *q - 128 * upper;
-        high_sum += i32::from(upper);
-        low_sum += i32::from(lower);
+        let upper = q.wrapping_add(64) >> 7;
+        let lower = q.wrapping_sub(upper << 7);
+        high_sum = high_sum.wrapping_add(i32::from(upper));
+        low_sum = low_sum.wrapping_add(i32::from(lower));
         *h = upper as i8;
         *l = lower as i8;
     }
@@ -133,7 +134,7 @@ fn norm_quantise_body(x: &[f32], gain: &[f32], eps: f32, scratch: &mut [f32], ro
         let mut squares = 0u64;
         for v in x {
             let q = rne(mul(*v, to_integer)).clamp(-32_767, 32_767);
-            squares += u64::from((q * q) as u32);
+            squares = squares.wrapping_add(u64::from(q.wrapping_mul(q) as u32));
         }
         let inverse = ops::inverse_rms(greatest, squares, x.len(), eps);
         for ((out, v), g) in scratch.iter_mut().zip(x).zip(gain) {

@@ -13,6 +13,7 @@ pub(crate) mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod known;
 pub(crate) mod maps;
 pub(crate) mod matmul;
 pub(crate) mod pool;

@@ -1,0 +1,432 @@
+//! Known answers: what every machine must compute before it may take part.
+//!
+//! `kat/cis1.txt` holds one answer per line: single F32Z operations, operators on ordinary and extreme vectors (a hash of the bits), and whole
+//! transcripts of two tiny models. [`run`] computes them again with the kernels that a worker is about to use. The file is part of the
+//! semantics: a change to it is a change of what CIS-1 means.
+
+use alloc::{format, string::String, vec, vec::Vec};
+use core::{fmt::Write as _, ops::ControlFlow};
+
+#[cfg(feature = "std")]
+use crate::kernels::known::Fast;
+use crate::{
+    f32z,
+    forward::{Kernels, Options, SessionError},
+    model::{Bytes, Matrix, Model, Rope, tiny::Mix},
+    ops::{self, HeadCache, Planes},
+    run::{self as job, Checked, Request},
+    sampler::{Sampler, Sampling},
+};
+
+/// The answers of CIS-1.
+pub const ANSWERS: &str = include_str!("../kat/cis1.txt");
+
+/// A machine that must not compute.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KatFailure {
+    /// A wrong answer.
+    #[error(
+        "known answer {name:?} came out as {found}, must be {expected}; do not use these kernels on this machine"
+    )]
+    Wrong {
+        /// What was computed.
+        name: String,
+        /// The right answer.
+        expected: String,
+        /// This machine's answer.
+        found: String,
+    },
+    /// Kernels that cannot run here at all.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// Computes every known answer with these kernels.
+pub fn run(kernels: Kernels) -> Result<(), KatFailure> {
+    let found = answers(kernels)?;
+    let mut found = found.lines();
+    for line in ANSWERS.lines() {
+        let (name, expected) = line.split_once(" = ").unwrap_or((line, ""));
+        let other = found.next().unwrap_or_default();
+        if other != line {
+            let other = other.split_once(" = ").map_or(other, |(_, answer)| answer);
+            return Err(KatFailure::Wrong {
+                name: name.into(),
+                expected: expected.into(),
+                found: other.into(),
+            });
+        }
+    }
+    match found.next() {
+        None => Ok(()),
+        Some(line) => Err(KatFailure::Wrong {
+            name: line.into(),
+            expected: "absent".into(),
+            found: "present".into(),
+        }),
+    }
+}
+
+/// The text of the answers as these kernels compute them.
+fn answers(kernels: Kernels) -> Result<String, SessionError> {
+    let mut out = String::new();
+    let mut put = |name: &str, answer: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{name} = {answer}");
+    };
+    arithmetic(&mut put);
+    let mut operators = operators(kernels)?;
+    for kind in Kind::ALL {
+        vectors(&mut *operators, kind, &mut put);
+    }
+    draws(&mut put);
+    transcripts(kernels, &mut put)?;
+    Ok(out)
+}
+
+/// Operators as the kernels under test compute them.
+pub(crate) trait Operators {
+    fn quantise_a15(&mut self, v: &[f32]) -> Planes;
+    fn quantise_a8(&mut self, v: &[f32]) -> (Vec<i8>, f32);
+    fn norm_quantise(&mut self, v: &[f32], gain: &[f32], eps: f32) -> Planes;
+    fn swiglu_quantise(&mut self, gate: &[f32], up: &[f32]) -> Planes;
+    fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32>;
+    fn product(&mut self, matrix: &Matrix, v: &[f32]) -> Vec<f32>;
+    fn attend(&mut self, query: &[f32], cache: &HeadCache) -> Vec<f32>;
+}
+
+struct Plain;
+
+impl Operators for Plain {
+    fn quantise_a15(&mut self, v: &[f32]) -> Planes {
+        ops::quantise_a15(v)
+    }
+
+    fn quantise_a8(&mut self, v: &[f32]) -> (Vec<i8>, f32) {
+        ops::quantise_a8(v)
+    }
+
+    fn norm_quantise(&mut self, v: &[f32], gain: &[f32], eps: f32) -> Planes {
+        ops::quantise_a15(&ops::rms_norm(v, gain, eps))
+    }
+
+    fn swiglu_quantise(&mut self, gate: &[f32], up: &[f32]) -> Planes {
+        ops::quantise_a15(&ops::swiglu(gate, up))
+    }
+
+    fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32> {
+        let mut head = head.to_vec();
+        ops::rotate(&mut head, layout, cos, sin);
+        head
+    }
+
+    fn product(&mut self, matrix: &Matrix, v: &[f32]) -> Vec<f32> {
+        ops::matvec(matrix, &ops::quantise_a15(v))
+    }
+
+    fn attend(&mut self, query: &[f32], cache: &HeadCache) -> Vec<f32> {
+        ops::attend(query, cache)
+    }
+}
+
+fn operators(kernels: Kernels) -> Result<alloc::boxed::Box<dyn Operators>, SessionError> {
+    match kernels {
+        Kernels::Reference => Ok(alloc::boxed::Box::new(Plain)),
+        #[cfg(feature = "std")]
+        other => match Fast::new(other) {
+            Some(fast) => Ok(alloc::boxed::Box::new(fast)),
+            None => Err(SessionError::Kernels(other)),
+        },
+        #[cfg(not(feature = "std"))]
+        Kernels::Auto => Ok(alloc::boxed::Box::new(Plain)),
+        #[cfg(not(feature = "std"))]
+        other => Err(SessionError::Kernels(other)),
+    }
+}
+
+/// Inputs that stress different edges.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Ordinary,
+    WideRange,
+    Outlier,
+    Extreme,
+    Zero,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Ordinary,
+        Self::WideRange,
+        Self::Outlier,
+        Self::Extreme,
+        Self::Zero,
+    ];
+
+    fn vector(self, mix: &mut Mix, n: usize) -> Vec<f32> {
+        (0..n)
+            .map(|i| match self {
+                Self::Ordinary => mix.unit(),
+                Self::WideRange => wide(mix),
+                Self::Outlier if i == n / 2 => 24_737.0,
+                Self::Outlier => f32z::mul(mix.unit(), f32::from_bits(0x3c00_0000)), // 2^-7
+                Self::Extreme => f32::from_bits(
+                    [0x7180_0000, 0xf180_0000, 0x0d80_0000, 0x8d80_0000, 0][mix.below(5) as usize],
+                ),
+                Self::Zero => 0.0,
+            })
+            .collect()
+    }
+}
+
+/// Any F32Z value but zero.
+fn wide(mix: &mut Mix) -> f32 {
+    let exponent = 27 + mix.below(201) as u32;
+    f32z::z(f32::from_bits(
+        (mix.bits() as u32 & 0x807f_ffff) | exponent << 23,
+    ))
+}
+
+/// A value near one in magnitude.
+fn near_one(mix: &mut Mix) -> f32 {
+    f32::from_bits((mix.bits() as u32 & 0x807f_ffff) | (120 + mix.below(14) as u32) << 23)
+}
+
+fn arithmetic(put: &mut impl FnMut(&str, &str)) {
+    let mut mix = Mix::new(0xc151);
+    let hex = |x: f32| format!("{:08x}", x.to_bits());
+    for i in 0..24 {
+        let (a, b) = if i % 2 == 0 {
+            (wide(&mut mix), wide(&mut mix))
+        } else {
+            (near_one(&mut mix), near_one(&mut mix))
+        };
+        for (name, result) in [
+            ("add", f32z::add(a, b)),
+            ("sub", f32z::sub(a, b)),
+            ("mul", f32z::mul(a, b)),
+            ("div", f32z::div(a, b)),
+        ] {
+            put(&format!("{name} {} {}", hex(a), hex(b)), &hex(result));
+        }
+        let magnitude = f32::from_bits(f32z::abs_bits(a));
+        put(
+            &format!("sqrt {}", hex(magnitude)),
+            &hex(f32z::sqrt(magnitude)),
+        );
+        let t = f32z::mul(
+            f32z::cvt(mix.below(64 << 18) as i32),
+            f32::from_bits(0x3680_0000),
+        ); // 2^-18
+        put(&format!("exp2n {}", hex(t)), &hex(f32z::exp2n(t)));
+        let d = f32::from_bits(0x3f80_0000 + mix.below(1 << 23) as u32);
+        put(&format!("recip12 {}", hex(d)), &hex(f32z::recip12(d)));
+        put(&format!("silu {}", hex(b)), &hex(f32z::silu(b)));
+        let big = mix.bits() as i64 >> 20;
+        put(&format!("cvt64 {big}"), &hex(f32z::cvt64(big)));
+    }
+}
+
+fn vectors(operators: &mut dyn Operators, kind: Kind, put: &mut impl FnMut(&str, &str)) {
+    let mut mix = Mix::new(0xc152);
+    let eps = f32::from_bits(0x3727_c5ac);
+    // Longer than any vector register and no multiple of one.
+    let n = 331;
+    let (v, other) = (kind.vector(&mut mix, n), Kind::Ordinary.vector(&mut mix, n));
+    let mut digest = |name: &str, hash: Digest| put(&format!("{name} {kind:?}"), &hash.hex());
+    digest(
+        "quantise_a15",
+        Digest::new().planes(&operators.quantise_a15(&v)),
+    );
+    let (q, scale) = operators.quantise_a8(&v);
+    digest("quantise_a8", Digest::new().bytes(&q).floats(&[scale]));
+    digest(
+        "rms_norm",
+        Digest::new().planes(&operators.norm_quantise(&v, &other, eps)),
+    );
+    digest(
+        "swiglu",
+        Digest::new()
+            .planes(&operators.swiglu_quantise(&v, &other))
+            .planes(&operators.swiglu_quantise(&other, &v)),
+    );
+    let (cos, sin) = (
+        Kind::Ordinary.vector(&mut mix, 32),
+        Kind::Ordinary.vector(&mut mix, 32),
+    );
+    for layout in [Rope::Interleaved, Rope::HalfSplit] {
+        digest(
+            &format!("rotate {layout:?}"),
+            Digest::new().floats(&operators.rotate(&v[..64], layout, &cos, &sin)),
+        );
+    }
+    let rows = 45;
+    let weights = (0..rows * n).map(|_| mix.weight() as u8).collect();
+    let matrix = Matrix::new(
+        rows,
+        n,
+        Bytes::Owned(weights),
+        Kind::Ordinary.vector(&mut mix, rows),
+    )
+    .expect("BUG: lengths are computed");
+    digest(
+        "product",
+        Digest::new().floats(&operators.product(&matrix, &v)),
+    );
+    let mut cache = HeadCache::default();
+    for _ in 0..85 {
+        let (key, scale) = ops::quantise_a8(&kind.vector(&mut mix, 64));
+        cache.keys.extend(key);
+        cache.key_scales.push(scale);
+        let (value, scale) = ops::quantise_a8(&kind.vector(&mut mix, 64));
+        cache.values.extend(value);
+        cache.value_scales.push(scale);
+    }
+    for query in [Kind::Ordinary, kind] {
+        let query_name = format!("attend, query {query:?}, cache");
+        let query = query.vector(&mut mix, 64);
+        digest(
+            &query_name,
+            Digest::new().floats(&operators.attend(&query, &cache)),
+        );
+    }
+}
+
+fn draws(put: &mut impl FnMut(&str, &str)) {
+    let mut mix = Mix::new(0xc153);
+    let logits: Vec<f32> = (0..500).map(|_| f32z::mul(mix.unit(), 8.0)).collect();
+    for (temperature_milli, top_p_ppm, top_k) in [
+        (0, 0, 0),
+        (1_000, 1_000_000, 0),
+        (700, 900_000, 0),
+        (1_500, 1_000_000, 20),
+        (300, 500_000, 7),
+    ] {
+        let sampling = Sampling {
+            temperature_milli,
+            top_p_ppm,
+            top_k,
+            seed: 42,
+        };
+        let sampler = Sampler::new(sampling).expect("BUG: parameters are in range");
+        let tokens: Vec<String> = (0..12)
+            .map(|position| format!("{}", sampler.draw(&logits, position)))
+            .collect();
+        put(
+            &format!("draw temperature {temperature_milli} top_p {top_p_ppm} top_k {top_k}"),
+            &tokens.join(" "),
+        );
+    }
+}
+
+fn transcripts(kernels: Kernels, put: &mut impl FnMut(&str, &str)) -> Result<(), SessionError> {
+    let options = Options {
+        threads: 2,
+        prefill_chunk: 9,
+        kernels,
+    };
+    let warm = Sampling {
+        temperature_milli: 800,
+        top_p_ppm: 950_000,
+        top_k: 40,
+        seed: 7,
+    };
+    let input: Vec<u32> = (0..20).map(|i| 3 + i * 11).collect();
+    for (name, model) in [
+        ("interleaved tied", Model::tiny(21)),
+        ("half-split untied", Model::tiny_half_split(22)),
+    ] {
+        for (drawn, sampling) in [("greedy", Sampling::GREEDY), ("sampled", warm)] {
+            let request = Request {
+                input: &input,
+                max_tokens: 24,
+                sampling,
+            };
+            let session_error = |error| match error {
+                job::RunError::Session(error) => error,
+                other => unreachable!("BUG: the known request is refused: {other}"),
+            };
+            let transcript = job::generate(&model, &request, &options, &mut |_, _| {
+                ControlFlow::Continue(())
+            })
+            .map_err(session_error)?;
+            let checked = job::check(
+                &model,
+                &request,
+                &transcript.output,
+                transcript.finish,
+                &options,
+            )
+            .map_err(session_error)?;
+            let output: Vec<String> = transcript.output.iter().map(|t| format!("{t}")).collect();
+            let agreed = if checked == Checked::Match(transcript.clone()) {
+                "checked"
+            } else {
+                "not confirmed by its own check"
+            };
+            let answer = format!(
+                "{:?} {} {agreed} {}",
+                transcript.finish,
+                hex(&transcript.trace_root),
+                output.join(" ")
+            );
+            put(&format!("transcript {name} {drawn}"), &answer);
+        }
+    }
+    Ok(())
+}
+
+/// A hash over bits.
+struct Digest(blake3::Hasher);
+
+impl Digest {
+    fn new() -> Self {
+        Self(blake3::Hasher::new())
+    }
+
+    fn floats(mut self, v: &[f32]) -> Self {
+        v.iter().for_each(|x| {
+            self.0.update(&x.to_bits().to_le_bytes());
+        });
+        self
+    }
+
+    fn bytes(mut self, v: &[i8]) -> Self {
+        v.iter().for_each(|x| {
+            self.0.update(&x.to_le_bytes());
+        });
+        self
+    }
+
+    fn planes(self, planes: &Planes) -> Self {
+        self.bytes(&planes.high)
+            .bytes(&planes.low)
+            .floats(&[planes.scale])
+    }
+
+    fn hex(self) -> String {
+        hex(&self.0.finalize().as_bytes()[..16])
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_gives_the_known_answers() {
+        expect_test::expect_file!["../kat/cis1.txt"]
+            .assert_eq(&answers(Kernels::Reference).unwrap());
+    }
+
+    #[test]
+    fn every_kernel_gives_the_known_answers() {
+        for kernels in Kernels::available().into_iter().chain([Kernels::Auto]) {
+            assert_eq!(run(kernels), Ok(()), "{kernels:?}");
+        }
+    }
+}
