@@ -166,12 +166,20 @@ pub struct Reject {
 impl Reject {
     /// A refusal whose class follows from its error code.
     pub fn of(error: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code: error.class(), error: Some(error), message: message.into() }
+        Self {
+            code: error.class(),
+            error: Some(error),
+            message: message.into(),
+        }
     }
 
     /// A refusal with a precise error code.
     pub fn new(code: RejectCode, error: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, error: Some(error), message: message.into() }
+        Self {
+            code,
+            error: Some(error),
+            message: message.into(),
+        }
     }
 }
 

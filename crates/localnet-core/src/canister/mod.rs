@@ -1,0 +1,194 @@
+//! One canister between messages.
+//!
+//! Everything here is plain data. Executing, sending and answering happen elsewhere; they change a canister only
+//! when they have succeeded.
+//!
+//! Invariants: each open callback belongs to a call context and is counted in `open_calls`; a stopped canister has no
+//! call context.
+
+mod calls;
+mod log;
+mod settings;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use candid::Principal;
+
+pub(crate) use calls::{CallContext, Callback, Input, Origin, Request, Response, TaskKind};
+pub(crate) use log::CanisterLog;
+pub use log::LogLine;
+pub(crate) use settings::Settings;
+
+use crate::{
+    cycles, limits,
+    mem::{Heap, Stable},
+    network::RunState,
+    sysapi::Facts,
+    types::Time,
+    wasm::Compiled,
+};
+
+/// A canister's id.
+pub(crate) type CanisterId = Principal;
+
+/// The value of a mutable global between messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GlobalValue {
+    I32(i32),
+    I64(i64),
+    F32(u32),
+    F64(u64),
+    V128(u128),
+}
+
+/// An installed module with the state that belongs to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    /// The module.
+    pub(crate) module: Arc<Compiled>,
+    /// Wasm memory.
+    pub(crate) heap: Heap,
+    /// Mutable globals, in the module's order.
+    pub(crate) globals: Vec<GlobalValue>,
+}
+
+/// Somebody who waits for a canister to stop.
+#[derive(Clone, Debug)]
+pub(crate) struct StopWaiter {
+    /// Whom to tell.
+    pub(crate) origin: Origin,
+    /// Cycles that came with the call.
+    pub(crate) cycles: u128,
+    /// When to give up.
+    pub(crate) until: Time,
+}
+
+/// A canister.
+#[derive(Debug)]
+pub(crate) struct Canister {
+    pub(crate) id: CanisterId,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) balance: u128,
+    pub(crate) state: RunState,
+    pub(crate) stop_waiters: Vec<StopWaiter>,
+    /// Grows with every change of code, settings, state or memory.
+    pub(crate) version: u64,
+    pub(crate) created: Time,
+    pub(crate) installed: Option<Time>,
+    pub(crate) code: Option<Code>,
+    pub(crate) stable: Stable,
+    pub(crate) certified_data: Vec<u8>,
+    /// When the global timer fires.
+    pub(crate) timer: Option<Time>,
+    pub(crate) contexts: BTreeMap<u64, CallContext>,
+    pub(crate) callbacks: BTreeMap<u64, Callback>,
+    next_number: u64,
+    /// Open calls by callee; never zero.
+    pub(crate) open_calls: BTreeMap<CanisterId, usize>,
+    pub(crate) inbox: VecDeque<Input>,
+    pub(crate) log: CanisterLog,
+    pub(crate) chunks: BTreeMap<[u8; 32], Vec<u8>>,
+    /// Changes of code and controllers since creation.
+    pub(crate) changes: u64,
+}
+
+impl Canister {
+    /// A canister without code.
+    pub(crate) fn new(id: CanisterId, settings: Settings, balance: u128, created: Time) -> Self {
+        Self {
+            id,
+            settings: Arc::new(settings),
+            balance,
+            state: RunState::Running,
+            stop_waiters: Vec::new(),
+            version: 0,
+            created,
+            installed: None,
+            code: None,
+            stable: Stable::default(),
+            certified_data: Vec::new(),
+            timer: None,
+            contexts: BTreeMap::new(),
+            callbacks: BTreeMap::new(),
+            next_number: 0,
+            open_calls: BTreeMap::new(),
+            inbox: VecDeque::new(),
+            log: CanisterLog::default(),
+            chunks: BTreeMap::new(),
+            changes: 1,
+        }
+    }
+
+    /// A number that this canister has not used before.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Bytes that it holds: heap, stable memory, module and chunks.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let code = self
+            .code
+            .as_ref()
+            .map_or(0, |code| code.heap.len() + code.module.info.len);
+        let chunks: usize = self.chunks.values().map(Vec::len).sum();
+        (code + chunks) as u64 + self.stable.wasm_pages() * limits::WASM_PAGE_BYTES as u64
+    }
+
+    /// Cycles that it may not spend, so that it can hold its memory for a while.
+    pub(crate) fn frozen(&self) -> u128 {
+        cycles::storage(self.memory_bytes(), self.settings.freezing_threshold)
+    }
+
+    /// Cycles that it may spend.
+    pub(crate) fn liquid(&self) -> u128 {
+        self.balance.saturating_sub(self.frozen())
+    }
+
+    /// What its code is told about it during a message.
+    pub(crate) fn facts(&self, time: Time, subnet: &Arc<crate::sysapi::SubnetFacts>) -> Facts {
+        Facts {
+            canister: self.id,
+            settings: Arc::clone(&self.settings),
+            status: match self.state {
+                RunState::Running => 1,
+                RunState::Stopping => 2,
+                RunState::Stopped => 3,
+            },
+            version: self.version,
+            time,
+            frozen: self.frozen(),
+            open_calls: self.open_calls.clone(),
+            subnet: Arc::clone(subnet),
+        }
+    }
+
+    /// Removes a callback that has run or will never run, and its place in the count.
+    pub(crate) fn take_callback(&mut self, number: u64) -> Option<Callback> {
+        let callback = self.callbacks.remove(&number)?;
+        if let Some(open) = self.open_calls.get_mut(&callback.callee) {
+            *open -= 1;
+            if *open == 0 {
+                self.open_calls.remove(&callback.callee);
+            }
+        }
+        if let Some(context) = self.contexts.get_mut(&callback.context) {
+            context.open_calls -= 1;
+        }
+        Some(callback)
+    }
+
+    /// Remembers a callback; gives its number.
+    pub(crate) fn add_callback(&mut self, callback: Callback) -> u64 {
+        let number = self.number();
+        *self.open_calls.entry(callback.callee).or_default() += 1;
+        if let Some(context) = self.contexts.get_mut(&callback.context) {
+            context.open_calls += 1;
+        }
+        self.callbacks.insert(number, callback);
+        number
+    }
+}

@@ -1,0 +1,346 @@
+//! What the controllers of a canister have decided.
+
+use std::collections::BTreeMap;
+
+use candid::{Nat, Principal};
+use ic_management_canister_types::{
+    CanisterSettings, DefiniteCanisterSettings, EnvironmentVariable, LogVisibility,
+    SnapshotVisibility, StatusVisibility,
+};
+use thiserror::Error;
+
+use crate::limits;
+
+/// Seconds of storage that a canister keeps cycles for.
+const FREEZING_THRESHOLD_DEFAULT: u64 = 2_592_000;
+/// Cycles that storage may reserve.
+const RESERVED_CYCLES_LIMIT_DEFAULT: u128 = 5_000_000_000_000;
+/// Bytes of heap, where the controllers say nothing.
+const WASM_MEMORY_LIMIT_DEFAULT: u64 = 3 << 30;
+/// Percent.
+const COMPUTE_ALLOCATION_MAX: u64 = 100;
+/// Bytes.
+const MEMORY_ALLOCATION_MAX: u64 = 1 << 48;
+
+/// What the controllers of a canister have decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Sorted, without repetition.
+    pub(crate) controllers: Vec<Principal>,
+    /// Percent; stored, without effect on one thread.
+    pub(crate) compute_allocation: u64,
+    /// Bytes; stored, without effect.
+    pub(crate) memory_allocation: u64,
+    /// Seconds of storage that the canister keeps cycles for.
+    pub(crate) freezing_threshold: u64,
+    /// Stored, without effect.
+    pub(crate) reserved_cycles_limit: u128,
+    /// Cycles that calls from other canisters must bring.
+    pub(crate) minimum_call_cycles: u128,
+    /// Bytes of heap; 0 for no limit but Wasm's.
+    pub(crate) wasm_memory_limit: u64,
+    /// Stored, without effect.
+    pub(crate) wasm_memory_threshold: u64,
+    /// Who may read the log.
+    pub(crate) log_visibility: LogVisibility,
+    /// Who may read the status.
+    pub(crate) status_visibility: StatusVisibility,
+    /// Stored, without effect.
+    pub(crate) snapshot_visibility: SnapshotVisibility,
+    /// Variables that the canister's code can read.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+/// Why settings are refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum SettingsError {
+    /// Too many controllers.
+    #[error(
+        "invalid settings: {found} controllers, at most {} are allowed",
+        limits::CONTROLLERS_MAX
+    )]
+    Controllers {
+        /// How many.
+        found: usize,
+    },
+    /// A number out of range.
+    #[error("invalid settings: {field} is {found}, at most {max} is allowed")]
+    Number {
+        /// Which setting.
+        field: &'static str,
+        /// What it was to be.
+        found: Nat,
+        /// The most allowed.
+        max: u128,
+    },
+    /// Too many variables.
+    #[error(
+        "invalid settings: {found} environment variables, at most {} are allowed",
+        limits::ENVIRONMENT_VARIABLES_MAX
+    )]
+    Variables {
+        /// How many.
+        found: usize,
+    },
+    /// A name or value is too long.
+    #[error(
+        "invalid settings: environment variable {name} has a name or value of more than {} bytes",
+        limits::ENVIRONMENT_VARIABLE_BYTES_MAX
+    )]
+    VariableLength {
+        /// The variable's name.
+        name: String,
+    },
+    /// One name twice.
+    #[error("invalid settings: environment variable {name} exists twice")]
+    VariableTwice {
+        /// The variable's name.
+        name: String,
+    },
+}
+
+impl Settings {
+    /// Defaults, with these controllers.
+    pub(crate) fn new(controllers: Vec<Principal>) -> Self {
+        Self {
+            controllers,
+            compute_allocation: 0,
+            memory_allocation: 0,
+            freezing_threshold: FREEZING_THRESHOLD_DEFAULT,
+            reserved_cycles_limit: RESERVED_CYCLES_LIMIT_DEFAULT,
+            minimum_call_cycles: 0,
+            wasm_memory_limit: WASM_MEMORY_LIMIT_DEFAULT,
+            wasm_memory_threshold: 0,
+            log_visibility: LogVisibility::default(),
+            status_visibility: StatusVisibility::default(),
+            snapshot_visibility: SnapshotVisibility::default(),
+            environment: BTreeMap::new(),
+        }
+    }
+
+    /// These settings with changes; all of them or none.
+    pub(crate) fn with(&self, changes: CanisterSettings) -> Result<Self, SettingsError> {
+        let CanisterSettings {
+            controllers,
+            compute_allocation,
+            memory_allocation,
+            freezing_threshold,
+            reserved_cycles_limit,
+            minimum_incoming_canister_call_cycles,
+            log_visibility,
+            log_memory_limit: _,
+            snapshot_visibility,
+            status_visibility,
+            wasm_memory_limit,
+            wasm_memory_threshold,
+            environment_variables,
+        } = changes;
+        let mut new = self.clone();
+        if let Some(mut controllers) = controllers {
+            controllers.sort_unstable();
+            controllers.dedup();
+            if controllers.len() > limits::CONTROLLERS_MAX {
+                return Err(SettingsError::Controllers {
+                    found: controllers.len(),
+                });
+            }
+            new.controllers = controllers;
+        }
+        number(
+            "compute_allocation",
+            compute_allocation,
+            COMPUTE_ALLOCATION_MAX,
+            &mut new.compute_allocation,
+        )?;
+        number(
+            "memory_allocation",
+            memory_allocation,
+            MEMORY_ALLOCATION_MAX,
+            &mut new.memory_allocation,
+        )?;
+        number(
+            "freezing_threshold",
+            freezing_threshold,
+            u64::MAX,
+            &mut new.freezing_threshold,
+        )?;
+        number(
+            "wasm_memory_limit",
+            wasm_memory_limit,
+            MEMORY_ALLOCATION_MAX,
+            &mut new.wasm_memory_limit,
+        )?;
+        number(
+            "wasm_memory_threshold",
+            wasm_memory_threshold,
+            MEMORY_ALLOCATION_MAX,
+            &mut new.wasm_memory_threshold,
+        )?;
+        amount(
+            "reserved_cycles_limit",
+            reserved_cycles_limit,
+            &mut new.reserved_cycles_limit,
+        )?;
+        amount(
+            "minimum_incoming_canister_call_cycles",
+            minimum_incoming_canister_call_cycles,
+            &mut new.minimum_call_cycles,
+        )?;
+        set(log_visibility, &mut new.log_visibility);
+        set(snapshot_visibility, &mut new.snapshot_visibility);
+        set(status_visibility, &mut new.status_visibility);
+        if let Some(variables) = environment_variables {
+            new.environment = environment(variables)?;
+        }
+        Ok(new)
+    }
+
+    /// As `canister_status` shows them.
+    pub(crate) fn definite(&self) -> DefiniteCanisterSettings {
+        DefiniteCanisterSettings {
+            controllers: self.controllers.clone(),
+            compute_allocation: self.compute_allocation.into(),
+            memory_allocation: self.memory_allocation.into(),
+            freezing_threshold: self.freezing_threshold.into(),
+            reserved_cycles_limit: self.reserved_cycles_limit.into(),
+            minimum_incoming_canister_call_cycles: self.minimum_call_cycles.into(),
+            log_visibility: self.log_visibility.clone(),
+            log_memory_limit: (limits::LOG_BYTES_MAX as u64).into(),
+            snapshot_visibility: self.snapshot_visibility.clone(),
+            status_visibility: self.status_visibility.clone(),
+            wasm_memory_limit: self.wasm_memory_limit.into(),
+            wasm_memory_threshold: self.wasm_memory_threshold.into(),
+            environment_variables: self
+                .environment
+                .iter()
+                .map(|(name, value)| EnvironmentVariable {
+                    name: name.clone(),
+                    value: value.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn set<T>(new: Option<T>, field: &mut T) {
+    if let Some(new) = new {
+        *field = new;
+    }
+}
+
+fn number(
+    name: &'static str,
+    new: Option<Nat>,
+    max: u64,
+    field: &mut u64,
+) -> Result<(), SettingsError> {
+    let Some(found) = new else { return Ok(()) };
+    match u64::try_from(&found.0) {
+        Ok(value) if value <= max => {
+            *field = value;
+            Ok(())
+        }
+        _ => Err(SettingsError::Number {
+            field: name,
+            found,
+            max: max.into(),
+        }),
+    }
+}
+
+fn amount(name: &'static str, new: Option<Nat>, field: &mut u128) -> Result<(), SettingsError> {
+    let Some(found) = new else { return Ok(()) };
+    *field = u128::try_from(&found.0).map_err(|_| SettingsError::Number {
+        field: name,
+        found,
+        max: u128::MAX,
+    })?;
+    Ok(())
+}
+
+fn environment(
+    variables: Vec<EnvironmentVariable>,
+) -> Result<BTreeMap<String, String>, SettingsError> {
+    if variables.len() > limits::ENVIRONMENT_VARIABLES_MAX {
+        return Err(SettingsError::Variables {
+            found: variables.len(),
+        });
+    }
+    let mut all = BTreeMap::new();
+    for EnvironmentVariable { name, value } in variables {
+        if name.len().max(value.len()) > limits::ENVIRONMENT_VARIABLE_BYTES_MAX {
+            return Err(SettingsError::VariableLength { name });
+        }
+        if all.contains_key(&name) {
+            return Err(SettingsError::VariableTwice { name });
+        }
+        all.insert(name, value);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn principal(byte: u8) -> Principal {
+        Principal::from_slice(&[byte])
+    }
+
+    #[test]
+    fn ten_controllers_are_allowed_and_eleven_are_not() {
+        let settings = Settings::new(Vec::new());
+        let with = |count: u8| {
+            settings.with(CanisterSettings {
+                controllers: Some((0..count).rev().map(principal).collect()),
+                ..CanisterSettings::default()
+            })
+        };
+        assert_eq!(
+            with(10).unwrap().controllers,
+            (0..10).map(principal).collect::<Vec<_>>()
+        );
+        assert_eq!(with(11), Err(SettingsError::Controllers { found: 11 }));
+    }
+
+    #[test]
+    fn variables_are_limited_in_number_and_length() {
+        let settings = Settings::new(Vec::new());
+        let with = |variables: Vec<(String, String)>| {
+            settings.with(CanisterSettings {
+                environment_variables: Some(
+                    variables
+                        .into_iter()
+                        .map(|(name, value)| EnvironmentVariable { name, value })
+                        .collect(),
+                ),
+                ..CanisterSettings::default()
+            })
+        };
+        let many = |count: usize| (0..count).map(|n| (n.to_string(), String::new())).collect();
+        assert_eq!(with(many(20)).unwrap().environment.len(), 20);
+        assert_eq!(with(many(21)), Err(SettingsError::Variables { found: 21 }));
+        assert!(with(vec![("a".repeat(128), "b".repeat(128))]).is_ok());
+        assert!(with(vec![("a".into(), "b".repeat(129))]).is_err());
+        assert!(
+            with(vec![
+                ("a".into(), String::new()),
+                ("a".into(), String::new())
+            ])
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn numbers_out_of_range_change_nothing() {
+        let settings = Settings::new(Vec::new());
+        let with = |percent: u64| {
+            settings.with(CanisterSettings {
+                compute_allocation: Some(percent.into()),
+                ..CanisterSettings::default()
+            })
+        };
+        assert_eq!(with(100).unwrap().compute_allocation, 100);
+        assert!(with(101).is_err());
+    }
+}

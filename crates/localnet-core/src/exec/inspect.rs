@@ -1,0 +1,59 @@
+//! Whether an ingress message may come in.
+
+use super::{Entry, Execution, Keep};
+use crate::{
+    cycles, limits,
+    network::Network,
+    sysapi::{Message, Mode},
+    types::{ErrorCode, Ingress, Reject},
+};
+
+impl Network {
+    /// Checks that the callee exists, runs, has code, can pay, and accepts the message.
+    pub(crate) fn inspect(&mut self, ingress: &Ingress) -> Result<(), Reject> {
+        let id = ingress.canister;
+        let canister = self
+            .canisters
+            .get_mut(&id)
+            .ok_or_else(|| super::message::not_found(&id))?;
+        super::message::running(canister)?;
+        let facts = canister.facts(self.time, &self.subnet);
+        if canister.liquid() < cycles::ingress(ingress.arg.len() as u64) {
+            return Err(super::message::out_of_cycles(canister));
+        }
+        let message = Message {
+            mode: Mode::Inspect,
+            facts: Some(facts),
+            caller: ingress.sender,
+            arg: ingress.arg.clone(),
+            method: ingress.method.clone(),
+            limit: limits::INSPECT_INSTRUCTIONS_MAX,
+            timer_before: canister.timer.map_or(0, |time| time.0),
+            balance: canister.balance,
+            stable: canister.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            ..Message::default()
+        };
+        let code = canister
+            .code
+            .as_mut()
+            .ok_or_else(|| super::message::no_module(&id))?;
+        if !code.module.info.exports.inspect {
+            return Ok(());
+        }
+        let entry = Entry::Export("canister_inspect_message".into());
+        let Execution {
+            result, message, ..
+        } = self
+            .executor
+            .run(Some(id), code, &entry, Keep::Nothing, message);
+        result.map_err(|fault| fault.reject(&id))?;
+        if message.accepted {
+            Ok(())
+        } else {
+            Err(Reject::of(
+                ErrorCode::CanisterRejectedMessage,
+                "Canister rejected the message",
+            ))
+        }
+    }
+}

@@ -1,0 +1,614 @@
+//! Messages that change canisters: tasks, calls and callbacks, and the answers that they lead to.
+
+use candid::Principal;
+
+use super::{Entry, Execution, Keep};
+use crate::{
+    canister::{
+        CallContext, Callback, Canister, CanisterId, Input, Origin, Request, Response, TaskKind,
+    },
+    cycles, limits,
+    network::{Network, RunState},
+    sysapi::{Answer, Fault, Message, Mode, OutgoingCall},
+    types::{ErrorCode, IngressStatus, Reject},
+    wasm::MethodKind,
+};
+
+/// One execution within a call context.
+struct Run {
+    context: u64,
+    entry: Entry,
+    mode: Mode,
+    arg: Vec<u8>,
+    rejection: Option<(u32, String)>,
+    refunded: u128,
+    limit: u64,
+}
+
+impl Network {
+    /// Executes a canister's next message; gives the instructions that it used.
+    pub(crate) fn step(&mut self, id: &CanisterId) -> u64 {
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return 0;
+        };
+        let Some(input) = canister.inbox.pop_front() else {
+            return 0;
+        };
+        match input {
+            Input::Task(kind) => self.run_task(id, kind),
+            Input::Request(request) => self.run_request(id, request),
+            Input::Response(response) => self.run_response(id, response),
+        }
+    }
+
+    fn run_task(&mut self, id: &CanisterId, kind: TaskKind) -> u64 {
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return 0;
+        };
+        let Some(code) = canister
+            .code
+            .as_ref()
+            .filter(|_| canister.state == RunState::Running)
+        else {
+            return 0;
+        };
+        let exports = &code.module.info.exports;
+        let (exported, name) = match kind {
+            TaskKind::Heartbeat => (exports.heartbeat, "canister_heartbeat"),
+            TaskKind::GlobalTimer => (exports.global_timer, "canister_global_timer"),
+        };
+        if !exported || !prepay(canister) {
+            return 0;
+        }
+        let context = canister.open_context(Origin::System, Principal::management_canister(), 0);
+        let run = Run::entry(context, Mode::Task, name.into(), Vec::new());
+        let (instructions, failure) = self.run(id, run);
+        self.settle_prepaid(id, instructions);
+        self.conclude(id, context, failure.map(|fault| fault.reject(id)));
+        instructions
+    }
+
+    fn run_request(&mut self, id: &CanisterId, request: Request) -> u64 {
+        if let Origin::Ingress { id: request_id } = &request.origin
+            && !self.begin_ingress(request_id)
+        {
+            return 0;
+        }
+        let admitted = match self.canisters.get_mut(id) {
+            Some(canister) => admit(canister, &request),
+            None => Err(not_found(id)),
+        };
+        let kind = match admitted {
+            Ok(kind) => kind,
+            Err(reject) => {
+                self.respond(request.origin, Err(reject), request.cycles);
+                return 0;
+            }
+        };
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return 0;
+        };
+        let Request {
+            origin,
+            caller,
+            method,
+            arg,
+            cycles,
+        } = request;
+        let context = canister.open_context(origin, caller, cycles);
+        let mode = if kind == MethodKind::Query {
+            Mode::ReplicatedQuery
+        } else {
+            Mode::Update
+        };
+        let (instructions, failure) =
+            self.run(id, Run::entry(context, mode, kind.export(&method), arg));
+        self.settle_prepaid(id, instructions);
+        self.conclude(id, context, failure.map(|fault| fault.reject(id)));
+        instructions
+    }
+
+    fn run_response(&mut self, id: &CanisterId, response: Response) -> u64 {
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return 0;
+        };
+        let Response {
+            callback: number,
+            answer,
+            refund,
+        } = response;
+        let Some(callback) = canister.take_callback(number) else {
+            return 0;
+        };
+        let bytes = match &answer {
+            Ok(reply) => reply.len(),
+            Err(reject) => reject.message.len(),
+        };
+        let fee = cycles::answer(bytes as u64).min(cycles::answer(limits::REPLY_BYTES_MAX as u64));
+        canister.balance += refund;
+        self.spend(fee);
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return 0;
+        };
+        let alive = canister
+            .contexts
+            .get(&callback.context)
+            .is_some_and(|context| !context.deleted);
+        if !alive || canister.code.is_none() {
+            canister.balance += callback.prepaid - fee;
+            self.conclude(id, callback.context, None);
+            return 0;
+        }
+        let (instructions, failure) = self.run_callback(id, &callback, answer, refund);
+        let used = cycles::execution(instructions).min(callback.prepaid - fee);
+        self.spend(used);
+        if let Some(canister) = self.canisters.get_mut(id) {
+            canister.balance += callback.prepaid - fee - used;
+        }
+        self.conclude(id, callback.context, failure);
+        instructions
+    }
+
+    fn run_callback(
+        &mut self,
+        id: &CanisterId,
+        callback: &Callback,
+        answer: Result<Vec<u8>, Reject>,
+        refunded: u128,
+    ) -> (u64, Option<Reject>) {
+        let whole = limits::UPDATE_INSTRUCTIONS_MAX;
+        // A cleanup must be able to run after its callback has used everything up.
+        let limit = if callback.cleanup.is_some() {
+            whole - whole / limits::CLEANUP_SHARE
+        } else {
+            whole
+        };
+        let (mode, call, arg, rejection) = match answer {
+            Ok(reply) => (Mode::Reply, callback.reply, reply, None),
+            Err(reject) => (
+                Mode::Reject,
+                callback.reject,
+                Vec::new(),
+                Some((reject.code as u32, reject.message)),
+            ),
+        };
+        let context = callback.context;
+        let run = Run {
+            context,
+            entry: Entry::Table(call),
+            mode,
+            arg,
+            rejection: rejection.clone(),
+            refunded,
+            limit,
+        };
+        let (instructions, failure) = self.run(id, run);
+        let Some(fault) = failure else {
+            return (instructions, None);
+        };
+        let mut reject = fault.reject(id);
+        let Some(cleanup) = callback.cleanup else {
+            return (instructions, Some(reject));
+        };
+        let run = Run {
+            context,
+            entry: Entry::Table(cleanup),
+            mode: Mode::Cleanup,
+            arg: Vec::new(),
+            rejection,
+            refunded: 0,
+            limit: whole - instructions.min(whole),
+        };
+        let (more, failure) = self.run(id, run);
+        if let Some(fault) = failure {
+            reject
+                .message
+                .push_str(&format!("; its cleanup callback failed as well: {fault}"));
+        }
+        (instructions + more, Some(reject))
+    }
+
+    /// Executes and, on success, takes the effects over. Instructions are paid for by the caller of this function.
+    fn run(&mut self, id: &CanisterId, run: Run) -> (u64, Option<Fault>) {
+        let Run {
+            context: number,
+            entry,
+            mode,
+            arg,
+            rejection,
+            refunded,
+            limit,
+        } = run;
+        let time = self.time;
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return (0, None);
+        };
+        let facts = canister.facts(time, &self.subnet);
+        let Some(context) = canister.contexts.get(&number) else {
+            return (0, None);
+        };
+        let message = Message {
+            mode,
+            facts: Some(facts),
+            caller: context.caller,
+            arg,
+            rejection,
+            deadline: context.origin.deadline(),
+            limit,
+            used_before: context.instructions,
+            may_answer: !context.answered
+                && context.origin != Origin::System
+                && mode != Mode::Cleanup,
+            available: context.available,
+            refunded,
+            timer_before: canister.timer.map_or(0, |time| time.0),
+            balance: canister.balance,
+            stable: canister.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            ..Message::default()
+        };
+        let Some(code) = canister.code.as_mut() else {
+            return (0, None);
+        };
+        let keep = if mode == Mode::ReplicatedQuery {
+            Keep::Nothing
+        } else {
+            Keep::Changes
+        };
+        let Execution {
+            result,
+            instructions,
+            mut message,
+        } = self.executor.run(Some(*id), code, &entry, keep, message);
+        canister.log.extend(time, std::mem::take(&mut message.log));
+        if let Some(context) = canister.contexts.get_mut(&number) {
+            context.instructions += instructions;
+        }
+        if let Err(fault) = result {
+            tracing::debug!(canister = %id, %mode, %fault, "message failed");
+            return (instructions, Some(fault));
+        }
+        canister.balance = message.balance;
+        let (answer, calls, refund, spent) = (
+            message.answer.take(),
+            std::mem::take(&mut message.calls),
+            message.refund,
+            message.spent,
+        );
+        let available = message.available;
+        if keep == Keep::Changes {
+            canister.adopt(message);
+        }
+        let origin = canister.contexts.get_mut(&number).and_then(|context| {
+            context.available = available;
+            answer.is_some().then(|| {
+                context.answered = true;
+                context.origin.clone()
+            })
+        });
+        self.spend(spent);
+        for call in calls {
+            self.send(id, number, call);
+        }
+        if let (Some(origin), Some(answer)) = (origin, answer) {
+            let answer = match answer {
+                Answer::Reply(bytes) => Ok(bytes),
+                Answer::Reject(message) => {
+                    Err(Reject::of(ErrorCode::CanisterRejectedMessage, message))
+                }
+            };
+            self.respond(origin, answer, refund);
+        }
+        (instructions, None)
+    }
+
+    /// Sends a call that a message has made.
+    fn send(&mut self, caller: &CanisterId, context: u64, call: OutgoingCall) {
+        let OutgoingCall {
+            callee,
+            method,
+            arg,
+            cycles,
+            timeout,
+            reply,
+            reject,
+            cleanup,
+            prepaid,
+        } = call;
+        let deadline =
+            timeout.map(|seconds| self.time.plus_nanos(u64::from(seconds) * 1_000_000_000));
+        let Some(canister) = self.canisters.get_mut(caller) else {
+            return;
+        };
+        let callback = canister.add_callback(Callback {
+            context,
+            callee,
+            reply,
+            reject,
+            cleanup,
+            prepaid,
+            deadline,
+            resolved: false,
+        });
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, *caller, callback));
+        }
+        let origin = Origin::Canister {
+            caller: *caller,
+            callback,
+            deadline,
+        };
+        self.deliver(
+            callee,
+            Request {
+                origin,
+                caller: *caller,
+                method,
+                arg,
+                cycles,
+            },
+        );
+    }
+
+    /// Puts a call where its callee will find it.
+    pub(crate) fn deliver(&mut self, callee: CanisterId, request: Request) {
+        if callee == Principal::management_canister() {
+            self.management.push_back(request);
+        } else if let Some(canister) = self.canisters.get_mut(&callee) {
+            canister.inbox.push_back(Input::Request(request));
+            self.ready.insert(callee);
+        } else {
+            self.respond(request.origin, Err(not_found(&callee)), request.cycles);
+        }
+    }
+
+    /// Brings an answer, and cycles that were not accepted, to whoever waits.
+    pub(crate) fn respond(
+        &mut self,
+        origin: Origin,
+        answer: Result<Vec<u8>, Reject>,
+        refund: u128,
+    ) {
+        match origin {
+            Origin::System => self.spend(refund),
+            Origin::Ingress { id } => {
+                let status = match answer {
+                    Ok(reply) => IngressStatus::Replied(reply),
+                    Err(reject) => IngressStatus::Rejected(bounded(reject)),
+                };
+                self.finish_ingress(&id, status);
+                self.spend(refund);
+            }
+            Origin::Canister {
+                caller,
+                callback: number,
+                ..
+            } => {
+                let Some(canister) = self.canisters.get_mut(&caller) else {
+                    self.spend(refund);
+                    return;
+                };
+                match canister.callbacks.get_mut(&number) {
+                    Some(callback) if !callback.resolved => {
+                        callback.resolved = true;
+                        if let Some(deadline) = callback.deadline {
+                            self.deadlines.remove(&(deadline, caller, number));
+                        }
+                        let answer = answer.map_err(bounded);
+                        canister.inbox.push_back(Input::Response(Response {
+                            callback: number,
+                            answer,
+                            refund,
+                        }));
+                        self.ready.insert(caller);
+                    }
+                    // The caller has stopped waiting; its cycles come back all the same.
+                    _ => canister.balance += refund,
+                }
+            }
+        }
+    }
+
+    /// Closes a call context that nothing can happen in any more, with an answer where one is still due.
+    pub(crate) fn conclude(&mut self, id: &CanisterId, number: u64, failure: Option<Reject>) {
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return;
+        };
+        if canister
+            .contexts
+            .get(&number)
+            .is_none_or(|context| context.open_calls > 0)
+        {
+            return;
+        }
+        let Some(context) = canister.contexts.remove(&number) else {
+            return;
+        };
+        let CallContext {
+            origin,
+            available,
+            answered,
+            ..
+        } = context;
+        if answered {
+            // Whatever was not accepted went back with the answer.
+            self.spend(available);
+        } else {
+            let reject = failure.unwrap_or_else(|| did_not_reply(id));
+            self.respond(origin, Err(reject), available);
+        }
+        self.finish_stopping(id);
+    }
+
+    fn settle_prepaid(&mut self, id: &CanisterId, instructions: u64) {
+        let used = cycles::execution(instructions);
+        if let Some(canister) = self.canisters.get_mut(id) {
+            canister.balance += cycles::execution(limits::UPDATE_INSTRUCTIONS_MAX) - used;
+        }
+        self.spend(used);
+    }
+}
+
+impl Run {
+    fn entry(context: u64, mode: Mode, export: String, arg: Vec<u8>) -> Self {
+        Self {
+            context,
+            entry: Entry::Export(export),
+            mode,
+            arg,
+            rejection: None,
+            refunded: 0,
+            limit: limits::UPDATE_INSTRUCTIONS_MAX,
+        }
+    }
+}
+
+impl Canister {
+    fn open_context(&mut self, origin: Origin, caller: Principal, cycles: u128) -> u64 {
+        let number = self.number();
+        self.contexts.insert(
+            number,
+            CallContext {
+                origin,
+                caller,
+                available: cycles,
+                answered: false,
+                deleted: false,
+                open_calls: 0,
+                instructions: 0,
+            },
+        );
+        number
+    }
+
+    /// Takes over what a successful message has left behind.
+    fn adopt(&mut self, message: Message) {
+        message.stable.commit_to(&mut self.stable);
+        if let Some(data) = message.certified {
+            self.certified_data = data;
+        }
+        if let Some(timer) = message.timer {
+            self.timer = (timer > 0).then_some(crate::types::Time(timer));
+        }
+        self.version += 1;
+    }
+}
+
+/// Takes what the longest execution costs; false where the canister has too little.
+fn prepay(canister: &mut Canister) -> bool {
+    let cost = cycles::execution(limits::UPDATE_INSTRUCTIONS_MAX);
+    let enough = canister.liquid() >= cost;
+    if enough {
+        canister.balance -= cost;
+    }
+    enough
+}
+
+/// Whether a canister takes this call now; on success its execution is paid for.
+fn admit(canister: &mut Canister, request: &Request) -> Result<MethodKind, Reject> {
+    running(canister)?;
+    let id = canister.id;
+    let code = canister.code.as_ref().ok_or_else(|| no_module(&id))?;
+    let kind = match code.module.info.exports.methods.get(&request.method) {
+        Some(MethodKind::CompositeQuery) => {
+            return Err(Reject::of(
+                ErrorCode::CompositeQueryCalledInReplicatedMode,
+                "Composite query cannot be called in replicated mode",
+            ));
+        }
+        Some(kind) => *kind,
+        None => return Err(no_method(&id, "update", &request.method)),
+    };
+    if let Origin::Canister { caller, .. } = &request.origin
+        && *caller != id
+        && request.cycles < canister.settings.minimum_call_cycles
+    {
+        return Err(Reject::of(
+            ErrorCode::InsufficientCyclesInCall,
+            format!(
+                "Canister {id} takes calls with at least {} cycles, this one had {}",
+                canister.settings.minimum_call_cycles, request.cycles
+            ),
+        ));
+    }
+    if prepay(canister) {
+        Ok(kind)
+    } else {
+        Err(out_of_cycles(canister))
+    }
+}
+
+/// Refuses for a canister that is not running.
+pub(crate) fn running(canister: &Canister) -> Result<(), Reject> {
+    let id = canister.id;
+    match canister.state {
+        RunState::Running => Ok(()),
+        RunState::Stopping => Err(Reject::of(
+            ErrorCode::CanisterStopping,
+            format!("Canister {id} is stopping"),
+        )),
+        RunState::Stopped => Err(Reject::of(
+            ErrorCode::CanisterStopped,
+            format!("Canister {id} is stopped"),
+        )),
+    }
+}
+
+/// There is no such canister.
+pub(crate) fn not_found(id: &CanisterId) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterNotFound,
+        format!("Canister {id} not found"),
+    )
+}
+
+/// The canister has no module.
+pub(crate) fn no_module(id: &CanisterId) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterWasmModuleNotFound,
+        format!(
+            "Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module; \
+             install one with install_code"
+        ),
+    )
+}
+
+/// The canister has no such method.
+pub(crate) fn no_method(id: &CanisterId, kind: &str, method: &str) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterMethodNotFound,
+        format!("Error from Canister {id}: Canister has no {kind} method '{method}'."),
+    )
+}
+
+/// The canister cannot pay.
+pub(crate) fn out_of_cycles(canister: &Canister) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterOutOfCycles,
+        format!(
+            "Canister {} is out of cycles: it has {} and keeps {} for storage; please top it up",
+            canister.id,
+            canister.balance,
+            canister.frozen()
+        ),
+    )
+}
+
+/// The canister ended without an answer.
+pub(crate) fn did_not_reply(id: &CanisterId) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterDidNotReply,
+        format!("Error from Canister {id}: Canister did not reply to the call"),
+    )
+}
+
+/// A reject's text is cut where it is unreasonably long.
+fn bounded(mut reject: Reject) -> Reject {
+    if reject.message.len() > limits::REJECT_BYTES_MAX {
+        let mut end = limits::REJECT_BYTES_MAX;
+        while !reject.message.is_char_boundary(end) {
+            end -= 1;
+        }
+        reject.message.truncate(end);
+    }
+    reject
+}

@@ -1,0 +1,275 @@
+//! Queries: answered at once from the present state, and never kept.
+//!
+//! A composite query may call queries of other canisters, and its callbacks see what it wrote; so it works on a copy
+//! of its canister, which is dropped with the answer.
+
+use std::collections::VecDeque;
+
+use candid::Principal;
+
+use super::{Entry, Execution, Keep, message};
+use crate::{
+    canister::{CanisterId, Code},
+    limits,
+    mem::Stable,
+    network::{Network, RunState},
+    sysapi::{Answer, Fault, Message, Mode, OutgoingCall},
+    types::{ErrorCode, Query, Reject},
+    wasm::MethodKind,
+};
+
+/// A composite query while it is being answered.
+struct Session {
+    canister: CanisterId,
+    caller: Principal,
+    code: Code,
+    stable: Stable,
+    answer: Option<Answer>,
+    calls: VecDeque<OutgoingCall>,
+}
+
+/// What is left for a composite query and all queries below it.
+struct Budget {
+    instructions: u64,
+}
+
+impl Network {
+    /// Answers a query from a user.
+    pub(crate) fn answer_query(
+        &mut self,
+        query: &Query,
+        certificate: Option<&[u8]>,
+    ) -> Result<Vec<u8>, Reject> {
+        let mut budget = Budget {
+            instructions: limits::COMPOSITE_INSTRUCTIONS_MAX,
+        };
+        self.evaluate(query, certificate, 0, &mut budget)
+    }
+
+    fn evaluate(
+        &mut self,
+        query: &Query,
+        certificate: Option<&[u8]>,
+        depth: usize,
+        budget: &mut Budget,
+    ) -> Result<Vec<u8>, Reject> {
+        let id = query.canister;
+        let canister = self
+            .canisters
+            .get(&id)
+            .ok_or_else(|| message::not_found(&id))?;
+        if canister.state != RunState::Running {
+            message::running(canister)?;
+        }
+        let code = canister
+            .code
+            .as_ref()
+            .ok_or_else(|| message::no_module(&id))?;
+        match code.module.info.exports.methods.get(&query.method) {
+            Some(MethodKind::Query) => self.plain_query(query, certificate, budget),
+            Some(MethodKind::CompositeQuery) => {
+                let session = Session {
+                    canister: id,
+                    caller: query.sender,
+                    code: code.clone(),
+                    stable: canister.stable.clone(),
+                    answer: None,
+                    calls: VecDeque::new(),
+                };
+                self.composite_query(session, query, certificate, depth, budget)
+            }
+            Some(MethodKind::Update) | None => Err(message::no_method(&id, "query", &query.method)),
+        }
+    }
+
+    fn plain_query(
+        &mut self,
+        query: &Query,
+        certificate: Option<&[u8]>,
+        budget: &mut Budget,
+    ) -> Result<Vec<u8>, Reject> {
+        let id = query.canister;
+        let canister = self
+            .canisters
+            .get_mut(&id)
+            .ok_or_else(|| message::not_found(&id))?;
+        let message = Message {
+            mode: Mode::Query,
+            facts: Some(canister.facts(self.time, &self.subnet)),
+            caller: query.sender,
+            arg: query.arg.clone(),
+            certificate: certificate.map(<[u8]>::to_vec),
+            limit: budget.take()?,
+            may_answer: true,
+            timer_before: canister.timer.map_or(0, |time| time.0),
+            balance: canister.balance,
+            stable: canister.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            ..Message::default()
+        };
+        let code = canister
+            .code
+            .as_mut()
+            .ok_or_else(|| message::no_module(&id))?;
+        let entry = Entry::Export(MethodKind::Query.export(&query.method));
+        let Execution {
+            result,
+            instructions,
+            message,
+        } = self
+            .executor
+            .run(Some(id), code, &entry, Keep::Nothing, message);
+        budget.spend(instructions);
+        result.map_err(|fault| fault.reject(&id))?;
+        finish(&id, message.answer)
+    }
+
+    fn composite_query(
+        &mut self,
+        mut session: Session,
+        query: &Query,
+        certificate: Option<&[u8]>,
+        depth: usize,
+        budget: &mut Budget,
+    ) -> Result<Vec<u8>, Reject> {
+        if depth >= limits::COMPOSITE_DEPTH_MAX {
+            return Err(Reject::of(
+                ErrorCode::QueryCallGraphTooDeep,
+                format!(
+                    "composite queries call each other more than {} deep",
+                    limits::COMPOSITE_DEPTH_MAX
+                ),
+            ));
+        }
+        let id = session.canister;
+        let entry = Entry::Export(MethodKind::CompositeQuery.export(&query.method));
+        let message = Message {
+            mode: Mode::CompositeQuery,
+            arg: query.arg.clone(),
+            // Only the query that the user sent can prove anything by a certificate.
+            certificate: certificate.map(<[u8]>::to_vec),
+            ..Message::default()
+        };
+        self.run_session(&mut session, &entry, message, budget)
+            .map_err(|fault| fault.reject(&id))?;
+        let mut failure = None;
+        while let Some(call) = session.calls.pop_front() {
+            let callee = Query {
+                sender: id,
+                canister: call.callee,
+                method: call.method.clone(),
+                arg: call.arg.clone(),
+            };
+            let answer = self.evaluate(&callee, None, depth + 1, budget);
+            if let Err(fault) = self.run_callback_of_query(&mut session, &call, answer, budget) {
+                failure = Some(fault.reject(&id));
+            }
+        }
+        match (session.answer, failure) {
+            (None, Some(reject)) => Err(reject),
+            (answer, _) => finish(&id, answer),
+        }
+    }
+
+    fn run_callback_of_query(
+        &mut self,
+        session: &mut Session,
+        call: &OutgoingCall,
+        answer: Result<Vec<u8>, Reject>,
+        budget: &mut Budget,
+    ) -> Result<(), Fault> {
+        let (mode, function, arg, rejection) = match answer {
+            Ok(reply) => (Mode::CompositeReply, call.reply, reply, None),
+            Err(reject) => (
+                Mode::CompositeReject,
+                call.reject,
+                Vec::new(),
+                Some((reject.code as u32, reject.message)),
+            ),
+        };
+        let message = Message {
+            mode,
+            arg,
+            rejection: rejection.clone(),
+            ..Message::default()
+        };
+        let result = self.run_session(session, &Entry::Table(function), message, budget);
+        if result.is_err()
+            && let Some(cleanup) = call.cleanup
+        {
+            let message = Message {
+                mode: Mode::CompositeCleanup,
+                rejection,
+                ..Message::default()
+            };
+            // The callback's failure is what counts.
+            let _ = self.run_session(session, &Entry::Table(cleanup), message, budget);
+        }
+        result
+    }
+
+    fn run_session(
+        &mut self,
+        session: &mut Session,
+        entry: &Entry,
+        message: Message,
+        budget: &mut Budget,
+    ) -> Result<(), Fault> {
+        let Some(canister) = self.canisters.get(&session.canister) else {
+            return Err(Fault::Engine("the canister is gone".into()));
+        };
+        let limit = limits::QUERY_INSTRUCTIONS_MAX.min(budget.instructions);
+        let message = Message {
+            facts: Some(canister.facts(self.time, &self.subnet)),
+            caller: session.caller,
+            limit,
+            may_answer: session.answer.is_none() && message.mode != Mode::CompositeCleanup,
+            timer_before: canister.timer.map_or(0, |time| time.0),
+            balance: canister.balance,
+            stable: session.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            ..message
+        };
+        let Execution {
+            result,
+            instructions,
+            message,
+        } = self
+            .executor
+            .run(None, &mut session.code, entry, Keep::Changes, message);
+        budget.spend(instructions);
+        result?;
+        message.stable.commit_to(&mut session.stable);
+        session.calls.extend(message.calls);
+        if message.answer.is_some() {
+            session.answer = message.answer;
+        }
+        Ok(())
+    }
+}
+
+impl Budget {
+    /// Instructions for one query.
+    fn take(&self) -> Result<u64, Reject> {
+        if self.instructions == 0 {
+            return Err(Reject::of(
+                ErrorCode::QueryCallGraphTotalInstructionLimitExceeded,
+                format!(
+                    "a query and the queries that it calls used more than {} instructions",
+                    limits::COMPOSITE_INSTRUCTIONS_MAX
+                ),
+            ));
+        }
+        Ok(limits::QUERY_INSTRUCTIONS_MAX.min(self.instructions))
+    }
+
+    fn spend(&mut self, instructions: u64) {
+        self.instructions = self.instructions.saturating_sub(instructions);
+    }
+}
+
+fn finish(id: &CanisterId, answer: Option<Answer>) -> Result<Vec<u8>, Reject> {
+    match answer {
+        Some(Answer::Reply(bytes)) => Ok(bytes),
+        Some(Answer::Reject(text)) => Err(Reject::of(ErrorCode::CanisterRejectedMessage, text)),
+        None => Err(message::did_not_reply(id)),
+    }
+}

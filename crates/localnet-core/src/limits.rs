@@ -1,0 +1,100 @@
+//! Every limit that canisters and their callers meet.
+//!
+//! Where the Internet Computer publishes a figure, it is that figure.
+
+/// Bytes in a Wasm page.
+pub const WASM_PAGE_BYTES: usize = 65_536;
+/// Bytes in the pages that are compared and charged.
+pub const OS_PAGE_BYTES: usize = 4_096;
+
+/// Bytes of a module, packed or unpacked.
+pub const MODULE_BYTES_MAX: usize = 100 << 20;
+/// Bytes of a module's code section.
+pub const MODULE_CODE_BYTES_MAX: usize = 10 << 20;
+/// Functions that a module defines.
+pub const MODULE_FUNCTIONS_MAX: usize = 50_000;
+/// Globals that a module defines.
+pub const MODULE_GLOBALS_MAX: usize = 1_000;
+/// Public methods that a module exports.
+pub const MODULE_METHODS_MAX: usize = 1_000;
+/// Bytes in all names of a module's public methods.
+pub const MODULE_METHOD_NAMES_BYTES_MAX: usize = 20_000;
+/// Custom sections `icp:…` in a module.
+pub const MODULE_METADATA_SECTIONS_MAX: usize = 16;
+/// Bytes in all custom sections `icp:…` of a module, names included.
+pub const MODULE_METADATA_BYTES_MAX: usize = 1 << 20;
+/// Instructions in one function.
+pub const FUNCTION_INSTRUCTIONS_MAX: usize = 1_000_000;
+
+/// Instructions of one update, callback, heartbeat or timer.
+pub const UPDATE_INSTRUCTIONS_MAX: u64 = 40_000_000_000;
+/// Instructions of one query.
+pub const QUERY_INSTRUCTIONS_MAX: u64 = 5_000_000_000;
+/// Instructions of a composite query with all the queries that it calls.
+pub const COMPOSITE_INSTRUCTIONS_MAX: u64 = 20_000_000_000;
+/// Instructions of one installation or upgrade, all its entry points together.
+pub const INSTALL_INSTRUCTIONS_MAX: u64 = 300_000_000_000;
+/// Instructions of `canister_inspect_message`.
+pub const INSPECT_INSTRUCTIONS_MAX: u64 = 200_000_000;
+/// Part of a callback's instructions that is kept for its cleanup: one in this many.
+pub const CLEANUP_SHARE: u64 = 20;
+
+/// Bytes in the argument of an ingress message.
+pub const INGRESS_BYTES_MAX: usize = 2 << 20;
+/// Bytes in the argument of a call between canisters, name included.
+pub const CALL_BYTES_MAX: usize = 10 << 20;
+/// Bytes in a reply to an update.
+pub const REPLY_BYTES_MAX: usize = 2 << 20;
+/// Bytes in a reply to a query.
+pub const QUERY_REPLY_BYTES_MAX: usize = 3 << 20;
+/// Bytes of a message that goes with a reject.
+pub const REJECT_BYTES_MAX: usize = 8 << 10;
+/// Open calls from one canister to another.
+pub const CALLS_PER_PAIR_MAX: usize = 500;
+/// Ingress messages that are not answered yet, in the whole network.
+pub const INGRESS_OPEN_MAX: usize = 10_000;
+/// Seconds for which an answer to an ingress message is kept.
+pub const INGRESS_KEPT_SECONDS: u64 = 300;
+/// Longest wait of a bounded-wait call, in seconds.
+pub const BEST_EFFORT_SECONDS_MAX: u32 = 300;
+/// Seconds after which a `stop_canister` that cannot finish is given up.
+pub const STOP_SECONDS_MAX: u64 = 300;
+/// Depth of composite queries that call each other.
+pub const COMPOSITE_DEPTH_MAX: usize = 20;
+
+/// Bytes of a heap.
+pub const HEAP_BYTES_MAX: u64 = 4 << 30;
+/// Elements of a table.
+pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+/// Wasm pages of a stable memory.
+pub const STABLE_PAGES_MAX: u64 = (500 << 30) / WASM_PAGE_BYTES as u64;
+/// Wasm pages that the 32-bit stable memory functions can address.
+pub const STABLE_PAGES_MAX_32: u64 = 65_536;
+/// Stable OS pages that one message may write.
+pub const STABLE_DIRTY_PAGES_MAX: usize = (2 << 30) / OS_PAGE_BYTES;
+/// Stable OS pages that one installation or upgrade may write.
+pub const STABLE_DIRTY_PAGES_MAX_INSTALL: usize = (8 << 30) / OS_PAGE_BYTES;
+
+/// Bytes of certified data.
+pub const CERTIFIED_DATA_BYTES_MAX: usize = 32;
+/// Controllers of one canister.
+pub const CONTROLLERS_MAX: usize = 10;
+/// Environment variables of one canister.
+pub const ENVIRONMENT_VARIABLES_MAX: usize = 20;
+/// Bytes of the name, and of the value, of an environment variable.
+pub const ENVIRONMENT_VARIABLE_BYTES_MAX: usize = 128;
+/// Bytes of log that are kept per canister.
+pub const LOG_BYTES_MAX: usize = 4_096;
+/// Bytes of one chunk in a chunk store.
+pub const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// Chunks in one chunk store.
+pub const CHUNKS_MAX: usize = 100;
+
+/// Messages that one round executes.
+pub const ROUND_MESSAGES_MAX: usize = 500;
+/// Instructions after which a round starts no other message.
+pub const ROUND_INSTRUCTIONS_MAX: u64 = 40_000_000_000;
+/// Canisters whose instances are kept warm between messages.
+pub const WARM_CANISTERS_MAX: usize = 32;
+/// Bytes of heap that warm instances may hold together.
+pub const WARM_BYTES_MAX: usize = 1 << 30;

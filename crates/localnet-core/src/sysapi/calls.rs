@@ -1,0 +1,192 @@
+//! Calls that a message makes.
+//!
+//! They leave the canister only when its message has succeeded; their cycles leave the balance at once.
+
+use candid::Principal;
+
+use super::{Fault, Message, Mode};
+use crate::{cycles, limits};
+
+/// What `call_perform` answers where the call cannot be made now.
+const SYS_TRANSIENT: u32 = 2;
+
+/// A function in the table, and the pointer to call it with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TableCall {
+    /// Its place in the table.
+    pub(crate) index: u64,
+    /// What it is given.
+    pub(crate) env: u64,
+}
+
+/// A call that is being put together, or was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutgoingCall {
+    /// Who is called; the empty principal is the management canister.
+    pub(crate) callee: Principal,
+    /// The method's name.
+    pub(crate) method: String,
+    /// The argument.
+    pub(crate) arg: Vec<u8>,
+    /// Cycles that go with it.
+    pub(crate) cycles: u128,
+    /// Seconds to wait for the answer, where that is bounded.
+    pub(crate) timeout: Option<u32>,
+    /// What runs when a reply comes.
+    pub(crate) reply: TableCall,
+    /// What runs when a reject comes.
+    pub(crate) reject: TableCall,
+    /// What runs when either of them traps.
+    pub(crate) cleanup: Option<TableCall>,
+    /// Cycles set aside for the answer and its callback.
+    pub(crate) prepaid: u128,
+}
+
+impl Message {
+    /// `call_new`.
+    pub(super) fn new_call(
+        &mut self,
+        callee: &[u8],
+        method: Vec<u8>,
+        reply: TableCall,
+        reject: TableCall,
+    ) -> Result<(), Fault> {
+        self.abandon_call();
+        let callee = Principal::try_from(callee).map_err(|error| {
+            Fault::Contract(format!(
+                "ic0.call_new: the callee is not a principal: {error}"
+            ))
+        })?;
+        let method = String::from_utf8(method).map_err(|_| {
+            Fault::Contract("ic0.call_new: the method name is not valid UTF-8".into())
+        })?;
+        check_len(method.len())?;
+        self.building = Some(OutgoingCall {
+            callee,
+            method,
+            arg: Vec::new(),
+            cycles: 0,
+            timeout: None,
+            reply,
+            reject,
+            cleanup: None,
+            prepaid: 0,
+        });
+        Ok(())
+    }
+
+    /// `call_data_append`.
+    pub(super) fn append_call(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let call = self.building("call_data_append")?;
+        check_len(call.method.len() + call.arg.len() + bytes.len())?;
+        call.arg.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// `call_on_cleanup`.
+    pub(super) fn set_cleanup(&mut self, cleanup: TableCall) -> Result<(), Fault> {
+        let call = self.building("call_on_cleanup")?;
+        if call.cleanup.replace(cleanup).is_some() {
+            return Err(Fault::Contract(
+                "ic0.call_on_cleanup can be called at most once between calls".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// `call_with_best_effort_response`.
+    pub(super) fn set_timeout(&mut self, seconds: u32) -> Result<(), Fault> {
+        let call = self.building("call_with_best_effort_response")?;
+        if call
+            .timeout
+            .replace(seconds.min(limits::BEST_EFFORT_SECONDS_MAX))
+            .is_some()
+        {
+            return Err(Fault::Contract(
+                "ic0.call_with_best_effort_response: a timeout has already been set for this call"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// `call_cycles_add`.
+    pub(super) fn add_call_cycles(&mut self, amount: u128) -> Result<(), Fault> {
+        let available = self.liquid();
+        let call = self.building("call_cycles_add")?;
+        if amount > available {
+            return Err(Fault::Cycles {
+                wanted: amount,
+                available,
+            });
+        }
+        call.cycles += amount;
+        self.balance -= amount;
+        Ok(())
+    }
+
+    /// `call_perform`: 0 where the call will be made.
+    pub(super) fn perform_call(&mut self) -> Result<u32, Fault> {
+        self.building("call_perform")?;
+        let Some(mut call) = self.building.take() else {
+            return Ok(SYS_TRANSIENT);
+        };
+        let open = self
+            .facts()
+            .open_calls
+            .get(&call.callee)
+            .copied()
+            .unwrap_or(0)
+            + self
+                .calls
+                .iter()
+                .filter(|made| made.callee == call.callee)
+                .count();
+        let bytes = (call.method.len() + call.arg.len()) as u64;
+        let free = matches!(
+            self.mode,
+            Mode::CompositeQuery | Mode::CompositeReply | Mode::CompositeReject
+        );
+        let cost = if free {
+            0
+        } else {
+            cycles::call_with_prepaid(bytes)
+        };
+        if open >= limits::CALLS_PER_PAIR_MAX || cost > self.liquid() {
+            self.balance += call.cycles;
+            return Ok(SYS_TRANSIENT);
+        }
+        self.balance -= cost;
+        if !free {
+            self.spent += cycles::call(bytes);
+            call.prepaid = cycles::callback_prepaid();
+        }
+        self.calls.push(call);
+        Ok(0)
+    }
+
+    /// Forgets a call that was begun and not made; its cycles come back.
+    pub(crate) fn abandon_call(&mut self) {
+        if let Some(call) = self.building.take() {
+            self.balance += call.cycles;
+        }
+    }
+
+    fn building(&mut self, name: &str) -> Result<&mut OutgoingCall, Fault> {
+        self.building.as_mut().ok_or_else(|| {
+            Fault::Contract(format!(
+                "ic0.{name} called when no call is under construction."
+            ))
+        })
+    }
+}
+
+fn check_len(len: usize) -> Result<(), Fault> {
+    let max = limits::CALL_BYTES_MAX;
+    if len > max {
+        return Err(Fault::Contract(format!(
+            "ic0.call: size of message (method name and payload, {len} bytes) exceeds the limit {max}"
+        )));
+    }
+    Ok(())
+}

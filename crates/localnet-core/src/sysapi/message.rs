@@ -1,0 +1,330 @@
+//! One execution: what canister code is given, and the effects that it leaves.
+//!
+//! The functions here are the System API without Wasm: values in, values out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use candid::Principal;
+
+use super::{Fault, Mode, OutgoingCall, api::Api};
+use crate::{canister::Settings, limits, mem::StableSession, types::Time};
+
+/// What stays the same while a message is executed.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// The canister that is executing.
+    pub(crate) canister: Principal,
+    /// Its controllers, variables and limits.
+    pub(crate) settings: Arc<Settings>,
+    /// 1 running, 2 stopping, 3 stopped.
+    pub(crate) status: u32,
+    /// Its version before this message.
+    pub(crate) version: u64,
+    /// The time of this round.
+    pub(crate) time: Time,
+    /// Cycles that calls may not touch.
+    pub(crate) frozen: u128,
+    /// Its open calls, by callee.
+    pub(crate) open_calls: BTreeMap<Principal, usize>,
+    /// What all canisters see alike.
+    pub(crate) subnet: Arc<SubnetFacts>,
+}
+
+/// What all canisters see alike.
+#[derive(Clone, Debug)]
+pub(crate) struct SubnetFacts {
+    /// The subnet's id.
+    pub(crate) id: Principal,
+    /// The root key, DER.
+    pub(crate) root_key: Vec<u8>,
+}
+
+/// A canister's answer to its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// By `msg_reply`.
+    Reply(Vec<u8>),
+    /// By `msg_reject`.
+    Reject(String),
+}
+
+/// One execution.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Why the code is running.
+    pub(crate) mode: Mode,
+    /// What stays the same meanwhile; `None` only before the first message.
+    pub(crate) facts: Option<Facts>,
+    /// Who called.
+    pub(crate) caller: Principal,
+    /// The argument, or the reply that has come back.
+    pub(crate) arg: Vec<u8>,
+    /// The method's name, for `canister_inspect_message`.
+    pub(crate) method: String,
+    /// Code and text of the reject that has come back.
+    pub(crate) rejection: Option<(u32, String)>,
+    /// When the caller stops waiting.
+    pub(crate) deadline: Option<Time>,
+    /// The certificate that came with a query.
+    pub(crate) certificate: Option<Vec<u8>>,
+    /// Instructions that this message may use.
+    pub(crate) limit: u64,
+    /// Instructions used in this call context by earlier messages.
+    pub(crate) used_before: u64,
+    /// Whether the caller still waits for an answer.
+    pub(crate) may_answer: bool,
+    /// Cycles that came with the call and were not accepted yet.
+    pub(crate) available: u128,
+    /// Cycles that came back with an answer.
+    pub(crate) refunded: u128,
+    /// When the global timer was to fire, before this message; 0 for never.
+    pub(crate) timer_before: u64,
+    /// The canister's cycles.
+    pub(crate) balance: u128,
+    /// Stable memory.
+    pub(crate) stable: StableSession,
+
+    /// The answer, once given.
+    pub(crate) answer: Option<Answer>,
+    /// Cycles that go back with the answer.
+    pub(crate) refund: u128,
+    /// Cycles spent on calls and burned.
+    pub(crate) spent: u128,
+    /// Calls made.
+    pub(crate) calls: Vec<OutgoingCall>,
+    /// The call between `call_new` and `call_perform`.
+    pub(crate) building: Option<OutgoingCall>,
+    /// Newly certified data.
+    pub(crate) certified: Option<Vec<u8>>,
+    /// The timer's new time; 0 for never.
+    pub(crate) timer: Option<u64>,
+    /// Whether `accept_message` was called.
+    pub(crate) accepted: bool,
+    /// What was printed; kept even after a trap.
+    pub(crate) log: Vec<Vec<u8>>,
+    /// Bytes in `log`.
+    pub(crate) log_bytes: usize,
+    /// The reply so far.
+    pub(crate) reply_data: Vec<u8>,
+}
+
+impl Default for Message {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            facts: None,
+            caller: Principal::management_canister(),
+            arg: Vec::new(),
+            method: String::new(),
+            rejection: None,
+            deadline: None,
+            certificate: None,
+            limit: 0,
+            used_before: 0,
+            may_answer: false,
+            available: 0,
+            refunded: 0,
+            timer_before: 0,
+            balance: 0,
+            stable: StableSession::default(),
+            answer: None,
+            refund: 0,
+            spent: 0,
+            calls: Vec::new(),
+            building: None,
+            certified: None,
+            timer: None,
+            accepted: false,
+            log: Vec::new(),
+            log_bytes: 0,
+            reply_data: Vec::new(),
+        }
+    }
+}
+
+impl Message {
+    /// Refuses functions that may not be called in this mode.
+    pub(super) fn allow(&self, api: &Api) -> Result<(), Fault> {
+        if api.modes.contains(self.mode) {
+            Ok(())
+        } else {
+            Err(Fault::Contract(format!(
+                "\"ic0_{}\" cannot be executed in {} mode",
+                api.name, self.mode
+            )))
+        }
+    }
+
+    /// The facts of the message that is being executed.
+    pub(super) fn facts(&self) -> &Facts {
+        self.facts
+            .as_ref()
+            .expect("BUG: canister code runs only within a message")
+    }
+
+    /// The code of the reject that has come back; 0 for a reply.
+    pub(super) fn reject_code(&self) -> u32 {
+        self.rejection.as_ref().map_or(0, |(code, _)| *code)
+    }
+
+    /// The text of the reject that has come back.
+    pub(super) fn reject_message(&self) -> &[u8] {
+        self.rejection
+            .as_ref()
+            .map_or(b"", |(_, text)| text.as_bytes())
+    }
+
+    /// The certificate that came with the query.
+    pub(super) fn certificate(&self) -> Result<&[u8], Fault> {
+        self.certificate.as_deref().ok_or_else(|| {
+            Fault::Contract("no data certificate is present; check data_certificate_present".into())
+        })
+    }
+
+    /// `msg_reply_data_append`.
+    pub(super) fn append_reply(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.check_unanswered("msg_reply_data_append")?;
+        let max = if self.mode.replicated() {
+            limits::REPLY_BYTES_MAX
+        } else {
+            limits::QUERY_REPLY_BYTES_MAX
+        };
+        let len = self.reply_data.len() + bytes.len();
+        if len > max {
+            return Err(Fault::Contract(format!(
+                "ic0.msg_reply_data_append: application payload size ({len}) cannot be larger than {max}"
+            )));
+        }
+        self.reply_data.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// `msg_reply`.
+    pub(super) fn reply(&mut self) -> Result<(), Fault> {
+        self.check_unanswered("msg_reply")?;
+        let reply = std::mem::take(&mut self.reply_data);
+        self.settle(Answer::Reply(reply));
+        Ok(())
+    }
+
+    /// `msg_reject`.
+    pub(super) fn reject(&mut self, text: Vec<u8>) -> Result<(), Fault> {
+        self.check_unanswered("msg_reject")?;
+        let max = limits::REPLY_BYTES_MAX;
+        if text.len() > max {
+            let len = text.len();
+            return Err(Fault::Contract(format!(
+                "ic0.msg_reject: application payload size ({len}) cannot be larger than {max}"
+            )));
+        }
+        let text = String::from_utf8(text)
+            .map_err(|_| Fault::Contract("ic0.msg_reject: invalid UTF-8 string provided".into()))?;
+        self.settle(Answer::Reject(text));
+        Ok(())
+    }
+
+    fn settle(&mut self, answer: Answer) {
+        self.answer = Some(answer);
+        self.refund = std::mem::take(&mut self.available);
+    }
+
+    fn check_unanswered(&self, name: &str) -> Result<(), Fault> {
+        if self.may_answer && self.answer.is_none() {
+            Ok(())
+        } else {
+            Err(Fault::Contract(format!(
+                "ic0.{name}: the call is already replied"
+            )))
+        }
+    }
+
+    /// `msg_cycles_accept`: takes at most so many of the cycles that came with the call.
+    pub(super) fn accept_cycles(&mut self, max: u128) -> u128 {
+        let taken = max.min(self.available);
+        self.available -= taken;
+        self.balance += taken;
+        taken
+    }
+
+    /// Cycles above those that are set aside for the future.
+    pub(super) fn liquid(&self) -> u128 {
+        self.balance.saturating_sub(self.facts().frozen)
+    }
+
+    /// `cycles_burn`: destroys at most so many.
+    pub(super) fn burn_cycles(&mut self, max: u128) -> u128 {
+        let burned = max.min(self.liquid());
+        self.balance -= burned;
+        self.spent += burned;
+        burned
+    }
+
+    /// `certified_data_set`.
+    pub(super) fn certify(&mut self, data: Vec<u8>) -> Result<(), Fault> {
+        if data.len() > limits::CERTIFIED_DATA_BYTES_MAX {
+            return Err(Fault::Contract(format!(
+                "ic0_certified_data_set failed because the passed data must be no larger than {} bytes. Found {} bytes",
+                limits::CERTIFIED_DATA_BYTES_MAX,
+                data.len()
+            )));
+        }
+        self.certified = Some(data);
+        Ok(())
+    }
+
+    /// `global_timer_set`: gives the time that was set before.
+    pub(super) fn set_timer(&mut self, at: u64) -> u64 {
+        let before = self.timer.unwrap_or(self.timer_before);
+        self.timer = Some(at);
+        before
+    }
+
+    /// An environment variable's name, by its place in the alphabet.
+    pub(super) fn variable_name(&self, index: u64) -> Result<&str, Fault> {
+        usize::try_from(index)
+            .ok()
+            .and_then(|index| self.facts().settings.environment.keys().nth(index))
+            .map(String::as_str)
+            .ok_or_else(|| {
+                Fault::Contract(format!(
+                    "ic0.env_var_name: there is no variable number {index}"
+                ))
+            })
+    }
+
+    /// An environment variable's value.
+    pub(super) fn variable(&self, name: &[u8]) -> Result<Option<&str>, Fault> {
+        let name = std::str::from_utf8(name)
+            .map_err(|_| Fault::Contract("ic0.env_var: the name is not valid UTF-8".into()))?;
+        Ok(self
+            .facts()
+            .settings
+            .environment
+            .get(name)
+            .map(String::as_str))
+    }
+
+    /// `debug_print`, and the text of a trap.
+    pub(super) fn print(&mut self, mut text: Vec<u8>) {
+        text.truncate(limits::LOG_BYTES_MAX);
+        tracing::debug!(
+            target: "canister",
+            canister = %self.facts().canister,
+            "{}",
+            String::from_utf8_lossy(&text)
+        );
+        self.log_bytes += text.len();
+        self.log.push(text);
+        // What the ring cannot hold is not worth keeping either.
+        while self.log_bytes > limits::LOG_BYTES_MAX && self.log.len() > 1 {
+            self.log_bytes -= self.log.remove(0).len();
+        }
+    }
+
+    /// Instructions that printing so many bytes costs.
+    pub(super) fn print_cost(&self, bytes: u64) -> u64 {
+        let capacity = limits::LOG_BYTES_MAX as u64;
+        let left = capacity.saturating_sub(self.log_bytes as u64);
+        2 * bytes.min(capacity) + super::api::PAYLOAD_BYTE * bytes.min(left)
+    }
+}

@@ -1,0 +1,30 @@
+//! Canister modules: what may be installed, how it is rewritten, and how it is compiled.
+//!
+//! A module arrives as bytes and leaves as a [`Compiled`], which knows its methods, its mutable globals and the heap
+//! that it starts with. Nothing here runs canister code.
+//!
+//! Invariant: a compiled module depends only on the bytes that were sent, never on who installs it or when.
+
+mod engine;
+mod error;
+mod meter;
+mod prepare;
+
+pub(crate) use engine::{Compiled, Compiler, Instantiate};
+pub use error::InvalidModule;
+pub(crate) use meter::FUNCTION_ENTRY;
+pub(crate) use prepare::MethodKind;
+
+/// Name under which a rewritten module exports its memory.
+pub(crate) const MEMORY_EXPORT: &str = "localnet memory";
+/// Name under which a rewritten module exports its first table.
+pub(crate) const TABLE_EXPORT: &str = "localnet table";
+/// Name under which a rewritten module exports its `(start)` function.
+pub(crate) const START_EXPORT: &str = "localnet start";
+/// Beginning of every name that only this network may export.
+const RESERVED_PREFIX: &str = "localnet ";
+
+/// Name under which a rewritten module exports the mutable global of this index.
+fn global_export(index: u32) -> String {
+    format!("localnet global {index}")
+}

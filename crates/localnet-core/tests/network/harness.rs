@@ -1,0 +1,344 @@
+//! A network that one line of a test can talk to.
+
+use assay_localnet_core::{
+    network::{Network, NetworkConfig},
+    types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
+};
+use candid::{CandidType, Principal, encode_one};
+use ic_management_canister_types as ic;
+use sha2::{Digest as _, Sha256};
+
+/// First second of the tests' clock.
+pub(crate) const START: Time = Time(1_700_000_000_000_000_000);
+const SECOND: u64 = 1_000_000_000;
+/// Rounds after which a test has gone wrong.
+const ROUNDS_MAX: usize = 200;
+
+pub(crate) struct Net {
+    pub(crate) network: Network,
+    requests: u64,
+}
+
+/// The user that everything is done as, unless a test says otherwise.
+pub(crate) fn user() -> Principal {
+    Principal::self_authenticating([1])
+}
+
+pub(crate) fn stranger() -> Principal {
+    Principal::self_authenticating([2])
+}
+
+pub(crate) fn config() -> NetworkConfig {
+    NetworkConfig {
+        seed: [7; 32],
+        start: START,
+        first_canister: 0xffff_ffff_ffe0_0000,
+        last_canister: 0xffff_ffff_ffef_ffff,
+        subnet: Principal::self_authenticating([3]),
+        root_key: b"root key".to_vec(),
+        module_cache: None,
+    }
+}
+
+impl Net {
+    pub(crate) fn new() -> Self {
+        Self::with(config())
+    }
+
+    pub(crate) fn with(config: NetworkConfig) -> Self {
+        Self {
+            network: Network::new(config),
+            requests: 0,
+        }
+    }
+
+    /// Submits a call and gives its request id.
+    pub(crate) fn submit_as(
+        &mut self,
+        sender: Principal,
+        canister: Principal,
+        method: &str,
+        arg: impl Into<Vec<u8>>,
+    ) -> Result<RequestId, Reject> {
+        self.requests += 1;
+        let id = RequestId(Sha256::digest(self.requests.to_le_bytes()).into());
+        let arg = arg.into();
+        let effective_canister = if canister == Principal::management_canister() {
+            #[derive(CandidType, serde::Deserialize)]
+            struct Target {
+                canister_id: Principal,
+            }
+            candid::decode_one::<Target>(&arg).map_or(canister, |target| target.canister_id)
+        } else {
+            canister
+        };
+        let expiry = self.network.time().plus_nanos(240 * SECOND);
+        self.network.submit(Ingress {
+            id,
+            sender,
+            canister,
+            effective_canister,
+            method: method.into(),
+            arg,
+            expiry,
+        })?;
+        Ok(id)
+    }
+
+    pub(crate) fn submit(
+        &mut self,
+        canister: Principal,
+        method: &str,
+        arg: impl Into<Vec<u8>>,
+    ) -> RequestId {
+        self.submit_as(user(), canister, method, arg).unwrap()
+    }
+
+    /// The answer, if there is one.
+    pub(crate) fn answer(&self, id: &RequestId) -> Option<Result<Vec<u8>, Reject>> {
+        match &self.network.status(id)?.status {
+            IngressStatus::Replied(reply) => Some(Ok(reply.clone())),
+            IngressStatus::Rejected(reject) => Some(Err(reject.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn wait(&mut self, id: &RequestId) -> Result<Vec<u8>, Reject> {
+        for _ in 0..ROUNDS_MAX {
+            if let Some(answer) = self.answer(id) {
+                return answer;
+            }
+            self.network.round();
+        }
+        panic!("no answer after {ROUNDS_MAX} rounds");
+    }
+
+    pub(crate) fn call(
+        &mut self,
+        canister: Principal,
+        method: &str,
+        arg: impl Into<Vec<u8>>,
+    ) -> Result<Vec<u8>, Reject> {
+        self.call_as(user(), canister, method, arg)
+    }
+
+    pub(crate) fn call_as(
+        &mut self,
+        sender: Principal,
+        canister: Principal,
+        method: &str,
+        arg: impl Into<Vec<u8>>,
+    ) -> Result<Vec<u8>, Reject> {
+        let id = self.submit_as(sender, canister, method, arg)?;
+        self.wait(&id)
+    }
+
+    pub(crate) fn query(
+        &mut self,
+        canister: Principal,
+        method: &str,
+        arg: impl Into<Vec<u8>>,
+    ) -> Result<Vec<u8>, Reject> {
+        let query = Query {
+            sender: user(),
+            canister,
+            method: method.into(),
+            arg: arg.into(),
+        };
+        self.network.query(&query, None)
+    }
+
+    /// A call to the management canister.
+    pub(crate) fn manage<T: CandidType>(
+        &mut self,
+        method: &str,
+        arg: &T,
+    ) -> Result<Vec<u8>, Reject> {
+        self.call(
+            Principal::management_canister(),
+            method,
+            encode_one(arg).unwrap(),
+        )
+    }
+
+    pub(crate) fn create(&mut self) -> Principal {
+        self.create_with(100_000_000_000_000)
+    }
+
+    pub(crate) fn create_with(&mut self, cycles: u128) -> Principal {
+        let arg = ic::ProvisionalCreateCanisterWithCyclesArgs {
+            amount: Some(cycles.into()),
+            ..Default::default()
+        };
+        let reply = self
+            .manage("provisional_create_canister_with_cycles", &arg)
+            .unwrap();
+        candid::decode_one::<ic::CanisterIdRecord>(&reply)
+            .unwrap()
+            .canister_id
+    }
+
+    pub(crate) fn install_code(
+        &mut self,
+        canister: Principal,
+        mode: ic::CanisterInstallMode,
+        module: Vec<u8>,
+        arg: &[u8],
+    ) -> Result<(), Reject> {
+        let arg = ic::InstallCodeArgs {
+            mode,
+            canister_id: canister,
+            wasm_module: module,
+            arg: arg.to_vec(),
+            sender_canister_version: None,
+        };
+        self.manage("install_code", &arg).map(|_| ())
+    }
+
+    /// A new canister with this code; see [`wasm`].
+    pub(crate) fn canister(&mut self, body: &str) -> Principal {
+        let id = self.create();
+        self.install_code(id, ic::CanisterInstallMode::Install, wasm(body), b"")
+            .unwrap();
+        id
+    }
+
+    pub(crate) fn upgrade(&mut self, canister: Principal, body: &str) -> Result<(), Reject> {
+        self.install_code(
+            canister,
+            ic::CanisterInstallMode::Upgrade(None),
+            wasm(body),
+            b"",
+        )
+    }
+
+    pub(crate) fn status_of(&mut self, canister: Principal) -> ic::CanisterStatusResult {
+        let reply = self
+            .manage(
+                "canister_status",
+                &ic::CanisterIdRecord {
+                    canister_id: canister,
+                },
+            )
+            .unwrap();
+        candid::decode_one(&reply).unwrap()
+    }
+
+    pub(crate) fn advance(&mut self, seconds: u64) {
+        let time = self.network.time().plus_nanos(seconds * SECOND);
+        self.network.set_time(time);
+    }
+
+    pub(crate) fn rounds(&mut self, count: usize) {
+        for _ in 0..count {
+            self.network.round();
+        }
+    }
+
+    /// Rounds until nothing is left to do now.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            if !self.network.round().more {
+                return;
+            }
+        }
+        panic!("not settled after {ROUNDS_MAX} rounds");
+    }
+
+    /// No cycle is lost or made.
+    pub(crate) fn check_cycles(&self) {
+        let totals = self.network.cycles();
+        assert_eq!(
+            totals.minted,
+            totals.held + totals.moving + totals.spent,
+            "{totals:?}"
+        );
+    }
+}
+
+/// A number in the four bytes that test canisters use.
+pub(crate) fn n(value: u32) -> Vec<u8> {
+    value.to_le_bytes().to_vec()
+}
+
+/// The functions of the System API that test canisters use.
+const IMPORTS: &[(&str, &str)] = &[
+    ("accept_message", ""),
+    ("call_cycles_add128", "(param i64 i64)"),
+    ("call_data_append", "(param i32 i32)"),
+    ("call_new", "(param i32 i32 i32 i32 i32 i32 i32 i32)"),
+    ("call_on_cleanup", "(param i32 i32)"),
+    ("call_perform", "(result i32)"),
+    ("call_with_best_effort_response", "(param i32)"),
+    ("canister_cycle_balance128", "(param i32)"),
+    ("canister_self_copy", "(param i32 i32 i32)"),
+    ("canister_self_size", "(result i32)"),
+    ("canister_status", "(result i32)"),
+    ("canister_version", "(result i64)"),
+    ("certified_data_set", "(param i32 i32)"),
+    ("cycles_burn128", "(param i64 i64 i32)"),
+    ("data_certificate_copy", "(param i32 i32 i32)"),
+    ("data_certificate_present", "(result i32)"),
+    ("data_certificate_size", "(result i32)"),
+    ("debug_print", "(param i32 i32)"),
+    ("env_var_count", "(result i32)"),
+    ("env_var_value_copy", "(param i32 i32 i32 i32 i32)"),
+    ("env_var_value_size", "(param i32 i32) (result i32)"),
+    ("global_timer_set", "(param i64) (result i64)"),
+    ("in_replicated_execution", "(result i32)"),
+    ("is_controller", "(param i32 i32) (result i32)"),
+    ("msg_arg_data_copy", "(param i32 i32 i32)"),
+    ("msg_arg_data_size", "(result i32)"),
+    ("msg_caller_copy", "(param i32 i32 i32)"),
+    ("msg_caller_size", "(result i32)"),
+    ("msg_cycles_accept128", "(param i64 i64 i32)"),
+    ("msg_cycles_available128", "(param i32)"),
+    ("msg_cycles_refunded128", "(param i32)"),
+    ("msg_deadline", "(result i64)"),
+    ("msg_method_name_copy", "(param i32 i32 i32)"),
+    ("msg_method_name_size", "(result i32)"),
+    ("msg_reject", "(param i32 i32)"),
+    ("msg_reject_code", "(result i32)"),
+    ("msg_reject_msg_copy", "(param i32 i32 i32)"),
+    ("msg_reject_msg_size", "(result i32)"),
+    ("msg_reply", ""),
+    ("msg_reply_data_append", "(param i32 i32)"),
+    ("performance_counter", "(param i32) (result i64)"),
+    ("stable64_grow", "(param i64) (result i64)"),
+    ("stable64_read", "(param i64 i64 i64)"),
+    ("stable64_size", "(result i64)"),
+    ("stable64_write", "(param i64 i64 i64)"),
+    ("time", "(result i64)"),
+    ("trap", "(param i32 i32)"),
+];
+
+/// A module with a page of memory, unless it brings `(memory $m …)`: what it uses of the System API is imported, and three helpers are there.
+/// `$reply32` replies with four bytes; `$arg32` reads them; `$arg` copies the argument to address 1000 and gives its
+/// length. Addresses below 100 are theirs.
+pub(crate) fn wasm(body: &str) -> Vec<u8> {
+    let helpers = "
+        (func $reply32 (param i32)
+          (i32.store (i32.const 0) (local.get 0))
+          (call $msg_reply_data_append (i32.const 0) (i32.const 4))
+          (call $msg_reply))
+        (func $arg32 (result i32)
+          (call $msg_arg_data_copy (i32.const 4) (i32.const 0) (i32.const 4))
+          (i32.load (i32.const 4)))
+        (func $arg (result i32)
+          (call $msg_arg_data_copy (i32.const 1000) (i32.const 0) (call $msg_arg_data_size))
+          (call $msg_arg_data_size))";
+    let memory = if body.contains("(memory $m") {
+        ""
+    } else {
+        "(memory 1)"
+    };
+    let code = format!("{memory} {helpers} {body}");
+    let imports: String = IMPORTS
+        .iter()
+        .filter(|(name, _)| {
+            code.contains(&format!("${name} ")) || code.contains(&format!("${name})"))
+        })
+        .map(|(name, ty)| format!("(import \"ic0\" \"{name}\" (func ${name} {ty}))\n"))
+        .collect();
+    wat::parse_str(format!("(module {imports} {code})")).unwrap()
+}
