@@ -531,6 +531,9 @@ pub enum SubmitError {
     /// The market is full.
     #[error("the market's queue is full; try again in a minute")]
     QueueFull,
+    /// The canister could not keep working for the money it would take in.
+    #[error("the market is low on cycles and takes no new jobs; try again later or on another shard")]
+    LowOnCycles,
     /// Named in the interface, not built yet.
     #[error("{0} is not available yet")]
     NotAvailableYet(String),
@@ -591,6 +594,9 @@ pub enum DepositError {
     /// The anonymous principal holds no balance.
     #[error("the anonymous principal cannot hold a balance; name another beneficiary")]
     Anonymous,
+    /// The canister could not keep working for the money it would take in.
+    #[error("the market is low on cycles and takes no deposits; try again later or on another shard")]
+    LowOnCycles,
     /// Something newer than this client.
     #[error("{0}")]
     Other(String),

@@ -1,0 +1,102 @@
+//! What may run now: one task of a kind at a time, and no new money while the canister is poor.
+
+use std::cell::Cell;
+
+use assay_protocol::{Cycles, job::Stats};
+
+use crate::memory::with_jobs;
+
+/// What the canister keeps for its own work, above everything it owes.
+const RESERVE: Cycles = Cycles(1_000_000_000_000);
+
+/// Work that waits for other canisters, and of which one may be under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Drawing randomness and assigning workers.
+    Match,
+    /// Reading the registry.
+    Sync,
+}
+
+thread_local! {
+    static VOLATILE_RUNNING: [Cell<bool>; 2] = const { [Cell::new(false), Cell::new(false)] };
+}
+
+/// Holds a task's place until it is dropped: at the end, on an error, and when a trap after an
+/// await abandons the task.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct TaskGuard(Task);
+
+impl TaskGuard {
+    /// The place of this task, unless it is taken.
+    pub(crate) fn new(task: Task) -> Option<Self> {
+        let taken = VOLATILE_RUNNING.with(|running| running[task as usize].replace(true));
+        (!taken).then_some(Self(task))
+    }
+
+    /// Whether this task's place is free.
+    pub(crate) fn is_free(task: Task) -> bool {
+        VOLATILE_RUNNING.with(|running| !running[task as usize].get())
+    }
+}
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        VOLATILE_RUNNING.with(|running| running[self.0 as usize].set(false));
+    }
+}
+
+/// The canister could not keep working for the money it would take in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// Lets new money in only while the canister holds what it owes and what its own work needs.
+pub(crate) fn intake() -> Result<(), Closed> {
+    let owed = owed(&with_jobs(|jobs| jobs.stats()));
+    check_intake(Cycles(ic_cdk::api::canister_liquid_cycle_balance()), owed)
+}
+
+/// What belongs to others.
+pub(crate) fn owed(stats: &Stats) -> Cycles {
+    Cycles(stats.free.0.saturating_add(stats.held.0))
+}
+
+fn check_intake(balance: Cycles, owed: Cycles) -> Result<(), Closed> {
+    let needed = owed.checked_add(RESERVE).ok_or(Closed)?;
+    if balance >= needed {
+        Ok(())
+    } else {
+        Err(Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_task_of_a_kind_runs_at_a_time() {
+        let guard = TaskGuard::new(Task::Match).unwrap();
+        assert!(TaskGuard::new(Task::Match).is_none());
+        assert!(
+            TaskGuard::new(Task::Sync).is_some(),
+            "kinds do not hinder each other"
+        );
+        assert!(!TaskGuard::is_free(Task::Match));
+        drop(guard);
+        assert!(TaskGuard::is_free(Task::Match));
+        assert!(TaskGuard::new(Task::Match).is_some());
+    }
+
+    #[test]
+    fn intake_closes_when_the_reserve_is_touched() {
+        let owed = Cycles(5);
+        assert_eq!(check_intake(Cycles(RESERVE.0 + 5), owed), Ok(()));
+        assert_eq!(check_intake(Cycles(RESERVE.0 + 4), owed), Err(Closed));
+        assert_eq!(
+            check_intake(Cycles(u128::MAX), Cycles(u128::MAX)),
+            Err(Closed)
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! The page for people and the metrics for machines.
+
+use assay_canister_kit::{HttpRequest, HttpResponse, Metrics};
+use assay_protocol::{Cycles, job::Stats};
+
+use crate::{certification, guard, matching, memory::settings, memory::with_jobs};
+
+pub(crate) fn answer(request: &HttpRequest) -> HttpResponse {
+    HttpResponse::route(request, page, metrics)
+}
+
+fn page() -> String {
+    let stats = with_jobs(|jobs| jobs.stats());
+    let settings = settings();
+    let registry = settings
+        .registry
+        .map_or_else(|| "none".to_owned(), |id| id.to_text());
+    format!(
+        "Assay jobs\n\n\
+         {} jobs wait, {} run, {} were verified\n\
+         {} workers of {} providers, {} models\n\
+         registry: {registry}\nfee: {} basis points\n{}\n\
+         Numbers for machines: /metrics. How to call it: get_api_doc.\n",
+        stats.queued,
+        stats.running + stats.revealing + stats.extended,
+        stats.verified,
+        stats.workers,
+        stats.providers,
+        stats.models,
+        settings.fee_bps,
+        if guard::intake().is_ok() {
+            ""
+        } else {
+            "closed to new jobs: low on cycles\n"
+        },
+    )
+}
+
+fn metrics() -> String {
+    let low = u128::from(guard::intake().is_err());
+    let stable_bytes = u128::from(ic_cdk::api::stable_size()) * 65_536;
+    let (match_runs, match_failures) = matching::runs();
+    // Destructured so that a new number cannot be forgotten.
+    let Stats {
+        queued,
+        running,
+        revealing,
+        extended,
+        unverified,
+        verified,
+        inconclusive,
+        cancelled,
+        expired,
+        failed,
+        leases,
+        models,
+        providers,
+        workers,
+        deposited: Cycles(deposited),
+        free: Cycles(free),
+        held: Cycles(held),
+        fees: Cycles(fees),
+        events,
+    } = with_jobs(|jobs| jobs.stats());
+    let open = [
+        ("queued", queued),
+        ("running", running),
+        ("revealing", revealing),
+        ("extended", extended),
+    ];
+    let ended = [
+        ("unverified", unverified),
+        ("verified", verified),
+        ("inconclusive", inconclusive),
+        ("cancelled", cancelled),
+        ("expired", expired),
+        ("failed", failed),
+    ];
+    let wide = |(kind, count): &(&'static str, u64)| (*kind, u128::from(*count));
+    let mut metrics = Metrics::new("jobs");
+    metrics
+        .gauges(
+            "open",
+            "state",
+            &open.iter().map(wide).collect::<Vec<_>>(),
+            "Jobs that have not ended.",
+        )
+        .gauges(
+            "ended",
+            "outcome",
+            &ended.iter().map(wide).collect::<Vec<_>>(),
+            "Jobs that have ended.",
+        )
+        .counter("leases_total", leases.into(), "Leases ever granted.")
+        .gauge("models", models.into(), "Models known.")
+        .gauge("providers", providers.into(), "Providers known.")
+        .gauge("workers", workers.into(), "Workers known.")
+        .counter(
+            "deposited_cycles_total",
+            deposited,
+            "Cycles that ever came in.",
+        )
+        .gauge("free_cycles", free, "Sum of all balances.")
+        .gauge("held_cycles", held, "Sum of all escrow.")
+        .gauge("fees_cycles", fees, "Fees kept.")
+        .counter("events_total", events.into(), "Entries of the event log.")
+        .gauge(
+            "certified_receipts",
+            certification::len().into(),
+            "Receipts in certified data.",
+        )
+        .counter(
+            "match_runs_total",
+            match_runs.into(),
+            "Matches since install or upgrade.",
+        )
+        .counter(
+            "match_failures_total",
+            match_failures.into(),
+            "Matches that got no randomness.",
+        )
+        .gauge("stable_memory_bytes", stable_bytes, "Stable memory in use.")
+        .gauge(
+            "cycles_low",
+            low,
+            "1 when the canister needs cycles and takes no new jobs.",
+        );
+    metrics.finish()
+}

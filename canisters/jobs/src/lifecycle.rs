@@ -1,0 +1,146 @@
+//! Install and upgrade. There is nothing to save before an upgrade; after it the heap is made again.
+
+use assay_jobs_core::JobsConfig;
+use candid::{CandidType, Principal};
+use serde::Deserialize;
+
+use crate::{
+    certification,
+    memory::{self, Settings},
+    now, timers,
+};
+
+/// Given at install and at upgrade; what is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Deserialize)]
+pub(crate) struct InstallArgs {
+    /// The registry canister. Once set it stays: ids and names come from it.
+    pub(crate) registry: Option<Principal>,
+    /// The market's fee on top of every payout, in basis points; 0 at first.
+    pub(crate) fee_bps: Option<u16>,
+}
+
+#[ic_cdk::init]
+fn init(args: Option<InstallArgs>) {
+    start(args.unwrap_or_default());
+}
+
+#[ic_cdk::post_upgrade]
+fn post_upgrade(args: Option<InstallArgs>) {
+    start(args.unwrap_or_default());
+}
+
+/// Traps on a bad argument, which leaves the canister as it was.
+fn start(args: InstallArgs) {
+    let settings = merge(memory::settings(), args).unwrap_or_else(|problem| refuse(&problem));
+    let config = JobsConfig {
+        canister: ic_cdk::api::canister_self(),
+        fee_bps: settings.fee_bps,
+    };
+    memory::open(now(), config).unwrap_or_else(|error| refuse(&error.to_string()));
+    memory::set_settings(settings);
+    certification::rebuild();
+    timers::arm();
+}
+
+fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {
+    let InstallArgs { registry, fee_bps } = args;
+    match (before.registry, registry) {
+        (Some(kept), Some(other)) if kept != other => {
+            return Err(format!(
+                "registry: this market follows {kept} and cannot change to {other}; install a new one"
+            ));
+        }
+        (_, Some(nobody))
+            if nobody == Principal::anonymous() || nobody == Principal::management_canister() =>
+        {
+            return Err(format!(
+                "registry: {nobody} is not a registry; give the id of a registry canister"
+            ));
+        }
+        _ => {}
+    }
+    Ok(Settings {
+        registry: registry.or(before.registry),
+        fee_bps: fee_bps.unwrap_or(before.fee_bps),
+    })
+}
+
+fn refuse(problem: &str) -> ! {
+    ic_cdk::trap(format!("install arguments: {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canister(n: u8) -> Principal {
+        Principal::from_slice(&[n])
+    }
+
+    #[test]
+    fn what_an_upgrade_does_not_name_stays() {
+        let first = merge(
+            Settings::default(),
+            InstallArgs {
+                registry: Some(canister(7)),
+                fee_bps: Some(50),
+            },
+        )
+        .unwrap();
+        assert_eq!(
+            first,
+            Settings {
+                registry: Some(canister(7)),
+                fee_bps: 50
+            }
+        );
+        assert_eq!(
+            merge(first.clone(), InstallArgs::default()),
+            Ok(first.clone())
+        );
+        let other_fee = InstallArgs {
+            fee_bps: Some(0),
+            ..InstallArgs::default()
+        };
+        assert_eq!(
+            merge(first.clone(), other_fee),
+            Ok(Settings {
+                fee_bps: 0,
+                ..first
+            })
+        );
+    }
+
+    #[test]
+    fn a_market_follows_one_registry_for_ever() {
+        let before = Settings {
+            registry: Some(canister(7)),
+            fee_bps: 0,
+        };
+        let same = InstallArgs {
+            registry: Some(canister(7)),
+            fee_bps: None,
+        };
+        assert_eq!(merge(before.clone(), same), Ok(before.clone()));
+        let other = InstallArgs {
+            registry: Some(canister(8)),
+            fee_bps: None,
+        };
+        assert!(merge(before, other).unwrap_err().starts_with("registry: "));
+    }
+
+    #[test]
+    fn a_registry_is_a_canister() {
+        for nobody in [Principal::anonymous(), Principal::management_canister()] {
+            let args = InstallArgs {
+                registry: Some(nobody),
+                fee_bps: None,
+            };
+            assert!(
+                merge(Settings::default(), args)
+                    .unwrap_err()
+                    .starts_with("registry: ")
+            );
+        }
+    }
+}

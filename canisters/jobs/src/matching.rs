@@ -1,0 +1,87 @@
+//! Matching: randomness is drawn after the jobs it decides on, then the core assigns workers.
+
+use std::{cell::Cell, time::Duration};
+
+use assay_jobs_core::store::Cell as _;
+use candid::Principal;
+use ic_cdk::call::Call;
+
+use crate::{
+    certification,
+    guard::{Task, TaskGuard},
+    memory::{with_jobs, with_jobs_mut},
+    now,
+};
+
+/// Seconds to wait for randomness.
+const WAIT_SECONDS: u32 = 30;
+
+thread_local! {
+    /// Whether a match is scheduled that has not begun.
+    static VOLATILE_SCHEDULED: Cell<bool> = const { Cell::new(false) };
+    static VOLATILE_RUNS: Cell<u64> = const { Cell::new(0) };
+    static VOLATILE_FAILURES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Schedules a match if one could find something to do, and none is scheduled or under way. The
+/// one under way does this at its end, so nothing that comes meanwhile is forgotten.
+pub(crate) fn wake() {
+    if with_jobs(|jobs| jobs.needs_match())
+        && TaskGuard::is_free(Task::Match)
+        && !VOLATILE_SCHEDULED.replace(true)
+    {
+        ic_cdk_timers::set_timer(Duration::ZERO, run());
+    }
+}
+
+/// Draws the first randomness, which the secret behind salts comes from and every submit needs.
+pub(crate) async fn seed() {
+    // Whoever holds the guard draws randomness anyway.
+    let Some(guard) = TaskGuard::new(Task::Match) else {
+        return;
+    };
+    if let Some(random) = randomness().await {
+        // The state may have changed while waiting; seeding needs nothing of it.
+        with_jobs_mut(|jobs| jobs.seed(random));
+    }
+    drop(guard);
+    wake();
+}
+
+/// Whether there has been randomness, in this release or one before.
+pub(crate) fn is_seeded() -> bool {
+    with_jobs(|jobs| jobs.store().vitals.get().secret.is_some())
+}
+
+/// Runs since install or upgrade, and how many of them got no randomness.
+pub(crate) fn runs() -> (u64, u64) {
+    (VOLATILE_RUNS.get(), VOLATILE_FAILURES.get())
+}
+
+async fn run() {
+    VOLATILE_SCHEDULED.set(false);
+    let Some(guard) = TaskGuard::new(Task::Match) else {
+        return;
+    };
+    let horizon = with_jobs(|jobs| jobs.next_job());
+    let Some(random) = randomness().await else {
+        // The next sweep wakes matching again.
+        VOLATILE_FAILURES.set(VOLATILE_FAILURES.get() + 1);
+        return;
+    };
+    // Jobs may have come, ended or been matched while waiting: the core reads its state anew, and
+    // leaves out jobs from the horizon on, whose submitters could have known the draw.
+    with_jobs_mut(|jobs| jobs.match_jobs(now(), random, horizon));
+    VOLATILE_RUNS.set(VOLATILE_RUNS.get() + 1);
+    certification::update();
+    drop(guard);
+    wake();
+}
+
+async fn randomness() -> Option<[u8; 32]> {
+    let answer = Call::bounded_wait(Principal::management_canister(), "raw_rand")
+        .change_timeout(WAIT_SECONDS)
+        .await
+        .ok()?;
+    answer.candid::<Vec<u8>>().ok()?.try_into().ok()
+}

@@ -1,0 +1,177 @@
+//! Where every table lies in stable memory. It owns all memory ids; an id is never used again for something else.
+//!
+//! Every structure of [`assay_jobs_core::store::Store`] has the id that [`ids`] gives it, and the
+//! canister's own settings come first.
+
+use std::cell::RefCell;
+
+use assay_canister_kit::{StableLog, StableTable, StableValue};
+use assay_jobs_core::{
+    ConfigError, Jobs, JobsConfig,
+    event::Entry,
+    store::{Backend, Cell, Record, Store, TableKey},
+};
+use assay_protocol::Timestamp;
+use candid::Principal;
+use ic_stable_structures::{
+    DefaultMemoryImpl,
+    memory_manager::{MemoryId, MemoryManager, VirtualMemory},
+};
+use serde::{Deserialize, Serialize};
+
+/// Pages by which a memory grows: 2 MiB, so that all memories together can reach 64 GiB. Fixed for ever at install.
+const BUCKET_PAGES: u16 = 32;
+
+mod ids {
+    use ic_stable_structures::memory_manager::MemoryId;
+
+    pub(super) const SETTINGS: MemoryId = MemoryId::new(0);
+    pub(super) const LOG_INDEX: MemoryId = MemoryId::new(1);
+    pub(super) const LOG: MemoryId = MemoryId::new(2);
+    pub(super) const META: MemoryId = MemoryId::new(3);
+    pub(super) const ACCOUNTS: MemoryId = MemoryId::new(4);
+    pub(super) const JOBS: MemoryId = MemoryId::new(5);
+    pub(super) const LEASES: MemoryId = MemoryId::new(6);
+    pub(super) const KEYS: MemoryId = MemoryId::new(7);
+    pub(super) const WANTED: MemoryId = MemoryId::new(8);
+    pub(super) const HELD: MemoryId = MemoryId::new(9);
+    pub(super) const BY_REQUESTER: MemoryId = MemoryId::new(10);
+    pub(super) const MODELS: MemoryId = MemoryId::new(11);
+    pub(super) const NAMES: MemoryId = MemoryId::new(12);
+    pub(super) const PAYOUTS: MemoryId = MemoryId::new(13);
+    pub(super) const WORKERS: MemoryId = MemoryId::new(14);
+    pub(super) const ASKS: MemoryId = MemoryId::new(15);
+    pub(super) const TRUST: MemoryId = MemoryId::new(16);
+    pub(super) const RECEIPTS: MemoryId = MemoryId::new(17);
+    pub(super) const REQUESTS: MemoryId = MemoryId::new(18);
+    pub(super) const CLAIMS: MemoryId = MemoryId::new(19);
+    pub(super) const OPENINGS: MemoryId = MemoryId::new(20);
+    pub(super) const VITALS: MemoryId = MemoryId::new(21);
+    pub(super) const PRESENCE: MemoryId = MemoryId::new(22);
+    pub(super) const PULSES: MemoryId = MemoryId::new(23);
+    pub(super) const DUE: MemoryId = MemoryId::new(24);
+    pub(super) const STREAMS: MemoryId = MemoryId::new(25);
+    pub(super) const CHUNKS: MemoryId = MemoryId::new(26);
+}
+
+/// What was set at install and at upgrades.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    /// Whose providers, workers and models this market follows.
+    pub(crate) registry: Option<Principal>,
+    /// The market's fee, in basis points.
+    pub(crate) fee_bps: u16,
+}
+
+/// Stable memory.
+#[derive(Debug)]
+pub(crate) struct Stable;
+
+impl Backend for Stable {
+    type Table<K: TableKey, V: Record> = StableTable<K, V>;
+    type Cell<V: Record + Default> = StableCell<V>;
+    type Log = StableLog<Entry>;
+}
+
+/// One value of the core in stable memory.
+#[derive(Debug)]
+pub(crate) struct StableCell<V: Record + Default>(StableValue<V>);
+
+impl<V: Record + Default> Cell<V> for StableCell<V> {
+    fn get(&self) -> V {
+        self.0.get()
+    }
+
+    fn set(&mut self, value: V) {
+        self.0.set(value);
+    }
+}
+
+type Memories = MemoryManager<DefaultMemoryImpl>;
+
+thread_local! {
+    static MEMORIES: Memories =
+        Memories::init_with_bucket_size(DefaultMemoryImpl::default(), BUCKET_PAGES);
+    static SETTINGS: StableValue<Settings> = StableValue::init(memory(ids::SETTINGS), Settings::default());
+    /// Absent until install or upgrade has opened it.
+    static JOBS: RefCell<Option<Jobs<Stable>>> = const { RefCell::new(None) };
+}
+
+/// Opens the market that stable memory holds, empty or not.
+pub(crate) fn open(now: Timestamp, config: JobsConfig) -> Result<(), ConfigError> {
+    let jobs = Jobs::open(store(), now, config)?;
+    JOBS.set(Some(jobs));
+    Ok(())
+}
+
+/// Reads the market.
+pub(crate) fn with_jobs<R>(read: impl FnOnce(&Jobs<Stable>) -> R) -> R {
+    JOBS.with_borrow(|jobs| {
+        read(
+            jobs.as_ref()
+                .expect("BUG: install and upgrade open the market"),
+        )
+    })
+}
+
+/// Changes the market.
+pub(crate) fn with_jobs_mut<R>(change: impl FnOnce(&mut Jobs<Stable>) -> R) -> R {
+    JOBS.with_borrow_mut(|jobs| {
+        change(
+            jobs.as_mut()
+                .expect("BUG: install and upgrade open the market"),
+        )
+    })
+}
+
+/// What was set.
+pub(crate) fn settings() -> Settings {
+    SETTINGS.with(StableValue::get)
+}
+
+/// Sets it anew.
+pub(crate) fn set_settings(settings: Settings) {
+    SETTINGS.with(|value| value.set(settings));
+}
+
+fn memory(id: MemoryId) -> VirtualMemory<DefaultMemoryImpl> {
+    MEMORIES.with(|memories| memories.get(id))
+}
+
+fn table<K: TableKey, V: Record>(id: MemoryId) -> StableTable<K, V> {
+    StableTable::init(memory(id))
+}
+
+fn cell<V: Record + Default>(id: MemoryId) -> StableCell<V> {
+    StableCell(StableValue::init(memory(id), V::default()))
+}
+
+fn store() -> Store<Stable> {
+    Store {
+        log: StableLog::init(memory(ids::LOG_INDEX), memory(ids::LOG)),
+        meta: cell(ids::META),
+        accounts: table(ids::ACCOUNTS),
+        jobs: table(ids::JOBS),
+        leases: table(ids::LEASES),
+        keys: table(ids::KEYS),
+        wanted: table(ids::WANTED),
+        held: table(ids::HELD),
+        by_requester: table(ids::BY_REQUESTER),
+        models: table(ids::MODELS),
+        names: table(ids::NAMES),
+        payouts: table(ids::PAYOUTS),
+        workers: table(ids::WORKERS),
+        asks: table(ids::ASKS),
+        trust: table(ids::TRUST),
+        receipts: table(ids::RECEIPTS),
+        requests: table(ids::REQUESTS),
+        claims: table(ids::CLAIMS),
+        openings: table(ids::OPENINGS),
+        vitals: cell(ids::VITALS),
+        presence: table(ids::PRESENCE),
+        pulses: table(ids::PULSES),
+        due: table(ids::DUE),
+        streams: table(ids::STREAMS),
+        chunks: table(ids::CHUNKS),
+    }
+}
