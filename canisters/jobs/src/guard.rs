@@ -32,7 +32,8 @@ impl TaskGuard {
     /// The place of this task, unless it is taken.
     pub(crate) fn new(task: Task) -> Option<Self> {
         let taken = VOLATILE_RUNNING.with(|running| running[task as usize].replace(true));
-        (!taken).then_some(Self(task))
+        // Made only if it is given out: dropping one frees the place.
+        (!taken).then(|| Self(task))
     }
 
     /// Whether this task's place is free.
@@ -79,6 +80,10 @@ mod tests {
     fn one_task_of_a_kind_runs_at_a_time() {
         let guard = TaskGuard::new(Task::Match).unwrap();
         assert!(TaskGuard::new(Task::Match).is_none());
+        assert!(
+            TaskGuard::new(Task::Match).is_none(),
+            "asking in vain frees nothing"
+        );
         assert!(
             TaskGuard::new(Task::Sync).is_some(),
             "kinds do not hinder each other"
