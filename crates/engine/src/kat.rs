@@ -4,12 +4,14 @@
 //! transcripts of two tiny models. [`run`] computes them again with the kernels that a worker is about to use. The file is part of the
 //! semantics: a change to it is a change of what CIS-1 means.
 
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
 use core::{fmt::Write as _, ops::ControlFlow};
 
 #[cfg(feature = "std")]
 use crate::kernels::known::Fast;
 use crate::{
+    accelerator::{Accelerator, AcceleratorError, PlaneBatch},
+    bounds::TERMS_MAX,
     f32z,
     forward::{Kernels, Options, SessionError},
     model::{Bytes, Matrix, Model, Rope, tiny::Mix},
@@ -26,7 +28,7 @@ pub const ANSWERS: &str = include_str!("../kat/cis1.txt");
 pub enum KatFailure {
     /// A wrong answer.
     #[error(
-        "known answer {name:?} came out as {found}, must be {expected}; do not use these kernels on this machine"
+        "known answer {name:?} came out as {found}, must be {expected}; do not compute with this on this machine"
     )]
     Wrong {
         /// What was computed.
@@ -39,6 +41,9 @@ pub enum KatFailure {
     /// Kernels that cannot run here at all.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A device that failed before it answered.
+    #[error(transparent)]
+    Accelerator(#[from] AcceleratorError),
 }
 
 /// Computes every known answer with these kernels.
@@ -65,6 +70,69 @@ pub fn run(kernels: Kernels) -> Result<(), KatFailure> {
             found: "present".into(),
         }),
     }
+}
+
+/// Tests a device: exact sums of random and of extreme vectors, for widths from one to the most that is allowed.
+pub fn run_accelerator(device: &mut dyn Accelerator) -> Result<(), KatFailure> {
+    let mut mix = Mix::new(0xc154);
+    for (rows, cols, tokens) in [
+        (1, 1, 1),
+        (5, 63, 3),
+        (33, 64, 7),
+        (40, 577, 2),
+        (3, 28_672, 2),
+        (2, TERMS_MAX, 2),
+    ] {
+        for extreme in [false, true] {
+            let weights: Vec<i8> = (0..rows * cols)
+                .map(|i| {
+                    if extreme {
+                        [127, -127][i / cols % 2]
+                    } else {
+                        mix.weight()
+                    }
+                })
+                .collect();
+            let pick = |mix: &mut Mix| match extreme {
+                true => 16_319,
+                false => mix.below(2 * 16_319 + 1) as i32 - 16_319,
+            };
+            let values: Vec<i32> = (0..tokens * cols).map(|_| pick(&mut mix)).collect();
+            let high: Vec<i8> = values.iter().map(|q| ((q + 64) >> 7) as i8).collect();
+            let low: Vec<i8> = values
+                .iter()
+                .zip(&high)
+                .map(|(q, h)| (q - 128 * i32::from(*h)) as i8)
+                .collect();
+            let matrix = device.load(rows, cols, &weights)?;
+            let mut sums = vec![0; tokens * rows];
+            device.multiply(
+                matrix,
+                &PlaneBatch {
+                    tokens,
+                    high: &high,
+                    low: &low,
+                },
+                &mut sums,
+            )?;
+            for (i, sum) in sums.iter().enumerate() {
+                let (token, row) = (i / rows, i % rows);
+                let terms = values[token * cols..][..cols]
+                    .iter()
+                    .zip(&weights[row * cols..][..cols]);
+                let exact: i64 = terms.map(|(q, w)| i64::from(*q) * i64::from(*w)).sum();
+                if exact != *sum {
+                    let name = format!("product of {rows} x {cols}, token {token}, row {row}");
+                    return Err(KatFailure::Wrong {
+                        name,
+                        expected: format!("{exact}"),
+                        found: format!("{sum}"),
+                    });
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The text of the answers as these kernels compute them.
@@ -129,16 +197,16 @@ impl Operators for Plain {
     }
 }
 
-fn operators(kernels: Kernels) -> Result<alloc::boxed::Box<dyn Operators>, SessionError> {
+fn operators(kernels: Kernels) -> Result<Box<dyn Operators>, SessionError> {
     match kernels {
-        Kernels::Reference => Ok(alloc::boxed::Box::new(Plain)),
+        Kernels::Reference => Ok(Box::new(Plain)),
         #[cfg(feature = "std")]
         other => match Fast::new(other) {
-            Some(fast) => Ok(alloc::boxed::Box::new(fast)),
+            Some(fast) => Ok(Box::new(fast)),
             None => Err(SessionError::Kernels(other)),
         },
         #[cfg(not(feature = "std"))]
-        Kernels::Auto => Ok(alloc::boxed::Box::new(Plain)),
+        Kernels::Auto => Ok(Box::new(Plain)),
         #[cfg(not(feature = "std"))]
         other => Err(SessionError::Kernels(other)),
     }

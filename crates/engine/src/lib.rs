@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+pub mod accelerator;
 pub mod bounds;
 pub mod f32z;
 pub mod forward;

@@ -102,7 +102,7 @@ pub fn matvec(matrix: &Matrix, x: &Planes) -> Vec<f32> {
     (0..matrix.rows())
         .map(|row| {
             mul(
-                cvt64(dot(x, matrix.row(row))),
+                cvt64(dot(&x.high, &x.low, matrix.row(row))),
                 mul(x.scale, matrix.scales()[row]),
             )
         })
@@ -122,8 +122,8 @@ pub fn matvec_a8(matrix: &Matrix, x: &[i8], scale: f32) -> Vec<f32> {
 }
 
 /// Exact A15 dot product.
-pub fn dot(x: &Planes, w: &[i8]) -> i64 {
-    128 * i64::from(dot_plane(&x.high, w)) + i64::from(dot_plane(&x.low, w))
+pub fn dot(high: &[i8], low: &[i8], w: &[i8]) -> i64 {
+    128 * i64::from(dot_plane(high, w)) + i64::from(dot_plane(low, w))
 }
 
 /// Exact dot product of one plane; fits for up to 133,144 terms.
@@ -176,7 +176,12 @@ pub fn attend(query: &[f32], cache: &HeadCache) -> Vec<f32> {
         .keys
         .chunks_exact(head_dim)
         .zip(&cache.key_scales)
-        .map(|(key, scale)| mul(cvt64(dot(&query, key)), mul(query_scale, *scale)))
+        .map(|(key, scale)| {
+            mul(
+                cvt64(dot(&query.high, &query.low, key)),
+                mul(query_scale, *scale),
+            )
+        })
         .collect();
     let top = f32z::from_order(scores.iter().map(|s| f32z::order(*s)).max().unwrap_or(0));
     let value_top = f32z::max_abs(&cache.value_scales);

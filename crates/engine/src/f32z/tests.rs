@@ -1,3 +1,8 @@
+#![allow(
+    clippy::disallowed_methods,
+    reason = "library functions are what ours are compared with"
+)]
+
 use super::*;
 use crate::model::tiny::Mix;
 

@@ -37,14 +37,13 @@ pub enum Kernels {
 impl Kernels {
     /// Every kind that this machine can run, slowest first, without `Auto`.
     pub fn available() -> Vec<Self> {
-        let mut found = alloc::vec![Self::Reference];
         #[cfg(feature = "std")]
-        found.extend(
-            crate::kernels::Level::available()
-                .into_iter()
-                .map(Self::from),
-        );
-        found
+        let fast = crate::kernels::Level::available()
+            .into_iter()
+            .map(Self::from);
+        #[cfg(not(feature = "std"))]
+        let fast = [];
+        [Self::Reference].into_iter().chain(fast).collect()
     }
 }
 

@@ -129,12 +129,10 @@ fn pack(block: &Block<'_>, cols: usize, row: usize, rows: usize, out: &mut [u8])
     let flip = _mm512_set1_epi8(-128);
     for (col, out) in (0..cols).step_by(COLS).zip(out.chunks_exact_mut(16 * COLS)) {
         let mask = tail_mask(cols - col);
-        // SAFETY: the mask ends with the row.
         let lines = std::array::from_fn(|r| {
-            _mm512_xor_si512(
-                unsafe { _mm512_maskz_loadu_epi8(mask, weights[r].as_ptr().add(col)) },
-                flip,
-            )
+            // SAFETY: the mask ends with the row.
+            let line = unsafe { _mm512_maskz_loadu_epi8(mask, weights[r].as_ptr().add(col)) };
+            _mm512_xor_si512(line, flip)
         });
         for (group, line) in out.chunks_exact_mut(COLS).zip(transpose(lines)) {
             // SAFETY: 64 bytes lie in `group`.
@@ -241,9 +239,10 @@ fn store(
 ) {
     let factor = z(_mm512_mul_ps(_mm512_set1_ps(scale), scales));
     let mut y = z(_mm512_mul_ps(sums, factor));
-    let out = block.outputs(token, row, mask.count_ones() as usize);
-    // SAFETY: the mask has as many lanes as `out` has elements.
+    // SAFETY: the mask covers rows that are left in this block and as many elements of `out`, whose borrow ends with this function; callers stay
+    // below the token count.
     unsafe {
+        let out = block.outputs(token, row, mask.count_ones() as usize);
         if block.write() == Write::Add {
             y = z(_mm512_add_ps(_mm512_maskz_loadu_ps(mask, out.as_ptr()), y));
         }

@@ -105,10 +105,17 @@ impl Block<'_> {
     }
 
     /// Outputs of one token from row `row` of this block on.
+    ///
+    /// # Safety
+    /// `token` is below the number of tokens, `row + len` is within the block, and no other borrow of these elements is alive.
     #[inline(always)]
-    pub(super) fn outputs(&self, token: usize, row: usize, len: usize) -> &mut [f32] {
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "blocks are shared between threads and own disjoint outputs"
+    )]
+    pub(super) unsafe fn outputs(&self, token: usize, row: usize, len: usize) -> &mut [f32] {
         debug_assert!(row + len <= self.scales.len());
-        // SAFETY: inside the array by the check in `multiply`, and only this block touches these elements.
+        // SAFETY: inside the array by the check in `multiply`; only this block touches these elements, once at a time by the caller's word.
         unsafe {
             std::slice::from_raw_parts_mut(
                 self.out
@@ -126,7 +133,12 @@ impl Block<'_> {
     /// Finishes exact sums of consecutive rows.
     #[inline(always)]
     pub(super) fn finish(&self, token: usize, row: usize, scale: f32, sums: &[i64]) {
-        let out = self.outputs(token, row, sums.len());
+        assert!(
+            row + sums.len() <= self.scales.len(),
+            "BUG: more sums than rows"
+        );
+        // SAFETY: rows were checked just now, kernels stay below the token count, and the borrow ends with this function.
+        let out = unsafe { self.outputs(token, row, sums.len()) };
         let write = self.out.write;
         for ((out, sum), row_scale) in out.iter_mut().zip(sums).zip(&self.scales[row..]) {
             let y = mul(cvt64(*sum), mul(scale, *row_scale));
