@@ -30,18 +30,16 @@ use crate::{
     actor::{self, Handle, ReadError, Unavailable, now},
 };
 
-/// How long a synchronous call waits for its outcome before its sender must poll.
-const SYNC_WAIT: Duration = Duration::from_secs(10);
-
 /// What handlers share.
 #[derive(Clone, Debug)]
 struct Server {
     network: Handle,
     topology: Arc<Topology>,
+    call_wait: Duration,
 }
 
 /// All endpoints.
-pub(crate) fn router(network: Handle, topology: Arc<Topology>) -> Router {
+pub(crate) fn router(network: Handle, topology: Arc<Topology>, call_wait: Duration) -> Router {
     use RangeForm::{Flat, Sharded};
     let call = |form, wait| {
         post(
@@ -75,7 +73,11 @@ pub(crate) fn router(network: Handle, topology: Arc<Topology>) -> Router {
         .route("/api/v3/subnet/{id}/read_state", read_subnet(Sharded))
         .fallback(no_endpoint)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Server { network, topology })
+        .with_state(Server {
+            network,
+            topology,
+            call_wait,
+        })
 }
 
 /// A refusal: a status and one line of text that says why.
@@ -161,7 +163,7 @@ async fn call(
         Ok(None) => return Ok(StatusCode::ACCEPTED.into_response()),
         Ok(Some(outcome)) => outcome,
     };
-    match tokio::time::timeout(SYNC_WAIT, outcome).await {
+    match tokio::time::timeout(server.call_wait, outcome).await {
         Ok(Ok(certificate)) => {
             let mut out = Writer::self_described();
             out.map(2)

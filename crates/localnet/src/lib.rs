@@ -36,6 +36,9 @@ use crate::actor::Handle;
 /// What `/api/v2/status` says is answering.
 pub const IMPL_VERSION: &str = concat!("assay-localnet ", env!("CARGO_PKG_VERSION"));
 
+/// The wait of the public network's synchronous calls.
+const CALL_WAIT: Duration = Duration::from_secs(10);
+
 /// How long connections may take to end when the network shuts down.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -50,6 +53,8 @@ pub struct LocalnetConfig {
     pub seed: [u8; 32],
     /// A folder for compiled modules, private to this user; `None` keeps them in memory only.
     pub module_cache: Option<PathBuf>,
+    /// How long a synchronous call waits for its outcome before its sender is told to poll.
+    pub call_wait: Duration,
 }
 
 impl Default for LocalnetConfig {
@@ -60,6 +65,7 @@ impl Default for LocalnetConfig {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             seed: seed_from_text(""),
             module_cache: None,
+            call_wait: CALL_WAIT,
         }
     }
 }
@@ -131,6 +137,7 @@ impl Localnet {
             bind,
             seed,
             module_cache,
+            call_wait,
         } = config;
         let listener = TcpListener::bind((bind, port))
             .and_then(|listener| {
@@ -169,7 +176,11 @@ impl Localnet {
         let serving = thread::Builder::new()
             .name("localnet-http".to_owned())
             .spawn(move || {
-                runtime.block_on(serve(listener, http::router(network, topology), stopped));
+                runtime.block_on(serve(
+                    listener,
+                    http::router(network, topology, call_wait),
+                    stopped,
+                ));
             })
             .map_err(StartError::Thread)?;
         localnet.stop_http = Some(stop_http);

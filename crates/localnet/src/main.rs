@@ -72,6 +72,7 @@ fn run(args: Args) -> anyhow::Result<()> {
             bind,
             seed: seed_from_text(&seed),
             module_cache,
+            ..LocalnetConfig::default()
         })?;
         announce(&network).context("cannot write to standard output")?;
         tokio::select! {

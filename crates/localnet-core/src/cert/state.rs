@@ -2,7 +2,7 @@
 //!
 //! Every subnet shows all subnets' keys and ranges, and its own nodes, canisters and messages.
 
-use std::{cmp::Ordering, collections::BTreeMap, mem};
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use candid::Principal;
 
@@ -199,7 +199,7 @@ fn changes<K: Ord + Copy, S, T>(
     let mut last = None;
     for (key, thing) in present {
         assert!(
-            mem::replace(&mut last, Some(key)) < Some(key),
+            last.replace(key) < Some(key),
             "BUG: the network lists things out of order"
         );
         loop {

@@ -208,11 +208,7 @@ fn verify(certificate: &Certificate, der: &[u8]) {
 }
 
 /// Follows the delegation as a client does, and returns the delegation's tree.
-fn verify_delegated(
-    certificate: &Certificate,
-    root_key: &[u8],
-    subnet: &Principal,
-) -> HashTree {
+fn verify_delegated(certificate: &Certificate, root_key: &[u8], subnet: &Principal) -> HashTree {
     let delegation = certificate
         .delegation
         .as_ref()

@@ -28,6 +28,8 @@ const WAT: &str = r#"(module
     (import "ic0" "data_certificate_present" (func $present (result i32)))
     (import "ic0" "data_certificate_size" (func $certificate_size (result i32)))
     (import "ic0" "data_certificate_copy" (func $certificate_copy (param i32 i32 i32)))
+    (import "ic0" "time" (func $time (result i64)))
+    (import "ic0" "global_timer_set" (func $timer (param i64) (result i64)))
     (memory (export "memory") 2)
     (data (i32.const 0) "no thanks")
     (data (i32.const 16) "boom")
@@ -35,7 +37,7 @@ const WAT: &str = r#"(module
         (call $append (local.get $at) (local.get $size))
         (call $reply))
     (func (export "canister_update inc")
-        (i32.store (i32.const 100) (i32.add (i32.load (i32.const 100)) (i32.const 1)))
+        (call $inc)
         (call $answer (i32.const 100) (i32.const 4)))
     (func (export "canister_query get") (call $answer (i32.const 100) (i32.const 4)))
     (func (export "canister_update who")
@@ -53,6 +55,11 @@ const WAT: &str = r#"(module
     (func (export "canister_query refuse_query") (call $reject (i32.const 0) (i32.const 9)))
     (func (export "canister_update trap") (call $trap (i32.const 16) (i32.const 4)))
     (func (export "canister_update mute"))
+    (func $inc (i32.store (i32.const 100) (i32.add (i32.load (i32.const 100)) (i32.const 1))))
+    (func (export "canister_update later")
+        (drop (call $timer (i64.add (call $time) (i64.const 50000000))))
+        (call $reply))
+    (func (export "canister_global_timer") (call $inc))
     (@custom "icp:public candid:service" "service : {}")
     (@custom "icp:private notes" "for controllers"))"#;
 
@@ -411,4 +418,27 @@ async fn callers_at_once_are_all_answered() {
     }
     counts.sort_unstable();
     assert_eq!(counts, (1..=20).collect::<Vec<u8>>());
+}
+
+#[tokio::test]
+async fn timers_fire_by_the_wall_clock() {
+    let network = start();
+    let agent = agent(&network, user(1));
+    let canister = install(&network, &agent).await;
+    let begin = SystemTime::now();
+    agent
+        .update(&canister, "later")
+        .call_and_wait()
+        .await
+        .unwrap();
+    while agent.query(&canister, "get").call().await.unwrap() != [1, 0, 0, 0] {
+        assert!(
+            begin.elapsed().unwrap() < Duration::from_secs(20),
+            "the timer never fired"
+        );
+    }
+    assert!(
+        begin.elapsed().unwrap() >= Duration::from_millis(50),
+        "the timer fired too early"
+    );
 }

@@ -1,5 +1,7 @@
 //! Starting and ending.
 
+use std::time::Duration;
+
 use assay_localnet::{Localnet, LocalnetConfig, StartError, seed_from_text};
 
 use crate::{agent, canister::install, start, user};
@@ -75,4 +77,21 @@ async fn a_network_that_is_shut_down_frees_its_port_and_forgets() {
         canister,
         "and its id is given again"
     );
+}
+
+#[tokio::test]
+async fn a_call_that_outlasts_the_wait_is_polled() {
+    let config = LocalnetConfig {
+        call_wait: Duration::ZERO,
+        ..LocalnetConfig::default()
+    };
+    let network = Localnet::start(config).unwrap();
+    let agent = agent(&network, user(1));
+    let canister = install(&network, &agent).await;
+    let reply = agent
+        .update(&canister, "inc")
+        .call_and_wait()
+        .await
+        .unwrap();
+    assert_eq!(reply, [1, 0, 0, 0]);
 }
