@@ -5,6 +5,10 @@
 //!
 //! Invariant: whatever a certificate or a query shows is the state between two rounds.
 
+mod handle;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, HashMap},
     io,
@@ -12,7 +16,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
@@ -20,17 +24,16 @@ use std::{
 
 use assay_localnet_core::{
     cert::{Certification, RangeForm, Wanted, sign_answer},
-    ingress::{Call, Content, Envelope, Facts, PathError, Place, Sent, authorise},
+    ingress::{Content, Envelope, Facts, Place, Sent, authorise},
     network::{CanisterView, Network, NetworkConfig},
     topology::Topology,
     types::{ErrorCode, Ingress, IngressStatus, Query, Reject, RejectCode, RequestId, Time},
 };
 use candid::Principal;
-use thiserror::Error;
 use tokio::sync::oneshot;
 
-/// Requests that may wait for the network's thread.
-const REQUESTS_MAX: usize = 1024;
+pub(crate) use self::handle::{Accepted, Handle, ReadError, Unavailable};
+use self::handle::{REQUESTS_MAX, Request};
 
 /// Calls whose senders wait for the outcome; more are told to poll.
 const WAITING_MAX: usize = 4096;
@@ -72,159 +75,9 @@ pub(crate) fn start(
         .name("localnet-execution".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            let subnet = topology.application();
-            let range = subnet.ranges[0];
-            let start = now();
-            let network = Network::new(NetworkConfig {
-                seed,
-                start,
-                first_canister: range.first,
-                last_canister: range.last,
-                subnet: subnet.id,
-                root_key: topology.root_key().to_vec(),
-                module_cache,
-            });
-            let actor = Actor {
-                subnet: subnet.id,
-                certification: Certification::new(topology.clone(), start),
-                topology,
-                network,
-                waiting: HashMap::new(),
-                waiting_count: 0,
-                effective: BTreeMap::new(),
-                dirty: false,
-                last_round: Instant::now(),
-            };
-            actor.run(&receiver, &stop);
+            Actor::new(topology, seed, module_cache).run(&receiver, &stop);
         })?;
     Ok((handle, thread))
-}
-
-/// A way to the network's thread.
-#[derive(Clone, Debug)]
-pub(crate) struct Handle {
-    requests: SyncSender<Request>,
-    stop: Arc<AtomicBool>,
-}
-
-/// Why the thread did not answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum Unavailable {
-    /// Too much to do.
-    #[error("more than {REQUESTS_MAX} requests wait for the network; try again in a moment")]
-    Busy,
-    /// It has ended.
-    #[error("the network has stopped")]
-    Stopped,
-}
-
-/// A call that was taken in; the certificate over its outcome comes later, unless too many wait already.
-pub(crate) type Accepted = Option<oneshot::Receiver<Vec<u8>>>;
-
-#[derive(Debug)]
-enum Request {
-    /// Nothing; ends a sleep.
-    Wake,
-    Submit {
-        message: Ingress,
-        form: Option<RangeForm>,
-        answer: oneshot::Sender<Result<Accepted, Reject>>,
-    },
-    Query {
-        id: RequestId,
-        query: Query,
-        subnet: Principal,
-        form: RangeForm,
-        answer: oneshot::Sender<Vec<u8>>,
-    },
-    ReadState {
-        envelope: Envelope,
-        place: Place,
-        form: RangeForm,
-        answer: oneshot::Sender<Result<Vec<u8>, ReadError>>,
-    },
-}
-
-/// Why the state is not read.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum ReadError {
-    /// The paths may not be read.
-    #[error("{0}")]
-    Path(#[from] PathError),
-    /// No subnet is at the place.
-    #[error("no subnet of this network hosts {0}")]
-    NoSubnet(Principal),
-}
-
-impl Handle {
-    /// Submits a call; with a form, its sender wants to wait for the certificate.
-    pub(crate) async fn submit(
-        &self,
-        message: Ingress,
-        form: Option<RangeForm>,
-    ) -> Result<Result<Accepted, Reject>, Unavailable> {
-        self.ask(|answer| Request::Submit {
-            message,
-            form,
-            answer,
-        })
-        .await
-    }
-
-    /// Answers a query to a canister of a subnet, signed.
-    pub(crate) async fn query(
-        &self,
-        id: RequestId,
-        query: Query,
-        subnet: Principal,
-        form: RangeForm,
-    ) -> Result<Vec<u8>, Unavailable> {
-        self.ask(|answer| Request::Query {
-            id,
-            query,
-            subnet,
-            form,
-            answer,
-        })
-        .await
-    }
-
-    /// A certificate over an envelope's paths.
-    pub(crate) async fn read_state(
-        &self,
-        envelope: Envelope,
-        place: Place,
-        form: RangeForm,
-    ) -> Result<Result<Vec<u8>, ReadError>, Unavailable> {
-        self.ask(|answer| Request::ReadState {
-            envelope,
-            place,
-            form,
-            answer,
-        })
-        .await
-    }
-
-    /// Ends the thread after what it does now.
-    pub(crate) fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
-        // A full queue keeps it awake as well.
-        let _ = self.requests.try_send(Request::Wake);
-    }
-
-    async fn ask<T>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> Result<T, Unavailable> {
-        let (answer, answered) = oneshot::channel();
-        self.requests
-            .try_send(request(answer))
-            .map_err(|error| match error {
-                TrySendError::Full(_) => Unavailable::Busy,
-                TrySendError::Disconnected(_) => Unavailable::Stopped,
-            })?;
-        answered.await.map_err(|_| Unavailable::Stopped)
-    }
 }
 
 /// The certificate for one who waits, in the form that they asked for.
@@ -246,6 +99,32 @@ struct Actor {
 }
 
 impl Actor {
+    fn new(topology: Arc<Topology>, seed: [u8; 32], module_cache: Option<PathBuf>) -> Self {
+        let subnet = topology.application();
+        let range = subnet.ranges[0];
+        let start = now();
+        let network = Network::new(NetworkConfig {
+            seed,
+            start,
+            first_canister: range.first,
+            last_canister: range.last,
+            subnet: subnet.id,
+            root_key: topology.root_key().to_vec(),
+            module_cache,
+        });
+        Self {
+            subnet: subnet.id,
+            certification: Certification::new(topology.clone(), start),
+            topology,
+            network,
+            waiting: HashMap::new(),
+            waiting_count: 0,
+            effective: BTreeMap::new(),
+            dirty: false,
+            last_round: Instant::now(),
+        }
+    }
+
     fn run(mut self, requests: &Receiver<Request>, stop: &AtomicBool) {
         let mut more = false;
         while !stop.load(Ordering::Acquire) {
@@ -487,18 +366,5 @@ impl Facts for Known<'_> {
 
     fn canister(&self, id: &Principal) -> Option<CanisterView<'_>> {
         self.network?.canister(id)
-    }
-}
-
-/// A query's or call's content as the network takes it.
-pub(crate) fn ingress(envelope: Envelope, call: Call, effective_canister: Principal) -> Ingress {
-    Ingress {
-        id: envelope.id,
-        sender: envelope.sender,
-        canister: call.canister,
-        effective_canister,
-        method: call.method,
-        arg: call.arg,
-        expiry: envelope.expiry,
     }
 }

@@ -9,11 +9,11 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 use assay_localnet_core::{
     cert::{RangeForm, cbor::Writer, encode_refusal},
     ingress::{
-        BODY_BYTES_MAX, Content, Envelope, EnvelopeError, Kind, PathError, Place, check_effective,
-        open,
+        BODY_BYTES_MAX, Call, Content, Envelope, EnvelopeError, Kind, PathError, Place,
+        check_effective, open,
     },
     topology::{Subnet, Topology},
-    types::Query,
+    types::{Ingress, Query},
 };
 use axum::{
     Router,
@@ -27,7 +27,7 @@ use candid::Principal;
 
 use crate::{
     IMPL_VERSION,
-    actor::{self, Handle, ReadError, Unavailable, now},
+    actor::{Handle, ReadError, Unavailable, now},
 };
 
 /// What handlers share.
@@ -157,7 +157,7 @@ async fn call(
     check_effective(&call, Kind::Call, &effective).map_err(Refusal::bad)?;
     server.subnet_of(&effective)?;
     tracing::debug!(id = %envelope.id, sender = %envelope.sender, canister = %call.canister, method = call.method, "call");
-    let message = actor::ingress(envelope, call, effective);
+    let message = message(envelope, call, effective);
     let outcome = match server.network.submit(message, wait.then_some(form)).await? {
         Err(reject) => return Ok(cbor(encode_refusal(&reject, wait))),
         Ok(None) => return Ok(StatusCode::ACCEPTED.into_response()),
@@ -294,4 +294,17 @@ fn take(envelope: &mut Envelope) -> Content {
 fn parse(id: &str) -> Result<Principal, Refusal> {
     Principal::from_text(id)
         .map_err(|error| Refusal::bad(format!("the address names no principal: {error}")))
+}
+
+/// A call as the network takes it.
+fn message(envelope: Envelope, call: Call, effective_canister: Principal) -> Ingress {
+    Ingress {
+        id: envelope.id,
+        sender: envelope.sender,
+        canister: call.canister,
+        effective_canister,
+        method: call.method,
+        arg: call.arg,
+        expiry: envelope.expiry,
+    }
 }

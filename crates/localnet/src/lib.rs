@@ -101,7 +101,7 @@ pub enum StartError {
         bind: IpAddr,
     },
     /// The address is none of this machine's, or listening failed otherwise.
-    #[error("cannot listen on {bind} port {port}: {source}")]
+    #[error("cannot listen on {bind} port {port}")]
     Listen {
         /// The port.
         port: u16,
@@ -111,7 +111,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The system gives no thread.
-    #[error("cannot start the network's threads: {0}")]
+    #[error("cannot start the network's threads")]
     Thread(#[source] io::Error),
 }
 

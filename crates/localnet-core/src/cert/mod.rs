@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod cbor;
+mod hash;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,9 @@ use candid::Principal;
 
 pub use self::{
     answer::{encode_refusal, sign_answer},
-    tree::{Content, Hash, LabelTree, Path, Wanted},
-    witness::Witness,
+    hash::Hash,
+    tree::{Content, LabelTree, Path},
+    witness::{Wanted, Witness},
 };
 use self::{cbor::Writer, state::SubnetState};
 use crate::{

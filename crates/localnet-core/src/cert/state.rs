@@ -189,7 +189,7 @@ impl ShownCanister {
 
 /// What differs between what is shown and what is there, both in order of their keys: new or changed things, and `None`
 /// for those that are gone.
-fn changes<K: Ord + Copy, S, T>(
+pub(super) fn changes<K: Ord + Copy, S, T>(
     shown: &BTreeMap<K, S>,
     present: impl Iterator<Item = (K, T)>,
     same: impl Fn(&S, &T) -> bool,

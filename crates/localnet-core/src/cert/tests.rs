@@ -170,7 +170,7 @@ fn forks_stay_shallow() {
 }
 
 fn hash_of(number: u64) -> Hash {
-    tree::separated("test")
+    hash::separated("test")
         .chain_update(number.to_be_bytes())
         .finalize()
         .into()
@@ -495,4 +495,20 @@ fn refusals_are_what_clients_decode() {
     assert_eq!(decoded.error_code.as_deref(), Some("IC0201"));
     let bytes = encode_refusal(&reject, false);
     assert!(serde_cbor::from_slice::<ic_transport_types::RejectResponse>(&bytes).is_ok());
+}
+
+#[test]
+fn changes_are_what_differs() {
+    let shown = BTreeMap::from([(1, 'a'), (2, 'b'), (4, 'd'), (6, 'f'), (7, 'g')]);
+    let present = [(0, 'z'), (2, 'b'), (3, 'c'), (4, 'x'), (7, 'g'), (9, 'y')];
+    let changes = state::changes(&shown, present.into_iter(), |shown, there| shown == there);
+    let expected = [
+        (0, Some('z')),
+        (1, None),
+        (3, Some('c')),
+        (4, Some('x')),
+        (6, None),
+        (9, Some('y')),
+    ];
+    assert_eq!(changes, expected);
 }

@@ -9,12 +9,10 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use sha2::{Digest, Sha256};
-
-use super::witness::Witness;
-
-/// A SHA-256 hash.
-pub type Hash = [u8; 32];
+use super::{
+    hash::{Hash, empty_hash, fork_hash, labelled_hash, leaf_hash},
+    witness::{Wanted, Witness},
+};
 
 /// A path in a tree: one label per level.
 pub type Path = Vec<Vec<u8>>;
@@ -32,15 +30,6 @@ pub enum Content {
     Leaf(Arc<[u8]>),
     /// Another level.
     Tree(LabelTree),
-}
-
-/// The paths that a witness shows, as a tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// All that lies here.
-    All,
-    /// Only what lies below these labels, or that there is no such label.
-    Labels(BTreeMap<Vec<u8>, Wanted>),
 }
 
 enum Node {
@@ -211,42 +200,6 @@ impl fmt::Debug for LabelTree {
                     .map(|(label, content)| (label.escape_ascii().to_string(), content)),
             )
             .finish()
-    }
-}
-
-impl Wanted {
-    /// Nothing.
-    pub const fn nothing() -> Self {
-        Self::Labels(BTreeMap::new())
-    }
-
-    /// All of these paths, each with what lies below it.
-    pub fn paths<P, L>(paths: impl IntoIterator<Item = P>) -> Self
-    where
-        P: IntoIterator<Item = L>,
-        L: AsRef<[u8]>,
-    {
-        let mut wanted = Self::nothing();
-        for path in paths {
-            wanted.add(path);
-        }
-        wanted
-    }
-
-    /// Adds one path.
-    pub fn add<L: AsRef<[u8]>>(&mut self, path: impl IntoIterator<Item = L>) {
-        let mut here = self;
-        for label in path {
-            match here {
-                Self::All => return,
-                Self::Labels(labels) => {
-                    here = labels
-                        .entry(label.as_ref().to_vec())
-                        .or_insert_with(Self::nothing);
-                }
-            }
-        }
-        *here = Self::All;
     }
 }
 
@@ -460,37 +413,4 @@ fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
         (Some(a), Some(b)) => Some(same * 9 + 1 + (a ^ b).leading_zeros() as usize),
         _ => Some(same * 9),
     }
-}
-
-pub(super) fn leaf_hash(value: &[u8]) -> Hash {
-    separated("ic-hashtree-leaf")
-        .chain_update(value)
-        .finalize()
-        .into()
-}
-
-pub(super) fn labelled_hash(label: &[u8], content: &Hash) -> Hash {
-    separated("ic-hashtree-labeled")
-        .chain_update(label)
-        .chain_update(content)
-        .finalize()
-        .into()
-}
-
-pub(super) fn fork_hash(left: &Hash, right: &Hash) -> Hash {
-    separated("ic-hashtree-fork")
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
-}
-
-pub(super) fn empty_hash() -> Hash {
-    separated("ic-hashtree-empty").finalize().into()
-}
-
-/// SHA-256 begun with a domain separator: its length in one byte, then itself.
-pub(super) fn separated(domain: &str) -> Sha256 {
-    let length = u8::try_from(domain.len()).expect("BUG: domain separators are short");
-    Sha256::new().chain_update([length]).chain_update(domain)
 }

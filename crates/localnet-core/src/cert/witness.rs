@@ -1,10 +1,10 @@
 //! The hash tree that a certificate carries: parts of a state tree, the rest replaced by hashes.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     cbor::Writer,
-    tree::{Hash, empty_hash, fork_hash, labelled_hash, leaf_hash},
+    hash::{Hash, empty_hash, fork_hash, labelled_hash, leaf_hash},
 };
 
 /// A hash tree of the interface specification ("Certification").
@@ -20,6 +20,15 @@ pub enum Witness {
     Leaf(Arc<[u8]>),
     /// Something with this hash, not shown.
     Pruned(Hash),
+}
+
+/// The paths that a witness shows, as a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All that lies here.
+    All,
+    /// Only what lies below these labels, or that there is no such label.
+    Labels(BTreeMap<Vec<u8>, Wanted>),
 }
 
 impl Witness {
@@ -64,5 +73,41 @@ impl Witness {
                 out.array(2).nat(4).bytes(hash);
             }
         }
+    }
+}
+
+impl Wanted {
+    /// Nothing.
+    pub const fn nothing() -> Self {
+        Self::Labels(BTreeMap::new())
+    }
+
+    /// All of these paths, each with what lies below it.
+    pub fn paths<P, L>(paths: impl IntoIterator<Item = P>) -> Self
+    where
+        P: IntoIterator<Item = L>,
+        L: AsRef<[u8]>,
+    {
+        let mut wanted = Self::nothing();
+        for path in paths {
+            wanted.add(path);
+        }
+        wanted
+    }
+
+    /// Adds one path.
+    pub fn add<L: AsRef<[u8]>>(&mut self, path: impl IntoIterator<Item = L>) {
+        let mut here = self;
+        for label in path {
+            match here {
+                Self::All => return,
+                Self::Labels(labels) => {
+                    here = labels
+                        .entry(label.as_ref().to_vec())
+                        .or_insert_with(Self::nothing);
+                }
+            }
+        }
+        *here = Self::All;
     }
 }

@@ -6,6 +6,7 @@
 pub mod cbor;
 mod effective;
 mod envelope;
+mod error;
 mod hash;
 mod keys;
 mod paths;
@@ -17,9 +18,9 @@ pub use self::{
     effective::{EffectiveError, check_effective},
     envelope::{
         ARG_BYTES_MAX, BODY_BYTES_MAX, Call, Content, DELEGATIONS_MAX, EXPIRY_NANOS_MAX, Envelope,
-        EnvelopeError, Kind, LABELS_MAX, METHOD_BYTES_MAX, NONCE_BYTES_MAX, PATHS_MAX, TARGETS_MAX,
-        open,
+        Kind, LABELS_MAX, METHOD_BYTES_MAX, NONCE_BYTES_MAX, PATHS_MAX, TARGETS_MAX, open,
     },
+    error::EnvelopeError,
     hash::hash_of_map,
     keys::{KeyError, PublicKey, SignatureError},
     paths::{Facts, PathError, Place, Sent, authorise},

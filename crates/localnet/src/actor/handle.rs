@@ -1,0 +1,147 @@
+//! How the rest of the process asks the network's thread.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+    mpsc::{SyncSender, TrySendError},
+};
+
+use assay_localnet_core::{
+    cert::RangeForm,
+    ingress::{Envelope, PathError, Place},
+    types::{Ingress, Query, Reject, RequestId},
+};
+use candid::Principal;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+/// Requests that may wait for the network's thread.
+pub(super) const REQUESTS_MAX: usize = 1024;
+
+/// A way to the network's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Handle {
+    pub(super) requests: SyncSender<Request>,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// Why the thread did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum Unavailable {
+    /// Too much to do.
+    #[error("more than {REQUESTS_MAX} requests wait for the network; try again in a moment")]
+    Busy,
+    /// It has ended.
+    #[error("the network has stopped")]
+    Stopped,
+}
+
+/// A call that was taken in; the certificate over its outcome comes later, unless too many wait already.
+pub(crate) type Accepted = Option<oneshot::Receiver<Vec<u8>>>;
+
+/// What the thread is asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Nothing; ends a sleep.
+    Wake,
+    Submit {
+        message: Ingress,
+        form: Option<RangeForm>,
+        answer: oneshot::Sender<Result<Accepted, Reject>>,
+    },
+    Query {
+        id: RequestId,
+        query: Query,
+        subnet: Principal,
+        form: RangeForm,
+        answer: oneshot::Sender<Vec<u8>>,
+    },
+    ReadState {
+        envelope: Envelope,
+        place: Place,
+        form: RangeForm,
+        answer: oneshot::Sender<Result<Vec<u8>, ReadError>>,
+    },
+}
+
+/// Why the state is not read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum ReadError {
+    /// The paths may not be read.
+    #[error("{0}")]
+    Path(#[from] PathError),
+    /// No subnet is at the place.
+    #[error("no subnet of this network hosts {0}")]
+    NoSubnet(Principal),
+}
+
+impl Handle {
+    /// Submits a call; with a form, its sender wants to wait for the certificate.
+    pub(crate) async fn submit(
+        &self,
+        message: Ingress,
+        form: Option<RangeForm>,
+    ) -> Result<Result<Accepted, Reject>, Unavailable> {
+        self.ask(|answer| Request::Submit {
+            message,
+            form,
+            answer,
+        })
+        .await
+    }
+
+    /// Answers a query to a canister of a subnet, signed.
+    pub(crate) async fn query(
+        &self,
+        id: RequestId,
+        query: Query,
+        subnet: Principal,
+        form: RangeForm,
+    ) -> Result<Vec<u8>, Unavailable> {
+        self.ask(|answer| Request::Query {
+            id,
+            query,
+            subnet,
+            form,
+            answer,
+        })
+        .await
+    }
+
+    /// A certificate over an envelope's paths.
+    pub(crate) async fn read_state(
+        &self,
+        envelope: Envelope,
+        place: Place,
+        form: RangeForm,
+    ) -> Result<Result<Vec<u8>, ReadError>, Unavailable> {
+        self.ask(|answer| Request::ReadState {
+            envelope,
+            place,
+            form,
+            answer,
+        })
+        .await
+    }
+
+    /// Ends the thread after what it does now.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        // A full queue keeps it awake as well.
+        let _ = self.requests.try_send(Request::Wake);
+    }
+
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        self.requests
+            .try_send(request(answer))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => Unavailable::Busy,
+                TrySendError::Disconnected(_) => Unavailable::Stopped,
+            })?;
+        answered.await.map_err(|_| Unavailable::Stopped)
+    }
+}
