@@ -1,4 +1,4 @@
-use alloc::{vec, vec::Vec};
+use alloc::{string::ToString, vec, vec::Vec};
 
 use super::*;
 use crate::{model::tiny::Mix, sampler::Sampling, trace::Hash};

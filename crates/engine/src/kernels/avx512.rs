@@ -84,6 +84,8 @@ fn direct(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
         };
         let mask = tail_mask(cols - col);
         for r in 0..ROWS_DIRECT {
+            // The next rows, while these are multiplied; an address past the end is only a hint that is ignored.
+            _mm_prefetch::<_MM_HINT_T0>(weights[r].as_ptr().wrapping_add(ROWS_DIRECT * cols + col));
             // SAFETY: the mask ends with the row.
             let w = _mm512_xor_si512(
                 unsafe { _mm512_maskz_loadu_epi8(mask, weights[r].as_ptr().add(col)) },
