@@ -13,6 +13,8 @@ pub mod config;
 pub mod event;
 pub mod record;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 mod apply;
 mod leases;

@@ -85,6 +85,11 @@ impl<B: Backend> Jobs<B> {
         &self.store
     }
 
+    /// Closes the market and gives its store back.
+    pub fn into_store(self) -> Store<B> {
+        self.store
+    }
+
     /// Mixes randomness into the secret behind salts. Needed once before the first submit; every
     /// matching does it again.
     pub fn seed(&mut self, random: [u8; 32]) {

@@ -1,0 +1,455 @@
+//! Everything that must hold between two messages.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use assay_protocol::{
+    Hash32, JobId, LeaseId,
+    job::{JobState, Verdict},
+    lease::{LeaseState, Opening, Role, commitment},
+    limits,
+    registry::WorkerStatus,
+    store::{Log, Table},
+};
+use candid::Principal;
+
+use crate::{
+    apply::key_due,
+    leases::{is_active, lack},
+    market::Jobs,
+    record::{Counts, Due, Job, Judgement, Lease, Wanted},
+    store::{Backend, Cell, Store},
+};
+
+macro_rules! ensure {
+    ($condition:expr, $($what:tt)+) => {
+        if !$condition {
+            return Err(format!($($what)+));
+        }
+    };
+}
+
+/// Checks all invariants that a snapshot can show; names the one that is broken.
+pub fn check_invariants<B: Backend>(jobs: &Jobs<B>) -> Result<(), String> {
+    let store = jobs.store();
+    let all: BTreeMap<JobId, Job> = store.jobs.range(..).collect();
+    let leases: BTreeMap<LeaseId, Lease> = store.leases.range(..).collect();
+    money(store, &all, &leases)?;
+    counts(store, &all, &leases)?;
+    for job in all.values() {
+        one_job(store, job, &leases).map_err(|what| format!("job {}: {what}", job.id))?;
+    }
+    for lease in leases.values() {
+        one_lease(jobs, lease, &all[&lease.job])
+            .map_err(|what| format!("lease {}: {what}", lease.id))?;
+    }
+    deadlines(store, &all, &leases)?;
+    workers(store, &leases)?;
+    if let Some(last) = store
+        .log
+        .len()
+        .checked_sub(1)
+        .and_then(|last| store.log.get(last))
+    {
+        ensure!(last.index + 1 == store.log.len(), "the log is not dense");
+        ensure!(
+            last.hash() == store.meta.get().head,
+            "the head is not the hash of the last entry"
+        );
+    }
+    Ok(())
+}
+
+fn money<B: Backend>(
+    store: &Store<B>,
+    all: &BTreeMap<JobId, Job>,
+    leases: &BTreeMap<LeaseId, Lease>,
+) -> Result<(), String> {
+    let meta = store.meta.get();
+    let free: u128 = store
+        .accounts
+        .range(..)
+        .map(|(_, account)| account.free.0)
+        .sum();
+    let earned: u128 = store
+        .accounts
+        .range(..)
+        .map(|(_, account)| account.earned.0)
+        .sum();
+    let held: u128 = all.values().map(|job| job.held.0).sum();
+    let fees: u128 = all.values().map(|job| job.fee.0).sum();
+    let paid: u128 = leases.values().map(|lease| lease.paid.0).sum();
+    ensure!(
+        free == meta.free.0,
+        "balances are {free}, their sum says {}",
+        meta.free
+    );
+    ensure!(
+        held == meta.held.0,
+        "escrow is {held}, its sum says {}",
+        meta.held
+    );
+    ensure!(
+        fees == meta.fees.0,
+        "fees are {fees}, their sum says {}",
+        meta.fees
+    );
+    ensure!(
+        earned == paid,
+        "accounts earned {earned}, leases were paid {paid}"
+    );
+    let there = free + held + fees;
+    ensure!(
+        there == meta.deposited.0,
+        "{} came in, {there} is there",
+        meta.deposited
+    );
+    Ok(())
+}
+
+fn counts<B: Backend>(
+    store: &Store<B>,
+    all: &BTreeMap<JobId, Job>,
+    leases: &BTreeMap<LeaseId, Lease>,
+) -> Result<(), String> {
+    let meta = store.meta.get();
+    let mut counts = Counts::default();
+    let mut open: BTreeMap<Principal, u32> = BTreeMap::new();
+    for job in all.values() {
+        *counts.of(job.state, job.verdict) += 1;
+        *open.entry(job.requester).or_default() += u32::from(!job.state.is_terminal());
+    }
+    ensure!(
+        counts == meta.counts,
+        "jobs by state are {counts:?}, counted {:?}",
+        meta.counts
+    );
+    for (owner, account) in store.accounts.range(..) {
+        let open = open.get(&owner).copied().unwrap_or(0);
+        ensure!(
+            account.open_jobs == open,
+            "{owner} has {open} open jobs, counted {}",
+            account.open_jobs
+        );
+        ensure!(
+            open as usize <= limits::OPEN_JOBS_PER_REQUESTER_MAX,
+            "{owner} has {open} open jobs"
+        );
+    }
+    let ended = all.values().filter(|job| job.state.is_terminal()).count() as u64;
+    ensure!(
+        store.receipts.len() == ended,
+        "{ended} jobs have ended, {} have a receipt",
+        store.receipts.len()
+    );
+    ensure!(
+        store.by_requester.len() == all.len() as u64,
+        "jobs and jobs by requester differ in number"
+    );
+    ensure!(
+        meta.last_job == all.len() as u64,
+        "jobs are not numbered without gaps"
+    );
+    ensure!(
+        meta.last_lease == leases.len() as u64,
+        "leases are not numbered without gaps"
+    );
+    let wanted = all
+        .values()
+        .filter(|job| store.wanted.contains(&job.id))
+        .count() as u64;
+    ensure!(
+        store.wanted.len() == wanted,
+        "the queue holds a job that does not exist"
+    );
+    Ok(())
+}
+
+fn one_job<B: Backend>(
+    store: &Store<B>,
+    job: &Job,
+    leases: &BTreeMap<LeaseId, Lease>,
+) -> Result<(), String> {
+    let own: Vec<&Lease> = job.leases.iter().map(|id| &leases[id]).collect();
+    let round: Vec<Lease> = own
+        .iter()
+        .filter(|lease| lease.round == job.round)
+        .map(|&lease| lease.clone())
+        .collect();
+    ensure!(
+        own.iter().all(|lease| lease.job == job.id),
+        "it holds a lease of another job"
+    );
+    ensure!(
+        own.len() <= limits::LEASES_PER_JOB_MAX as usize,
+        "{} leases",
+        own.len()
+    );
+    ensure!(
+        (1..=limits::ROUNDS_MAX).contains(&job.round),
+        "round {}",
+        job.round
+    );
+    ensure!(
+        store
+            .by_requester
+            .contains(&(job.requester, u64::MAX - job.id.0)),
+        "it is not listed by its requester"
+    );
+
+    let lack = lack(job, &round);
+    let wanted = (lack.total() > 0).then_some(Wanted {
+        model: job.model,
+        generators: lack.generators,
+        checkers: lack.checkers,
+    });
+    ensure!(
+        store.wanted.get(&job.id) == wanted,
+        "it lacks {wanted:?}, the queue says {:?}",
+        store.wanted.get(&job.id)
+    );
+
+    let live = own.iter().filter(|lease| lease.state.is_live());
+    let out = job.paid.0 + job.fee.0 + job.royalty.0 + job.refund.0;
+    if job.state.is_terminal() {
+        ensure!(job.held.0 == 0, "it has ended and holds {}", job.held);
+        ensure!(
+            out == job.escrow.0,
+            "{} was held, {out} went out",
+            job.escrow
+        );
+        ensure!(live.count() == 0, "it has ended and has a live lease");
+        ensure!(job.ended.is_some(), "it has ended and does not say when");
+        let paid: u128 = own.iter().map(|lease| lease.paid.0).sum();
+        ensure!(
+            paid == job.paid.0,
+            "it paid {}, its leases got {paid}",
+            job.paid
+        );
+    } else {
+        ensure!(
+            job.held == job.escrow && out == 0,
+            "it is open and money has gone out"
+        );
+        ensure!(
+            store
+                .keys
+                .get(&(job.requester, job.key.clone()))
+                .is_some_and(|holder| holder.job == job.id),
+            "its key is lost"
+        );
+        ensure!(store.requests.contains(&job.id), "its request is lost");
+        ensure!(
+            live.clone().all(|lease| lease.round == job.round),
+            "a live lease is of an earlier round"
+        );
+    }
+    let queued = job.state == JobState::Queued;
+    ensure!(
+        !queued || round.is_empty(),
+        "it is queued and its round has leases"
+    );
+    ensure!(
+        (job.state == JobState::Settled) == job.verdict.is_some(),
+        "a verdict and settled are one"
+    );
+    let answered = matches!(job.verdict, Some(Verdict::Verified | Verdict::Unverified));
+    ensure!(
+        answered == job.answer.is_some() && answered == job.result.is_some(),
+        "an answer and a verdict for it are one"
+    );
+
+    let active: Vec<&Lease> = round.iter().filter(|lease| is_active(lease)).collect();
+    let providers: BTreeSet<Principal> = active.iter().map(|lease| lease.provider).collect();
+    ensure!(
+        providers.len() == active.len(),
+        "a provider works twice in one round"
+    );
+    ensure!(
+        active
+            .iter()
+            .filter(|lease| lease.role == Role::Generator)
+            .count()
+            <= 1,
+        "two generators in one round"
+    );
+    if job.wait.is_some() {
+        ensure!(lack.total() > 0, "it waits and lacks nobody");
+        ensure!(
+            round.iter().all(|lease| lease.state != LeaseState::Leased),
+            "it waits while a worker runs"
+        );
+    }
+    Ok(())
+}
+
+fn one_lease<B: Backend>(jobs: &Jobs<B>, lease: &Lease, job: &Job) -> Result<(), String> {
+    let store = jobs.store();
+    ensure!(job.leases.contains(&lease.id), "its job does not know it");
+    ensure!(lease.round <= job.round, "it is of a round to come");
+    let committed = matches!(
+        lease.state,
+        LeaseState::Committed | LeaseState::Revealed | LeaseState::Silent
+    );
+    ensure!(
+        !committed || lease.commitment.is_some(),
+        "it is {:?} without a commitment",
+        lease.state
+    );
+    ensure!(
+        lease.commitment.is_none() || lease.run_deadline.is_some(),
+        "it committed and was never claimed"
+    );
+    ensure!(
+        lease.reveal_deadline.is_none() || lease.commitment.is_some(),
+        "it may reveal and has not committed"
+    );
+    if lease.state == LeaseState::Revealed {
+        ensure!(
+            lease.reveal_deadline.is_some(),
+            "it revealed before it might"
+        );
+        let opened = store.openings.get(&lease.id).ok_or("its opening is lost")?;
+        if !job.state.is_terminal() {
+            let expected = commitment(
+                &jobs.config().canister,
+                lease.id,
+                &lease.worker,
+                &opened.nonce,
+                &opened.root,
+            );
+            ensure!(
+                lease.commitment == Some(expected),
+                "its opening does not open its commitment"
+            );
+        }
+    }
+    // What a round hides shows only with its verdict.
+    ensure!(
+        lease.root.is_none() || lease.judgement.is_some(),
+        "its root shows before the verdict"
+    );
+    let earned = matches!(
+        lease.judgement,
+        Some(Judgement::Right | Judgement::Accepted)
+    );
+    ensure!(
+        earned == lease.basis.is_some(),
+        "it is {:?} and earns {:?}",
+        lease.judgement,
+        lease.basis
+    );
+    ensure!(lease.paid.0 == 0 || earned, "it was paid and did not earn");
+    ensure!(
+        lease.paid.0 == 0 || job.state.is_terminal(),
+        "it was paid before its job ended"
+    );
+    ensure!(
+        lease.state.is_live() || lease.ended_deadline.is_some(),
+        "it has ended and does not say when it was due"
+    );
+    let replica = matches!(
+        store.openings.get(&lease.id).map(|opened| opened.opening),
+        Some(Opening::Result(_))
+    );
+    ensure!(
+        lease.role != Role::Checker || !replica,
+        "a checker opened a result"
+    );
+    ensure!(lease.root != Some(Hash32::default()), "its root is zero");
+    Ok(())
+}
+
+/// Every live lease, open job and running wait is due exactly once, and nothing else is.
+fn deadlines<B: Backend>(
+    store: &Store<B>,
+    all: &BTreeMap<JobId, Job>,
+    leases: &BTreeMap<LeaseId, Lease>,
+) -> Result<(), String> {
+    let mut expected = BTreeSet::new();
+    for job in all.values() {
+        match job.ended {
+            None => {
+                expected.insert((job.deadline, Due::Job(job.id)));
+            }
+            Some(ended)
+                if store
+                    .keys
+                    .get(&(job.requester, job.key.clone()))
+                    .is_some_and(|holder| holder.job == job.id) =>
+            {
+                expected.insert((key_due(ended), Due::Key(job.id)));
+            }
+            Some(_) => {}
+        }
+        expected.extend(job.wait.map(|wait| (wait, Due::Wait(job.id))));
+    }
+    let mut live = 0;
+    for lease in leases.values().filter(|lease| lease.state.is_live()) {
+        live += 1;
+        let pulse = store
+            .pulses
+            .get(&lease.id)
+            .ok_or_else(|| format!("lease {} lives without a deadline", lease.id))?;
+        ensure!(
+            pulse.due <= pulse.until,
+            "lease {} is looked at after its deadline",
+            lease.id
+        );
+        let latest = lease
+            .reveal_deadline
+            .or(lease.run_deadline)
+            .unwrap_or(lease.claim_deadline);
+        let committed = lease.state == LeaseState::Committed && lease.reveal_deadline.is_none();
+        ensure!(
+            committed || pulse.until <= latest,
+            "lease {} lives beyond its last deadline",
+            lease.id
+        );
+        ensure!(
+            store.held.contains(&(lease.worker, lease.id)),
+            "lease {} is not listed by its worker",
+            lease.id
+        );
+        expected.insert((pulse.due, Due::Lease(lease.id)));
+    }
+    ensure!(
+        store.pulses.len() == live && store.held.len() == live,
+        "{live} leases live, {} have a deadline",
+        store.pulses.len()
+    );
+    ensure!(
+        store.due.keys(..).eq(expected.iter().copied()),
+        "what is due differs from what has a deadline"
+    );
+    Ok(())
+}
+
+fn workers<B: Backend>(store: &Store<B>, leases: &BTreeMap<LeaseId, Lease>) -> Result<(), String> {
+    let mut asks = 0;
+    for (operator, worker) in store.workers.range(..) {
+        let live = leases
+            .values()
+            .filter(|lease| lease.worker == operator && lease.state.is_live())
+            .count() as u32;
+        ensure!(
+            worker.live == live,
+            "{operator} holds {live} leases, counted {}",
+            worker.live
+        );
+        for offer in &worker.offers {
+            let ask = store.asks.get(&(offer.model, operator));
+            let expected = (worker.status == WorkerStatus::Active).then_some(offer.into());
+            ensure!(
+                ask.map(|ask| ask.rates) == expected,
+                "{operator} offers {expected:?}, the index says {ask:?}"
+            );
+            asks += u64::from(expected.is_some());
+        }
+    }
+    ensure!(
+        store.asks.len() == asks,
+        "{asks} offers, {} in the index",
+        store.asks.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! The core in memory, as a [`Market`]: its own clock and randomness, and every check after every step.
+
+use assay_protocol::{
+    Cycles, Hash32, Hasher, JobId, LeaseId, Moment, Timestamp,
+    job::{
+        JobError, JobRequest, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError,
+        Submitted,
+    },
+    lease::{
+        Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
+    },
+    limits,
+    receipt::Receipt,
+    registry::Record,
+    store::Log,
+};
+use candid::Principal;
+
+use super::{Auditor, Fixture, Market, canister, check_invariants, logged_difference, replay};
+use crate::{
+    config::JobsConfig,
+    market::Jobs,
+    store::{Memory, Store},
+};
+
+/// The core in memory.
+#[derive(Debug)]
+pub struct MemoryMarket {
+    /// The market.
+    pub jobs: Jobs<Memory>,
+    now: Timestamp,
+    draws: u64,
+    auditor: Auditor,
+}
+
+impl MemoryMarket {
+    /// A market that knows the fixture's records; `seed` decides its randomness.
+    pub fn new(fixture: &Fixture, fee_bps: u16, seed: u64) -> Self {
+        let now = Timestamp(1_700_000_000_000_000_000);
+        let config = JobsConfig {
+            canister: canister(),
+            fee_bps,
+        };
+        let jobs = Jobs::open(Store::default(), now, config)
+            .expect("the configuration is within its bounds");
+        let mut market = Self {
+            jobs,
+            now,
+            draws: seed << 32,
+            auditor: Auditor::default(),
+        };
+        let random = market.random();
+        market.jobs.seed(random);
+        market
+            .jobs
+            .sync(now, &fixture.records, fixture.records.len() as u64);
+        market
+    }
+
+    /// Lets time pass with nobody sweeping.
+    pub fn stand_still(&mut self, nanoseconds: u64) {
+        self.now.0 += nanoseconds;
+    }
+
+    /// What the auditor has read.
+    pub fn auditor(&self) -> &Auditor {
+        &self.auditor
+    }
+
+    /// Whether the log alone gives the same state again.
+    pub fn check_replay(&self) -> Result<(), String> {
+        let store = self.jobs.store();
+        let again = replay((0..store.log.len()).filter_map(|i| store.log.get(i)));
+        match logged_difference(store, &again) {
+            None => Ok(()),
+            Some(table) => Err(format!("the replayed {table} differs")),
+        }
+    }
+
+    /// The caller at this moment.
+    pub fn at(&self, caller: Principal) -> Moment {
+        Moment {
+            caller,
+            now: self.now,
+        }
+    }
+
+    /// One matching, with fresh randomness.
+    pub fn match_jobs(&mut self) -> usize {
+        let (random, horizon) = (self.random(), self.jobs.next_job());
+        self.jobs.match_jobs(self.now, random, horizon)
+    }
+
+    fn random(&mut self) -> [u8; 32] {
+        self.draws += 1;
+        let Hash32(bytes) = Hasher::new("testing-random").u64(self.draws).finish();
+        bytes
+    }
+}
+
+impl Market for MemoryMarket {
+    fn now(&mut self) -> Timestamp {
+        self.now
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        let mut rest = seconds;
+        while rest > 0 {
+            let part = rest.min(limits::SWEEP_SECONDS);
+            self.now = self.now.plus_seconds(part);
+            self.tick();
+            rest -= part;
+        }
+    }
+
+    fn stall(&mut self, seconds: u64) -> bool {
+        self.stand_still(seconds * 1_000_000_000);
+        true
+    }
+
+    fn tick(&mut self) {
+        while self.jobs.sweep(self.now, 3).more {}
+        if self.jobs.needs_match() {
+            self.match_jobs();
+        }
+    }
+
+    fn sync(&mut self, record: &Record) -> bool {
+        let next = self.jobs.cursor() + 1;
+        self.jobs.sync(self.now, std::slice::from_ref(record), next);
+        true
+    }
+
+    fn deposit(&mut self, beneficiary: Principal, amount: Cycles) {
+        let at = self.at(super::funder());
+        self.jobs
+            .deposit(&at, beneficiary, amount)
+            .expect("a deposit for somebody");
+    }
+
+    fn quote(&mut self, request: &JobRequest) -> Result<Quote, SubmitError> {
+        self.jobs.quote(self.now, request)
+    }
+
+    fn submit(
+        &mut self,
+        caller: Principal,
+        args: &SubmitArgs,
+        attached: Cycles,
+    ) -> Result<(Submitted, Cycles), SubmitError> {
+        self.jobs.submit(&self.at(caller), args, attached)
+    }
+
+    fn cancel(&mut self, caller: Principal, job: JobId) -> Result<(), JobError> {
+        self.jobs.cancel(&self.at(caller), job)
+    }
+
+    fn ready(&mut self, caller: Principal, slots: u16) -> Result<(), WorkerError> {
+        self.jobs.ready(&self.at(caller), slots)
+    }
+
+    fn set_offers(&mut self, caller: Principal, offers: &[Offer]) -> Result<(), WorkerError> {
+        self.jobs.set_offers(&self.at(caller), offers)
+    }
+
+    fn work(&mut self, caller: Principal) -> Result<WorkHint, WorkerError> {
+        self.jobs.work(caller, self.now)
+    }
+
+    fn claim(&mut self, caller: Principal) -> Result<Vec<Order>, WorkerError> {
+        self.jobs.claim(&self.at(caller))
+    }
+
+    fn heartbeat(
+        &mut self,
+        caller: Principal,
+        leases: &[LeaseId],
+    ) -> Result<Vec<(LeaseId, Beat)>, WorkerError> {
+        self.jobs.heartbeat(&self.at(caller), leases)
+    }
+
+    fn progress(&mut self, caller: Principal, args: &ProgressArgs) -> Result<Beat, WorkerError> {
+        self.jobs.progress(&self.at(caller), args)
+    }
+
+    fn transcript(&mut self, caller: Principal, lease: LeaseId) -> Result<Claim, WorkerError> {
+        self.jobs.transcript(&self.at(caller), lease)
+    }
+
+    fn commit(&mut self, caller: Principal, args: &CommitArgs) -> Result<(), WorkerError> {
+        self.jobs.commit(&self.at(caller), args)
+    }
+
+    fn reveal(&mut self, caller: Principal, args: &RevealArgs) -> Result<(), WorkerError> {
+        self.jobs.reveal(&self.at(caller), args)
+    }
+
+    fn abandon(
+        &mut self,
+        caller: Principal,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<(), WorkerError> {
+        self.jobs.abandon(&self.at(caller), lease, reason)
+    }
+
+    fn job(&mut self, caller: Principal, job: JobId) -> Result<JobView, JobError> {
+        self.jobs.job(caller, job)
+    }
+
+    fn stream(&mut self, caller: Principal, args: &StreamArgs) -> Result<StreamChunk, JobError> {
+        self.jobs.stream(caller, args)
+    }
+
+    fn receipt(&mut self, job: JobId) -> Result<Receipt, JobError> {
+        self.jobs.receipt(job)
+    }
+
+    fn balance(&mut self, account: Principal) -> Cycles {
+        self.jobs.balance(account)
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        self.auditor.read(&self.jobs.store().log)?;
+        check_invariants(&self.jobs)
+    }
+}

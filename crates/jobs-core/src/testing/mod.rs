@@ -1,0 +1,25 @@
+//! Tools for tests and simulations: invariants, replay, an auditor of the log, and a market full
+//! of honest and lying actors that any jobs canister can be put under.
+//!
+//! [`World`] knows a market only through [`Market`], so the same seeded sequence of actions runs
+//! against the core in memory and against a canister.
+
+mod audit;
+mod fixture;
+mod invariants;
+mod memory;
+mod money;
+mod oracle;
+mod replay;
+mod world;
+
+pub use audit::Auditor;
+pub use fixture::{
+    Fixture, MODELS, canister, funder, model_owner, payout, provider, requester, stranger, worker,
+};
+pub use invariants::check_invariants;
+pub use memory::MemoryMarket;
+pub use money::Ledger;
+pub use oracle::{Lie, body_root, honest_body, honest_opening};
+pub use replay::{logged_difference, replay};
+pub use world::{Market, Plan, World};

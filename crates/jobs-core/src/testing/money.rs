@@ -1,0 +1,194 @@
+//! A second opinion on money: what everybody's balance must be, worked out from receipts and
+//! prices by rules written down here again, without the core's code.
+
+use std::collections::BTreeMap;
+
+use assay_protocol::{
+    Hash32, LeaseId,
+    job::Verdict,
+    lease::{LeaseState, Role},
+    receipt::{Receipt, ReceiptLease},
+};
+use candid::Principal;
+
+/// What a lease was about, as its worker knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worked {
+    /// Cycles per 1,000 input tokens when the lease was granted.
+    pub ask_input: u128,
+    /// Cycles per 1,000 output tokens when the lease was granted.
+    pub ask_output: u128,
+    /// Input tokens that a generator or replica revealed.
+    pub input_tokens: u64,
+    /// Output tokens that it revealed.
+    pub output_tokens: u64,
+    /// Whether it lied.
+    pub lied: bool,
+}
+
+/// Everybody's balance.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    balances: BTreeMap<Principal, u128>,
+    fees: u128,
+    deposited: u128,
+    held: u128,
+}
+
+impl Ledger {
+    /// Cycles came in.
+    pub fn deposit(&mut self, account: Principal, amount: u128) {
+        self.deposited += amount;
+        *self.balances.entry(account).or_default() += amount;
+    }
+
+    /// A job was accepted: gives what had to come from the call.
+    pub fn submit(&mut self, requester: Principal, cap: u128) -> u128 {
+        let balance = self.balances.entry(requester).or_default();
+        let from_balance = cap.min(*balance);
+        *balance -= from_balance;
+        self.held += cap;
+        self.deposited += cap - from_balance;
+        cap - from_balance
+    }
+
+    /// An account's balance.
+    pub fn balance(&self, account: Principal) -> u128 {
+        self.balances.get(&account).copied().unwrap_or(0)
+    }
+
+    /// All accounts that ever had one.
+    pub fn accounts(&self) -> impl Iterator<Item = (&Principal, &u128)> {
+        self.balances.iter()
+    }
+
+    /// A job ended: checks its receipt to the cycle and books it.
+    pub fn settle(
+        &mut self,
+        receipt: &Receipt,
+        requester: Principal,
+        worked: &BTreeMap<LeaseId, Worked>,
+        accounts: impl Fn(Principal) -> Principal,
+        owner: Principal,
+        (fee_bps, royalty_bps): (u128, u128),
+    ) -> Result<(), String> {
+        let mut paid = 0;
+        for lease in &receipt.leases {
+            let expected = expected_pay(receipt, lease, worked);
+            if lease.paid.0 != expected {
+                return Err(format!(
+                    "lease {} was paid {}, expected {expected}: {receipt:?}",
+                    lease.lease, lease.paid
+                ));
+            }
+            let lied = worked.get(&lease.lease).is_some_and(|worked| worked.lied);
+            if lied && expected > 0 && receipt.verdict != Some(Verdict::Unverified) {
+                return Err(format!(
+                    "lease {} lied and was paid {expected}",
+                    lease.lease
+                ));
+            }
+            paid += expected;
+            *self.balances.entry(accounts(lease.provider)).or_default() += expected;
+        }
+        let (fee, royalty) = (paid * fee_bps / 10_000, paid * royalty_bps / 10_000);
+        let refund = receipt
+            .escrow
+            .0
+            .checked_sub(paid + fee + royalty)
+            .ok_or("more was paid than was held")?;
+        let told = (receipt.fee.0, receipt.royalty.0, receipt.refund.0);
+        if told != (fee, royalty, refund) {
+            return Err(format!(
+                "fee, royalty and refund are {told:?}, expected {:?}",
+                (fee, royalty, refund)
+            ));
+        }
+        *self.balances.entry(owner).or_default() += royalty;
+        *self.balances.entry(requester).or_default() += refund;
+        self.fees += fee;
+        self.held -= receipt.escrow.0;
+        let there = self.balances.values().sum::<u128>() + self.held + self.fees;
+        if there != self.deposited {
+            return Err(format!(
+                "BUG in the model: {} came in, {there} is there",
+                self.deposited
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What a lease must have been paid, given who revealed what.
+fn expected_pay(
+    receipt: &Receipt,
+    lease: &ReceiptLease,
+    worked: &BTreeMap<LeaseId, Worked>,
+) -> u128 {
+    let Worked {
+        ask_input,
+        ask_output,
+        ..
+    } = worked.get(&lease.lease).copied().unwrap_or_default();
+    let Some(root) = lease.root.filter(|_| lease.state == LeaseState::Revealed) else {
+        return 0;
+    };
+    let last_round = receipt
+        .leases
+        .iter()
+        .map(|lease| lease.round)
+        .max()
+        .unwrap_or(0);
+    if let Some(result) = receipt.result.filter(|_| lease.round == last_round) {
+        if root != result.root {
+            return 0;
+        }
+        let (input, output) = (
+            u128::from(result.usage.input_tokens),
+            u128::from(result.usage.output_tokens),
+        );
+        return match lease.role {
+            Role::Checker => ask_input * (input + output) / 1_000,
+            // Either price is rounded down by itself.
+            Role::Generator | Role::Replica => {
+                ask_input * input / 1_000 + ask_output * output / 1_000
+            }
+        };
+    }
+    // An earlier round, or one without an answer: only checkers that rejected the generation
+    // together earned something.
+    if lease.role != Role::Checker {
+        return 0;
+    }
+    let round: Vec<&ReceiptLease> = receipt
+        .leases
+        .iter()
+        .filter(|other| other.round == lease.round)
+        .collect();
+    let revealed = |role: Role| {
+        round
+            .iter()
+            .filter(move |other| other.role == role && other.state == LeaseState::Revealed)
+    };
+    let Some((generator, generated)) =
+        revealed(Role::Generator).find_map(|other| Some((other, other.root?)))
+    else {
+        return 0;
+    };
+    let votes = |wanted: Hash32| {
+        revealed(Role::Checker)
+            .filter(|other| other.root == Some(wanted))
+            .count()
+    };
+    let rejected = root != generated && votes(root) >= 2 && votes(root) > votes(generated);
+    if !rejected {
+        return 0;
+    }
+    let work = worked.get(&generator.lease).copied().unwrap_or_default();
+    let input = receipt
+        .result
+        .map_or(u128::from(work.input_tokens), |result| {
+            u128::from(result.usage.input_tokens)
+        });
+    ask_input * (input + u128::from(work.output_tokens)) / 1_000
+}

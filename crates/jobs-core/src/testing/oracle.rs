@@ -1,0 +1,146 @@
+//! A stand-in for inference: answers that depend on everything in the order, and lies about them.
+
+use assay_protocol::{
+    Hash32, Hasher,
+    lease::{Claim, Mismatch, Opening, Order},
+    registry::SPEC_CIS_1,
+    result::{Finish, ResultBody, ResultContext},
+};
+
+/// What an honest generator or replica finds.
+pub fn honest_body(order: &Order) -> ResultBody {
+    let mut hasher = Hasher::new("testing-oracle")
+        .hash(&order.model_root)
+        .u64(order.seed)
+        .u64(u64::from(order.max_tokens));
+    for message in &order.messages {
+        hasher = hasher
+            .bytes(message.role.name().as_bytes())
+            .bytes(message.content.as_bytes());
+    }
+    let essence = hasher.finish();
+    let input: usize = order
+        .messages
+        .iter()
+        .map(|message| message.content.len() / 3 + 4)
+        .sum();
+    let count =
+        u32::from_le_bytes(essence.0[..4].try_into().expect("four bytes")) % (order.max_tokens + 1);
+    let output_tokens: Vec<u32> = (0..count).map(|i| token(&essence, i)).collect();
+    ResultBody {
+        input_tokens: (0..input as u32)
+            .map(|i| token(&essence, 1_000_000 + i))
+            .collect(),
+        answer: output_tokens
+            .iter()
+            .map(|token| b'a' + (token % 26) as u8)
+            .collect(),
+        finish: if count == order.max_tokens {
+            Finish::Length
+        } else {
+            Finish::Stop
+        },
+        trace_root: Hasher::new("testing-trace").hash(&essence).finish(),
+        output_tokens,
+    }
+}
+
+/// The root of a body under an order.
+pub fn body_root(order: &Order, body: &ResultBody) -> Hash32 {
+    body.root(&ResultContext {
+        spec: SPEC_CIS_1,
+        model_root: &order.model_root,
+        sampling: &order.sampling,
+        seed: order.seed,
+        max_tokens: order.max_tokens,
+    })
+}
+
+/// What an honest checker finds in a transcript.
+pub fn honest_opening(order: &Order, claim: &Claim) -> Opening {
+    let body = honest_body(order);
+    if claim.output == body.output_tokens && claim.finish == body.finish {
+        return Opening::Agrees {
+            root: body_root(order, &body),
+        };
+    }
+    let same = claim
+        .output
+        .iter()
+        .zip(&body.output_tokens)
+        .take_while(|(a, b)| a == b)
+        .count() as u32;
+    Opening::Mismatch(Mismatch {
+        position: same,
+        trace_root: Hasher::new("testing-prefix")
+            .hash(&body.trace_root)
+            .u64(u64::from(same))
+            .finish(),
+    })
+}
+
+/// How a worker lies. Every lie is its own: no two leases tell the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// Other tokens than the model gives.
+    Tokens,
+    /// Another trace.
+    Trace,
+    /// Another text than the tokens say.
+    Text,
+    /// Another input.
+    Input,
+}
+
+impl Lie {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::Trace, Self::Text, Self::Input];
+
+    /// A generator's or replica's lie.
+    pub fn body(self, order: &Order) -> ResultBody {
+        let mut body = honest_body(order);
+        let own = Hasher::new("testing-lie").u64(order.lease.0).finish();
+        match self {
+            Self::Tokens if body.output_tokens.is_empty() => {
+                // There is always room for one token.
+                body.output_tokens.push(token(&own, 0));
+                body.finish = if order.max_tokens == 1 {
+                    Finish::Length
+                } else {
+                    Finish::Stop
+                };
+            }
+            Self::Tokens => {
+                let last = body.output_tokens.len() - 1;
+                body.output_tokens[last] =
+                    body.output_tokens[last].wrapping_add(1 + order.lease.0 as u32);
+            }
+            Self::Trace => body.trace_root = own,
+            Self::Text => body.answer = own.to_string().into_bytes(),
+            Self::Input => body
+                .input_tokens
+                .truncate(order.lease.0 as usize % body.input_tokens.len().max(1)),
+        }
+        body
+    }
+
+    /// A checker's lie.
+    pub fn opening(self, order: &Order) -> Opening {
+        let own = Hasher::new("testing-lie").u64(order.lease.0).finish();
+        match self {
+            Self::Tokens | Self::Input => Opening::Mismatch(Mismatch {
+                position: order.max_tokens / 2,
+                trace_root: own,
+            }),
+            Self::Trace | Self::Text => Opening::Agrees { root: own },
+        }
+    }
+}
+
+fn token(essence: &Hash32, i: u32) -> u32 {
+    let hash = Hasher::new("testing-token")
+        .hash(essence)
+        .u64(u64::from(i))
+        .finish();
+    u32::from_le_bytes(hash.0[..4].try_into().expect("four bytes")) % 50_000
+}

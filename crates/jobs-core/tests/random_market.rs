@@ -1,0 +1,88 @@
+//! Random markets of honest and lying people: every invariant after every step, money against a
+//! second opinion, and at the end the log gives the same state again.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use assay_jobs_core::testing::{Fixture, MemoryMarket, Plan, World};
+
+const STEPS: usize = 500;
+
+/// Runs one market per seed; gives how often things happened.
+fn run(seeds: Range<u64>) -> BTreeMap<&'static str, u32> {
+    let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
+    for seed in seeds {
+        let plan = match seed % 4 {
+            0 => Plan {
+                providers: 3,
+                ..Plan::default()
+            },
+            1 => Plan {
+                workers_each: 2,
+                slots: 1,
+                ..Plan::default()
+            },
+            2 => Plan {
+                fee_bps: 0,
+                requesters: 1,
+                ..Plan::default()
+            },
+            _ => Plan::default(),
+        };
+        let fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
+        let mut market = MemoryMarket::new(&fixture, plan.fee_bps, seed);
+        let mut world = World::new(plan, seed, &mut market, fixture);
+        for _ in 0..STEPS {
+            if let Err(what) = world.step(&mut market) {
+                panic!("seed {seed}: {what}");
+            }
+        }
+        if let Err(what) = world
+            .finish(&mut market)
+            .and_then(|()| market.check_replay())
+        {
+            panic!("seed {seed}: {what}");
+        }
+        for (&name, count) in market.auditor().counts() {
+            *counts.entry(name).or_default() += count;
+        }
+        *counts.entry("lies").or_default() += world.lies() as u32;
+    }
+    counts
+}
+
+/// That the random markets reach what they are meant to test.
+fn assert_reached(counts: &BTreeMap<&'static str, u32>) {
+    let names = [
+        "verified",
+        "unverified",
+        "inconclusive",
+        "cancelled",
+        "expired",
+        "failed",
+        "rejected",
+        "extended",
+        "silent",
+        "lost",
+        "late",
+        "malformed",
+        "waiting",
+        "stalled",
+        "lies",
+    ];
+    for name in names {
+        assert!(
+            counts.get(name).is_some_and(|&count| count >= 5),
+            "{name} happened too rarely: {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn invariants_hold_in_random_markets_1() {
+    assert_reached(&run(0..128));
+}
+
+#[test]
+fn invariants_hold_in_random_markets_2() {
+    assert_reached(&run(128..256));
+}
