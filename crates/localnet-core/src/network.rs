@@ -169,6 +169,12 @@ impl fmt::Debug for Network {
 impl Network {
     /// An empty network. Threads that run it need 2 MiB of stack.
     pub fn new(config: NetworkConfig) -> Self {
+        let compiler = Compiler::new(config.module_cache.clone());
+        Self::assemble(config, compiler)
+    }
+
+    /// An empty network with this compiler.
+    pub(crate) fn assemble(config: NetworkConfig, compiler: Compiler) -> Self {
         let NetworkConfig {
             seed,
             start,
@@ -176,10 +182,9 @@ impl Network {
             last_canister,
             subnet,
             root_key,
-            module_cache,
+            module_cache: _,
         } = config;
-        let compiler = Compiler::new(module_cache);
-        let executor = Executor::new(compiler.engine().clone());
+        let executor = Executor::new(&compiler);
         Self {
             seed,
             time: start,

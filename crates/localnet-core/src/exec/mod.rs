@@ -11,8 +11,10 @@ mod inspect;
 mod install;
 mod message;
 mod query;
+#[cfg(test)]
+mod tests;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use wasmtime::{Engine, Global, Instance, Memory, Ref, Store, Table, Val};
 
@@ -22,8 +24,9 @@ pub(crate) use message::not_found;
 use crate::{
     canister::{CanisterId, Code, GlobalValue},
     limits,
+    mem::{Region, Regions},
     sysapi::{Fault, Host, Message, Mode, TableCall},
-    wasm::{self, Compiled, Instantiate as _},
+    wasm::{self, Compiled, Compiler, Instantiate as _},
 };
 
 /// Where execution begins.
@@ -58,6 +61,7 @@ pub(crate) struct Execution {
 /// Runs code, and keeps instances warm.
 pub(crate) struct Executor {
     engine: Engine,
+    regions: Option<Arc<Regions>>,
     warm: BTreeMap<CanisterId, Live>,
     runs: u64,
 }
@@ -67,6 +71,8 @@ struct Live {
     store: Store<Host>,
     instance: Instance,
     memory: Option<Memory>,
+    /// Knows which pages of the memory were written.
+    region: Option<(Arc<Regions>, Arc<Region>)>,
     table: Option<Table>,
     globals: Vec<Global>,
     module: Arc<Compiled>,
@@ -83,9 +89,11 @@ impl fmt::Debug for Executor {
 }
 
 impl Executor {
-    pub(crate) fn new(engine: Engine) -> Self {
+    /// An executor for what this compiler compiles.
+    pub(crate) fn new(compiler: &Compiler) -> Self {
         Self {
-            engine,
+            engine: compiler.engine().clone(),
+            regions: compiler.regions().cloned(),
             warm: BTreeMap::new(),
             runs: 0,
         }
@@ -103,7 +111,7 @@ impl Executor {
             heap: module.heap.clone(),
             globals: Vec::new(),
         };
-        let mut live = Live::new(&self.engine, &code)?;
+        let mut live = self.live(&code)?;
         code.globals = live.globals();
         Ok(code)
     }
@@ -121,7 +129,7 @@ impl Executor {
         let limit = message.limit;
         let live = match warm.and_then(|id| self.warm.remove(&id)) {
             Some(live) if Arc::ptr_eq(&live.module, &code.module) => Ok(live),
-            _ => Live::new(&self.engine, code),
+            _ => self.live(code),
         };
         let mut live = match live {
             Ok(live) => live,
@@ -140,8 +148,7 @@ impl Executor {
             mut message,
         } = live.run(entry, message, limit);
         let clean = if result.is_ok() && keep == Keep::Changes {
-            live.commit(code);
-            true
+            live.commit(code)
         } else {
             warm.is_some() && live.restore(code)
         };
@@ -181,27 +188,32 @@ impl Executor {
     }
 }
 
-impl Live {
-    fn new(engine: &Engine, code: &Code) -> Result<Self, Fault> {
-        let mut store = Store::new(
-            engine,
-            Host {
-                heap_max: limits::HEAP_BYTES_MAX,
-                ..Host::default()
-            },
-        );
+impl Executor {
+    /// An instance in the state that a canister is in.
+    fn live(&self, code: &Code) -> Result<Live, Fault> {
+        let mut store =
+            Store::new(&self.engine, Host { heap_max: limits::HEAP_BYTES_MAX, ..Host::default() });
         store.limiter(|host| host);
         let failed = |error: wasmtime::Error| Fault::from_engine(error, 0);
         // Element segments are placed by the engine; nothing that is metered runs.
         store.set_fuel(u64::MAX).map_err(failed)?;
         let instance = code.module.instantiate(&mut store).map_err(failed)?;
         let memory = instance.get_memory(&mut store, wasm::MEMORY_EXPORT);
+        let region = match (memory, &self.regions) {
+            (Some(_), Some(regions)) => regions.take().map(|region| (Arc::clone(regions), region)),
+            _ => None,
+        };
         if let Some(memory) = memory {
             let missing = code.heap.pages().saturating_sub(memory.size(&store));
             if missing > 0 {
                 memory.grow(&mut store, missing).map_err(failed)?;
             }
-            code.heap.fill(memory.data_mut(&mut store));
+            match &region {
+                Some((_, region)) => region
+                    .fill(&code.heap)
+                    .map_err(|error| Fault::Engine(format!("cannot fill a canister's memory: {error}")))?,
+                None => code.heap.fill(memory.data_mut(&mut store)),
+            }
         }
         store.data_mut().memory = memory;
         let table = instance.get_table(&mut store, wasm::TABLE_EXPORT);
@@ -211,26 +223,21 @@ impl Live {
             .globals
             .iter()
             .map(|name| {
-                instance.get_global(&mut store, name).ok_or_else(|| {
-                    Fault::Engine(format!("the rewritten module lacks its global {name}"))
-                })
+                instance
+                    .get_global(&mut store, name)
+                    .ok_or_else(|| Fault::Engine(format!("the rewritten module lacks its global {name}")))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut live = Self {
-            store,
-            instance,
-            memory,
-            table,
-            globals,
-            module: Arc::clone(&code.module),
-            used: 0,
-        };
+        let module = Arc::clone(&code.module);
+        let mut live = Live { store, instance, memory, region, table, globals, module, used: 0 };
         if !code.globals.is_empty() {
             live.set_globals(&code.globals);
         }
         Ok(live)
     }
+}
 
+impl Live {
     fn bytes(&self) -> usize {
         self.memory
             .map_or(0, |memory| memory.data_size(&self.store))
@@ -312,12 +319,27 @@ impl Live {
         }
     }
 
-    /// The canister takes over what the instance has become.
-    fn commit(&mut self, code: &mut Code) {
-        if let Some(memory) = self.memory {
-            code.heap.commit(memory.data(&self.store));
-        }
+    /// The canister takes over what the instance has become; false where the instance is of no further use.
+    fn commit(&mut self, code: &mut Code) -> bool {
         code.globals = self.globals();
+        let Some(memory) = self.memory else { return true };
+        let Some(changes) = self.changes() else {
+            code.heap.commit(memory.data(&self.store));
+            // A region must be told what was committed, and that is not known here.
+            return self.region.is_none();
+        };
+        code.heap.grow_to(memory.size(&self.store));
+        let bytes = memory.data(&self.store);
+        for range in &changes {
+            code.heap.write(range.start as u64, &bytes[range.clone()]);
+        }
+        let Some((_, region)) = &self.region else { return true };
+        changes
+            .iter()
+            .try_for_each(|range| region.keep(range.start, &bytes[range.clone()]))
+            .and_then(|()| changes.iter().try_for_each(|range| region.set_back(range)))
+            .inspect_err(|error| tracing::warn!(%error, "a canister's memory is made anew"))
+            .is_ok()
     }
 
     /// The instance becomes what the canister is; false where it cannot, because memories do not shrink.
@@ -325,11 +347,27 @@ impl Live {
         if self.bytes() != code.heap.len() {
             return false;
         }
-        if let Some(memory) = self.memory {
-            code.heap.restore(memory.data_mut(&mut self.store));
-        }
         self.set_globals(&code.globals);
-        true
+        let Some(memory) = self.memory else { return true };
+        match (self.changes(), &self.region) {
+            (Some(changes), Some((_, region))) => {
+                changes.iter().try_for_each(|range| region.set_back(range)).is_ok()
+            }
+            (None, Some(_)) => false,
+            (_, None) => {
+                code.heap.restore(memory.data_mut(&mut self.store));
+                true
+            }
+        }
+    }
+
+    /// The bytes of memory that were written, where that can be known without looking at all of them.
+    fn changes(&self) -> Option<Vec<Range<usize>>> {
+        let (regions, region) = self.region.as_ref()?;
+        regions
+            .changes(region)
+            .inspect_err(|error| tracing::warn!(%error, "cannot tell which pages of a canister were written"))
+            .ok()
     }
 }
 

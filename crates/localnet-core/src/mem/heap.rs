@@ -102,11 +102,18 @@ impl Heap {
 
     /// Fills a fresh instance's memory, which holds zeros and has the same length.
     pub(crate) fn fill(&self, memory: &mut [u8]) {
-        for (now, page) in memory.chunks_exact_mut(WASM_PAGE_BYTES).zip(&self.pages) {
-            if !Arc::ptr_eq(page, &ZEROS) {
-                now.copy_from_slice(page);
-            }
+        for (index, page) in self.filled() {
+            let at = index * WASM_PAGE_BYTES;
+            memory[at..at + WASM_PAGE_BYTES].copy_from_slice(page);
         }
+    }
+
+    /// The pages that were ever written, with their indices.
+    pub(crate) fn filled(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let pages = self.pages.iter().enumerate();
+        pages
+            .filter(|(_, page)| !Arc::ptr_eq(page, &ZEROS))
+            .map(|(index, page)| (index, &***page))
     }
 
     /// All bytes, for tests and for comparing states.

@@ -3,7 +3,13 @@
 //! Invariant: what a message wrote is in neither memory until it is committed.
 
 mod heap;
+#[cfg(target_os = "linux")]
+mod region;
+#[cfg(not(target_os = "linux"))]
+#[path = "region_elsewhere.rs"]
+mod region;
 mod stable;
 
 pub(crate) use heap::Heap;
+pub(crate) use region::{Region, Regions};
 pub(crate) use stable::{Stable, StableError, StableSession};

@@ -15,7 +15,10 @@ use super::{
     meter::operator_cost,
     prepare::{Info, Prepared, prepare},
 };
-use crate::{mem::Heap, sysapi::Host};
+use crate::{
+    mem::{Heap, Regions},
+    sysapi::Host,
+};
 
 /// Compiled modules that stay in memory although no canister uses them.
 const UNUSED_MODULES_MAX: usize = 64;
@@ -56,6 +59,7 @@ impl fmt::Debug for Compiled {
 /// Compiles modules, each once.
 pub(crate) struct Compiler {
     engine: Engine,
+    regions: Option<Arc<Regions>>,
     linker: Linker<Host>,
     known: BTreeMap<[u8; 32], Arc<Compiled>>,
     folder: Option<PathBuf>,
@@ -72,8 +76,18 @@ impl fmt::Debug for Compiler {
 impl Compiler {
     /// A compiler that keeps its results in `folder`, where one is given and can be used.
     pub(crate) fn new(folder: Option<PathBuf>) -> Self {
+        Self::with(folder, Regions::probe())
+    }
+
+    /// A compiler whose instances have memories of this kind, or plain ones.
+    pub(crate) fn with(folder: Option<PathBuf>, regions: Option<Arc<Regions>>) -> Self {
+        let mut config = config();
+        #[cfg(target_os = "linux")]
+        if let Some(regions) = &regions {
+            config.with_host_memory(Arc::clone(regions) as Arc<dyn wasmtime::MemoryCreator>);
+        }
         let engine =
-            Engine::new(&config()).expect("BUG: this engine configuration is fixed and valid");
+            Engine::new(&config).expect("BUG: this engine configuration is fixed and valid");
         let mut linker = Linker::new(&engine);
         crate::sysapi::link::<u32>(&mut linker)
             .expect("BUG: the System API names every function once");
@@ -86,6 +100,7 @@ impl Compiler {
         });
         Self {
             engine,
+            regions,
             linker,
             known: BTreeMap::new(),
             folder,
@@ -95,6 +110,11 @@ impl Compiler {
     /// The engine that instances live in.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What tells which pages of instances' memories were written, where the system can.
+    pub(crate) fn regions(&self) -> Option<&Arc<Regions>> {
+        self.regions.as_ref()
     }
 
     /// Checks and compiles a module, or remembers it.
