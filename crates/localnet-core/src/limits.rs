@@ -53,6 +53,10 @@ pub const REJECT_BYTES_MAX: usize = 8 << 10;
 pub const CALLS_PER_PAIR_MAX: usize = 500;
 /// Ingress messages that are not answered yet, in the whole network.
 pub const INGRESS_OPEN_MAX: usize = 10_000;
+/// Ingress messages that are remembered, answered ones included.
+pub const INGRESS_KNOWN_MAX: usize = 500_000;
+/// Bytes in all replies to ingress messages that are kept; beyond, the oldest are dropped early.
+pub const INGRESS_ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Seconds for which an answer to an ingress message is kept.
 pub const INGRESS_KEPT_SECONDS: u64 = 300;
 /// Longest wait of a bounded-wait call, in seconds.

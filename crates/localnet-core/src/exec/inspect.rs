@@ -15,11 +15,11 @@ impl Network {
         let canister = self
             .canisters
             .get_mut(&id)
-            .ok_or_else(|| super::message::not_found(&id))?;
-        super::message::running(canister)?;
+            .ok_or_else(|| super::refusals::not_found(&id))?;
+        super::refusals::running(canister)?;
         let facts = canister.facts(self.time, &self.subnet);
         if canister.liquid() < cycles::ingress(ingress.arg.len() as u64) {
-            return Err(super::message::out_of_cycles(canister));
+            return Err(super::refusals::out_of_cycles(canister));
         }
         let message = Message {
             mode: Mode::Inspect,
@@ -36,7 +36,7 @@ impl Network {
         let code = canister
             .code
             .as_mut()
-            .ok_or_else(|| super::message::no_module(&id))?;
+            .ok_or_else(|| super::refusals::no_module(&id))?;
         if !code.module.info.exports.inspect {
             return Ok(());
         }

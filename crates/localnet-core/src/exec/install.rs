@@ -77,7 +77,7 @@ impl Network {
         let canister = self
             .canisters
             .get_mut(&id)
-            .ok_or_else(|| super::message::not_found(&id))?;
+            .ok_or_else(|| super::refusals::not_found(&id))?;
         match (order.mode, &canister.code) {
             (InstallMode::Install, Some(_)) => {
                 return Err(Reject::of(
@@ -88,12 +88,12 @@ impl Network {
                     ),
                 ));
             }
-            (InstallMode::Upgrade { .. }, None) => return Err(super::message::no_module(&id)),
+            (InstallMode::Upgrade { .. }, None) => return Err(super::refusals::no_module(&id)),
             _ => {}
         }
         let prepaid = cycles::execution(limits::INSTALL_INSTRUCTIONS_MAX);
         if canister.liquid() < prepaid {
-            return Err(super::message::out_of_cycles(canister));
+            return Err(super::refusals::out_of_cycles(canister));
         }
         canister.balance -= prepaid;
         let (trial, result) = self.try_install(&order, module);
@@ -103,7 +103,7 @@ impl Network {
         let canister = self
             .canisters
             .get_mut(&id)
-            .ok_or_else(|| super::message::not_found(&id))?;
+            .ok_or_else(|| super::refusals::not_found(&id))?;
         if let Some(mut trial) = trial {
             canister.log.extend(time, std::mem::take(&mut trial.log));
             if result.is_ok() {
@@ -136,7 +136,10 @@ impl Network {
             Err(fault) => return (None, Err(fault.into())),
         };
         let Some(canister) = self.canisters.get(&order.canister) else {
-            return (None, Err(super::message::not_found(&order.canister).into()));
+            return (
+                None,
+                Err(super::refusals::not_found(&order.canister).into()),
+            );
         };
         let mut trial = Trial {
             code: fresh,
@@ -243,7 +246,7 @@ impl Network {
         let canister = self
             .canisters
             .get(&order.canister)
-            .ok_or_else(|| super::message::not_found(&order.canister))?;
+            .ok_or_else(|| super::refusals::not_found(&order.canister))?;
         let mut facts = canister.facts(self.time, &self.subnet);
         if mode != Mode::PreUpgrade {
             // The new code is told the version that it will have.

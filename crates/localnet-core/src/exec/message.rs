@@ -2,15 +2,18 @@
 
 use candid::Principal;
 
-use super::{Entry, Execution, Keep};
+use super::{
+    Entry, Execution, Keep,
+    refusals::{no_method, no_module, not_found, out_of_cycles, running},
+};
 use crate::{
     canister::{
         CallContext, Callback, Canister, CanisterId, Input, Origin, Request, Response, TaskKind,
     },
     cycles, limits,
     network::{Network, RunState},
-    sysapi::{Answer, Fault, Message, Mode, OutgoingCall},
-    types::{ErrorCode, IngressStatus, Reject},
+    sysapi::{Answer, Fault, Message, Mode},
+    types::{ErrorCode, Reject},
     wasm::MethodKind,
 };
 
@@ -301,144 +304,6 @@ impl Network {
         (instructions, None)
     }
 
-    /// Sends a call that a message has made.
-    fn send(&mut self, caller: &CanisterId, context: u64, call: OutgoingCall) {
-        let OutgoingCall {
-            callee,
-            method,
-            arg,
-            cycles,
-            timeout,
-            reply,
-            reject,
-            cleanup,
-            prepaid,
-        } = call;
-        let deadline =
-            timeout.map(|seconds| self.time.plus_nanos(u64::from(seconds) * 1_000_000_000));
-        let Some(canister) = self.canisters.get_mut(caller) else {
-            return;
-        };
-        let callback = canister.add_callback(Callback {
-            context,
-            callee,
-            reply,
-            reject,
-            cleanup,
-            prepaid,
-            deadline,
-            resolved: false,
-        });
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, *caller, callback));
-        }
-        let origin = Origin::Canister {
-            caller: *caller,
-            callback,
-            deadline,
-        };
-        self.deliver(
-            callee,
-            Request {
-                origin,
-                caller: *caller,
-                method,
-                arg,
-                cycles,
-            },
-        );
-    }
-
-    /// Puts a call where its callee will find it.
-    pub(crate) fn deliver(&mut self, callee: CanisterId, request: Request) {
-        if callee == Principal::management_canister() {
-            self.management.push_back(request);
-        } else if let Some(canister) = self.canisters.get_mut(&callee) {
-            canister.inbox.push_back(Input::Request(request));
-            self.ready.insert(callee);
-        } else {
-            self.respond(request.origin, Err(not_found(&callee)), request.cycles);
-        }
-    }
-
-    /// Brings an answer, and cycles that were not accepted, to whoever waits.
-    pub(crate) fn respond(
-        &mut self,
-        origin: Origin,
-        answer: Result<Vec<u8>, Reject>,
-        refund: u128,
-    ) {
-        match origin {
-            Origin::System => self.spend(refund),
-            Origin::Ingress { id } => {
-                let status = match answer {
-                    Ok(reply) => IngressStatus::Replied(reply),
-                    Err(reject) => IngressStatus::Rejected(bounded(reject)),
-                };
-                self.finish_ingress(&id, status);
-                self.spend(refund);
-            }
-            Origin::Canister {
-                caller,
-                callback: number,
-                ..
-            } => {
-                let Some(canister) = self.canisters.get_mut(&caller) else {
-                    self.spend(refund);
-                    return;
-                };
-                match canister.callbacks.get_mut(&number) {
-                    Some(callback) if !callback.resolved => {
-                        callback.resolved = true;
-                        if let Some(deadline) = callback.deadline {
-                            self.deadlines.remove(&(deadline, caller, number));
-                        }
-                        let answer = answer.map_err(bounded);
-                        canister.inbox.push_back(Input::Response(Response {
-                            callback: number,
-                            answer,
-                            refund,
-                        }));
-                        self.ready.insert(caller);
-                    }
-                    // The caller has stopped waiting; its cycles come back all the same.
-                    _ => canister.balance += refund,
-                }
-            }
-        }
-    }
-
-    /// Closes a call context that nothing can happen in any more, with an answer where one is still due.
-    pub(crate) fn conclude(&mut self, id: &CanisterId, number: u64, failure: Option<Reject>) {
-        let Some(canister) = self.canisters.get_mut(id) else {
-            return;
-        };
-        if canister
-            .contexts
-            .get(&number)
-            .is_none_or(|context| context.open_calls > 0)
-        {
-            return;
-        }
-        let Some(context) = canister.contexts.remove(&number) else {
-            return;
-        };
-        let CallContext {
-            origin,
-            available,
-            answered,
-            ..
-        } = context;
-        if answered {
-            // Whatever was not accepted went back with the answer.
-            self.spend(available);
-        } else {
-            let reject = failure.unwrap_or_else(|| did_not_reply(id));
-            self.respond(origin, Err(reject), available);
-        }
-        self.finish_stopping(id);
-    }
-
     fn settle_prepaid(&mut self, id: &CanisterId, instructions: u64) {
         let used = cycles::execution(instructions);
         if let Some(canister) = self.canisters.get_mut(id) {
@@ -535,80 +400,4 @@ fn admit(canister: &mut Canister, request: &Request) -> Result<MethodKind, Rejec
     } else {
         Err(out_of_cycles(canister))
     }
-}
-
-/// Refuses for a canister that is not running.
-pub(crate) fn running(canister: &Canister) -> Result<(), Reject> {
-    let id = canister.id;
-    match canister.state {
-        RunState::Running => Ok(()),
-        RunState::Stopping => Err(Reject::of(
-            ErrorCode::CanisterStopping,
-            format!("Canister {id} is stopping"),
-        )),
-        RunState::Stopped => Err(Reject::of(
-            ErrorCode::CanisterStopped,
-            format!("Canister {id} is stopped"),
-        )),
-    }
-}
-
-/// There is no such canister.
-pub(crate) fn not_found(id: &CanisterId) -> Reject {
-    Reject::of(
-        ErrorCode::CanisterNotFound,
-        format!("Canister {id} not found"),
-    )
-}
-
-/// The canister has no module.
-pub(crate) fn no_module(id: &CanisterId) -> Reject {
-    Reject::of(
-        ErrorCode::CanisterWasmModuleNotFound,
-        format!(
-            "Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module; \
-             install one with install_code"
-        ),
-    )
-}
-
-/// The canister has no such method.
-pub(crate) fn no_method(id: &CanisterId, kind: &str, method: &str) -> Reject {
-    Reject::of(
-        ErrorCode::CanisterMethodNotFound,
-        format!("Error from Canister {id}: Canister has no {kind} method '{method}'."),
-    )
-}
-
-/// The canister cannot pay.
-pub(crate) fn out_of_cycles(canister: &Canister) -> Reject {
-    Reject::of(
-        ErrorCode::CanisterOutOfCycles,
-        format!(
-            "Canister {} is out of cycles: it has {} and keeps {} for storage; please top it up",
-            canister.id,
-            canister.balance,
-            canister.frozen()
-        ),
-    )
-}
-
-/// The canister ended without an answer.
-pub(crate) fn did_not_reply(id: &CanisterId) -> Reject {
-    Reject::of(
-        ErrorCode::CanisterDidNotReply,
-        format!("Error from Canister {id}: Canister did not reply to the call"),
-    )
-}
-
-/// A reject's text is cut where it is unreasonably long.
-fn bounded(mut reject: Reject) -> Reject {
-    if reject.message.len() > limits::REJECT_BYTES_MAX {
-        let mut end = limits::REJECT_BYTES_MAX;
-        while !reject.message.is_char_boundary(end) {
-            end -= 1;
-        }
-        reject.message.truncate(end);
-    }
-    reject
 }

@@ -11,6 +11,8 @@ mod inspect;
 mod install;
 mod message;
 mod query;
+mod refusals;
+mod routing;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +21,7 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 use wasmtime::{Engine, Global, Instance, Memory, Ref, Store, Table, Val};
 
 pub(crate) use install::{InstallMode, Installation};
-pub(crate) use message::not_found;
+pub(crate) use refusals::not_found;
 
 use crate::{
     canister::{CanisterId, Code, GlobalValue},
@@ -191,8 +193,13 @@ impl Executor {
 impl Executor {
     /// An instance in the state that a canister is in.
     fn live(&self, code: &Code) -> Result<Live, Fault> {
-        let mut store =
-            Store::new(&self.engine, Host { heap_max: limits::HEAP_BYTES_MAX, ..Host::default() });
+        let mut store = Store::new(
+            &self.engine,
+            Host {
+                heap_max: limits::HEAP_BYTES_MAX,
+                ..Host::default()
+            },
+        );
         store.limiter(|host| host);
         let failed = |error: wasmtime::Error| Fault::from_engine(error, 0);
         // Element segments are placed by the engine; nothing that is metered runs.
@@ -209,9 +216,9 @@ impl Executor {
                 memory.grow(&mut store, missing).map_err(failed)?;
             }
             match &region {
-                Some((_, region)) => region
-                    .fill(&code.heap)
-                    .map_err(|error| Fault::Engine(format!("cannot fill a canister's memory: {error}")))?,
+                Some((_, region)) => region.fill(&code.heap).map_err(|error| {
+                    Fault::Engine(format!("cannot fill a canister's memory: {error}"))
+                })?,
                 None => code.heap.fill(memory.data_mut(&mut store)),
             }
         }
@@ -223,13 +230,22 @@ impl Executor {
             .globals
             .iter()
             .map(|name| {
-                instance
-                    .get_global(&mut store, name)
-                    .ok_or_else(|| Fault::Engine(format!("the rewritten module lacks its global {name}")))
+                instance.get_global(&mut store, name).ok_or_else(|| {
+                    Fault::Engine(format!("the rewritten module lacks its global {name}"))
+                })
             })
             .collect::<Result<Vec<_>, _>>()?;
         let module = Arc::clone(&code.module);
-        let mut live = Live { store, instance, memory, region, table, globals, module, used: 0 };
+        let mut live = Live {
+            store,
+            instance,
+            memory,
+            region,
+            table,
+            globals,
+            module,
+            used: 0,
+        };
         if !code.globals.is_empty() {
             live.set_globals(&code.globals);
         }
@@ -322,7 +338,9 @@ impl Live {
     /// The canister takes over what the instance has become; false where the instance is of no further use.
     fn commit(&mut self, code: &mut Code) -> bool {
         code.globals = self.globals();
-        let Some(memory) = self.memory else { return true };
+        let Some(memory) = self.memory else {
+            return true;
+        };
         let Some(changes) = self.changes() else {
             code.heap.commit(memory.data(&self.store));
             // A region must be told what was committed, and that is not known here.
@@ -333,7 +351,9 @@ impl Live {
         for range in &changes {
             code.heap.write(range.start as u64, &bytes[range.clone()]);
         }
-        let Some((_, region)) = &self.region else { return true };
+        let Some((_, region)) = &self.region else {
+            return true;
+        };
         changes
             .iter()
             .try_for_each(|range| region.keep(range.start, &bytes[range.clone()]))
@@ -348,11 +368,14 @@ impl Live {
             return false;
         }
         self.set_globals(&code.globals);
-        let Some(memory) = self.memory else { return true };
+        let Some(memory) = self.memory else {
+            return true;
+        };
         match (self.changes(), &self.region) {
-            (Some(changes), Some((_, region))) => {
-                changes.iter().try_for_each(|range| region.set_back(range)).is_ok()
-            }
+            (Some(changes), Some((_, region))) => changes
+                .iter()
+                .try_for_each(|range| region.set_back(range))
+                .is_ok(),
             (None, Some(_)) => false,
             (_, None) => {
                 code.heap.restore(memory.data_mut(&mut self.store));

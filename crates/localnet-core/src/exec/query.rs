@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use candid::Principal;
 
-use super::{Entry, Execution, Keep, message};
+use super::{Entry, Execution, Keep, refusals};
 use crate::{
     canister::{CanisterId, Code},
     limits,
@@ -57,14 +57,14 @@ impl Network {
         let canister = self
             .canisters
             .get(&id)
-            .ok_or_else(|| message::not_found(&id))?;
+            .ok_or_else(|| refusals::not_found(&id))?;
         if canister.state != RunState::Running {
-            message::running(canister)?;
+            refusals::running(canister)?;
         }
         let code = canister
             .code
             .as_ref()
-            .ok_or_else(|| message::no_module(&id))?;
+            .ok_or_else(|| refusals::no_module(&id))?;
         match code.module.info.exports.methods.get(&query.method) {
             Some(MethodKind::Query) => self.plain_query(query, certificate, budget),
             Some(MethodKind::CompositeQuery) => {
@@ -78,7 +78,9 @@ impl Network {
                 };
                 self.composite_query(session, query, certificate, depth, budget)
             }
-            Some(MethodKind::Update) | None => Err(message::no_method(&id, "query", &query.method)),
+            Some(MethodKind::Update) | None => {
+                Err(refusals::no_method(&id, "query", &query.method))
+            }
         }
     }
 
@@ -92,7 +94,7 @@ impl Network {
         let canister = self
             .canisters
             .get_mut(&id)
-            .ok_or_else(|| message::not_found(&id))?;
+            .ok_or_else(|| refusals::not_found(&id))?;
         let message = Message {
             mode: Mode::Query,
             facts: Some(canister.facts(self.time, &self.subnet)),
@@ -109,7 +111,7 @@ impl Network {
         let code = canister
             .code
             .as_mut()
-            .ok_or_else(|| message::no_module(&id))?;
+            .ok_or_else(|| refusals::no_module(&id))?;
         let entry = Entry::Export(MethodKind::Query.export(&query.method));
         let Execution {
             result,
@@ -270,6 +272,6 @@ fn finish(id: &CanisterId, answer: Option<Answer>) -> Result<Vec<u8>, Reject> {
     match answer {
         Some(Answer::Reply(bytes)) => Ok(bytes),
         Some(Answer::Reject(text)) => Err(Reject::of(ErrorCode::CanisterRejectedMessage, text)),
-        None => Err(message::did_not_reply(id)),
+        None => Err(refusals::did_not_reply(id)),
     }
 }

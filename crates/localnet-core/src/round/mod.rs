@@ -14,7 +14,7 @@ use crate::{
     canister::{Canister, CanisterId, Input, Origin, TaskKind},
     limits, mgmt,
     network::{Network, RoundOutcome, RunState},
-    types::{ErrorCode, IngressStatus, Reject, RequestId, Time},
+    types::{ErrorCode, Reject, Time},
 };
 
 /// Bytes that `raw_rand` gives.
@@ -45,7 +45,7 @@ impl Network {
         self.give_random_bytes();
         self.expire_calls();
         self.expire_stops();
-        self.forget_requests();
+        self.history.forget(self.time);
         self.schedule_tasks();
         let mut room = Room {
             messages: limits::ROUND_MESSAGES_MAX,
@@ -236,56 +236,6 @@ impl Network {
         canister.version += 1;
         for waiter in std::mem::take(&mut canister.stop_waiters) {
             self.respond(waiter.origin, Ok(mgmt::nothing()), waiter.cycles);
-        }
-    }
-
-    /// Marks an ingress message as begun; false where it came too late, which is then its answer.
-    pub(crate) fn begin_ingress(&mut self, id: &RequestId) -> bool {
-        let now = self.time;
-        let Some(record) = self.requests.get_mut(id) else {
-            return false;
-        };
-        if record.expiry < now {
-            let message = format!("Ingress message {id} timed out waiting to start executing.");
-            let status =
-                IngressStatus::Rejected(Reject::of(ErrorCode::IngressMessageTimeout, message));
-            self.finish_ingress(id, status);
-            return false;
-        }
-        record.status = IngressStatus::Processing;
-        true
-    }
-
-    /// Writes an ingress message's answer down.
-    pub(crate) fn finish_ingress(&mut self, id: &RequestId, status: IngressStatus) {
-        if let Some(record) = self.requests.get_mut(id)
-            && record.finished.is_none()
-        {
-            record.status = status;
-            record.finished = Some(self.time);
-            self.open_requests -= 1;
-            self.finished.push_back((self.time, *id));
-        }
-    }
-
-    /// Drops answers that were kept long enough, and then the fact that they were given.
-    fn forget_requests(&mut self) {
-        let kept = limits::INGRESS_KEPT_SECONDS * 1_000_000_000;
-        while let Some((time, id)) = self.finished.front().copied() {
-            if time.plus_nanos(kept) > self.time {
-                break;
-            }
-            self.finished.pop_front();
-            let Some(record) = self.requests.get_mut(&id) else {
-                continue;
-            };
-            // As long as the message could be sent again, its id must be known.
-            if record.expiry >= self.time {
-                record.status = IngressStatus::Done;
-                self.finished.push_back((self.time, id));
-            } else {
-                self.requests.remove(&id);
-            }
         }
     }
 }

@@ -37,7 +37,12 @@ impl Pointer for u64 {
 pub(super) fn enter(caller: &mut Caller<'_, Host>, api: &Api, bytes: u64) -> Result<()> {
     // The engine charges one unit less for a call, because it takes one when a function of the module is entered;
     // functions of the host are not, so it is taken here.
-    charge(caller, api.cost.saturating_add(bytes).saturating_add(FUNCTION_ENTRY))?;
+    charge(
+        caller,
+        api.cost
+            .saturating_add(bytes)
+            .saturating_add(FUNCTION_ENTRY),
+    )?;
     caller.data().message.allow(api)?;
     Ok(())
 }

@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod meter;
 mod prepare;
+mod rewrite;
 
 pub(crate) use engine::{Compiled, Compiler, Instantiate};
 pub use error::InvalidModule;

@@ -8,5 +8,6 @@ mod lifecycle;
 mod limits;
 mod metering;
 mod modes;
+mod modules;
 mod state;
 mod time;

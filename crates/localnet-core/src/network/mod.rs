@@ -3,6 +3,9 @@
 //! Single-threaded and deterministic: the same configuration and the same calls in the same order give the same
 //! state, to the byte. It knows no sockets, signatures or certificates; who sent a message was settled before.
 
+mod audit;
+mod history;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
@@ -11,15 +14,18 @@ use std::{
 };
 
 use candid::Principal;
-use sha2::{Digest as _, Sha256};
+
+pub use audit::CyclesTotals;
+pub(crate) use history::History;
+pub use history::RequestRecord;
 
 use crate::{
-    canister::{Canister, CanisterId, Input, LogLine, Origin, Request},
+    canister::{Canister, CanisterId, LogLine, Origin, Request},
     cycles,
     exec::Executor,
     limits, mgmt,
     sysapi::SubnetFacts,
-    types::{ErrorCode, Ingress, IngressStatus, Query, Reject, RequestId, Time},
+    types::{ErrorCode, Ingress, Query, Reject, RequestId, Time},
     wasm::Compiler,
 };
 
@@ -92,32 +98,6 @@ pub struct MetadataSection {
     pub content: Vec<u8>,
 }
 
-/// An ingress message as the state tree shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestRecord {
-    /// Who sent it.
-    pub sender: Principal,
-    /// To whom.
-    pub canister: Principal,
-    /// What became of it.
-    pub status: IngressStatus,
-    pub(crate) expiry: Time,
-    pub(crate) finished: Option<Time>,
-}
-
-/// Where all cycles are. `minted` always equals the sum of the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CyclesTotals {
-    /// Made by the provisional methods.
-    pub minted: u128,
-    /// In balances.
-    pub held: u128,
-    /// On their way: with calls and answers, and set aside for callbacks.
-    pub moving: u128,
-    /// Charged and burned.
-    pub spent: u128,
-}
-
 /// All canisters, their messages and the clock.
 pub struct Network {
     pub(crate) seed: [u8; 32],
@@ -128,11 +108,7 @@ pub struct Network {
     pub(crate) last_canister: u64,
     pub(crate) next_canister: u64,
     pub(crate) canisters: BTreeMap<CanisterId, Canister>,
-    pub(crate) requests: BTreeMap<RequestId, RequestRecord>,
-    /// Messages that are not answered yet.
-    pub(crate) open_requests: usize,
-    /// Answered messages, oldest answer first.
-    pub(crate) finished: VecDeque<(Time, RequestId)>,
+    pub(crate) history: History,
     /// Calls to the management canister.
     pub(crate) management: VecDeque<Request>,
     /// Who waits for random bytes, since which round, and with which cycles.
@@ -161,7 +137,7 @@ impl fmt::Debug for Network {
             .field("time", &self.time)
             .field("round", &self.round)
             .field("canisters", &self.canisters.len())
-            .field("requests", &self.requests.len())
+            .field("requests", &self.history.iter().len())
             .finish_non_exhaustive()
     }
 }
@@ -197,9 +173,7 @@ impl Network {
             last_canister,
             next_canister: first_canister,
             canisters: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            open_requests: 0,
-            finished: VecDeque::new(),
+            history: History::default(),
             management: VecDeque::new(),
             random: VecDeque::new(),
             deadlines: BTreeSet::new(),
@@ -242,19 +216,11 @@ impl Network {
 
     /// Takes a message in, after [`Self::check_ingress`]. A request id that is known already changes nothing.
     pub fn submit(&mut self, message: Ingress) -> Result<(), Reject> {
-        if self.requests.contains_key(&message.id) {
+        if self.history.get(&message.id).is_some() {
             return Ok(());
         }
         self.check_ingress(&message)?;
-        if self.open_requests >= limits::INGRESS_OPEN_MAX {
-            return Err(Reject::of(
-                ErrorCode::IngressHistoryFull,
-                format!(
-                    "{} messages wait for an answer already; try again later",
-                    limits::INGRESS_OPEN_MAX
-                ),
-            ));
-        }
+        self.history.check_room()?;
         let Ingress {
             id,
             sender,
@@ -269,18 +235,7 @@ impl Network {
             canister.balance -= fee;
             self.spend(fee);
         }
-        let status = IngressStatus::Received;
-        self.requests.insert(
-            id,
-            RequestRecord {
-                sender,
-                canister,
-                status,
-                expiry,
-                finished: None,
-            },
-        );
-        self.open_requests += 1;
+        self.history.receive(id, sender, canister, expiry);
         let origin = Origin::Ingress { id };
         self.deliver(
             canister,
@@ -297,12 +252,12 @@ impl Network {
 
     /// What became of a message.
     pub fn status(&self, request: &RequestId) -> Option<&RequestRecord> {
-        self.requests.get(request)
+        self.history.get(request)
     }
 
     /// Every message that is still remembered, by request id.
     pub fn statuses(&self) -> impl Iterator<Item = (&RequestId, &RequestRecord)> {
-        self.requests.iter()
+        self.history.iter()
     }
 
     /// Answers a query from the present state; nothing that it does is kept.
@@ -355,89 +310,6 @@ impl Network {
             .get(id)
             .into_iter()
             .flat_map(|canister| canister.log.lines())
-    }
-
-    /// Where all cycles are.
-    pub fn cycles(&self) -> CyclesTotals {
-        let with_requests = |request: &Request| request.cycles;
-        let mut totals = CyclesTotals {
-            minted: self.totals.minted,
-            spent: self.totals.spent,
-            held: 0,
-            moving: self.management.iter().map(with_requests).sum::<u128>()
-                + self
-                    .random
-                    .iter()
-                    .map(|(_, _, cycles)| cycles)
-                    .sum::<u128>(),
-        };
-        for canister in self.canisters.values() {
-            totals.held += canister.balance;
-            totals.moving += canister
-                .callbacks
-                .values()
-                .map(|callback| callback.prepaid)
-                .sum::<u128>()
-                + canister
-                    .contexts
-                    .values()
-                    .map(|context| context.available)
-                    .sum::<u128>()
-                + canister
-                    .stop_waiters
-                    .iter()
-                    .map(|waiter| waiter.cycles)
-                    .sum::<u128>()
-                + canister
-                    .inbox
-                    .iter()
-                    .map(|input| match input {
-                        Input::Task(_) => 0,
-                        Input::Request(request) => request.cycles,
-                        Input::Response(response) => response.refund,
-                    })
-                    .sum::<u128>();
-        }
-        totals
-    }
-
-    /// A hash of everything that canisters and users can ever notice: equal networks behave equally from here on.
-    pub fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        let mut note = |what: &dyn fmt::Debug| {
-            let text = format!("{what:?}");
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        };
-        note(&(
-            self.time,
-            self.round,
-            self.next_canister,
-            self.turn,
-            self.totals.minted,
-            self.totals.spent,
-        ));
-        note(&(
-            &self.requests,
-            &self.finished,
-            &self.management,
-            &self.random,
-            &self.deadlines,
-            &self.ready,
-        ));
-        for canister in self.canisters.values() {
-            note(canister);
-        }
-        for canister in self.canisters.values() {
-            if let Some(code) = &canister.code {
-                code.heap.chunks().for_each(|chunk| hash.update(chunk));
-            }
-            for (index, page) in canister.stable.pages() {
-                hash.update(index.to_le_bytes());
-                hash.update(page);
-            }
-        }
-        hash.finalize().into()
     }
 
     /// Cycles that are gone.

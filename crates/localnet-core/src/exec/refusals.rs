@@ -1,0 +1,84 @@
+//! Why a message is not executed, in the words that clients of the Internet Computer know.
+
+use crate::{
+    canister::{Canister, CanisterId},
+    limits,
+    network::RunState,
+    types::{ErrorCode, Reject},
+};
+
+/// Refuses for a canister that is not running.
+pub(crate) fn running(canister: &Canister) -> Result<(), Reject> {
+    let id = canister.id;
+    match canister.state {
+        RunState::Running => Ok(()),
+        RunState::Stopping => Err(Reject::of(
+            ErrorCode::CanisterStopping,
+            format!("Canister {id} is stopping"),
+        )),
+        RunState::Stopped => Err(Reject::of(
+            ErrorCode::CanisterStopped,
+            format!("Canister {id} is stopped"),
+        )),
+    }
+}
+
+/// There is no such canister.
+pub(crate) fn not_found(id: &CanisterId) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterNotFound,
+        format!("Canister {id} not found"),
+    )
+}
+
+/// The canister has no module.
+pub(crate) fn no_module(id: &CanisterId) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterWasmModuleNotFound,
+        format!(
+            "Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module; \
+             install one with install_code"
+        ),
+    )
+}
+
+/// The canister has no such method.
+pub(crate) fn no_method(id: &CanisterId, kind: &str, method: &str) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterMethodNotFound,
+        format!("Error from Canister {id}: Canister has no {kind} method '{method}'."),
+    )
+}
+
+/// The canister cannot pay.
+pub(crate) fn out_of_cycles(canister: &Canister) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterOutOfCycles,
+        format!(
+            "Canister {} is out of cycles: it has {} and keeps {} for storage; please top it up",
+            canister.id,
+            canister.balance,
+            canister.frozen()
+        ),
+    )
+}
+
+/// The canister ended without an answer.
+pub(crate) fn did_not_reply(id: &CanisterId) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterDidNotReply,
+        format!("Error from Canister {id}: Canister did not reply to the call"),
+    )
+}
+
+/// A reject's text is cut where it is unreasonably long.
+pub(super) fn bounded(mut reject: Reject) -> Reject {
+    if reject.message.len() > limits::REJECT_BYTES_MAX {
+        let mut end = limits::REJECT_BYTES_MAX;
+        while !reject.message.is_char_boundary(end) {
+            end -= 1;
+        }
+        reject.message.truncate(end);
+    }
+    reject
+}
