@@ -103,6 +103,13 @@ impl Net {
         }
     }
 
+    /// Whether it was answered so long ago that the answer is gone.
+    pub(crate) fn is_done(&self, id: &RequestId) -> bool {
+        self.network
+            .status(id)
+            .is_some_and(|record| record.status == IngressStatus::Done)
+    }
+
     pub(crate) fn wait(&mut self, id: &RequestId) -> Result<Vec<u8>, Reject> {
         for _ in 0..ROUNDS_MAX {
             if let Some(answer) = self.answer(id) {

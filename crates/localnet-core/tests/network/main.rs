@@ -10,4 +10,5 @@ mod metering;
 mod modes;
 mod modules;
 mod state;
+mod storm;
 mod time;
