@@ -83,6 +83,8 @@ pub const STABLE_DIRTY_PAGES_MAX_INSTALL: usize = (8 << 30) / OS_PAGE_BYTES;
 pub const CERTIFIED_DATA_BYTES_MAX: usize = 32;
 /// Controllers of one canister.
 pub const CONTROLLERS_MAX: usize = 10;
+/// Principals that may see something of a canister without controlling it.
+pub const VIEWERS_MAX: usize = 10;
 /// Environment variables of one canister.
 pub const ENVIRONMENT_VARIABLES_MAX: usize = 20;
 /// Bytes of the name, and of the value, of an environment variable.

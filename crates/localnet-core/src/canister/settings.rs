@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     pub(crate) wasm_memory_limit: u64,
     /// Stored, without effect.
     pub(crate) wasm_memory_threshold: u64,
-    /// Who may read the log.
+    /// Stored, without effect: users cannot read logs yet.
     pub(crate) log_visibility: LogVisibility,
     /// Who may read the status.
     pub(crate) status_visibility: StatusVisibility,
@@ -60,6 +60,17 @@ pub(crate) enum SettingsError {
         limits::CONTROLLERS_MAX
     )]
     Controllers {
+        /// How many.
+        found: usize,
+    },
+    /// Too many viewers.
+    #[error(
+        "invalid settings: {field} lists {found} viewers, at most {} are allowed",
+        limits::VIEWERS_MAX
+    )]
+    Viewers {
+        /// Which setting.
+        field: &'static str,
         /// How many.
         found: usize,
     },
@@ -186,6 +197,15 @@ impl Settings {
             minimum_incoming_canister_call_cycles,
             &mut new.minimum_call_cycles,
         )?;
+        if let Some(LogVisibility::AllowedViewers(viewers)) = &log_visibility {
+            check_viewers("log_visibility", viewers)?;
+        }
+        if let Some(SnapshotVisibility::AllowedViewers(viewers)) = &snapshot_visibility {
+            check_viewers("snapshot_visibility", viewers)?;
+        }
+        if let Some(StatusVisibility::AllowedViewers(viewers)) = &status_visibility {
+            check_viewers("status_visibility", viewers)?;
+        }
         set(log_visibility, &mut new.log_visibility);
         set(snapshot_visibility, &mut new.snapshot_visibility);
         set(status_visibility, &mut new.status_visibility);
@@ -220,6 +240,14 @@ impl Settings {
                 .collect(),
         }
     }
+}
+
+fn check_viewers(field: &'static str, viewers: &[Principal]) -> Result<(), SettingsError> {
+    let found = viewers.len();
+    if found > limits::VIEWERS_MAX {
+        return Err(SettingsError::Viewers { field, found });
+    }
+    Ok(())
 }
 
 fn set<T>(new: Option<T>, field: &mut T) {
@@ -301,6 +329,21 @@ mod tests {
             (0..10).map(principal).collect::<Vec<_>>()
         );
         assert_eq!(with(11), Err(SettingsError::Controllers { found: 11 }));
+    }
+
+    #[test]
+    fn ten_viewers_are_allowed_and_eleven_are_not() {
+        let settings = Settings::new(Vec::new());
+        let with = |count: u8| {
+            let viewers = (0..count).map(principal).collect();
+            settings.with(CanisterSettings {
+                status_visibility: Some(StatusVisibility::AllowedViewers(viewers)),
+                ..CanisterSettings::default()
+            })
+        };
+        assert!(with(10).is_ok());
+        let field = "status_visibility";
+        assert_eq!(with(11), Err(SettingsError::Viewers { field, found: 11 }));
     }
 
     #[test]

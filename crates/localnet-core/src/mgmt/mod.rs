@@ -8,6 +8,7 @@ mod lifecycle;
 mod settings;
 
 use candid::{CandidType, Principal, decode_one, encode_args, encode_one};
+use ic_management_canister_types::StatusVisibility;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -179,7 +180,7 @@ pub(crate) fn check_ingress(network: &Network, ingress: &Ingress) -> Result<(), 
                     ),
                 ));
             }
-            controlled(network, &target, &ingress.sender, method).map(|_| ())
+            permitted(network, &target, &ingress.sender, method)
         }
     }
 }
@@ -212,10 +213,7 @@ fn dispatch(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
         }
         Access::Controllers => {
             let target = target(call.method, &call.arg)?;
-            // A canister may always look at itself.
-            if !(call.method == Method::Status && call.caller == target) {
-                controlled(network, &target, &call.caller, call.method)?;
-            }
+            permitted(network, &target, &call.caller, call.method)?;
         }
         Access::Anybody | Access::Canisters => {}
     }
@@ -264,6 +262,27 @@ fn decode<T: CandidType + DeserializeOwned>(method: Method, arg: &[u8]) -> Resul
             format!("Error decoding candid for {}: {error}", method.name()),
         )
     })
+}
+
+/// Refuses callers that neither control the canister nor were let in by those who do.
+fn permitted(
+    network: &Network,
+    id: &CanisterId,
+    caller: &Principal,
+    method: Method,
+) -> Result<(), Reject> {
+    let Some(canister) = network.canisters.get(id) else {
+        return Err(crate::exec::not_found(id));
+    };
+    let sees_status = match &canister.settings.status_visibility {
+        StatusVisibility::Controllers => caller == id,
+        StatusVisibility::Public => true,
+        StatusVisibility::AllowedViewers(viewers) => caller == id || viewers.contains(caller),
+    };
+    if method == Method::Status && sees_status {
+        return Ok(());
+    }
+    controlled(network, id, caller, method).map(|_| ())
 }
 
 /// The canister, if the caller controls it.

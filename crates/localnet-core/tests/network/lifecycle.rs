@@ -156,6 +156,37 @@ fn settings_are_shown_and_changed() {
 }
 
 #[test]
+fn controllers_may_show_the_status_to_others() {
+    let mut net = Net::new();
+    let id = net.create();
+    let management = Principal::management_canister();
+    let ask = candid::encode_one(record(id)).unwrap();
+    let show = |status_visibility| ic::UpdateSettingsArgs {
+        canister_id: id,
+        settings: ic::CanisterSettings {
+            status_visibility: Some(status_visibility),
+            ..Default::default()
+        },
+        sender_canister_version: None,
+    };
+    net.call_as(stranger(), management, "canister_status", ask.clone())
+        .unwrap_err();
+    net.manage(
+        "update_settings",
+        &show(ic::StatusVisibility::AllowedViewers(vec![stranger()])),
+    )
+    .unwrap();
+    net.call_as(stranger(), management, "canister_status", ask.clone())
+        .unwrap();
+    net.call_as(stranger(), management, "stop_canister", ask.clone())
+        .unwrap_err();
+    net.manage("update_settings", &show(ic::StatusVisibility::Public))
+        .unwrap();
+    net.call_as(Principal::anonymous(), management, "canister_status", ask)
+        .unwrap();
+}
+
+#[test]
 fn install_needs_an_empty_canister_and_upgrade_one_with_code() {
     let mut net = Net::new();
     let id = net.create();
