@@ -1,0 +1,283 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use assay_protocol::limits;
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit;
+
+/// Assay: AI inference whose answers can be checked.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, after_help = exit::HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Also log what happens inside, to standard error
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a network, canisters and workers, ask one question, show what came of it, and stop everything
+    Demo(Demo),
+    /// Keep a network, canisters and workers running, for the commands below
+    Up(Up),
+    /// Ask a question; the answer goes to standard output, all else to standard error
+    Chat(Chat),
+    /// Show a job: its timeline, its workers and who was paid
+    Job(Job),
+    /// Receipts
+    #[command(subcommand)]
+    Receipt(Receipt),
+    /// Show the network, the canisters, the workers and the queue
+    Status(Status),
+    /// Model files
+    #[command(subcommand)]
+    Model(Model),
+    /// The engine, without any network
+    #[command(subcommand)]
+    Engine(Engine),
+    /// Run the worker daemon of this program; `assay-worker` is the same
+    #[command(hide = true)]
+    Worker(Worker),
+}
+
+/// What a local network is made from.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Parts {
+    /// Folder of canister modules
+    #[arg(long, env = "ASSAY_WASM_DIR", value_name = "DIR")]
+    pub(crate) wasm_dir: Option<PathBuf>,
+    /// Converted model file
+    #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Worker program [default: assay-worker beside this program]
+    #[arg(long, env = "ASSAY_WORKER_BIN", value_name = "FILE")]
+    pub(crate) worker_bin: Option<PathBuf>,
+    /// Threads of each worker [default: processor cores, shared among two workers]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+}
+
+/// How an answer is drawn and checked.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Question {
+    /// Tokens to generate at most
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::OUTPUT_TOKENS_MAX)))]
+    pub(crate) max_tokens: u32,
+    /// Temperature in thousandths; 0 always takes the likeliest token
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub(crate) temperature_milli: u32,
+    /// Nucleus mass in millionths
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) top_p_ppm: u32,
+    /// Keep the N likeliest tokens; 0 keeps all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) top_k: u32,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The question
+    #[arg(long, value_name = "TEXT", default_value = "Why is the sky blue?")]
+    pub(crate) prompt: String,
+    /// Let one worker lie, and show how it is caught
+    #[arg(long)]
+    pub(crate) cheat: bool,
+    /// Workers, each of a provider of its own
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) workers: u16,
+    /// Port of the network on this machine; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// Leave the folder with keys, logs and the receipt where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+    #[command(flatten)]
+    pub(crate) question: Question,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Workers, each of a provider of its own
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) workers: u16,
+    /// Port of the network on this machine; 0 takes a free one
+    #[arg(long, default_value_t = 4943)]
+    pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) parts: Parts,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The question
+    pub(crate) prompt: String,
+    /// How sure the answer must be: single, checked, checked:N or equality:N
+    #[arg(long, value_name = "HOW", default_value = "checked", value_parser = assurance)]
+    pub(crate) assurance: assay_protocol::job::Assurance,
+    /// Pay at most this many cycles [default: the quote]
+    #[arg(long, value_name = "CYCLES")]
+    pub(crate) price_cap: Option<u128>,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(i64::from(limits::DEADLINE_SECONDS_MIN)..=i64::from(limits::DEADLINE_SECONDS_MAX)))]
+    pub(crate) deadline_seconds: u32,
+    /// Where to write the receipt [default: receipt-JOB.json in the state folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Job {
+    /// Its number
+    pub(crate) id: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Receipt {
+    /// Check a saved receipt, offline: from the root key to every field
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// Trust this root key, DER in hexadecimal, and not the one that the file names
+        #[arg(long, value_name = "HEX")]
+        root_key: Option<String>,
+    },
+    /// Fetch the receipt of a job that has ended
+    Get {
+        /// The job's number
+        id: u64,
+        /// Where to write it
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Convert a published checkpoint into a model file
+    Import {
+        /// The checkpoint
+        #[arg(long, value_name = "FILE")]
+        gguf: PathBuf,
+        /// Where to write the model file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Check a model file and show what it says about itself
+    Info {
+        /// The model file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Engine {
+    /// Generate an answer on this machine
+    Generate {
+        /// Converted model file
+        #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
+        model: Option<PathBuf>,
+        /// The question
+        #[arg(long, value_name = "TEXT")]
+        prompt: String,
+        /// Threads; the answer is the same for every number [default: processor cores]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+        threads: Option<u16>,
+        /// Print JSON: the text, its tokens and the roots
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        question: Question,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// What `assay-worker` takes
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<std::ffi::OsString>,
+}
+
+/// `single`, `checked`, `checked:N` or `equality:N`.
+fn assurance(text: &str) -> Result<assay_protocol::job::Assurance, String> {
+    use assay_protocol::job::Assurance;
+    let (kind, count) = text.split_once(':').map_or((text, None), |(kind, count)| (kind, Some(count)));
+    let count = count.map(|count| count.parse::<u8>().map_err(|_| format!("{count:?} is not a small number"))).transpose()?;
+    match (kind, count) {
+        ("single", None) => Ok(Assurance::Single),
+        ("checked", count) => Ok(Assurance::Checked { checkers: count.unwrap_or(1) }),
+        ("equality", Some(total)) => Ok(Assurance::Equality { total }),
+        _ => Err("say single, checked, checked:N or equality:N".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use assay_protocol::job::Assurance;
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_its_help_names_the_exit_codes() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_long_help().to_string();
+        for code in [
+            exit::OK,
+            exit::FAILED,
+            exit::USAGE,
+            exit::NOT_VERIFIED,
+            exit::UNREACHABLE,
+            exit::NOT_PROVEN,
+            exit::MISSING,
+            exit::PORT_IN_USE,
+            exit::REFUSED,
+            exit::INTERRUPTED,
+        ] {
+            assert!(help.contains(&format!("\n  {code} ")), "{help}");
+        }
+        for command in ["demo", "up", "chat", "job", "receipt", "status", "model", "engine"] {
+            assert!(help.contains(&format!("\n  {command} ")), "{help}");
+        }
+    }
+
+    #[test]
+    fn assurances_are_read_and_nonsense_is_refused() {
+        assert_eq!(assurance("single"), Ok(Assurance::Single));
+        assert_eq!(assurance("checked"), Ok(Assurance::Checked { checkers: 1 }));
+        assert_eq!(assurance("checked:2"), Ok(Assurance::Checked { checkers: 2 }));
+        assert_eq!(assurance("equality:3"), Ok(Assurance::Equality { total: 3 }));
+        for nonsense in ["", "equality", "single:1", "checked:", "checked:x", "checked:256", "sure"] {
+            assert!(assurance(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn zero_and_huge_token_counts_are_refused_by_name() {
+        let parse = |count: &str| Cli::try_parse_from(["assay", "chat", "hi", "--max-tokens", count]);
+        assert!(parse("1").is_ok() && parse("4096").is_ok());
+        for wrong in ["0", "4097", "-1", "many"] {
+            assert!(parse(wrong).unwrap_err().to_string().contains("--max-tokens"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The engine alone: what the market's workers compute, computed here.
+
+use std::{ops::ControlFlow, time::Instant};
+
+use assay_protocol::{
+    job::{Message, MessageRole},
+    result::ResultContext,
+};
+use assay_worker::model::{Job, LocalModel};
+
+use crate::{
+    Failure,
+    args::Engine,
+    ask::sampling,
+    exit,
+    show::{out, piece, plain, talk},
+};
+
+pub(super) fn run(command: Engine) -> Result<u8, Failure> {
+    let Engine::Generate { model, prompt, threads, json, question } = command;
+    let model = LocalModel::open(&model.ok_or(Failure::NoModel)?)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let job = Job {
+        messages: vec![Message { role: MessageRole::User, content: prompt }],
+        max_tokens: question.max_tokens,
+        sampling: sampling(&question),
+        seed: question.seed,
+        threads: threads.map_or(cores, usize::from),
+    };
+    let mut first = None;
+    let body = model.generate(&job, &mut |token| {
+        first.get_or_insert_with(Instant::now);
+        if !json {
+            piece(&plain(&token.text));
+        }
+        ControlFlow::Continue(())
+    })?;
+    let root = body.root(&ResultContext {
+        spec: &model.manifest().spec,
+        model_root: &model.root(),
+        sampling: &job.sampling,
+        seed: job.seed,
+        max_tokens: job.max_tokens,
+    });
+    if json {
+        let value = serde_json::json!({
+            "text": String::from_utf8_lossy(&body.answer),
+            "input_tokens": body.input_tokens,
+            "output_tokens": body.output_tokens,
+            "trace_root": body.trace_root.to_string(),
+            "result_root": root.to_string(),
+            "model_root": model.root().to_string(),
+        });
+        out(format_args!("{value:#}"));
+    } else {
+        let decoded = body.output_tokens.len().saturating_sub(1) as f64;
+        let speed = first.map_or(0.0, |first| decoded / first.elapsed().as_secs_f64().max(1e-6));
+        out("");
+        talk(format_args!("tokens      {} read, {} generated, {speed:.0} per second", body.input_tokens.len(), body.output_tokens.len()));
+        talk(format_args!("result root {root}"));
+        talk(format_args!("trace root  {}", body.trace_root));
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,98 @@
+//! The commands.
+
+mod chat;
+mod demo;
+mod engine;
+mod job;
+mod model;
+mod receipt;
+mod status;
+mod tell;
+mod up;
+
+use crate::{
+    Failure,
+    args::{self, Command},
+    exit,
+    home::Home,
+    local::{Launcher, MarketOptions},
+};
+
+/// Does what one command says; gives the exit code.
+pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Worker(args) => {
+            let args = std::iter::once("assay-worker".into()).chain(args.args);
+            // The daemon brings its own exit codes.
+            return Ok(assay_worker::cli::main_code(args));
+        }
+        Command::Model(command) => return model::run(command),
+        Command::Engine(command) => return engine::run(command),
+        Command::Receipt(args::Receipt::Verify { file, root_key }) => return receipt::verify(&file, root_key.as_deref()),
+        _ => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::io("threads"))?;
+    runtime.block_on(async {
+        match command {
+            Command::Demo(args) => demo::run(args).await,
+            Command::Up(args) => up::run(args).await,
+            Command::Chat(args) => chat::run(args).await,
+            Command::Job(args) => job::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Receipt(args::Receipt::Get { id, out }) => receipt::get(id, &out).await,
+            Command::Receipt(args::Receipt::Verify { .. }) | Command::Worker(_) | Command::Model(_) | Command::Engine(_) => Ok(exit::OK),
+        }
+    })
+}
+
+/// Where everything for a local market is found; what is missing is told at once.
+fn market_options(parts: &args::Parts, port: u16, dir: std::path::PathBuf, home: &Home) -> Result<MarketOptions, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // A generator and its checker work at the same time.
+    let shared = u16::try_from(cores.div_ceil(2)).unwrap_or(u16::MAX).min(256);
+    Ok(MarketOptions {
+        wasm_dir: parts.wasm_dir.clone().ok_or(Failure::NoWasmDir)?,
+        model: parts.model.clone().ok_or(Failure::NoModel)?,
+        launcher: match &parts.worker_bin {
+            Some(program) => Launcher::program(program.clone()),
+            None => Launcher::beside_this_program()?,
+        },
+        threads: parts.threads.unwrap_or(shared),
+        port,
+        dir,
+        module_cache: Some(home.module_cache()),
+    })
+}
+
+/// Runs something until it ends or Ctrl-C or SIGTERM comes; dropping it then stops what it started.
+async fn until_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted() => Err(Failure::Interrupted),
+    }
+}
+
+/// Waits for Ctrl-C, or for SIGTERM where there is one.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

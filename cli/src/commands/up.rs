@@ -1,0 +1,79 @@
+//! A market that stays.
+
+use assay_protocol::Cycles;
+
+use super::{interrupted, market_options};
+use crate::{
+    Failure,
+    args::Up,
+    exit,
+    home::{Home, UpFile},
+    local::{LocalMarket, ProviderPlan},
+    show::{out, step, talk},
+};
+
+/// What the requester gets from the purse.
+const FUNDS: Cycles = Cycles(100_000_000_000_000);
+/// How often the workers are looked after.
+const CARE: std::time::Duration = std::time::Duration::from_secs(2);
+
+pub(super) async fn run(args: Up) -> Result<u8, Failure> {
+    let home = Home::find();
+    home.create()?;
+    let dir = tempfile::Builder::new().prefix("market-").tempdir_in(&home.0).map_err(Failure::io(&home.0))?;
+    let options = market_options(&args.parts, args.port, dir.path().join("market"), &home)?;
+    talk("starting a market of our own");
+    let up_file = home.up_file();
+    let work = async {
+        let mut market = LocalMarket::start(&options).await?;
+        let plans = ProviderPlan::honest(args.workers);
+        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+        step("workers", async {
+            market.add_workers(&plans).await?;
+            market.wait_until_ready(&names).await?;
+            Ok(((), format!("{}, each of a provider of its own", names.join(", "))))
+        })
+        .await?;
+        let (_, requester) = step("purse", async {
+            let funded = market.fund("requester.pem", FUNDS).await?;
+            Ok((funded, format!("{FUNDS} cycles for the requester")))
+        })
+        .await?;
+        UpFile {
+            url: market.url().to_owned(),
+            root_key: hex::encode(market.root_key()),
+            registry: market.canisters.registry.to_text(),
+            jobs: market.canisters.jobs.to_text(),
+            purse: market.canisters.purse.to_text(),
+            model: market.model.manifest.name.clone(),
+            requester,
+            pid: std::process::id(),
+        }
+        .save(&up_file)?;
+        out(format_args!("network     {}", market.url()));
+        out(format_args!("registry    {}", market.canisters.registry));
+        out(format_args!("jobs        {}", market.canisters.jobs));
+        out(format_args!("model       {}", market.model.manifest.name));
+        out(format_args!("settings    {}", up_file.display()));
+        talk("\nin another terminal: assay chat \"What is gravity?\"; assay status\nCtrl-C stops everything");
+        loop {
+            tokio::time::sleep(CARE).await;
+            if let Err(ended) = market.fleet.check() {
+                // The market goes on without it; whoever watches should know.
+                crate::show::failure(&ended);
+            }
+        }
+    };
+    let result: Result<u8, Failure> = tokio::select! {
+        result = work => result,
+        () = interrupted() => {
+            talk("\nstopped; the market and what it held are gone");
+            Ok(exit::OK)
+        }
+    };
+    // Nobody should be sent to a network that is gone. Another one may have taken the place meanwhile.
+    if std::fs::read_to_string(&up_file).is_ok_and(|text| text.contains(&format!("\"pid\": {}\n", std::process::id()))) {
+        let _ = std::fs::remove_file(&up_file);
+    }
+    result
+}

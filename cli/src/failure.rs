@@ -1,0 +1,232 @@
+//! Why a command failed, and with which exit code.
+
+use std::path::PathBuf;
+
+use assay_localnet::StartError;
+use assay_protocol::{
+    job::{JobError, SubmitError},
+    lease::WorkerError,
+    registry::RegistryError,
+};
+use assay_worker::{
+    client::{CallError, Outcome},
+    identity::IdentityError,
+    model::{ModelFault, RunFault},
+};
+
+use crate::{exit, receipt};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The network gave no answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// No network is known.
+    #[error("{path} is not there: no network runs; start one with `assay up` in another terminal, or set ASSAY_HOME to where one was started")]
+    NoNetwork {
+        /// The file that tells where a network is.
+        path: PathBuf,
+    },
+    /// The network did not start.
+    #[error(transparent)]
+    Start(StartError),
+    /// The port is in use.
+    #[error("port {port} is in use; is `assay up` running already? Stop it, or choose another port with --port (0 takes a free one)")]
+    PortInUse {
+        /// Which.
+        port: u16,
+    },
+    /// A canister module is missing.
+    #[error("{path} is not there: no canister module; build them with `cargo xtask wasm`, and name their folder with --wasm-dir or ASSAY_WASM_DIR")]
+    NoModule {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// No folder of modules was named.
+    #[error("which canister modules? Build them with `cargo xtask wasm`, and name their folder with --wasm-dir or ASSAY_WASM_DIR")]
+    NoWasmDir,
+    /// No model was named.
+    #[error("which model? Get one with `cargo xtask model` or `assay model import`, and name the file with --model or ASSAY_MODEL")]
+    NoModel,
+    /// The model file cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelFault),
+    /// A checkpoint cannot be converted.
+    #[error(transparent)]
+    Import(#[from] assay_engine::import::ImportError),
+    /// The worker program is missing.
+    #[error("{path} is not there: no worker program; build it with `cargo build --package assay-worker`, or name it with --worker-bin or ASSAY_WORKER_BIN")]
+    NoWorkerProgram {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A worker process ended before it was told to.
+    #[error("worker {name} ended by itself ({status}); the end of its log, {log}:\n{tail}")]
+    WorkerEnded {
+        /// Its provider's name.
+        name: String,
+        /// How.
+        status: String,
+        /// Its log file.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+    /// A worker process does not take work.
+    #[error("worker {name} was not ready after {seconds} s ({why}); its log is {log}")]
+    WorkerNotReady {
+        /// Its provider's name.
+        name: String,
+        /// How long was waited.
+        seconds: u64,
+        /// What the market says about it.
+        why: String,
+        /// Its log file.
+        log: PathBuf,
+    },
+    /// The market refused a request.
+    #[error("the market refused: {0}; nothing was charged")]
+    Submit(SubmitError),
+    /// The market refused to show a job.
+    #[error("the market refused: {0}")]
+    Job(JobError),
+    /// The registry refused.
+    #[error("the registry refused: {0}")]
+    Registry(RegistryError),
+    /// The market refused something on behalf of a worker.
+    #[error("the market refused: {0}")]
+    Worker(WorkerError),
+    /// The purse did not pay.
+    #[error("the purse did not pay: {0}")]
+    Purse(String),
+    /// The receipt does not prove what it says.
+    #[error("the receipt is not proven: {0}")]
+    Receipt(#[from] receipt::VerifyError),
+    /// The receipt file cannot be read.
+    #[error(transparent)]
+    ReceiptFile(#[from] receipt::FileError),
+    /// What the market shows is not what its certified receipt says.
+    #[error("{what} shown by the market differs from the certified receipt; do not trust it")]
+    Contradicted {
+        /// Which part.
+        what: &'static str,
+    },
+    /// The job did not end in time.
+    #[error("job {job} had not ended after {seconds} s; look at it with: assay job {job}")]
+    NotEnded {
+        /// Which.
+        job: u64,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A key could not be loaded or made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The engine refused to run.
+    #[error(transparent)]
+    Run(#[from] RunFault),
+    /// A file or folder could not be read or written.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A file of this program's own is not what it wrote.
+    #[error("{path}: {problem}")]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A command that cannot be carried out as given.
+    #[error("{0}")]
+    Usage(String),
+    /// Ctrl-C.
+    #[error("interrupted; everything that was started has been stopped")]
+    Interrupted,
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Call(error) if error.is_unreachable() => exit::UNREACHABLE,
+            Self::NoNetwork { .. } => exit::UNREACHABLE,
+            Self::PortInUse { .. } => exit::PORT_IN_USE,
+            Self::NoModule { .. } | Self::NoWasmDir | Self::NoModel | Self::Model(_) | Self::NoWorkerProgram { .. } => exit::MISSING,
+            Self::Submit(_) => exit::REFUSED,
+            Self::Receipt(_) | Self::ReceiptFile(_) | Self::Contradicted { .. } => exit::NOT_PROVEN,
+            Self::Usage(_) => exit::USAGE,
+            Self::NotEnded { .. } => exit::NOT_VERIFIED,
+            Self::Interrupted => exit::INTERRUPTED,
+            Self::Call(_)
+            | Self::Start(_)
+            | Self::Import(_)
+            | Self::WorkerEnded { .. }
+            | Self::WorkerNotReady { .. }
+            | Self::Job(_)
+            | Self::Registry(_)
+            | Self::Worker(_)
+            | Self::Purse(_)
+            | Self::Identity(_)
+            | Self::Run(_)
+            | Self::Io { .. }
+            | Self::Damaged { .. } => exit::FAILED,
+        }
+    }
+
+    /// A file operation that failed.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::Io { path, error }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::PortInUse { port, .. } => Self::PortInUse { port },
+            other => Self::Start(other),
+        }
+    }
+}
+
+impl From<Outcome<SubmitError>> for Failure {
+    fn from(outcome: Outcome<SubmitError>) -> Self {
+        match outcome {
+            Outcome::Call(error) => Self::Call(error),
+            Outcome::Refused(refusal) => Self::Submit(refusal),
+        }
+    }
+}
+
+impl From<Outcome<JobError>> for Failure {
+    fn from(outcome: Outcome<JobError>) -> Self {
+        match outcome {
+            Outcome::Call(error) => Self::Call(error),
+            Outcome::Refused(refusal) => Self::Job(refusal),
+        }
+    }
+}
+
+impl From<Outcome<RegistryError>> for Failure {
+    fn from(outcome: Outcome<RegistryError>) -> Self {
+        match outcome {
+            Outcome::Call(error) => Self::Call(error),
+            Outcome::Refused(refusal) => Self::Registry(refusal),
+        }
+    }
+}
+
+impl From<Outcome<WorkerError>> for Failure {
+    fn from(outcome: Outcome<WorkerError>) -> Self {
+        match outcome {
+            Outcome::Call(error) => Self::Call(error),
+            Outcome::Refused(refusal) => Self::Worker(refusal),
+        }
+    }
+}

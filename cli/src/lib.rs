@@ -1,0 +1,42 @@
+//! The `assay` command: a local network in one process, questions to the market, receipts checked without trust.
+//!
+//! It refuses to know the rules of the market: canisters decide, workers compute, and what it shows as proven is what
+//! the network's certificates prove.
+
+mod args;
+mod ask;
+mod commands;
+pub mod exit;
+mod failure;
+mod home;
+pub mod local;
+pub mod receipt;
+mod show;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser as _;
+
+pub use failure::Failure;
+
+/// Parses the arguments, the program's name first, and does what they say.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match args::Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let level = if cli.verbose { "info,assay_localnet=debug" } else { "warn" };
+    let _ = assay_worker::log::start(assay_worker::log::Format::Text, level);
+    match commands::dispatch(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            show::failure(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Creating canisters and installing their modules through the management canister.
+
+use assay_protocol::{Cycles, job::DepositError};
+use assay_worker::client::{CallError, Network};
+use candid::{CandidType, Nat, Principal};
+use ic_management_canister_types::{
+    CanisterIdRecord, CanisterInstallMode, ChunkHash, ClearChunkStoreArgs, InstallChunkedCodeArgs, InstallCodeArgs,
+    ProvisionalCreateCanisterWithCyclesArgs, UploadChunkArgs,
+};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::Modules;
+use crate::Failure;
+
+/// Cycles that a canister is created with.
+const CANISTER_CYCLES: u128 = 100_000_000_000_000;
+/// Cycles of the purse.
+const PURSE_CYCLES: u128 = 10_000_000_000_000_000;
+/// Longest module that fits into one message with room to spare.
+const MESSAGE_BYTES: usize = 1_900_000;
+/// Bytes of one chunk of a longer module.
+const CHUNK_BYTES: usize = 1_000_000;
+
+/// The canisters of a market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canisters {
+    /// Providers, workers and models.
+    pub registry: Principal,
+    /// Requests, leases, verdicts and receipts.
+    pub jobs: Principal,
+    /// Cycles for those whose calls can carry none.
+    pub purse: Principal,
+}
+
+#[derive(CandidType)]
+struct RegistryArgs {
+    shards: Option<Vec<Principal>>,
+}
+
+#[derive(CandidType)]
+struct JobsArgs {
+    registry: Option<Principal>,
+    fee_bps: Option<u16>,
+}
+
+/// Creates and installs all canisters.
+pub(super) async fn deploy(network: &Network, effective: Principal, modules: &Modules) -> Result<Canisters, Failure> {
+    let canisters = Canisters {
+        registry: create(network, effective, CANISTER_CYCLES).await?,
+        jobs: create(network, effective, CANISTER_CYCLES).await?,
+        purse: create(network, effective, PURSE_CYCLES).await?,
+    };
+    install(network, canisters.registry, &modules.registry, &RegistryArgs { shards: Some(vec![canisters.jobs]) }).await?;
+    install(network, canisters.jobs, &modules.jobs, &JobsArgs { registry: Some(canisters.registry), fee_bps: None }).await?;
+    install_with(network, canisters.purse, &modules.purse, candid::encode_args(()).expect("BUG: nothing encodes")).await?;
+    Ok(canisters)
+}
+
+async fn create(network: &Network, effective: Principal, cycles: u128) -> Result<Principal, CallError> {
+    let args = ProvisionalCreateCanisterWithCyclesArgs {
+        amount: Some(Nat::from(cycles)),
+        settings: None,
+        specified_id: None,
+        sender_canister_version: None,
+    };
+    let created: CanisterIdRecord = network.manage(effective, "provisional_create_canister_with_cycles", (args,)).await?;
+    Ok(created.canister_id)
+}
+
+async fn install(network: &Network, canister: Principal, module: &[u8], arg: &impl CandidType) -> Result<(), CallError> {
+    let arg = candid::encode_args((Some(arg),)).expect("BUG: install arguments are plain Candid data");
+    install_with(network, canister, module, arg).await
+}
+
+async fn install_with(network: &Network, canister: Principal, module: &[u8], arg: Vec<u8>) -> Result<(), CallError> {
+    if module.len() <= MESSAGE_BYTES {
+        let args = InstallCodeArgs {
+            mode: CanisterInstallMode::Install,
+            canister_id: canister,
+            wasm_module: module.to_vec(),
+            arg,
+            sender_canister_version: None,
+        };
+        return network.manage(canister, "install_code", (args,)).await;
+    }
+    let mut chunk_hashes_list: Vec<ChunkHash> = Vec::new();
+    for chunk in module.chunks(CHUNK_BYTES) {
+        let args = UploadChunkArgs { canister_id: canister, chunk: chunk.to_vec() };
+        chunk_hashes_list.push(network.manage(canister, "upload_chunk", (args,)).await?);
+    }
+    let args = InstallChunkedCodeArgs {
+        mode: CanisterInstallMode::Install,
+        target_canister: canister,
+        store_canister: None,
+        chunk_hashes_list,
+        wasm_module_hash: Sha256::digest(module).to_vec(),
+        arg,
+        sender_canister_version: None,
+    };
+    let () = network.manage(canister, "install_chunked_code", (args,)).await?;
+    network.manage(canister, "clear_chunk_store", (ClearChunkStoreArgs { canister_id: canister },)).await
+}
+
+#[derive(CandidType)]
+struct FundArgs {
+    jobs: Principal,
+    beneficiary: Principal,
+    amount: Cycles,
+}
+
+/// Why the purse did not pay.
+#[derive(Debug, CandidType, Deserialize)]
+enum FundError {
+    NotAController { caller: Principal },
+    Amount { amount: Cycles, max: Cycles },
+    InsufficientFunds { amount: Cycles, available: Cycles },
+    Refused(DepositError),
+    Unreachable(String),
+    OutcomeUnknown(String),
+    Other(String),
+}
+
+/// Lets the purse deposit cycles for somebody.
+pub(super) async fn fund(network: &Network, canisters: &Canisters, beneficiary: Principal, amount: Cycles) -> Result<(), Failure> {
+    let args = FundArgs { jobs: canisters.jobs, beneficiary, amount };
+    let answer: Result<Cycles, FundError> = network.update(canisters.purse, "fund", (args,)).await?;
+    answer.map(|_| ()).map_err(|error| {
+        Failure::Purse(match error {
+            FundError::NotAController { caller } => format!("{caller} does not control it"),
+            FundError::Amount { amount, max } => format!("{amount} cycles are not between 1 and {max}"),
+            FundError::InsufficientFunds { amount, available } => format!("{amount} cycles are more than the {available} that it can spend"),
+            FundError::Refused(error) => error.to_string(),
+            FundError::Unreachable(text) | FundError::OutcomeUnknown(text) | FundError::Other(text) => text,
+        })
+    })
+}

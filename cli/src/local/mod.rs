@@ -1,0 +1,283 @@
+//! A market of one's own: the embedded network, the canisters, and workers as separate processes.
+//!
+//! Invariant: dropping a [`LocalMarket`] stops everything that it started.
+
+mod deploy;
+mod fleet;
+mod modules;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use assay_localnet::{Localnet, LocalnetConfig, seed_from_text};
+use assay_protocol::{
+    Cycles,
+    registry::{Board, Hardware, Model, ProviderArgs, WorkerArgs},
+};
+use assay_worker::{
+    cheat::Cheat,
+    client::{Jobs, Network, Outcome, Registry, SyncError},
+    config::RootKey,
+    identity::{self, Key},
+    model::LocalModel,
+};
+use tokio::time::sleep;
+
+pub use self::{
+    deploy::Canisters,
+    fleet::{Asks, Fleet, Launcher, Process},
+    modules::Modules,
+};
+use crate::{Failure, home::private_dir, show::step};
+
+/// What a market is made from.
+#[derive(Clone, Debug)]
+pub struct MarketOptions {
+    /// Folder of canister modules.
+    pub wasm_dir: PathBuf,
+    /// Converted model file.
+    pub model: PathBuf,
+    /// How worker processes are started.
+    pub launcher: Launcher,
+    /// Threads of each worker.
+    pub threads: u16,
+    /// Port of the network; 0 takes a free one.
+    pub port: u16,
+    /// Folder for keys, settings and logs.
+    pub dir: PathBuf,
+    /// Folder for compiled modules.
+    pub module_cache: Option<PathBuf>,
+}
+
+/// Somebody with a worker.
+#[derive(Clone, Debug)]
+pub struct ProviderPlan {
+    /// Shown to people.
+    pub name: String,
+    /// The worker's prices.
+    pub asks: Asks,
+    /// A deliberate misbehaviour of the worker.
+    pub cheat: Option<Cheat>,
+}
+
+impl ProviderPlan {
+    /// `count` honest providers with ordinary prices.
+    pub fn honest(count: u16) -> Vec<Self> {
+        const NAMES: [&str; 8] = ["Amber", "Birch", "Cedar", "Delta", "Ember", "Fjord", "Grove", "Heron"];
+        (0..usize::from(count))
+            .map(|i| {
+                let round = i / NAMES.len();
+                let name = if round == 0 { NAMES[i].to_owned() } else { format!("{} {}", NAMES[i % NAMES.len()], round + 1) };
+                Self { name, asks: Asks::ordinary(i), cheat: None }
+            })
+            .collect()
+    }
+}
+
+/// A running market.
+#[derive(Debug)]
+pub struct LocalMarket {
+    /// The canisters.
+    pub canisters: Canisters,
+    /// The registered model.
+    pub model: Model,
+    /// The worker processes.
+    pub fleet: Fleet,
+    /// Whoever controls the canisters.
+    pub operator: Key,
+    url: String,
+    root_key: Vec<u8>,
+    dir: PathBuf,
+    // Last: the workers go before the network does.
+    _localnet: Localnet,
+}
+
+impl LocalMarket {
+    /// Starts the network, deploys the canisters and registers the model; no worker yet.
+    pub async fn start(options: &MarketOptions) -> Result<Self, Failure> {
+        // What is missing on this machine is told before anything is started.
+        let modules = Modules::load(&options.wasm_dir)?;
+        options.launcher.check()?;
+        private_dir(&options.dir)?;
+        if let Some(cache) = &options.module_cache {
+            private_dir(cache)?;
+        }
+        let model_path = options.model.clone();
+        let model = step("model", async {
+            let model = tokio::task::spawn_blocking(move || LocalModel::open(&model_path)).await.expect("BUG: opening a model panicked")?;
+            let found = format!("{}, root {}", model.manifest().name, model.root().short());
+            Ok((Arc::new(model), found))
+        })
+        .await?;
+
+        let localnet = step("network", async {
+            let config = LocalnetConfig {
+                port: options.port,
+                seed: seed_from_text("assay local market"),
+                module_cache: options.module_cache.clone(),
+                ..LocalnetConfig::default()
+            };
+            let localnet = tokio::task::spawn_blocking(move || Localnet::start(config)).await.expect("BUG: starting a network panicked")?;
+            let found = localnet.url();
+            Ok((localnet, found))
+        })
+        .await?;
+        let (url, root_key) = (localnet.url(), localnet.root_key());
+
+        let operator = new_key(&options.dir, "operator.pem")?;
+        let network = Network::connect(&url, Some(&operator), &RootKey::Given(root_key.clone())).await?;
+        let canisters = step("canisters", async {
+            let canisters = deploy::deploy(&network, localnet.default_effective_canister(), &modules).await?;
+            let found = format!("registry {}, jobs {}, purse {}", canisters.registry, canisters.jobs, canisters.purse);
+            Ok((canisters, found))
+        })
+        .await?;
+
+        let registry = Registry::new(&network, canisters.registry);
+        let name = machine_name(&model.manifest().name);
+        let registration = {
+            let (model, name) = (model.clone(), name.clone());
+            tokio::task::spawn_blocking(move || model.registration(&name, "Apache-2.0")).await.expect("BUG: hashing a file panicked")?
+        };
+        let registered = registry.register_model(&registration).await?;
+        let fleet = Fleet::new(options, &url, &root_key, &canisters, &name);
+        Ok(Self {
+            canisters,
+            model: registered,
+            fleet,
+            operator,
+            url,
+            root_key,
+            dir: options.dir.clone(),
+            _localnet: localnet,
+        })
+    }
+
+    /// Where the network answers.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The network's root key, DER.
+    pub fn root_key(&self) -> &[u8] {
+        &self.root_key
+    }
+
+    /// A connection under a key.
+    pub async fn connect(&self, key: &Key) -> Result<Network, Failure> {
+        Ok(Network::connect(&self.url, Some(key), &RootKey::Given(self.root_key.clone())).await?)
+    }
+
+    /// Registers providers, each with a key and a worker of its own, and starts the workers.
+    pub async fn add_workers(&mut self, plans: &[ProviderPlan]) -> Result<(), Failure> {
+        for plan in plans {
+            let place = self.fleet.place(&plan.name);
+            private_dir(&place)?;
+            let provider = new_key(&place, "provider.pem")?;
+            let worker = new_key(&place, "worker.pem")?;
+            let registry = Registry::new(&self.connect(&provider).await?, self.canisters.registry);
+            registry
+                .register_provider(&ProviderArgs { name: plan.name.clone(), contact: String::new(), payout: None })
+                .await?;
+            registry
+                .add_worker(&WorkerArgs {
+                    operator: worker.principal,
+                    hardware: Hardware {
+                        board: Board::Cpu,
+                        chips: 1,
+                        memory_bytes: 0,
+                        driver: String::new(),
+                        tokens_per_second_milli: None,
+                        watts: None,
+                    },
+                    backends: vec!["cpu".to_owned()],
+                    region: "this machine".to_owned(),
+                    slots: 1,
+                })
+                .await?;
+            self.fleet.add(plan, provider.principal, worker.principal)?;
+        }
+        self.sync().await?;
+        for plan in plans {
+            self.fleet.start(&plan.name)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the named workers would be given work.
+    pub async fn wait_until_ready(&mut self, names: &[String]) -> Result<(), Failure> {
+        let jobs = self.jobs().await?;
+        self.fleet.wait_until_ready(&jobs, names).await
+    }
+
+    /// The jobs canister, under the operator's key.
+    pub async fn jobs(&self) -> Result<Jobs, Failure> {
+        Ok(Jobs::new(&self.connect(&self.operator).await?, self.canisters.jobs))
+    }
+
+    /// Makes a requester whose balance comes out of the purse.
+    pub async fn fund(&self, file: &str, amount: Cycles) -> Result<(Key, PathBuf), Failure> {
+        let key = new_key(&self.dir, file)?;
+        let network = self.connect(&self.operator).await?;
+        deploy::fund(&network, &self.canisters, key.principal, amount).await?;
+        Ok((key, self.dir.join(file)))
+    }
+
+    /// Lets the jobs canister read the registry now.
+    async fn sync(&self) -> Result<(), Failure> {
+        let jobs = self.jobs().await?;
+        for _ in 0..50 {
+            match jobs.sync_registry().await {
+                Ok(()) => return Ok(()),
+                Err(Outcome::Call(error)) => return Err(Failure::Call(error)),
+                Err(Outcome::Refused(SyncError::Busy)) => sleep(Duration::from_millis(100)).await,
+                Err(Outcome::Refused(_)) => break,
+            }
+        }
+        // The canister reads it by itself soon; the workers wait for that.
+        Ok(())
+    }
+}
+
+/// A key in a new file of this folder.
+fn new_key(dir: &Path, file: &str) -> Result<Key, Failure> {
+    Ok(identity::create(&dir.join(file))?)
+}
+
+/// A model's name as the registry takes it: lowercase letters, digits and dashes.
+fn machine_name(name: &str) -> String {
+    let mut machine = String::new();
+    for c in name.chars().flat_map(char::to_lowercase) {
+        if c.is_ascii_alphanumeric() {
+            machine.push(c);
+        } else if !machine.is_empty() && !machine.ends_with('-') {
+            machine.push('-');
+        }
+    }
+    machine.truncate(assay_protocol::limits::NAME_BYTES_MAX);
+    let machine = machine.trim_end_matches('-');
+    if machine.is_empty() { "model".to_owned() } else { machine.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn model_names_become_names_for_machines() {
+        assert_eq!(machine_name("SmolLM2 135M Instruct"), "smollm2-135m-instruct");
+        assert_eq!(machine_name("  --Über/α--  "), "ber");
+        assert_eq!(machine_name("日本"), "model");
+        assert_eq!(machine_name(&"x".repeat(99)).len(), assay_protocol::limits::NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn provider_names_never_repeat() {
+        let plans = ProviderPlan::honest(32);
+        let names: std::collections::BTreeSet<_> = plans.iter().map(|plan| &plan.name).collect();
+        assert_eq!(names.len(), 32);
+    }
+}

@@ -1,0 +1,99 @@
+//! From the root key to every field of a receipt.
+
+use assay_protocol::{Cycles, Hash32, receipt::{CertifiedReceipt, RECEIPTS_LABEL, Receipt}};
+
+use super::certificate::{self, CertificateError};
+
+/// Why a receipt is not proven.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// The certificate.
+    #[error("certificate: {0}")]
+    Certificate(CertificateError),
+    /// The witness cannot be read.
+    #[error("witness: {0}")]
+    Witness(CertificateError),
+    /// The witness belongs to other certified data.
+    #[error("witness: its root is not what the canister certifies")]
+    OtherData,
+    /// The witness is about other jobs.
+    #[error("witness: it says nothing about job {job}")]
+    OtherJob {
+        /// The job of the receipt.
+        job: u64,
+    },
+    /// A field of the receipt was changed.
+    #[error("receipt: its hash is {found}, the canister certifies {certified}; a field was changed")]
+    Changed {
+        /// The hash of the receipt as it is.
+        found: Hash32,
+        /// The certified one.
+        certified: Hash32,
+    },
+    /// The request is not the one that the receipt is about.
+    #[error("request: with its salt it hashes to {found}, the receipt says {certified}; it was changed")]
+    OtherRequest {
+        /// The salted hash of the request as it is.
+        found: Hash32,
+        /// The one in the receipt.
+        certified: Hash32,
+    },
+    /// What was paid, kept and given back is not what was held.
+    #[error("receipt: {escrow} cycles were held, {spent} are accounted for")]
+    Amounts {
+        /// Held.
+        escrow: Cycles,
+        /// Paid, kept and given back.
+        spent: Cycles,
+    },
+}
+
+/// What a verified receipt rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The network's time when the certificate was signed, nanoseconds since the Unix epoch.
+    pub signed_at: u64,
+    /// The certified hash of the receipt.
+    pub hash: Hash32,
+    /// Whether the request came along and is the one that was asked.
+    pub request: bool,
+}
+
+/// Checks everything: signatures from the root key down, the canister's certified data, the path to the receipt, every
+/// field of it, the request if it is there, and that the amounts add up.
+pub fn verify(certified: &CertifiedReceipt, root_key: &[u8]) -> Result<Proof, VerifyError> {
+    let CertifiedReceipt { receipt, certificate, witness, request } = certified;
+    let certificate::Certified { data, time } =
+        certificate::certified(certificate, &receipt.canister, root_key).map_err(VerifyError::Certificate)?;
+
+    let tree = certificate::tree(witness).map_err(VerifyError::Witness)?;
+    if data != tree.digest() {
+        return Err(VerifyError::OtherData);
+    }
+    let leaf = certificate::find(&tree, &[RECEIPTS_LABEL, &receipt.job.0.to_be_bytes()])
+        .and_then(|leaf| Hash32::try_from(leaf).ok())
+        .ok_or(VerifyError::OtherJob { job: receipt.job.0 })?;
+    let found = receipt.hash();
+    if found != leaf {
+        return Err(VerifyError::Changed { found, certified: leaf });
+    }
+    if let Some(salted) = request {
+        let found = salted.request.salted_hash(&salted.salt);
+        if found != receipt.request_hash {
+            return Err(VerifyError::OtherRequest { found, certified: receipt.request_hash });
+        }
+    }
+    check_amounts(receipt)?;
+    Ok(Proof { signed_at: time, hash: leaf, request: request.is_some() })
+}
+
+fn check_amounts(receipt: &Receipt) -> Result<(), VerifyError> {
+    let Receipt { leases, escrow, fee, royalty, refund, .. } = receipt;
+    let spent = leases
+        .iter()
+        .map(|lease| lease.paid)
+        .chain([*fee, *royalty, *refund])
+        .try_fold(Cycles::ZERO, Cycles::checked_add)
+        .unwrap_or(Cycles(u128::MAX));
+    if spent == *escrow { Ok(()) } else { Err(VerifyError::Amounts { escrow: *escrow, spent }) }
+}

@@ -1,0 +1,271 @@
+//! The command line of the daemon.
+
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use tokio::sync::watch;
+
+use crate::{
+    config::{self, Config, ConfigError, Overrides},
+    doctor, exit, identity, log, run, setup,
+};
+
+/// The worker daemon of Assay: takes leases, runs the engine, commits and reveals.
+#[derive(Debug, Parser)]
+#[command(name = "assay-worker", version, after_help = exit::HELP, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the daemon can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve until told to stop. SIGTERM or Ctrl-C finishes or gives back what runs; a second one ends at once
+    Run {
+        #[command(flatten)]
+        settings: Settings,
+        /// Also stop when standard input closes, so that this worker never outlives the program that started it
+        #[arg(long)]
+        until_stdin_closes: bool,
+    },
+    /// Check everything that serving needs: one line per check, and the next command for each failure
+    Doctor {
+        #[command(flatten)]
+        settings: Settings,
+        /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// The configuration file
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The daemon's key
+    #[command(subcommand)]
+    Identity(IdentityCommand),
+}
+
+/// What can be done with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether the configuration is right, or what is wrong and where
+    Check(Settings),
+    /// Print an annotated example
+    Example,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum IdentityCommand {
+    /// Make a new key that only you may read, and print its principal
+    New {
+        /// Where to write it
+        #[arg(long, value_name = "PEM")]
+        out: PathBuf,
+    },
+    /// Print the principal of a key
+    Show {
+        /// The key
+        #[arg(long, value_name = "PEM")]
+        pem: PathBuf,
+    },
+}
+
+/// Where the settings come from.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Configuration file
+    #[arg(long, short, env = "ASSAY_WORKER_CONFIG", value_name = "FILE", default_value = "/etc/assay-worker/worker.toml")]
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config, ConfigError> {
+        config::load(&self.config, &self.overrides)
+    }
+}
+
+/// Parses the arguments, the program's name first, and does what they say.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    ExitCode::from(main_code(args))
+}
+
+/// As [`main`], with the exit code as a number.
+pub fn main_code(args: impl IntoIterator<Item = OsString>) -> u8 {
+    match Cli::try_parse_from(args) {
+        Ok(cli) => dispatch(cli.command),
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            let _ = error.print();
+            code
+        }
+    }
+}
+
+/// Does what one command says; gives the exit code.
+pub fn dispatch(command: Command) -> u8 {
+    match command {
+        Command::Run { settings, until_stdin_closes } => match settings.load() {
+            Ok(config) => serve(&config, until_stdin_closes),
+            Err(error) => refuse(&error, config_code(&error)),
+        },
+        Command::Doctor { settings, json } => block_on(doctor::run(&settings.config, settings.load(), json)),
+        Command::Config(ConfigCommand::Check(settings)) => match settings.load() {
+            Ok(config) => {
+                say(&format!("ok: {}, {} models, jobs canister {}", settings.config.display(), config.models.len(), config.jobs));
+                exit::OK
+            }
+            Err(error) => refuse(&error, config_code(&error)),
+        },
+        Command::Config(ConfigCommand::Example) => {
+            say(config::EXAMPLE.trim_end());
+            exit::OK
+        }
+        Command::Identity(IdentityCommand::New { out }) => show(identity::create(&out)),
+        Command::Identity(IdentityCommand::Show { pem }) => show(identity::load(&pem)),
+    }
+}
+
+fn show(key: Result<identity::Key, identity::IdentityError>) -> u8 {
+    match key {
+        Ok(key) => {
+            say(&key.principal.to_text());
+            exit::OK
+        }
+        Err(error) => refuse(&error, exit::CREDENTIALS),
+    }
+}
+
+fn serve(config: &Config, until_stdin_closes: bool) -> u8 {
+    if let Err(error) = log::start(config.log_format, &config.log_level) {
+        return refuse(&error, exit::USAGE);
+    }
+    if let Some(cheat) = config.cheat {
+        cheat.shout("this worker misbehaves on purpose, for a demonstration; never run it so for real");
+    }
+    block_on(async {
+        let (sender, stop) = watch::channel(false);
+        if until_stdin_closes {
+            stop_with_stdin(sender.clone());
+        }
+        tokio::spawn(signals(sender));
+        let mut stopped = stop.clone();
+        let worker = tokio::select! {
+            worker = setup::worker(config) => worker,
+            _ = stopped.wait_for(|stop| *stop) => return exit::OK,
+        };
+        match worker {
+            Ok(worker) => match run::serve(worker, stop).await {
+                Ok(_) => exit::OK,
+                Err(error) => refuse(&error, exit::STATE),
+            },
+            Err(error) => refuse(&error, error.code()),
+        }
+    })
+}
+
+/// The first signal asks to stop, the second does not ask.
+async fn signals(stop: watch::Sender<bool>) {
+    for count in 0.. {
+        signal().await;
+        if count > 0 {
+            tracing::warn!("a second signal: ending at once");
+            std::process::exit(exit::KILLED.into());
+        }
+        stop.send_replace(true);
+    }
+}
+
+/// Asks to stop when standard input ends. On a thread of its own, because reading it cannot be cancelled.
+fn stop_with_stdin(stop: watch::Sender<bool>) {
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        stop.send_replace(true);
+    });
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be received; stop this worker with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn block_on(work: impl Future<Output = u8>) -> u8 {
+    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(work);
+            // A computation that nobody waits for any more must not hold up the end.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => refuse(&error, exit::FAILED),
+    }
+}
+
+fn config_code(error: &ConfigError) -> u8 {
+    match error {
+        ConfigError::Untrusted { .. } => exit::CREDENTIALS,
+        _ => exit::USAGE,
+    }
+}
+
+fn refuse(error: &dyn std::error::Error, code: u8) -> u8 {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr().lock();
+    let _ = write!(stderr, "assay-worker: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let _ = write!(stderr, ": {cause}");
+        source = cause.source();
+    }
+    let _ = writeln!(stderr);
+    code
+}
+
+/// Data, to standard output.
+pub(crate) fn say(text: &str) {
+    use std::io::Write as _;
+    // A reader that went away (`| head`) is no failure.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_its_help_names_the_exit_codes() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_long_help().to_string();
+        for code in [exit::OK, exit::FAILED, exit::USAGE, exit::CREDENTIALS, exit::STATE, exit::MODEL, exit::KILLED] {
+            assert!(help.contains(&format!("\n  {code} ")), "{help}");
+        }
+    }
+
+    #[test]
+    fn flags_that_override_the_file_are_read() {
+        let cli = Cli::try_parse_from(["assay-worker", "run", "--config", "w.toml", "--slots", "4", "--log-format", "json"]).unwrap();
+        let Command::Run { settings, .. } = cli.command else { panic!("not run") };
+        assert_eq!(settings.config, PathBuf::from("w.toml"));
+        assert_eq!((settings.overrides.slots, settings.overrides.log_format), (Some(4), Some(log::Format::Json)));
+    }
+}

@@ -1,0 +1,172 @@
+//! A jobs canister.
+
+use assay_protocol::{
+    Cycles, JobId, LeaseId,
+    job::{JobError, JobLine, JobRequest, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
+    lease::{Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError},
+    receipt::CertifiedReceipt,
+};
+use candid::{CandidType, Principal};
+use serde::Deserialize;
+
+use super::{CallError, Network, Outcome};
+
+type Submit<T> = Result<T, Outcome<SubmitError>>;
+type Read<T> = Result<T, Outcome<JobError>>;
+type Work<T> = Result<T, Outcome<WorkerError>>;
+
+/// Why the registry was not read.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize, thiserror::Error)]
+pub enum SyncError {
+    /// No registry is set.
+    #[error("the jobs canister knows no registry; its controller names one by an upgrade")]
+    NoRegistry,
+    /// It is being read already.
+    #[error("the registry is being read already; what changed just now may come a moment later")]
+    Busy,
+    /// The registry did not answer.
+    #[error("the registry did not answer: {0}; the jobs canister tries again by itself")]
+    Unreachable(String),
+    /// Something newer than this client.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A jobs canister.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    network: Network,
+    /// Its id.
+    pub id: Principal,
+}
+
+impl Jobs {
+    /// The jobs canister `id` of this network.
+    pub fn new(network: &Network, id: Principal) -> Self {
+        Self { network: network.clone(), id }
+    }
+
+    /// The connection below.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    // The requester's side.
+
+    /// What a request would cost at most.
+    pub async fn quote(&self, request: &JobRequest) -> Submit<Quote> {
+        Outcome::fold(self.network.query(self.id, "quote", (request,)).await)
+    }
+
+    /// Submits a job.
+    pub async fn submit(&self, args: &SubmitArgs) -> Submit<Submitted> {
+        Outcome::fold(self.network.update(self.id, "submit", (args,)).await)
+    }
+
+    /// A job as this caller may see it: a hint.
+    pub async fn job(&self, job: JobId) -> Read<JobView> {
+        Outcome::fold(self.network.query(self.id, "job", (job,)).await)
+    }
+
+    /// A page of jobs, newest first.
+    pub async fn jobs(&self, args: &JobsArgs) -> Read<Vec<JobLine>> {
+        Outcome::fold(self.network.query(self.id, "jobs", (args,)).await)
+    }
+
+    /// Provisional text from a cursor on.
+    pub async fn stream(&self, args: StreamArgs) -> Read<StreamChunk> {
+        Outcome::fold(self.network.query(self.id, "stream", (args,)).await)
+    }
+
+    /// Cancels a job.
+    pub async fn cancel(&self, job: JobId) -> Read<()> {
+        Outcome::fold(self.network.update(self.id, "cancel", (job,)).await)
+    }
+
+    /// A receipt with its proof.
+    pub async fn receipt(&self, job: JobId) -> Read<CertifiedReceipt> {
+        Outcome::fold(self.network.query(self.id, "receipt", (job,)).await)
+    }
+
+    /// A balance; the caller's own when `owner` is absent.
+    pub async fn balance(&self, owner: Option<Principal>) -> Result<Cycles, CallError> {
+        self.network.query(self.id, "balance", (owner,)).await
+    }
+
+    /// The market's numbers: a hint.
+    pub async fn stats(&self) -> Result<Stats, CallError> {
+        self.network.query(self.id, "stats", ()).await
+    }
+
+    /// Reads the registry's changes now instead of at the next turn.
+    pub async fn sync_registry(&self) -> Result<(), Outcome<SyncError>> {
+        Outcome::fold(self.network.update(self.id, "sync_registry", ()).await)
+    }
+
+    // The worker's side.
+
+    /// What awaits this worker: a hint.
+    pub async fn work(&self) -> Result<WorkHint, CallError> {
+        self.network.query(self.id, "work", ()).await
+    }
+
+    /// Why a worker has no work: a hint.
+    pub async fn explain(&self, worker: Principal) -> Result<Idle, CallError> {
+        self.network.query(self.id, "explain", (worker,)).await
+    }
+
+    /// What an account has earned.
+    pub async fn earnings(&self, account: Principal) -> Result<Earnings, CallError> {
+        self.network.query(self.id, "earnings", (account,)).await
+    }
+
+    /// Names this worker's prices, replacing those it had.
+    pub async fn set_offers(&self, offers: &[Offer]) -> Work<()> {
+        Outcome::fold(self.network.update(self.id, "set_offers", (offers,)).await)
+    }
+
+    /// Announces free slots.
+    pub async fn ready(&self, slots: u16) -> Work<()> {
+        Outcome::fold(self.network.update(self.id, "ready", (slots,)).await)
+    }
+
+    /// Takes over the leases that this worker was granted.
+    pub async fn claim(&self) -> Work<Vec<Order>> {
+        Outcome::fold(self.network.update(self.id, "claim", ()).await)
+    }
+
+    /// Keeps leases alive.
+    pub async fn heartbeat(&self, leases: &[LeaseId]) -> Work<Vec<(LeaseId, Beat)>> {
+        Outcome::fold(self.network.update(self.id, "heartbeat", (leases,)).await)
+    }
+
+    /// Publishes provisional tokens; counts as a heartbeat.
+    pub async fn progress(&self, args: &ProgressArgs) -> Work<Beat> {
+        Outcome::fold(self.network.update(self.id, "progress", (args,)).await)
+    }
+
+    /// Provisional tokens of the generation that this checker's lease checks: a hint.
+    pub async fn follow(&self, lease: LeaseId, from: u32) -> Work<Follow> {
+        Outcome::fold(self.network.query(self.id, "follow", (lease, from)).await)
+    }
+
+    /// The final tokens of the generation that this checker's lease checks.
+    pub async fn transcript(&self, lease: LeaseId) -> Work<Claim> {
+        Outcome::fold(self.network.update(self.id, "transcript", (lease,)).await)
+    }
+
+    /// Commits to a root.
+    pub async fn commit(&self, args: &CommitArgs) -> Work<()> {
+        Outcome::fold(self.network.update(self.id, "commit", (args,)).await)
+    }
+
+    /// Opens a commitment.
+    pub async fn reveal(&self, args: &RevealArgs) -> Work<()> {
+        Outcome::fold(self.network.update(self.id, "reveal", (args,)).await)
+    }
+
+    /// Gives a lease back.
+    pub async fn abandon(&self, lease: LeaseId, why: &str) -> Work<()> {
+        Outcome::fold(self.network.update(self.id, "abandon", (lease, why)).await)
+    }
+}

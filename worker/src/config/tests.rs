@@ -1,0 +1,165 @@
+use super::*;
+
+const LEAST: &str = r#"
+state_dir = "/tmp/state"
+[network]
+url = "http://127.0.0.1:4943"
+root_key = "fetch"
+[canisters]
+registry = "rwlgt-iiaaa-aaaaa-aaaaa-cai"
+jobs = ["rrkah-fqaaa-aaaaa-aaaaq-cai"]
+[identity]
+pem = "/tmp/worker.pem"
+[[models]]
+file = "/tmp/model.assay"
+ask_input = 1
+ask_output = 2
+"#;
+
+fn check(text: &str) -> Result<Config, ConfigError> {
+    parse(text, Path::new("worker.toml"), &Overrides::default())
+}
+
+fn refused(text: &str, fragment: &str) {
+    let error = check(text).expect_err(fragment).to_string();
+    assert!(error.contains(fragment), "{error:?} should contain {fragment:?}");
+}
+
+#[test]
+fn the_least_file_gives_the_documented_defaults() {
+    let config = check(LEAST).unwrap();
+    assert_eq!(config.slots, 1);
+    assert!(config.threads >= 1);
+    assert_eq!(config.poll, Duration::from_millis(500));
+    assert_eq!(config.grace, Duration::from_secs(60));
+    assert_eq!(config.root_key, RootKey::Fetch);
+    assert_eq!(config.log_format, log::Format::Text);
+    assert_eq!(config.log_level, "info");
+    assert_eq!(config.cheat, None);
+    assert_eq!(config.models[0].ask_output, Cycles(2));
+}
+
+#[test]
+fn the_shipped_example_is_a_configuration_and_shows_the_defaults() {
+    let example = check(EXAMPLE).unwrap();
+    assert_eq!(example.root_key, RootKey::Mainnet);
+    let least = check(LEAST).unwrap();
+    assert_eq!((example.slots, example.threads, example.poll, example.grace), (least.slots, least.threads, least.poll, least.grace));
+    assert_eq!((example.log_format, example.log_level), (least.log_format, least.log_level));
+}
+
+#[test]
+fn unknown_keys_are_errors_that_name_the_line() {
+    refused(&format!("colour = \"red\"\n{LEAST}"), "unknown field `colour`");
+    refused(&LEAST.replace("root_key", "rootkey"), "unknown field `rootkey`");
+    refused(&LEAST.replace("ask_input", "ask_inptu"), "unknown field `ask_inptu`");
+    refused(&format!("{LEAST}\n[log]\nshade = 1\n"), "unknown field `shade`");
+    refused(&format!("colour = \"red\"\n{LEAST}"), "line 1");
+}
+
+#[test]
+fn flags_beat_the_file() {
+    let overrides = Overrides {
+        url: Some("http://localhost:1".to_owned()),
+        state_dir: Some("/elsewhere".into()),
+        identity: Some("/other.pem".into()),
+        slots: Some(3),
+        threads: Some(7),
+        grace_seconds: Some(5),
+        log_format: Some(log::Format::Json),
+        log_level: Some("debug".to_owned()),
+    };
+    let config = parse(&LEAST.replace("state_dir", "slots = 9\nstate_dir"), Path::new("worker.toml"), &overrides).unwrap();
+    assert_eq!(config.url, "http://localhost:1");
+    assert_eq!(config.state_dir, Path::new("/elsewhere"));
+    assert_eq!(config.pem, Path::new("/other.pem"));
+    assert_eq!((config.slots, config.threads), (3, 7));
+    assert_eq!(config.grace, Duration::from_secs(5));
+    assert_eq!((config.log_format, config.log_level.as_str()), (log::Format::Json, "debug"));
+}
+
+#[test]
+fn values_at_their_limits_pass_and_just_beyond_are_refused() {
+    let with = |line: &str| format!("{line}\n{LEAST}");
+    for (key, least, most) in [
+        ("slots", 1, u64::from(limits::SLOTS_MAX)),
+        ("threads", 0, THREADS_MAX as u64),
+        ("poll_milliseconds", POLL_MILLISECONDS_MIN, POLL_MILLISECONDS_MAX),
+        ("grace_seconds", 0, GRACE_SECONDS_MAX),
+    ] {
+        for good in [least, most] {
+            check(&with(&format!("{key} = {good}"))).unwrap();
+        }
+        refused(&with(&format!("{key} = {}", most + 1)), key);
+        if least > 0 {
+            refused(&with(&format!("{key} = {}", least - 1)), key);
+        }
+    }
+    let ask = limits::ASK_CYCLES_MAX as u64;
+    check(&LEAST.replace("ask_input = 1", &format!("ask_input = {ask}"))).unwrap();
+    refused(&LEAST.replace("ask_input = 1", &format!("ask_input = {}", ask + 1)), "models[0].ask_input");
+    refused(&LEAST.replace("ask_input = 1", "ask_input = -1"), "ask_input");
+}
+
+#[test]
+fn model_and_shard_counts_are_limited() {
+    let model = "[[models]]\nfile = \"/m\"\nask_input = 1\nask_output = 1\n";
+    let many = |n: usize| format!("{LEAST}{}", model.repeat(n - 1));
+    check(&many(limits::OFFERS_PER_WORKER_MAX)).unwrap();
+    refused(&many(limits::OFFERS_PER_WORKER_MAX + 1), "models: 33");
+    refused(&LEAST.replace("jobs = [\"rrkah-fqaaa-aaaaa-aaaaq-cai\"]", "jobs = []"), "canisters.jobs");
+}
+
+#[test]
+fn the_root_key_is_fetched_from_this_machine_only() {
+    for local in ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:4943/", "http://x.localhost:1"] {
+        assert_eq!(check(&LEAST.replace("http://127.0.0.1:4943", local)).unwrap().root_key, RootKey::Fetch, "{local}");
+    }
+    for remote in
+        ["https://icp-api.io", "http://127.0.0.1.example.org", "http://10.0.0.1:4943", "http://localhost.example.org", "https://icp0.io:443/x?localhost"]
+    {
+        assert!(
+            matches!(check(&LEAST.replace("http://127.0.0.1:4943", remote)), Err(ConfigError::Untrusted { .. })),
+            "{remote} must not be trusted with its own key"
+        );
+    }
+    // A user name that looks like a local host does not make the address local.
+    refused(&LEAST.replace("http://127.0.0.1:4943", "http://127.0.0.1:1@example.org"), "network.url");
+    refused(&LEAST.replace("http://127.0.0.1:4943", "ftp://127.0.0.1"), "network.url");
+}
+
+#[test]
+fn a_local_network_never_falls_back_to_the_mainnet_key() {
+    refused(&LEAST.replace("root_key = \"fetch\"\n", ""), "root key must be named");
+    refused(&LEAST.replace("\"fetch\"", "\"xyz\""), "network.root_key");
+    let given = check(&LEAST.replace("\"fetch\"", "\"3081aa\"")).unwrap();
+    assert_eq!(given.root_key, RootKey::Given(vec![0x30, 0x81, 0xaa]));
+}
+
+#[test]
+fn malformed_canister_ids_are_refused_by_name() {
+    refused(&LEAST.replace("rwlgt-iiaaa-aaaaa-aaaaa-cai", "rwlgt-iiaaa-aaaaa-aaaaa-cbi"), "canisters.registry");
+    refused(&LEAST.replace("rrkah-fqaaa-aaaaa-aaaaq-cai", "jobs"), "canisters.jobs");
+}
+
+#[test]
+fn missing_files_folders_and_oversized_files_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = load(&dir.path().join("none.toml"), &Overrides::default()).unwrap_err();
+    assert!(matches!(missing, ConfigError::Io { .. }) && missing.to_string().contains("none.toml"));
+    assert!(matches!(load(dir.path(), &Overrides::default()), Err(ConfigError::NotAFile { .. })));
+
+    let path = dir.path().join("worker.toml");
+    let pad = |bytes: u64| format!("{LEAST}#{}", "x".repeat(usize::try_from(bytes).unwrap() - LEAST.len() - 1));
+    fs::write(&path, pad(FILE_BYTES_MAX)).unwrap();
+    load(&path, &Overrides::default()).unwrap();
+    fs::write(&path, pad(FILE_BYTES_MAX + 1)).unwrap();
+    assert!(matches!(load(&path, &Overrides::default()), Err(ConfigError::TooLong { .. })));
+}
+
+#[test]
+fn misbehaviour_is_off_unless_written_out() {
+    assert_eq!(check(&format!("{LEAST}\n[cheat]\nmode = \"wrong-tokens\"\n")).unwrap().cheat, Some(Cheat::WrongTokens));
+    refused(&format!("{LEAST}\n[cheat]\nmode = \"nonsense\"\n"), "unknown variant");
+    assert!(!EXAMPLE.contains("cheat"));
+}

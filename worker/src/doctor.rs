@@ -1,0 +1,230 @@
+//! One line per thing that serving needs, and the next command for each that is missing.
+
+use std::{
+    fmt,
+    path::Path,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use assay_protocol::{
+    job::{Message, MessageRole, Sampling},
+    lease::Idle,
+};
+use serde::Serialize;
+
+use crate::{
+    cli::say,
+    client::{Jobs, Network, Registry},
+    config::{Config, ConfigError, ModelConfig},
+    exit, identity, journal::Journal, model::{Job, LocalModel}, setup,
+};
+
+/// A clock further off than this makes calls fail.
+const SKEW_MAX: Duration = Duration::from_secs(60);
+/// Tokens generated to estimate the speed.
+const SPEED_TOKENS: u32 = 24;
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Whether it passed.
+    pub ok: bool,
+    /// What was looked at.
+    pub what: String,
+    /// What was found, and for a failure what to do next.
+    pub found: String,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ok, what, found } = self;
+        write!(f, "{}  {what:<12}  {found}", if *ok { "ok  " } else { "fail" })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    checks: Vec<Check>,
+    code: u8,
+}
+
+impl Report {
+    fn ok(&mut self, what: &str, found: impl Into<String>) {
+        self.checks.push(Check { ok: true, what: what.to_owned(), found: found.into() });
+    }
+
+    /// The first failure decides the exit code.
+    fn fail(&mut self, what: &str, found: impl Into<String>, code: u8) {
+        if self.code == exit::OK {
+            self.code = code;
+        }
+        self.checks.push(Check { ok: false, what: what.to_owned(), found: found.into() });
+    }
+}
+
+/// Runs all checks and prints them; gives the exit code.
+pub async fn run(path: &Path, config: Result<Config, ConfigError>, json: bool) -> u8 {
+    let mut report = Report::default();
+    match config {
+        Ok(config) => {
+            report.ok("config", format!("{}, {} models", path.display(), config.models.len()));
+            if let Some(cheat) = config.cheat {
+                report.fail("cheat", format!("{cheat:?} is on; take [cheat] out of {}", path.display()), exit::USAGE);
+            }
+            examine(&config, &mut report).await;
+        }
+        Err(error) => {
+            let code = if matches!(error, ConfigError::Untrusted { .. }) { exit::CREDENTIALS } else { exit::USAGE };
+            report.fail("config", error.to_string(), code);
+        }
+    }
+    if json {
+        let value = serde_json::json!({ "ok": report.code == exit::OK, "checks": report.checks });
+        say(&format!("{value:#}"));
+    } else {
+        for check in &report.checks {
+            say(&check.to_string());
+        }
+    }
+    report.code
+}
+
+async fn examine(config: &Config, report: &mut Report) {
+    let key = match identity::load(&config.pem) {
+        Ok(key) => {
+            report.ok("identity", format!("{}, worker {}", config.pem.display(), key.principal));
+            Some(key)
+        }
+        Err(error) => {
+            report.fail("identity", error.to_string(), exit::CREDENTIALS);
+            None
+        }
+    };
+    match Journal::open(&config.state_dir).and_then(|journal| journal.records()) {
+        Ok(records) => report.ok("state", format!("{}, {} open leases", config.state_dir.display(), records.len())),
+        // A running worker is the usual reason, and a good sign.
+        Err(error @ crate::journal::JournalError::Locked { .. }) => report.ok("state", error.to_string()),
+        Err(error) => report.fail("state", error.to_string(), exit::STATE),
+    }
+    match setup::known_answers() {
+        Ok(()) => report.ok("engine", "known-answer tests pass"),
+        Err(error) => report.fail("engine", error.to_string(), exit::FAILED),
+    }
+
+    let network = examine_network(config, key.as_ref(), report).await;
+    if let (Some(network), Some(key)) = (&network, &key) {
+        examine_worker(config, network, key, report).await;
+    }
+    let registry = network.as_ref().map(|network| Registry::new(network, config.registry));
+    for settings in &config.models {
+        examine_model(settings, config.threads, registry.as_ref(), report).await;
+    }
+}
+
+async fn examine_network(config: &Config, key: Option<&identity::Key>, report: &mut Report) -> Option<Network> {
+    let started = Instant::now();
+    let network = match Network::connect(&config.url, key, &config.root_key).await {
+        Ok(network) => network,
+        Err(error) => {
+            report.fail("network", error.to_string(), exit::FAILED);
+            return None;
+        }
+    };
+    if let Err(error) = network.ping().await {
+        report.fail("network", error.to_string(), exit::FAILED);
+        return None;
+    }
+    let latency = started.elapsed().as_millis();
+    match network.time(config.jobs).await {
+        Ok(time) => {
+            let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let skew = here.abs_diff(Duration::from_nanos(time));
+            let found = format!("{}, status in {latency} ms, clock skew {:.1} s", config.url, skew.as_secs_f64());
+            if skew <= SKEW_MAX {
+                report.ok("network", found);
+            } else {
+                report.fail("network", format!("{found}; calls will fail: set this machine's clock (timedatectl set-ntp true)"), exit::FAILED);
+            }
+        }
+        Err(error) => {
+            report.fail("network", format!("{error}; is canisters.jobs a canister of this network?"), exit::CREDENTIALS);
+            return None;
+        }
+    }
+    Some(network)
+}
+
+async fn examine_worker(config: &Config, network: &Network, key: &identity::Key, report: &mut Report) {
+    match Jobs::new(network, config.jobs).explain(key.principal).await {
+        Ok(Idle::UnknownWorker) => report.fail(
+            "worker",
+            format!("{} is not registered at {}; the provider adds it with add_worker", key.principal, config.registry),
+            exit::FAILED,
+        ),
+        Ok(Idle::NotActive) => report.fail("worker", "it drains or is retired; the provider adds another", exit::FAILED),
+        Ok(idle) => report.ok("worker", format!("registered; {}", explain(&idle))),
+        Err(error) => report.fail("worker", error.to_string(), exit::FAILED),
+    }
+}
+
+/// Why a worker has no work, in words.
+pub fn explain(idle: &Idle) -> String {
+    match idle {
+        Idle::UnknownWorker => "not known to the jobs canister".to_owned(),
+        Idle::NotActive => "drains or is retired".to_owned(),
+        Idle::NoOffer => "has no offer yet; the daemon sets it when it runs".to_owned(),
+        Idle::NotReady => "announces no free slot; is the daemon running?".to_owned(),
+        Idle::NoDemand => "nothing is queued for its models".to_owned(),
+        Idle::SameProvider => "its provider already works on every queued job".to_owned(),
+        Idle::TooDear => "its ask is above what the queued jobs may pay".to_owned(),
+        Idle::Busy { leases } => format!("busy with {leases} leases"),
+        Idle::Eligible => "would be given work now".to_owned(),
+        Idle::Other(text) => text.clone(),
+    }
+}
+
+async fn examine_model(settings: &ModelConfig, threads: usize, registry: Option<&Registry>, report: &mut Report) {
+    let model = match LocalModel::open(&settings.file) {
+        Ok(model) => model,
+        Err(error) => {
+            report.fail("model", error.to_string(), exit::MODEL);
+            return;
+        }
+    };
+    let speed = speed(&model, threads).map_or_else(|error| error.to_string(), |speed| format!("about {speed:.0} tokens/s"));
+    let file = settings.file.display();
+    match registry {
+        None => report.ok("model", format!("{file}, sound, {speed}; not compared with the registry")),
+        Some(registry) => match registry.find_model(&model.root(), settings.name.as_deref()).await {
+            Ok(Some(found)) => report.ok("model", format!("{}, root as registered, {speed}", found.manifest.name)),
+            Ok(None) => report.fail(
+                "model",
+                format!("{file}: root {} is not registered{}; use the file that is, or register this one", model.root(), match &settings.name {
+                    Some(name) => format!(" as {name}"),
+                    None => String::new(),
+                }),
+                exit::MODEL,
+            ),
+            Err(error) => report.fail("model", error.to_string(), exit::FAILED),
+        },
+    }
+}
+
+/// Generated tokens per second, the first one left out.
+fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFault> {
+    let job = Job {
+        messages: vec![Message { role: MessageRole::User, content: "Count slowly from one to one hundred.".to_owned() }],
+        max_tokens: SPEED_TOKENS,
+        sampling: Sampling::GREEDY,
+        seed: 0,
+        threads,
+    };
+    let mut first = None;
+    let mut count = 0_u32;
+    model.generate(&job, &mut |_| {
+        first.get_or_insert_with(Instant::now);
+        count += 1;
+        std::ops::ControlFlow::Continue(())
+    })?;
+    Ok(first.map_or(0.0, |first| f64::from(count.saturating_sub(1)) / first.elapsed().as_secs_f64().max(1e-6)))
+}

@@ -1,0 +1,180 @@
+//! From settings to a worker that is ready to serve.
+//!
+//! What lies on this machine must be right at once; what lies on the network may take its time: a network that is
+//! down, a registry that does not know this worker yet, is waited for, with the state in the log.
+
+use std::{sync::Arc, time::Duration};
+
+use assay_protocol::{
+    lease::{Offer, WorkerError},
+    limits,
+};
+use tracing::{info, warn};
+
+use crate::{
+    backoff::Backoff,
+    client::{CallError, Jobs, Network, Outcome, Registry},
+    config::{Config, ModelConfig},
+    exit,
+    identity::{self, IdentityError, Key},
+    journal::{Journal, JournalError},
+    model::{LocalModel, ModelFault},
+    run::{Offered, Worker},
+};
+
+/// How often a lasting difficulty is mentioned again.
+const MENTION_EVERY: u32 = 10;
+/// Longest pause while waiting for the network or the registry.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the worker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The state folder.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A model file.
+    #[error(transparent)]
+    Model(#[from] ModelFault),
+    /// A model file is sound, but the registry has no such version.
+    #[error("{file}: the registry has no model{named} with root {root}; register it, or use the file that is registered")]
+    NotRegistered {
+        /// The file.
+        file: String,
+        /// ` named x`, if the configuration names one.
+        named: String,
+        /// The file's root.
+        root: assay_protocol::Hash32,
+    },
+    /// The network refuses, and waiting will not help.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The jobs canister refuses the offers.
+    #[error("the jobs canister does not take this worker's offers: {0}")]
+    Offers(WorkerError),
+    /// The known-answer tests failed.
+    #[error("this machine does not compute what it should ({0}); it must not take work")]
+    KnownAnswers(String),
+}
+
+impl SetupError {
+    /// The exit code that belongs to it.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Identity(_) => exit::CREDENTIALS,
+            Self::Journal(_) => exit::STATE,
+            Self::Model(_) | Self::NotRegistered { .. } => exit::MODEL,
+            Self::Call(_) | Self::Offers(_) | Self::KnownAnswers(_) => exit::FAILED,
+        }
+    }
+}
+
+/// Opens everything on this machine and everything on the network that the worker needs.
+pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
+    let key = identity::load(&config.pem)?;
+    let journal = Journal::open(&config.state_dir)?;
+    known_answers()?;
+    let models = config.models.iter().map(|model| open_model(model)).collect::<Result<Vec<_>, _>>()?;
+    info!(worker = %key.principal, url = %config.url, jobs = %config.jobs, models = models.len(), "starting");
+
+    let network = connect(config, &key).await?;
+    let registry = Registry::new(&network, config.registry);
+    let jobs = Jobs::new(&network, config.jobs);
+    let mut offered = Vec::with_capacity(models.len());
+    for (settings, model) in config.models.iter().zip(models) {
+        offered.push(offer(&registry, settings, model).await?);
+    }
+    let offers: Vec<Offer> = offered.iter().map(|offered| offered.offer).collect();
+    announce(&jobs, &offers, &key).await?;
+
+    Ok(Worker {
+        jobs,
+        models: offered,
+        journal,
+        slots: config.slots,
+        threads: config.threads.min(assay_engine::forward::THREADS_MAX),
+        poll: config.poll,
+        grace: config.grace,
+        cheat: config.cheat,
+    })
+}
+
+/// Runs the engine's known-answer tests.
+pub fn known_answers() -> Result<(), SetupError> {
+    assay_engine::kat::run(assay_engine::forward::Kernels::Auto).map_err(|error| SetupError::KnownAnswers(error.to_string()))
+}
+
+fn open_model(settings: &ModelConfig) -> Result<Arc<LocalModel>, ModelFault> {
+    let model = LocalModel::open(&settings.file)?;
+    info!(file = %settings.file.display(), root = %model.root(), "model is sound");
+    Ok(Arc::new(model))
+}
+
+async fn connect(config: &Config, key: &Key) -> Result<Network, CallError> {
+    let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
+    loop {
+        let connected = async {
+            let network = Network::connect(&config.url, Some(key), &config.root_key).await?;
+            network.ping().await?;
+            Ok(network)
+        };
+        match connected.await {
+            Ok(network) => return Ok(network),
+            Err(error) => wait(&mut backoff, error, "waiting for the network").await?,
+        }
+    }
+}
+
+async fn offer(registry: &Registry, settings: &ModelConfig, model: Arc<LocalModel>) -> Result<Offered, SetupError> {
+    let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
+    loop {
+        match registry.find_model(&model.root(), settings.name.as_deref()).await {
+            Ok(Some(found)) => {
+                info!(name = %found.manifest.name, version = %found.id, "offering a model");
+                let offer = Offer { model: found.id, ask_input: settings.ask_input, ask_output: settings.ask_output };
+                return Ok(Offered { model, offer });
+            }
+            Ok(None) => {
+                return Err(SetupError::NotRegistered {
+                    file: settings.file.display().to_string(),
+                    named: settings.name.as_ref().map(|name| format!(" named {name}")).unwrap_or_default(),
+                    root: model.root(),
+                });
+            }
+            Err(error) => wait(&mut backoff, error, "waiting for the registry").await?,
+        }
+    }
+}
+
+/// Names the prices. A shard hears of a new worker or model from the registry, which may take a while.
+async fn announce(jobs: &Jobs, offers: &[Offer], key: &Key) -> Result<(), SetupError> {
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(limits::HEARTBEAT_SECONDS));
+    loop {
+        match jobs.set_offers(offers).await {
+            Ok(()) => return Ok(()),
+            Err(Outcome::Refused(error @ (WorkerError::UnknownWorker(_) | WorkerError::UnknownModel(_) | WorkerError::NotActive(_)))) => {
+                if backoff.failures() % MENTION_EVERY == 2 {
+                    warn!(worker = %key.principal, %error, "waiting for the jobs canister to know this worker and its models");
+                }
+                tokio::time::sleep(backoff.pause()).await;
+            }
+            Err(Outcome::Refused(error)) => return Err(SetupError::Offers(error)),
+            Err(Outcome::Call(error)) => wait(&mut backoff, error, "waiting for the jobs canister").await?,
+        }
+    }
+}
+
+/// Sleeps over a difficulty that may pass; gives back one that will not.
+async fn wait(backoff: &mut Backoff, error: CallError, what: &str) -> Result<(), CallError> {
+    if !error.is_passing() {
+        return Err(error);
+    }
+    if backoff.failures() % MENTION_EVERY == 0 {
+        warn!(%error, "{what}");
+    }
+    tokio::time::sleep(backoff.pause()).await;
+    Ok(())
+}
