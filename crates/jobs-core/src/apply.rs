@@ -481,7 +481,8 @@ impl<B: Backend> Step<'_, B> {
         self.store.jobs.insert(job.id, job);
     }
 
-    /// Ends all live leases of a job without fault.
+    /// Ends all live leases of a job's round without fault, and leaves undecided what was opened
+    /// and not judged.
     fn release(&mut self, job: &Job, reason: &Reason) {
         for mut lease in round(self.store, job) {
             if lease.state.is_live() {
@@ -489,13 +490,16 @@ impl<B: Backend> Step<'_, B> {
                 let deadline = lease
                     .reveal_deadline
                     .or(lease.run_deadline)
-                    .unwrap_or(lease.claim_deadline)
-                    .min(job.deadline);
-                lease.ended_deadline = Some(self.real(deadline));
+                    .unwrap_or(lease.claim_deadline);
+                lease.ended_deadline = Some(self.real(deadline.min(job.deadline)));
                 lease.state = LeaseState::Released;
-                lease.reason = Some(reason.clone());
-                self.store.leases.insert(lease.id, lease);
+            } else if lease.state == LeaseState::Revealed && lease.judgement.is_none() {
+                lease.judgement = Some(Judgement::Undecided);
+            } else {
+                continue;
             }
+            lease.reason = Some(reason.clone());
+            self.store.leases.insert(lease.id, lease);
         }
     }
 

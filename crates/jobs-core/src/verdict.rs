@@ -109,11 +109,7 @@ impl<B: Backend> Jobs<B> {
 
     /// Compares what a round has opened; every active lease of it has.
     fn judge(&mut self, now: Timestamp, live: Live, job: &Job, round: &[Lease]) {
-        let opened: Vec<(&Lease, Hash32)> = round
-            .iter()
-            .filter(|lease| is_active(lease))
-            .map(|lease| (lease, self.opened_root(lease.id)))
-            .collect();
+        let opened = self.opened(round);
         let Some(&(first, root)) = opened.iter().find(|(lease, _)| lease.role != Role::Checker)
         else {
             return;
@@ -318,18 +314,25 @@ impl<B: Backend> Jobs<B> {
 
     /// Ends a job for which no further worker was found, or may be asked.
     pub(crate) fn end_undone(&mut self, now: Timestamp, job: &Job, reason: Reason) {
-        if matches!(job.state, JobState::Revealing | JobState::Extended) {
-            self.end(
-                now,
-                job,
-                JobState::Settled,
-                Some(Verdict::Inconclusive),
-                reason,
-                None,
-            );
-        } else {
-            self.end(now, job, JobState::Failed, None, reason, None);
+        if !matches!(job.state, JobState::Revealing | JobState::Extended) {
+            return self.end(now, job, JobState::Failed, None, reason, None);
         }
+        let round = self.round(job);
+        if round
+            .iter()
+            .filter(|lease| is_active(lease))
+            .all(|lease| lease.state == LeaseState::Revealed)
+        {
+            return self.give_up(now, job, &self.opened(&round), reason);
+        }
+        self.end(
+            now,
+            job,
+            JobState::Settled,
+            Some(Verdict::Inconclusive),
+            reason,
+            None,
+        );
     }
 
     pub(crate) fn end_expired(&mut self, now: Timestamp, job: &Job) {
@@ -435,6 +438,15 @@ impl<B: Backend> Jobs<B> {
                 .is_some_and(|lease| lease.role == Role::Checker && lease.basis.is_some())
         };
         job.leases.iter().filter(earned).count() as u32
+    }
+
+    /// The active leases of a round that is wholly open, and their roots.
+    fn opened<'a>(&self, round: &'a [Lease]) -> Vec<(&'a Lease, Hash32)> {
+        round
+            .iter()
+            .filter(|lease| is_active(lease))
+            .map(|lease| (lease, self.opened_root(lease.id)))
+            .collect()
     }
 
     fn opened_root(&self, id: LeaseId) -> Hash32 {

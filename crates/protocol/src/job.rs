@@ -559,8 +559,8 @@ pub enum JobError {
         /// How.
         state: JobState,
     },
-    /// The answer is committed and will be settled; it is too late to cancel.
-    #[error("job {0} is being settled and can no longer be cancelled")]
+    /// A worker has committed an answer; it is too late to cancel.
+    #[error("a worker has committed an answer to job {0}; it can no longer be cancelled")]
     TooLate(JobId),
     /// The job has not ended, so there is no receipt.
     #[error("job {0} has no receipt yet; ask again when it has ended")]

@@ -285,7 +285,7 @@ pub enum WorkerError {
         state: LeaseState,
     },
     /// The step came after its deadline; not punished.
-    #[error("lease {lease} ended at {deadline:?}; the job went on without it")]
+    #[error("lease {lease} ended at {deadline}; the job went on without it")]
     TooLate {
         /// Which.
         lease: LeaseId,

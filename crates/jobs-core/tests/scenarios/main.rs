@@ -1,0 +1,10 @@
+//! What happens to jobs when people do this and that: one script per story.
+
+mod bad_requests;
+mod bad_work;
+mod bench;
+mod deadlines;
+mod matching;
+mod money;
+mod verdicts;
+mod views;

@@ -1,0 +1,236 @@
+//! Who is drawn, and why a worker has no work.
+
+use std::collections::BTreeMap;
+
+use assay_jobs_core::testing::{Fixture, Market, provider, requester, worker};
+use assay_protocol::{JobId, job::Reason, lease::Idle};
+use expect_test::expect;
+
+use crate::bench::{Bench, check_with, offers};
+
+/// How often each worker is drawn for the one lease of a job.
+fn drawn(prepare: impl Fn(&mut Bench)) -> BTreeMap<u8, u32> {
+    let mut bench = Bench::new(3, 1);
+    prepare(&mut bench);
+    let mut counts = BTreeMap::new();
+    for i in 0..300 {
+        bench.run("submit single cap=10000 tokens=100; ready w0 w1 w2; match");
+        let view = bench
+            .market
+            .job(requester(0), JobId(i + 1))
+            .expect("the job is there");
+        let who = (0..3)
+            .find(|&w| worker(w) == view.leases[0].worker)
+            .expect("one of the three");
+        *counts.entry(who).or_default() += 1;
+        bench.run("cancel");
+    }
+    counts
+}
+
+#[test]
+fn equal_workers_are_drawn_equally() {
+    let counts = drawn(|_| {});
+    assert!(
+        counts.values().all(|&count| (70..130).contains(&count)),
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn cheaper_workers_are_drawn_more_often_and_dearer_ones_still_now_and_then() {
+    let counts = drawn(|bench| bench.run("price w0 500 5000; price w2 1500 15000"));
+    assert!(
+        counts[&0] > 2 * counts[&1] && counts[&1] > counts[&2] && counts[&2] > 5,
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn workers_that_lose_leases_are_drawn_less_often() {
+    let counts = drawn(|bench| {
+        for _ in 0..12 {
+            bench.run("submit single cap=10000; ready w2; match; pass 61; cancel");
+        }
+        bench.run("ready w2=0");
+    });
+    assert!(counts[&2] * 2 < counts[&0] && counts[&2] > 5, "{counts:?}");
+}
+
+#[test]
+fn the_same_randomness_draws_the_same_workers() {
+    let draw = |random: [u8; 32]| {
+        let mut bench = Bench::new(6, 1);
+        bench.run("submit checked3; ready w0 w1 w2 w3 w4 w5");
+        let (now, horizon) = (bench.market.now(), bench.market.jobs.next_job());
+        assert_eq!(bench.market.jobs.match_jobs(now, random, horizon), 4);
+        let view = bench
+            .market
+            .job(requester(0), JobId(1))
+            .expect("the job is there");
+        view.leases
+            .iter()
+            .map(|lease| lease.worker)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(draw([1; 32]), draw([1; 32]));
+    assert!((2..12).any(|i| draw([i; 32]) != draw([1; 32])));
+}
+
+#[test]
+fn randomness_asked_for_before_a_job_was_submitted_does_not_match_it() {
+    let mut bench = Bench::new(2, 1);
+    bench.run("submit single; ready w0 w1");
+    let (now, horizon) = (bench.market.now(), bench.market.jobs.next_job());
+    bench.run("submit single");
+    assert_eq!(bench.market.jobs.match_jobs(now, [1; 32], horizon), 1);
+    assert!(
+        bench.market.jobs.needs_match(),
+        "the newer job waits for newer randomness"
+    );
+    bench.run("match");
+    assert!(!bench.market.jobs.needs_match());
+}
+
+#[test]
+fn a_worker_holds_no_more_leases_than_it_has_slots_and_announced() {
+    // Two slots are registered.
+    check_with(
+        1,
+        1,
+        "submit single; submit single; submit single; ready w0=1; match; jobs; ready w0=9; match",
+        expect![[r#"
+            job 1 Running (Matched)
+              1 Generator Leased
+            job 2 Queued (Submitted)
+            job 3 Queued (Submitted)
+            job 1 Running (Matched)
+              1 Generator Leased
+            job 2 Running (Matched)
+              1 Generator Leased
+            job 3 Queued (Submitted)
+        "#]],
+    );
+}
+
+#[test]
+fn an_announcement_lapses() {
+    check_with(
+        1,
+        1,
+        "ready w0; pass 60; submit single; match; jobs; pass_ns 1; submit single; match",
+        expect![[r#"
+            job 1 Running (Matched)
+              1 Generator Leased
+            job 1 Running (Matched)
+              1 Generator Leased
+            job 2 Queued (Submitted)
+        "#]],
+    );
+}
+
+#[test]
+fn a_long_queue_is_served_in_parts_and_nobody_starves() {
+    let mut bench = Bench::new(8, 1);
+    // 256 jobs that nobody can serve any more stand before one that somebody can.
+    for i in 0..8u8 {
+        for _ in 0..32 {
+            bench.run(&format!("submit single from={i}"));
+        }
+    }
+    for i in 0..8 {
+        bench.run(&format!("price w{i} 5000 50000"));
+    }
+    bench.run("submit single from=9; ready w0");
+    let first = bench.market.match_jobs();
+    assert!(
+        bench.market.jobs.needs_match(),
+        "the rest of the queue is still to come"
+    );
+    let second = bench.market.match_jobs();
+    assert_eq!((first, second), (0, 1));
+    assert!(!bench.market.jobs.needs_match());
+}
+
+#[test]
+fn a_worker_is_told_why_it_has_no_work() {
+    let mut bench = Bench::new(2, 2);
+    let ask = |bench: &mut Bench, w: u8| {
+        let now = bench.market.now();
+        bench.market.jobs.explain(worker(w), now)
+    };
+    assert_eq!(ask(&mut bench, 77), Idle::UnknownWorker);
+    assert_eq!(ask(&mut bench, 0), Idle::NotReady);
+    bench.run("ready w0=1 w1=1");
+    assert_eq!(ask(&mut bench, 0), Idle::NoDemand);
+    bench.run("submit checked1");
+    assert_eq!(ask(&mut bench, 0), Idle::Eligible);
+    bench.run("match");
+    // Workers 0 and 1 have one owner: one of them works, the other may not.
+    let both = [ask(&mut bench, 0), ask(&mut bench, 1)];
+    assert!(
+        both.contains(&Idle::Busy { leases: 1 }) && both.contains(&Idle::SameProvider),
+        "{both:?}"
+    );
+    bench.run("cancel; submit checked1; price w0 9000 9000");
+    assert_eq!(ask(&mut bench, 0), Idle::TooDear);
+    let fixture = Fixture::new(2, 2, 2);
+    assert_eq!(offers(&fixture, 1, 1).len(), 2);
+    bench
+        .market
+        .set_offers(worker(0), &[])
+        .expect("no offers is an offer, too");
+    assert_eq!(ask(&mut bench, 0), Idle::NoOffer);
+    bench.run("drain w0");
+    assert_eq!(ask(&mut bench, 0), Idle::NotActive);
+    assert_ne!(provider(0), worker(0));
+}
+
+#[test]
+fn a_worker_sees_in_its_hint_what_to_do_next() {
+    let mut bench = Bench::new(2, 1);
+    let hint = |bench: &mut Bench, who: &str| {
+        let (_, operator) = bench.lease(who);
+        let hint = bench.market.work(operator).expect("workers may ask");
+        let lease = hint
+            .leases
+            .first()
+            .map(|lease| (lease.state, lease.reveal_open, lease.transcript_final));
+        format!(
+            "unclaimed {} announce {} {lease:?}",
+            hint.unclaimed, hint.announce
+        )
+    };
+    let mut told = Vec::new();
+    bench.run("submit checked1; go");
+    told.push(hint(&mut bench, "C1"));
+    bench.run("claim");
+    told.push(hint(&mut bench, "C1"));
+    bench.run("G commits");
+    told.push(hint(&mut bench, "C1"));
+    bench.run("C1 commits");
+    told.push(hint(&mut bench, "C1"));
+    told.push(hint(&mut bench, "G"));
+    bench.run("live 61; jobs");
+    told.push(format!(
+        "{:?}",
+        bench.market.work(worker(0)).expect("workers may ask")
+    ));
+    expect![[r#"
+        unclaimed 1 announce false None
+        unclaimed 0 announce false Some((Leased, false, false))
+        unclaimed 0 announce false Some((Leased, false, true))
+        unclaimed 0 announce false Some((Committed, true, true))
+        unclaimed 0 announce false Some((Committed, true, false))
+        WorkHint { unclaimed: 0, announce: true, leases: [] }"#]]
+    .assert_eq(&told.join("\n"));
+    let view = bench
+        .market
+        .job(requester(0), JobId(1))
+        .expect("the job is there");
+    assert!(
+        view.leases
+            .iter()
+            .any(|lease| lease.reason == Some(Reason::NotRevealed))
+    );
+}
