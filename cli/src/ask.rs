@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use assay_protocol::{
     Cycles, Hash32, JobId,
-    job::{Assurance, JobError, JobRequest, JobState, JobView, Message, MessageRole, ModelRef, Quote, Sampling, StreamArgs, SubmitArgs, Submitted},
+    job::{Assurance, JobError, JobRequest, JobView, Message, MessageRole, ModelRef, Quote, Sampling, StreamArgs, SubmitArgs, Submitted},
     receipt::CertifiedReceipt,
 };
 use assay_worker::{
@@ -70,10 +70,8 @@ pub(crate) async fn submit(jobs: &Jobs, request: JobRequest, price_cap: Cycles, 
 pub(crate) enum Heard<'a> {
     /// Provisional text.
     Text(&'a str),
-    /// The generation was given up, and what was heard of it does not count; this one begins.
-    Round(u32),
-    /// The job changed its state.
-    State(JobState),
+    /// What was heard so far does not count: that generation was given up, and another begins.
+    StartOver,
 }
 
 /// Follows a job to its end.
@@ -81,7 +79,6 @@ pub(crate) async fn follow(jobs: &Jobs, job: JobId, deadline_seconds: u32, mut h
     let started = Instant::now();
     let patience = u64::from(deadline_seconds) + DEADLINE_GRACE_SECONDS;
     let mut args = StreamArgs { job, round: 0, cursor: 0 };
-    let mut state = None;
     let mut backoff = Backoff::network();
     loop {
         let chunk = match jobs.stream(args).await {
@@ -96,7 +93,7 @@ pub(crate) async fn follow(jobs: &Jobs, job: JobId, deadline_seconds: u32, mut h
         backoff.reset();
         if chunk.round != args.round {
             if args.round > 0 && args.cursor > 0 {
-                hear(Heard::Round(chunk.round));
+                hear(Heard::StartOver);
             }
             args = StreamArgs { round: chunk.round, cursor: 0, ..args };
         }
@@ -104,10 +101,6 @@ pub(crate) async fn follow(jobs: &Jobs, job: JobId, deadline_seconds: u32, mut h
             hear(Heard::Text(&chunk.text));
         }
         args.cursor = chunk.cursor.max(args.cursor);
-        if state != Some(chunk.state) {
-            state = Some(chunk.state);
-            hear(Heard::State(chunk.state));
-        }
         if chunk.state.is_terminal() {
             return Ok(jobs.job(job).await?);
         }
@@ -155,8 +148,8 @@ pub(crate) fn prove(certified: &CertifiedReceipt, view: &JobView, request: &JobR
     if answer.is_some() && answer != receipt.result.map(|result| result.answer_sha256) {
         return differs("the answer");
     }
-    if receipt.refund != view.refund || receipt.escrow != view.escrow {
-        return differs("the refund");
+    if receipt.refund != view.refund || receipt.fee.checked_add(receipt.royalty) != Some(view.fee) {
+        return differs("the refund or the fee");
     }
     Ok(proof)
 }

@@ -46,7 +46,6 @@ pub(crate) struct UpFile {
 pub(crate) struct Running {
     pub(crate) up: UpFile,
     pub(crate) root_key: Vec<u8>,
-    pub(crate) network: Network,
     pub(crate) registry: Registry,
     pub(crate) jobs: Jobs,
     pub(crate) key: Key,
@@ -100,7 +99,6 @@ impl Home {
             jobs: Jobs::new(&network, jobs),
             up,
             root_key,
-            network,
             key,
         })
     }

@@ -37,14 +37,13 @@ async fn chat(args: Chat) -> Result<u8, Failure> {
             piece(&plain(text));
         }
         Heard::Text(_) => talk_piece("."),
-        Heard::Round(_) => {
+        Heard::StartOver => {
             if live && !told.is_empty() {
                 piece("\n");
             }
             told.clear();
             talk("that generation does not count; another worker begins anew");
         }
-        Heard::State(_) => {}
     })
     .await?;
     let certified = ask::receipt(&running.jobs, submitted.job).await?;

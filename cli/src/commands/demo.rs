@@ -117,11 +117,10 @@ async fn listen(jobs: &Jobs, job: assay_protocol::JobId) -> Result<JobView, Fail
             heard = true;
             piece(&plain(text).replace('\n', "\n  "));
         }
-        Heard::Round(_) => {
+        Heard::StartOver => {
             piece("\n\n  That generation does not count; another worker begins anew:\n\n");
             heard = false;
         }
-        Heard::State(_) => {}
     })
     .await?;
     piece("\n\n");

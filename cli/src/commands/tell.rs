@@ -155,7 +155,7 @@ pub(super) fn timeline(view: &JobView) {
     if let Some(root) = view.result_root {
         out(format_args!("result root {root}"));
     }
-    out(format_args!("escrow      {} cycles: {} paid, {} fee, {} refunded", view.escrow, view.paid, view.fee, view.refund));
+    out(format_args!("cycles      {} held, {} paid, {} fee and royalty, {} refunded", view.escrow, view.paid, view.fee, view.refund));
     if let Some(answer) = &view.answer {
         out("answer");
         for text in crate::show::plain(&answer.text).lines() {

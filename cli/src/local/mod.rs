@@ -31,7 +31,11 @@ pub use self::{
     fleet::{Asks, Fleet, Launcher, Process},
     modules::Modules,
 };
-use crate::{Failure, home::private_dir, show::step};
+use crate::{
+    Failure,
+    home::private_dir,
+    show::{short, step},
+};
 
 /// What a market is made from.
 #[derive(Clone, Debug)]
@@ -108,7 +112,7 @@ impl LocalMarket {
         let model_path = options.model.clone();
         let model = step("model", async {
             let model = tokio::task::spawn_blocking(move || LocalModel::open(&model_path)).await.expect("BUG: opening a model panicked")?;
-            let found = format!("{}, root {}", model.manifest().name, model.root().short());
+            let found = format!("{}, root {}", model_name(&options.model), model.root().short());
             Ok((Arc::new(model), found))
         })
         .await?;
@@ -131,13 +135,13 @@ impl LocalMarket {
         let network = Network::connect(&url, Some(&operator), &RootKey::Given(root_key.clone())).await?;
         let canisters = step("canisters", async {
             let canisters = deploy::deploy(&network, localnet.default_effective_canister(), &modules).await?;
-            let found = format!("registry {}, jobs {}, purse {}", canisters.registry, canisters.jobs, canisters.purse);
+            let found = format!("registry {}, jobs {}, purse {}", short(&canisters.registry), short(&canisters.jobs), short(&canisters.purse));
             Ok((canisters, found))
         })
         .await?;
 
         let registry = Registry::new(&network, canisters.registry);
-        let name = machine_name(&model.manifest().name);
+        let name = model_name(&options.model);
         let registration = {
             let (model, name) = (model.clone(), name.clone());
             tokio::task::spawn_blocking(move || model.registration(&name, "Apache-2.0")).await.expect("BUG: hashing a file panicked")?
@@ -247,7 +251,23 @@ fn new_key(dir: &Path, file: &str) -> Result<Key, Failure> {
     Ok(identity::create(&dir.join(file))?)
 }
 
-/// A model's name as the registry takes it: lowercase letters, digits and dashes.
+/// The name under which a model file is registered: its file name without the ending, and without the hash and the
+/// converter's version (`-0123abcd-c1`) by which converted files are told apart.
+fn model_name(file: &Path) -> String {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let is_version = |part: &str| part.strip_prefix('c').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+    let is_hash = |part: &str| part.len() >= 8 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let name = match stem.rsplit_once('-') {
+        Some((rest, version)) if is_version(version) => match rest.rsplit_once('-') {
+            Some((name, hash)) if is_hash(hash) => name,
+            _ => rest,
+        },
+        _ => &stem,
+    };
+    machine_name(name)
+}
+
+/// A name as the registry takes it: lowercase letters, digits and dashes.
 fn machine_name(name: &str) -> String {
     let mut machine = String::new();
     for c in name.chars().flat_map(char::to_lowercase) {
@@ -265,6 +285,16 @@ fn machine_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_converted_file_gives_its_model_the_name_without_hash_and_version() {
+        let name = |file: &str| model_name(Path::new(file));
+        assert_eq!(name("/cache/models/smollm2-135m-instruct-b179c952-c1.assay"), "smollm2-135m-instruct");
+        assert_eq!(name("smollm2.assay"), "smollm2");
+        assert_eq!(name("a-c1.assay"), "a");
+        assert_eq!(name("deadbeef-c12"), "deadbeef");
+        assert_eq!(name("/"), "model");
+    }
 
     #[test]
     fn model_names_become_names_for_machines() {

@@ -69,8 +69,8 @@ impl Jobs {
     }
 
     /// A page of jobs, newest first.
-    pub async fn jobs(&self, args: &JobsArgs) -> Read<Vec<JobLine>> {
-        Outcome::fold(self.network.query(self.id, "jobs", (args,)).await)
+    pub async fn jobs(&self, args: &JobsArgs) -> Result<Vec<JobLine>, CallError> {
+        self.network.query(self.id, "jobs", (args,)).await
     }
 
     /// Provisional text from a cursor on.
@@ -106,8 +106,8 @@ impl Jobs {
     // The worker's side.
 
     /// What awaits this worker: a hint.
-    pub async fn work(&self) -> Result<WorkHint, CallError> {
-        self.network.query(self.id, "work", ()).await
+    pub async fn work(&self) -> Work<WorkHint> {
+        Outcome::fold(self.network.query(self.id, "work", ()).await)
     }
 
     /// Why a worker has no work: a hint.
