@@ -69,7 +69,8 @@ impl<B: Backend> Jobs<B> {
             tokens: tokens.clone(),
             text: text.clone(),
         };
-        if !(tokens.is_empty() && text.is_empty()) && !self.is_repeated(*id, head, &chunk) {
+        let empty = tokens.is_empty() && text.is_empty();
+        if !empty && !self.is_repeated(*id, head, &chunk) {
             let next = self.appended(&lease, head, &chunk)?;
             self.store.chunks.insert((*id, head.chunks), chunk);
             self.store.streams.insert(*id, next);

@@ -6,7 +6,7 @@
 //! Once a checker disagrees, one more checker of another provider is asked at a time, until
 //! - at least max(n, 2) checkers agree with the generator, and more than with any other root: verified;
 //! - at least two checkers agree on one other root, and more than with the generator: the
-//!   generation is rejected and another round begins;
+//!   generation is rejected and another round begins, even if a further checker is missing;
 //! - no further check can be paid or found: inconclusive.
 //!
 //! `equality { total }`: all replicas equal is verified, anything else inconclusive.
@@ -58,6 +58,9 @@ impl<B: Backend> Jobs<B> {
         let round = self.round(&job);
         let lack = lack(&job, &round);
         if lack.total() > 0 {
+            if let Some((generator, root)) = self.rejection(&job, &round) {
+                return self.reject(now, &job, &self.opened(&round), &generator, root);
+            }
             if job.leases.len() + lack.total() as usize > limits::LEASES_PER_JOB_MAX as usize {
                 return self.end_undone(now, &job, Reason::LimitReached("leases".into()));
             }
@@ -91,6 +94,30 @@ impl<B: Backend> Jobs<B> {
             return;
         }
         self.judge(now, live, &job, &round);
+    }
+
+    /// The generation that its checkers have rejected already, though one of them is missing, and
+    /// the root they agree on.
+    fn rejection(&self, job: &Job, round: &[Lease]) -> Option<(Lease, Hash32)> {
+        let Assurance::Checked { checkers } = job.assurance else {
+            return None;
+        };
+        let open = round
+            .iter()
+            .filter(|lease| is_active(lease))
+            .all(|lease| lease.state == LeaseState::Revealed);
+        let generator = round
+            .iter()
+            .find(|lease| lease.role == Role::Generator && is_active(lease))
+            .filter(|_| open)?;
+        match opinion(
+            &self.opened(round),
+            self.opened_root(generator.id),
+            u32::from(checkers),
+        ) {
+            Opinion::Wrong(root) => Some((generator.clone(), root)),
+            _ => None,
+        }
     }
 
     /// A job whose other workers are done waits only so long for a missing one.

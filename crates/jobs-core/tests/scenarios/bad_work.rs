@@ -12,7 +12,7 @@ use assay_protocol::{
         commitment,
     },
     limits,
-    result::Finish,
+    result::{Finish, ResultBody},
 };
 use expect_test::{Expect, expect};
 
@@ -456,7 +456,8 @@ fn a_reveal_must_fit_its_role_and_the_limits() {
 #[test]
 fn what_breaks_the_protocol_is_found_when_it_is_opened() {
     // Each result opens its commitment and cannot be right.
-    let cases: [(&str, fn(&mut assay_protocol::result::ResultBody)); 4] = [
+    type Change = fn(&mut ResultBody);
+    let cases: [(&str, Change); 4] = [
         ("too many input tokens", |body| {
             body.input_tokens = vec![1; 1_000]
         }),

@@ -389,6 +389,22 @@ fn a_missing_checker_is_waited_for_while_one_is_busy_elsewhere() {
 }
 
 #[test]
+fn two_checkers_reject_a_generation_even_if_a_third_never_opens() {
+    check_with(
+        6,
+        1,
+        "submit checked3; go; claim; G commits tokens; C1 commits; C2 commits; C3 commits; G reveals; C1 reveals; C2 reveals; live 61",
+        expect![[r#"
+            job 1 Queued (GenerationRejected)
+              1 Generator Revealed (GenerationRejected)
+              1 Checker Revealed (RootsAgree)
+              1 Checker Revealed (RootsAgree)
+              1 Checker Silent (NotRevealed)
+        "#]],
+    );
+}
+
+#[test]
 fn rejecting_checkers_are_paid_even_if_the_job_then_expires() {
     check(
         "submit checked1 deadline=300; go; claim; G commits tokens; C1 commits; G reveals; C1 reveals; go; claim; C2 commits; C2 reveals; \
