@@ -51,11 +51,6 @@ pub(crate) fn proof(job: JobId) -> Result<(Vec<u8>, Vec<u8>), JobError> {
     Ok((certificate, encode(&witness)))
 }
 
-/// How many receipts are certified.
-pub(crate) fn len() -> u64 {
-    VOLATILE_RECEIPTS.with_borrow(|receipts| receipts.iter().count() as u64)
-}
-
 fn insert(hashes: Vec<(JobId, Hash32)>) {
     VOLATILE_RECEIPTS.with_borrow_mut(|receipts| {
         for (job, hash) in hashes {

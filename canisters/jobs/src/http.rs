@@ -1,9 +1,9 @@
 //! The page for people and the metrics for machines.
 
 use assay_canister_kit::{HttpRequest, HttpResponse, Metrics};
-use assay_protocol::{Cycles, job::Stats};
+use assay_protocol::{Cycles, job::Stats, store::Table};
 
-use crate::{certification, guard, matching, memory::settings, memory::with_jobs};
+use crate::{guard, matching, memory::settings, memory::with_jobs};
 
 pub(crate) fn answer(request: &HttpRequest) -> HttpResponse {
     HttpResponse::route(request, page, metrics)
@@ -40,6 +40,7 @@ fn metrics() -> String {
     let low = u128::from(guard::intake().is_err());
     let stable_bytes = u128::from(ic_cdk::api::stable_size()) * 65_536;
     let (match_runs, match_failures) = matching::runs();
+    let receipts = with_jobs(|jobs| jobs.store().receipts.len());
     // Destructured so that a new number cannot be forgotten.
     let Stats {
         queued,
@@ -106,7 +107,7 @@ fn metrics() -> String {
         .counter("events_total", events.into(), "Entries of the event log.")
         .gauge(
             "certified_receipts",
-            certification::len().into(),
+            receipts.into(),
             "Receipts in certified data.",
         )
         .counter(

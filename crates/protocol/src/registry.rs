@@ -424,3 +424,6 @@ pub enum RegistryError {
     #[error("{0}")]
     Other(String),
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,423 @@
+//! Who may do what, and what the canisters say to those who may not: a typed error, never a trap.
+
+use assay_jobs_core::testing::{Fixture, requester, stranger, worker};
+use assay_localnet_core::types::ErrorCode;
+use assay_protocol::{
+    Cycles, Hash32, JobId, LeaseId, ModelId,
+    job::{
+        Assurance, DepositArgs, DepositError, JobError, JobRequest, Message, MessageRole, ModelRef,
+        Quote, Sampling, SubmitArgs, SubmitError, Submitted,
+    },
+    lease::{
+        Beat, Claim, CommitArgs, Offer, Opening, Order, ProgressArgs, RevealArgs, WorkHint,
+        WorkerError,
+    },
+    registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
+};
+use candid::{Principal, encode_one};
+
+use crate::chain::{Chain, FundArgs, FundError, JobsArgs, SyncError, admin, worker_args};
+
+pub(crate) fn request(model: ModelRef) -> JobRequest {
+    JobRequest {
+        model,
+        messages: vec![Message {
+            role: MessageRole::User,
+            content: "Why is the sky blue?".to_owned(),
+        }],
+        max_tokens: 40,
+        sampling: Sampling::GREEDY,
+        seed: Some(1),
+        assurance: Assurance::Checked { checkers: 1 },
+    }
+}
+
+pub(crate) fn submit(model: ModelRef, key: u8) -> SubmitArgs {
+    SubmitArgs {
+        request: request(model),
+        price_cap: Cycles(1_000_000_000),
+        deadline_seconds: 300,
+        idempotency_key: vec![key],
+    }
+}
+
+#[test]
+fn anonymous_callers_are_told_so_by_every_update() {
+    let mut chain = Chain::new(1, 0);
+    let mut fixture = Fixture::new(2, 1, 1);
+    chain.register(&mut fixture);
+    let nobody = Principal::anonymous();
+    let jobs = chain.jobs;
+    let events = chain.stats().events;
+    let hash = Hash32([1; 32]);
+    let lease = LeaseId(1);
+
+    let told: Result<Submitted, SubmitError> = chain.update(
+        nobody,
+        jobs,
+        "submit",
+        (submit(ModelRef::Name("tiny".to_owned()), 1),),
+    );
+    assert_eq!(told, Err(SubmitError::Anonymous));
+    let told: Result<(), JobError> = chain.update(nobody, jobs, "cancel", (JobId(1),));
+    assert_eq!(told, Err(JobError::UnknownJob(JobId(1))));
+    let told: Result<Cycles, DepositError> = chain.update(
+        nobody,
+        jobs,
+        "deposit",
+        (DepositArgs {
+            beneficiary: nobody,
+        },),
+    );
+    assert_eq!(told, Err(DepositError::Anonymous));
+
+    let commit = CommitArgs {
+        lease,
+        commitment: hash,
+        claim: None,
+    };
+    let reveal = RevealArgs {
+        lease,
+        nonce: hash,
+        opening: Opening::Agrees { root: hash },
+    };
+    let progress = ProgressArgs {
+        lease,
+        from: 0,
+        tokens: vec![1],
+        text: String::new(),
+    };
+    let refused: Vec<Option<WorkerError>> = vec![
+        chain
+            .update::<Result<(), _>>(nobody, jobs, "set_offers", (Vec::<Offer>::new(),))
+            .err(),
+        chain
+            .update::<Result<(), _>>(nobody, jobs, "ready", (1u16,))
+            .err(),
+        chain
+            .update::<Result<Vec<Order>, _>>(nobody, jobs, "claim", ())
+            .err(),
+        chain
+            .update::<Result<Vec<(LeaseId, Beat)>, _>>(nobody, jobs, "heartbeat", (vec![lease],))
+            .err(),
+        chain
+            .update::<Result<Beat, _>>(nobody, jobs, "progress", (progress,))
+            .err(),
+        chain
+            .update::<Result<Claim, _>>(nobody, jobs, "transcript", (lease,))
+            .err(),
+        chain
+            .update::<Result<(), _>>(nobody, jobs, "commit", (commit,))
+            .err(),
+        chain
+            .update::<Result<(), _>>(nobody, jobs, "reveal", (reveal,))
+            .err(),
+        chain
+            .update::<Result<(), _>>(nobody, jobs, "abandon", (lease, "why"))
+            .err(),
+        chain
+            .query::<Result<WorkHint, _>>(nobody, jobs, "work", ())
+            .err(),
+    ];
+    for (i, error) in refused.into_iter().enumerate() {
+        let known = matches!(error, Some(WorkerError::UnknownWorker(who)) if who == nobody)
+            || error == Some(WorkerError::UnknownLease(lease));
+        assert!(known, "call {i}: {error:?}");
+    }
+    assert_eq!(chain.stats().events, events, "nothing was recorded");
+
+    let registry = chain.registry;
+    let args = ProviderArgs {
+        name: "x".to_owned(),
+        contact: String::new(),
+        payout: None,
+    };
+    let refused: Vec<Option<RegistryError>> = vec![
+        chain
+            .update::<Result<Provider, _>>(nobody, registry, "register_provider", (args.clone(),))
+            .err(),
+        chain
+            .update::<Result<Provider, _>>(nobody, registry, "update_provider", (args,))
+            .err(),
+        chain
+            .update::<Result<Worker, _>>(
+                nobody,
+                registry,
+                "add_worker",
+                (worker_args(fixture.worker(worker(0))),),
+            )
+            .err(),
+        chain
+            .update::<Result<Worker, _>>(nobody, registry, "drain_worker", (worker(0),))
+            .err(),
+        chain
+            .update::<Result<Worker, _>>(nobody, registry, "retire_worker", (worker(0),))
+            .err(),
+        chain
+            .update::<Result<Model, _>>(
+                nobody,
+                registry,
+                "register_model",
+                (fixture.model(0).manifest.clone(),),
+            )
+            .err(),
+        chain
+            .update::<Result<Model, _>>(nobody, registry, "deprecate_model", (ModelId(hash),))
+            .err(),
+    ];
+    assert!(
+        refused
+            .iter()
+            .all(|error| *error == Some(RegistryError::Anonymous)),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn only_controllers_set_shards_and_spend_from_the_purse() {
+    let mut chain = Chain::new(1, 0);
+    let (registry, purse, jobs) = (chain.registry, chain.purse, chain.jobs);
+    for caller in [stranger(), Principal::anonymous()] {
+        let told: Result<Vec<Principal>, RegistryError> =
+            chain.update(caller, registry, "set_shards", (vec![jobs],));
+        assert_eq!(told, Err(RegistryError::NotAController { caller }));
+        let args = FundArgs {
+            jobs,
+            beneficiary: caller,
+            amount: 1,
+        };
+        let told: Result<Cycles, FundError> = chain.update(caller, purse, "fund", (args,));
+        assert_eq!(told, Err(FundError::NotAController { caller }));
+    }
+    let told: Result<Vec<Principal>, RegistryError> =
+        chain.update(admin(), registry, "set_shards", (vec![jobs],));
+    assert_eq!(told, Ok(vec![jobs]));
+    assert_eq!(
+        chain.query::<Vec<Principal>>(stranger(), registry, "shards", ()),
+        vec![jobs]
+    );
+}
+
+#[test]
+fn the_purse_deposits_to_the_cycle_and_says_why_it_does_not() {
+    let mut chain = Chain::new(1, 0);
+    let (purse, jobs) = (chain.purse, chain.jobs);
+    assert_eq!(chain.fund(requester(0), 7_000), Ok(Cycles(7_000)));
+    assert_eq!(chain.fund(requester(0), 1), Ok(Cycles(7_001)));
+    assert_eq!(
+        chain.query::<Cycles>(requester(0), jobs, "balance", (None::<Principal>,)),
+        Cycles(7_001)
+    );
+    assert_eq!(chain.stats().deposited, Cycles(7_001));
+
+    let max = 100_000_000_000_000;
+    for amount in [0, max + 1] {
+        let refused = FundError::Amount {
+            amount: Cycles(amount),
+            max: Cycles(max),
+        };
+        assert_eq!(chain.fund(requester(0), amount), Err(refused));
+    }
+    let before = chain.cycles(jobs);
+    let told = chain.fund(Principal::anonymous(), max);
+    assert_eq!(told, Err(FundError::Refused(DepositError::Anonymous)));
+    assert!(chain.cycles(jobs) < before + max, "refused cycles go back");
+
+    // A registry takes no deposits, and nobody lives at an address that was never given out.
+    for nobody in [
+        chain.registry,
+        Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1]),
+    ] {
+        let args = FundArgs {
+            jobs: nobody,
+            beneficiary: requester(0),
+            amount: 5,
+        };
+        let told: Result<Cycles, FundError> = chain.update(admin(), purse, "fund", (args,));
+        assert!(matches!(told, Err(FundError::Unreachable(_))), "{told:?}");
+    }
+    chain.check_money().unwrap();
+
+    let spendable: Cycles = chain.query(admin(), purse, "balance", ());
+    while chain.fund(requester(1), max).is_ok() {}
+    let left: Cycles = chain.query(admin(), purse, "balance", ());
+    assert!(left.0 < max && left < spendable);
+    let told = chain.fund(requester(1), max);
+    assert!(
+        matches!(told, Err(FundError::InsufficientFunds { amount, available }) if amount.0 == max && available <= left),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn bad_requests_are_refused_by_name_and_cost_nothing() {
+    let mut chain = Chain::new(1, 0);
+    let mut fixture = Fixture::new(2, 1, 1);
+    chain.register(&mut fixture);
+    let jobs = chain.jobs;
+    let asker = requester(0);
+    chain.fund(asker, 5_000_000_000).unwrap();
+    for operator in fixture.workers.clone() {
+        let offer = Offer {
+            model: fixture.model(0).id,
+            ask_input: Cycles(1_000),
+            ask_output: Cycles(10_000),
+        };
+        let told: Result<(), WorkerError> =
+            chain.update(operator, jobs, "set_offers", (vec![offer],));
+        told.unwrap();
+    }
+    let tiny = || ModelRef::Name("tiny".to_owned());
+    let events = chain.stats().events;
+
+    let with = |change: fn(&mut SubmitArgs)| {
+        let mut args = submit(ModelRef::Name("tiny".to_owned()), 1);
+        change(&mut args);
+        args
+    };
+    let bad = [
+        with(|args| args.request.model = ModelRef::Name("nobody's".to_owned())),
+        with(|args| args.request.messages.clear()),
+        with(|args| args.request.messages[0].content.clear()),
+        with(|args| args.request.messages[0].content = "x".repeat(65_537)),
+        with(|args| args.request.max_tokens = 0),
+        with(|args| args.request.max_tokens = u32::MAX),
+        with(|args| args.request.sampling.top_p_ppm = 0),
+        with(|args| args.request.assurance = Assurance::Refereed),
+        with(|args| args.request.assurance = Assurance::Checked { checkers: 2 }),
+        with(|args| args.price_cap = Cycles(0)),
+        with(|args| args.price_cap = Cycles(u128::MAX)),
+        with(|args| args.price_cap = Cycles(5_000_000_001)),
+        with(|args| args.deadline_seconds = 0),
+        with(|args| args.idempotency_key = vec![]),
+        with(|args| args.idempotency_key = vec![0; 65]),
+    ];
+    for args in bad {
+        let told: Result<Submitted, SubmitError> = chain.update(asker, jobs, "submit", (&args,));
+        assert!(told.is_err(), "{args:?}");
+    }
+    assert_eq!(chain.stats().events, events);
+    assert_eq!(
+        chain.query::<Cycles>(asker, jobs, "balance", (None::<Principal>,)),
+        Cycles(5_000_000_000)
+    );
+
+    // A repeated submit gives the same job; another content under the same key does not.
+    let quote: Result<Quote, SubmitError> = chain.query(asker, jobs, "quote", (request(tiny()),));
+    let mut args = submit(tiny(), 1);
+    args.price_cap = quote.unwrap().price_max;
+    let first: Result<Submitted, SubmitError> = chain.update(asker, jobs, "submit", (&args,));
+    let first = first.unwrap();
+    let again: Result<Submitted, SubmitError> = chain.update(asker, jobs, "submit", (&args,));
+    assert_eq!(
+        again,
+        Ok(Submitted {
+            duplicate: true,
+            ..first.clone()
+        })
+    );
+    args.request.max_tokens -= 1;
+    let other: Result<Submitted, SubmitError> = chain.update(asker, jobs, "submit", (&args,));
+    assert_eq!(other, Err(SubmitError::KeyReused { job: first.job }));
+    chain.check_money().unwrap();
+}
+
+#[test]
+fn bytes_that_are_no_candid_are_rejected_and_change_nothing() {
+    let mut chain = Chain::new(1, 0);
+    let (jobs, registry) = (chain.jobs, chain.registry);
+    let events = chain.stats().events;
+    let garbage: [Vec<u8>; 5] = [
+        Vec::new(),
+        b"DIDL".to_vec(),
+        vec![0; 100_000],
+        b"DIDL\x00\x01\x71\x05hello".to_vec(),
+        // A vector of four billion nothings.
+        b"DIDL\x01\x6d\x7f\x01\x00\xff\xff\xff\xff\x0f".to_vec(),
+    ];
+    for bytes in garbage {
+        for (canister, method) in [
+            (jobs, "submit"),
+            (jobs, "reveal"),
+            (registry, "register_model"),
+        ] {
+            let reject = chain
+                .update_raw(stranger(), canister, canister, method, bytes.clone())
+                .unwrap_err();
+            let error = reject.error.expect("a precise error");
+            assert!(
+                matches!(
+                    error,
+                    ErrorCode::CanisterCalledTrap | ErrorCode::CanisterTrapped
+                ),
+                "{method}: {reject:?}"
+            );
+        }
+    }
+    assert_eq!(chain.stats().events, events);
+}
+
+#[test]
+fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
+    let mut chain = Chain::bare(1);
+    chain.jobs = chain.install("jobs", &encode_one(None::<JobsArgs>).unwrap());
+    chain.settle();
+    assert_eq!(chain.sync(), Err(SyncError::NoRegistry));
+
+    // One that never answers: no canister is there.
+    let absent = Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    chain.jobs = chain.install(
+        "jobs",
+        &encode_one(Some(JobsArgs {
+            registry: Some(absent),
+            fee_bps: None,
+        }))
+        .unwrap(),
+    );
+    chain.settle();
+    assert!(matches!(chain.sync(), Err(SyncError::Unreachable(_))));
+
+    let jobs = chain.jobs;
+    let mut upgrade =
+        |args: JobsArgs| chain.upgrade(jobs, "jobs", &encode_one(Some(args)).unwrap());
+    upgrade(JobsArgs {
+        registry: Some(absent),
+        fee_bps: Some(100),
+    })
+    .unwrap();
+    upgrade(JobsArgs::default()).unwrap();
+    for refused in [
+        JobsArgs {
+            registry: Some(Principal::from_slice(&[7])),
+            fee_bps: None,
+        },
+        JobsArgs {
+            registry: None,
+            fee_bps: Some(10_001),
+        },
+    ] {
+        let reject = upgrade(refused).unwrap_err();
+        assert!(reject.message.contains("install arguments: "), "{reject:?}");
+    }
+}
+
+#[test]
+fn a_canister_that_could_not_go_on_working_takes_no_new_money() {
+    let mut chain = Chain::new(1, 0);
+    let registry = Some(chain.registry);
+    let args = encode_one(Some(JobsArgs {
+        registry,
+        fee_bps: None,
+    }))
+    .unwrap();
+    // What it keeps for its own work is a trillion.
+    chain.jobs = chain.install_with("jobs", &args, 1_000_000_000_000);
+    chain.settle();
+    assert_eq!(chain.sync(), Ok(()), "it goes on with what it has");
+    let told = chain.fund(requester(0), 1_000);
+    assert_eq!(told, Err(FundError::Refused(DepositError::LowOnCycles)));
+    let jobs = chain.jobs;
+    let args = submit(ModelRef::Name("tiny".to_owned()), 1);
+    let told: Result<Submitted, SubmitError> = chain.update(requester(0), jobs, "submit", (args,));
+    assert_eq!(told, Err(SubmitError::LowOnCycles));
+}

@@ -1,0 +1,56 @@
+//! Random commands against the shipped Wasm: 20 seeds of 100 steps, with an upgrade of every canister on the way.
+//!
+//! The world is the one that the core is tested with. After every step it compares balances, receipts and job views
+//! with its own books, so the canisters must do what the core does.
+
+use assay_jobs_core::testing::{Fixture, Plan, World};
+
+use crate::worker::CanisterMarket;
+
+const STEPS: usize = 100;
+
+fn run(seed: u64) {
+    // In every other world matching goes on while the next commands come, and prices stay as they are.
+    let reprice = seed.is_multiple_of(2);
+    let plan = Plan {
+        attach: false,
+        reprice,
+        ..Plan::default()
+    };
+    let mut fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
+    let mut market = CanisterMarket::new(&mut fixture, plan.fee_bps, seed, reprice);
+    let mut world = World::new(plan, seed, &mut market, fixture);
+    for step in 0..STEPS {
+        // Somewhere in the middle, at another place for every seed.
+        if step == STEPS / 4 + (seed as usize * 7) % (STEPS / 2) {
+            market.upgrade();
+        }
+        if let Err(what) = world.step(&mut market) {
+            panic!("seed {seed}: {what}");
+        }
+    }
+    if let Err(what) = world.finish(&mut market) {
+        panic!("seed {seed}: {what}");
+    }
+    let stats = market.chain.stats();
+    assert_eq!(
+        stats.held.0, 0,
+        "seed {seed}: every job has ended, and nothing is held"
+    );
+}
+
+/// One test for each seed, so that they run side by side and a failure names its seed.
+macro_rules! seeds {
+    ($($name:ident $seed:literal),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            run($seed);
+        })*
+    };
+}
+
+seeds! {
+    seed_00 0, seed_01 1, seed_02 2, seed_03 3, seed_04 4, seed_05 5, seed_06 6, seed_07 7, seed_08 8, seed_09 9,
+    seed_10 10, seed_11 11, seed_12 12, seed_13 13, seed_14 14, seed_15 15, seed_16 16, seed_17 17, seed_18 18,
+    seed_19 19,
+}

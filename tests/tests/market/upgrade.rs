@@ -1,0 +1,156 @@
+//! A job that is under way while every canister is upgraded, at each step of its life.
+
+use std::collections::BTreeMap;
+
+use assay_jobs_core::testing::{
+    Fixture, Market, body_root, honest_body, honest_opening, requester,
+};
+use assay_protocol::{
+    Cycles, Hash32, LeaseId,
+    job::{JobState, ModelRef, SubmitError, Submitted, Verdict},
+    lease::{Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, commitment},
+};
+
+use crate::{authority::submit, worker::CanisterMarket};
+
+/// Steps in the life of a checked job, between which an upgrade may come.
+const STEPS: usize = 6;
+
+/// Runs a checked job to its end, with an upgrade before the given step.
+fn run(upgrade_before: usize) {
+    let mut fixture = Fixture::new(2, 1, 1);
+    let mut market = CanisterMarket::new(&mut fixture, 250, 1, true);
+    let asker = requester(0);
+    market.deposit(asker, Cycles(1_000_000_000));
+    let mut job = None;
+    let mut orders: BTreeMap<usize, Order> = BTreeMap::new();
+    let mut reveals: BTreeMap<usize, RevealArgs> = BTreeMap::new();
+    for step in 0..STEPS {
+        if step == upgrade_before {
+            market.upgrade();
+        }
+        match step {
+            0 => {
+                for &operator in &fixture.workers {
+                    let offer = Offer {
+                        model: fixture.model(0).id,
+                        ask_input: Cycles(1_000),
+                        ask_output: Cycles(9_000),
+                    };
+                    market.set_offers(operator, &[offer]).unwrap();
+                    market.ready(operator, 1).unwrap();
+                }
+            }
+            1 => {
+                let told: Result<(Submitted, Cycles), SubmitError> = market.submit(
+                    asker,
+                    &submit(ModelRef::Name("tiny".to_owned()), 1),
+                    Cycles::ZERO,
+                );
+                job = Some(told.unwrap().0.job);
+                market.tick();
+            }
+            2 => {
+                for (i, &operator) in fixture.workers.iter().enumerate() {
+                    let claimed = market.claim(operator).unwrap();
+                    assert_eq!(claimed.len(), 1, "each worker has one lease");
+                    orders.insert(i, claimed[0].clone());
+                }
+            }
+            3 => {
+                // The generator first: checkers wait for what it claims.
+                let mut turns: Vec<usize> = orders.keys().copied().collect();
+                turns.sort_by_key(|i| orders[i].role != Role::Generator);
+                for i in turns {
+                    let (operator, order) = (fixture.workers[i], &orders[&i]);
+                    let (opening, claim) = find(&mut market, operator, order);
+                    let root = match &opening {
+                        Opening::Result(body) => body_root(order, body),
+                        Opening::Agrees { root } => *root,
+                        Opening::Mismatch(_) => panic!("an honest checker agrees"),
+                    };
+                    let nonce = Hash32::sha256(&[i as u8]);
+                    let commitment =
+                        commitment(&market.canister(), order.lease, &operator, &nonce, &root);
+                    let args = CommitArgs {
+                        lease: order.lease,
+                        commitment,
+                        claim,
+                    };
+                    market.commit(operator, &args).unwrap();
+                    reveals.insert(
+                        i,
+                        RevealArgs {
+                            lease: order.lease,
+                            nonce,
+                            opening,
+                        },
+                    );
+                }
+            }
+            4 => {
+                for (i, reveal) in &reveals {
+                    let operator = fixture.workers[*i];
+                    let hint = market.work(operator).unwrap();
+                    assert!(
+                        hint.leases
+                            .iter()
+                            .any(|hint| hint.lease == reveal.lease && hint.reveal_open)
+                    );
+                    market.reveal(operator, reveal).unwrap();
+                }
+            }
+            _ => {
+                let job = job.unwrap();
+                let view = market.job(asker, job).unwrap();
+                assert_eq!(
+                    (view.state, view.verdict),
+                    (JobState::Settled, Some(Verdict::Verified))
+                );
+                let receipt = market.receipt(job).unwrap();
+                assert_eq!(
+                    receipt.escrow.0,
+                    receipt.fee.0 + receipt.royalty.0 + receipt.refund.0 + view.paid.0
+                );
+                assert!(receipt.leases.iter().all(|lease| lease.paid > Cycles::ZERO));
+                market.check().unwrap();
+            }
+        }
+    }
+    // Who did not hear the answer may ask again.
+    let events = market.chain.stats().events;
+    for (i, reveal) in &reveals {
+        assert_eq!(market.reveal(fixture.workers[*i], reveal), Ok(()));
+    }
+    assert_eq!(market.chain.stats().events, events);
+}
+
+fn find(
+    market: &mut CanisterMarket,
+    operator: candid::Principal,
+    order: &Order,
+) -> (Opening, Option<Claim>) {
+    let body = honest_body(order);
+    let lease: LeaseId = order.lease;
+    match order.role {
+        Role::Checker => (
+            honest_opening(order, &market.transcript(operator, lease).unwrap()),
+            None,
+        ),
+        Role::Generator => {
+            let claim = Claim {
+                output: body.output_tokens.clone(),
+                finish: body.finish,
+            };
+            (Opening::Result(body), Some(claim))
+        }
+        Role::Replica => (Opening::Result(body), None),
+    }
+}
+
+#[test]
+fn an_upgrade_loses_nothing_wherever_it_comes() {
+    for step in 0..STEPS {
+        run(step);
+    }
+}
