@@ -1,0 +1,503 @@
+//! Jobs, leases, results, receipts and prices: the encodings are pinned, every field counts, and
+//! amounts are exact.
+
+use assay_protocol::{
+    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
+    job::{
+        Assurance, JobRequest, JobState, Message, MessageRole, ModelRef, Reason, Sampling,
+        SubmitArgs, Verdict,
+    },
+    lease::{Beat, Claim, LeaseState, Mismatch, Opening, RevealArgs, Role, commitment},
+    limits,
+    price::{Rates, basis_points},
+    receipt::{Receipt, ReceiptLease, ReceiptResult},
+    result::{Finish, ResultBody, ResultContext, Usage},
+};
+use candid::{CandidType, Decode, Encode, Principal};
+use expect_test::expect;
+use serde::de::DeserializeOwned;
+
+fn principal(byte: u8) -> Principal {
+    Principal::from_slice(&[byte; 10])
+}
+
+fn request() -> JobRequest {
+    let message = |role, content: &str| Message {
+        role,
+        content: content.into(),
+    };
+    JobRequest {
+        model: ModelRef::Name("tiny".into()),
+        messages: vec![
+            message(MessageRole::System, "be brief"),
+            message(MessageRole::User, "why is the sky blue?"),
+        ],
+        max_tokens: 64,
+        sampling: Sampling {
+            temperature_milli: 700,
+            top_p_ppm: 900_000,
+            top_k: 40,
+        },
+        seed: Some(7),
+        assurance: Assurance::Checked { checkers: 1 },
+    }
+}
+
+fn body() -> ResultBody {
+    ResultBody {
+        input_tokens: vec![1, 2, 3],
+        output_tokens: vec![4, 5],
+        answer: b"because".to_vec(),
+        finish: Finish::Stop,
+        trace_root: Hash32([9; 32]),
+    }
+}
+
+fn root_with(body: &ResultBody, change: impl FnOnce(&mut ResultContext<'_>)) -> Hash32 {
+    let (model_root, sampling) = (Hash32([1; 32]), Sampling::GREEDY);
+    let mut context = ResultContext {
+        spec: "CIS-1",
+        model_root: &model_root,
+        sampling: &sampling,
+        seed: 7,
+        max_tokens: 64,
+    };
+    change(&mut context);
+    body.root(&context)
+}
+
+fn receipt() -> Receipt {
+    let lease = ReceiptLease {
+        lease: LeaseId(3),
+        round: 1,
+        role: Role::Generator,
+        worker: principal(4),
+        provider: principal(5),
+        state: LeaseState::Revealed,
+        root: Some(Hash32([6; 32])),
+        paid: Cycles(100),
+    };
+    Receipt {
+        canister: principal(1),
+        job: JobId(2),
+        request_hash: Hash32([1; 32]),
+        model: ModelId(Hash32([2; 32])),
+        model_root: Hash32([3; 32]),
+        class: Hash32([4; 32]),
+        seed: Some(7),
+        assurance: Assurance::Checked { checkers: 1 },
+        state: JobState::Settled,
+        verdict: Some(Verdict::Verified),
+        result: Some(ReceiptResult {
+            root: Hash32([6; 32]),
+            answer_sha256: Hash32([7; 32]),
+            trace_root: Hash32([8; 32]),
+            finish: Finish::Stop,
+            usage: Usage {
+                input_tokens: 3,
+                output_tokens: 2,
+            },
+        }),
+        leases: vec![lease],
+        escrow: Cycles(200),
+        fee: Cycles(2),
+        royalty: Cycles(1),
+        refund: Cycles(97),
+        submitted_at: Timestamp(10),
+        ended_at: Timestamp(20),
+    }
+}
+
+/// Every change gives a hash of its own.
+fn all_differ<T: Clone>(value: &T, hash: impl Fn(&T) -> Hash32, changes: &[fn(&mut T)]) {
+    let mut seen = vec![hash(value)];
+    for (i, change) in changes.iter().enumerate() {
+        let mut changed = value.clone();
+        change(&mut changed);
+        let hash = hash(&changed);
+        assert!(!seen.contains(&hash), "change {i} does not count");
+        seen.push(hash);
+    }
+}
+
+#[test]
+fn the_encodings_are_pinned() {
+    let commitment = commitment(
+        &principal(1),
+        LeaseId(2),
+        &principal(3),
+        &Hash32([4; 32]),
+        &Hash32([5; 32]),
+    );
+    let mismatch = Mismatch {
+        position: 7,
+        trace_root: Hash32([6; 32]),
+    };
+    let told = [
+        ("request", request().salted_hash(&Hash32([8; 32]))),
+        ("result", root_with(&body(), |_| {})),
+        ("commitment", commitment),
+        ("mismatch", mismatch.root(JobId(1), 2)),
+        ("receipt", receipt().hash()),
+    ];
+    let told: String = told
+        .iter()
+        .map(|(name, hash)| format!("{name} {hash}\n"))
+        .collect();
+    expect![[r#"
+        request 3d9b567c1829f0e032d3c7dc9dd90bebcf4ee26ef5db9e7e75a945b7f4f9b5be
+        result f955e7982d061e493858370d3e55cdbb612421aa954da068aa327ef082cacb54
+        commitment 6328f09a47c5b00367c031740561c480de5a04bedc187e45337c5f4e8bdb36ca
+        mismatch e866377c17bb3a0c0bb94d909661c11610ee5e6102db14fa4504205be3b1f4bc
+        receipt 84ca3f5d83f6b87f84fd7b3ba4fb97ebc09d26155dfbe6cfb8429b081dd275b9
+    "#]].assert_eq(&told);
+}
+
+#[test]
+fn every_field_of_a_request_counts() {
+    let salt = Hash32([8; 32]);
+    all_differ(
+        &request(),
+        |request| request.salted_hash(&salt),
+        &[
+            |r| r.model = ModelRef::Name("tinyy".into()),
+            |r| r.model = ModelRef::Version(ModelId(Hash32([1; 32]))),
+            |r| r.messages[0].role = MessageRole::Assistant,
+            |r| r.messages[1].content.push('!'),
+            |r| r.messages.truncate(1),
+            // The same text, cut elsewhere.
+            |r| {
+                (r.messages[0].content, r.messages[1].content) =
+                    ("be brie".into(), "fwhy is the sky blue?".into())
+            },
+            |r| r.max_tokens = 65,
+            |r| r.sampling.temperature_milli = 701,
+            |r| r.sampling.top_p_ppm = 900_001,
+            |r| r.sampling.top_k = 41,
+            |r| r.seed = Some(8),
+            |r| r.seed = None,
+            |r| r.assurance = Assurance::Checked { checkers: 2 },
+            |r| r.assurance = Assurance::Single,
+            |r| r.assurance = Assurance::Equality { total: 2 },
+            |r| r.assurance = Assurance::Threshold { total: 2, min: 1 },
+            |r| r.assurance = Assurance::Threshold { total: 2, min: 2 },
+            |r| r.assurance = Assurance::Refereed,
+        ],
+    );
+    assert_ne!(
+        request().salted_hash(&salt),
+        request().salted_hash(&Hash32([7; 32])),
+        "the salt counts"
+    );
+}
+
+#[test]
+fn every_field_of_a_result_counts() {
+    all_differ(
+        &body(),
+        |body| root_with(body, |_| {}),
+        &[
+            |b| b.input_tokens.push(4),
+            |b| (b.input_tokens, b.output_tokens) = (vec![1, 2, 3, 4], vec![5]),
+            |b| b.output_tokens[0] = 9,
+            |b| b.answer.push(b'!'),
+            |b| b.finish = Finish::Length,
+            |b| b.trace_root = Hash32([8; 32]),
+        ],
+    );
+    let root = root_with(&body(), |_| {});
+    let (other_root, other_sampling) = (
+        Hash32([2; 32]),
+        Sampling {
+            top_k: 1,
+            ..Sampling::GREEDY
+        },
+    );
+    let others = [
+        root_with(&body(), |context| context.spec = "CIS-2"),
+        root_with(&body(), |context| context.seed = 8),
+        root_with(&body(), |context| context.max_tokens = 65),
+        body().root(&ResultContext {
+            spec: "CIS-1",
+            model_root: &other_root,
+            sampling: &Sampling::GREEDY,
+            seed: 7,
+            max_tokens: 64,
+        }),
+        body().root(&ResultContext {
+            spec: "CIS-1",
+            model_root: &Hash32([1; 32]),
+            sampling: &other_sampling,
+            seed: 7,
+            max_tokens: 64,
+        }),
+    ];
+    assert!(others.iter().all(|other| *other != root));
+}
+
+#[test]
+fn every_field_of_a_receipt_counts() {
+    all_differ(
+        &receipt(),
+        Receipt::hash,
+        &[
+            |r| r.canister = principal(9),
+            |r| r.job = JobId(3),
+            |r| r.request_hash = Hash32([9; 32]),
+            |r| r.model = ModelId(Hash32([9; 32])),
+            |r| r.model_root = Hash32([9; 32]),
+            |r| r.class = Hash32([9; 32]),
+            |r| r.seed = None,
+            |r| r.seed = Some(0),
+            |r| r.assurance = Assurance::Single,
+            |r| r.state = JobState::Failed,
+            |r| r.state = JobState::Expired,
+            |r| r.verdict = None,
+            |r| r.verdict = Some(Verdict::Unverified),
+            |r| r.result = None,
+            |r| r.result.as_mut().expect("a result").root = Hash32([9; 32]),
+            |r| r.result.as_mut().expect("a result").answer_sha256 = Hash32([9; 32]),
+            |r| r.result.as_mut().expect("a result").trace_root = Hash32([9; 32]),
+            |r| r.result.as_mut().expect("a result").finish = Finish::Length,
+            |r| r.result.as_mut().expect("a result").usage.input_tokens = 4,
+            |r| r.result.as_mut().expect("a result").usage.output_tokens = 4,
+            |r| r.leases.clear(),
+            |r| r.leases.push(r.leases[0]),
+            |r| r.leases[0].lease = LeaseId(9),
+            |r| r.leases[0].round = 2,
+            |r| r.leases[0].role = Role::Replica,
+            |r| r.leases[0].worker = principal(9),
+            |r| r.leases[0].provider = principal(9),
+            |r| r.leases[0].state = LeaseState::Silent,
+            |r| r.leases[0].root = None,
+            |r| r.leases[0].paid = Cycles(101),
+            |r| r.escrow = Cycles(201),
+            |r| r.fee = Cycles(3),
+            |r| r.royalty = Cycles(2),
+            |r| r.refund = Cycles(98),
+            |r| r.submitted_at = Timestamp(11),
+            |r| r.ended_at = Timestamp(21),
+        ],
+    );
+}
+
+#[test]
+fn a_commitment_opens_only_with_everything_it_was_made_of() {
+    let (canister, worker, nonce, root) =
+        (principal(1), principal(3), Hash32([4; 32]), Hash32([5; 32]));
+    let own = commitment(&canister, LeaseId(2), &worker, &nonce, &root);
+    let others = [
+        commitment(&principal(2), LeaseId(2), &worker, &nonce, &root),
+        commitment(&canister, LeaseId(3), &worker, &nonce, &root),
+        commitment(&canister, LeaseId(2), &principal(4), &nonce, &root),
+        commitment(&canister, LeaseId(2), &worker, &Hash32([6; 32]), &root),
+        commitment(&canister, LeaseId(2), &worker, &nonce, &Hash32([6; 32])),
+        // A nonce and a root that change places.
+        commitment(&canister, LeaseId(2), &worker, &root, &nonce),
+    ];
+    assert!(others.iter().all(|other| *other != own));
+}
+
+#[test]
+fn a_mismatch_belongs_to_its_job_round_and_position() {
+    let mismatch = Mismatch {
+        position: 7,
+        trace_root: Hash32([6; 32]),
+    };
+    let own = mismatch.root(JobId(1), 2);
+    let others = [
+        mismatch.root(JobId(2), 2),
+        mismatch.root(JobId(1), 3),
+        Mismatch {
+            position: 8,
+            ..mismatch
+        }
+        .root(JobId(1), 2),
+        Mismatch {
+            trace_root: Hash32([7; 32]),
+            ..mismatch
+        }
+        .root(JobId(1), 2),
+    ];
+    assert!(others.iter().all(|other| *other != own));
+}
+
+#[test]
+fn an_end_fits_a_number_of_tokens() {
+    for (finish, tokens, fits) in [
+        (Finish::Stop, 0, true),
+        (Finish::Stop, 19, true),
+        (Finish::Stop, 20, false),
+        (Finish::Length, 19, false),
+        (Finish::Length, 20, true),
+        (Finish::Length, 21, false),
+    ] {
+        assert_eq!(finish.fits(tokens, 20), fits, "{finish:?} with {tokens}");
+    }
+}
+
+#[test]
+fn the_longest_input_counts_bytes_and_template() {
+    assert_eq!(
+        request().input_tokens_max(),
+        8 + 20 + 2 * limits::TEMPLATE_TOKENS_PER_MESSAGE + limits::TEMPLATE_TOKENS
+    );
+    let full = JobRequest {
+        messages: vec![
+            Message {
+                role: MessageRole::User,
+                content: "x".repeat(limits::REQUEST_BYTES_MAX / limits::MESSAGES_MAX)
+            };
+            limits::MESSAGES_MAX
+        ],
+        ..request()
+    };
+    assert_eq!(full.input_tokens_max() as usize, limits::INPUT_TOKENS_MAX);
+}
+
+#[test]
+fn prices_are_exact_and_rounded_down() {
+    let rates = Rates {
+        input: Cycles(1_999),
+        output: Cycles(3_333),
+    };
+    let usage = Usage {
+        input_tokens: 1,
+        output_tokens: 2,
+    };
+    assert_eq!(rates.generation(usage), Some(Cycles(1 + 6)));
+    assert_eq!(rates.check(usage), Some(Cycles(5)));
+    assert_eq!(rates.generation(Usage::default()), Some(Cycles::ZERO));
+    assert_eq!(Rates::default().check(usage), Some(Cycles::ZERO));
+    assert_eq!(basis_points(Cycles(9_999), 1), Some(Cycles::ZERO));
+    assert_eq!(basis_points(Cycles(10_000), 1), Some(Cycles(1)));
+    assert_eq!(basis_points(Cycles(12_345), 250), Some(Cycles(308)));
+}
+
+#[test]
+fn prices_past_what_can_be_counted_are_none_and_the_limits_keep_far_from_it() {
+    let endless = Rates {
+        input: Cycles(u128::MAX),
+        output: Cycles(u128::MAX),
+    };
+    let usage = Usage {
+        input_tokens: 2,
+        output_tokens: 2,
+    };
+    assert_eq!(
+        (endless.generation(usage), endless.check(usage)),
+        (None, None)
+    );
+    assert_eq!(
+        Rates::default().check(Usage {
+            input_tokens: u32::MAX,
+            output_tokens: 1
+        }),
+        None
+    );
+    assert_eq!(basis_points(Cycles(u128::MAX), 2), None);
+    let dearest = Rates {
+        input: Cycles(limits::ASK_CYCLES_MAX),
+        output: Cycles(limits::ASK_CYCLES_MAX),
+    };
+    let largest = Usage {
+        input_tokens: limits::INPUT_TOKENS_MAX as u32,
+        output_tokens: limits::OUTPUT_TOKENS_MAX,
+    };
+    let most = dearest.check(largest).expect("within the limits").0 * 10;
+    assert!(
+        most < limits::PRICE_CAP_CYCLES_MAX,
+        "ten of the dearest checks stay below the highest cap"
+    );
+}
+
+#[test]
+fn states_know_whether_they_are_over() {
+    let over = [
+        JobState::Settled,
+        JobState::Cancelled,
+        JobState::Expired,
+        JobState::Failed,
+    ];
+    let open = [
+        JobState::Queued,
+        JobState::Running,
+        JobState::Revealing,
+        JobState::Extended,
+    ];
+    assert!(
+        over.iter().all(|state| state.is_terminal())
+            && !open.iter().any(|state| state.is_terminal())
+    );
+    assert!(
+        open.iter().all(|open| over.iter().all(|over| open < over)),
+        "an end comes after every open state"
+    );
+    assert!(
+        LeaseState::Leased.is_live()
+            && LeaseState::Committed.is_live()
+            && !LeaseState::Revealed.is_live()
+    );
+}
+
+#[test]
+fn times_and_amounts_are_readable() {
+    let shown = |seconds: u64| Timestamp(seconds * 1_000_000_000 + 7_000_000).to_string();
+    assert_eq!(shown(0), "1970-01-01T00:00:00.007Z");
+    assert_eq!(shown(951_782_399), "2000-02-28T23:59:59.007Z");
+    assert_eq!(shown(951_782_400), "2000-02-29T00:00:00.007Z");
+    assert_eq!(shown(4_107_542_399), "2100-02-28T23:59:59.007Z");
+    assert_eq!(shown(4_107_542_400), "2100-03-01T00:00:00.007Z");
+    assert_eq!(shown(1_798_761_599), "2026-12-31T23:59:59.007Z");
+    assert_eq!(Cycles(1_234_567).to_string(), "1_234_567");
+    assert_eq!(Cycles(999).to_string(), "999");
+    assert_eq!(Timestamp(u64::MAX).plus_seconds(1), Timestamp(u64::MAX));
+    assert_eq!(Timestamp(1).since(Timestamp(2)), 0);
+}
+
+#[test]
+fn candid_gives_back_what_it_took() {
+    fn same<T: CandidType + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
+        let bytes = Encode!(value).expect("it encodes");
+        assert_eq!(&Decode!(&bytes, T).expect("it decodes"), value);
+    }
+    same(&SubmitArgs {
+        request: request(),
+        price_cap: Cycles(u128::MAX),
+        deadline_seconds: 1,
+        idempotency_key: vec![0, 255],
+    });
+    same(&RevealArgs {
+        lease: LeaseId(1),
+        nonce: Hash32([2; 32]),
+        opening: Opening::Result(body()),
+    });
+    same(&RevealArgs {
+        lease: LeaseId(1),
+        nonce: Hash32([2; 32]),
+        opening: Opening::Agrees {
+            root: Hash32([3; 32]),
+        },
+    });
+    same(&Claim {
+        output: vec![u32::MAX],
+        finish: Finish::Length,
+    });
+    same(&Beat::Stop(Reason::Abandoned("going home".into())));
+    same(&receipt());
+}
+
+#[test]
+fn a_hash_of_another_length_does_not_decode() {
+    for length in [0, 31, 33] {
+        let bytes = Encode!(&serde_bytes::ByteBuf::from(vec![1; length])).expect("it encodes");
+        assert!(Decode!(&bytes, Hash32).is_err(), "{length} bytes");
+    }
+    let bytes = Encode!(&serde_bytes::ByteBuf::from(vec![1; 32])).expect("it encodes");
+    assert_eq!(Decode!(&bytes, Hash32).expect("32 bytes"), Hash32([1; 32]));
+    assert!("ab".parse::<Hash32>().is_err() && "x".repeat(64).parse::<Hash32>().is_err());
+    assert_eq!(
+        Hash32([0xab; 32]).to_string().parse(),
+        Ok(Hash32([0xab; 32]))
+    );
+}
