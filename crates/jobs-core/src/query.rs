@@ -122,7 +122,8 @@ impl<B: Backend> Jobs<B> {
         let presence = self.store.presence.get(&caller).unwrap_or_default();
         let mut hint = WorkHint {
             unclaimed: 0,
-            announce: presence.slots == 0 || presence.ready_until < now,
+            announce: presence.slots == 0
+                || presence.ready_until < now.plus_seconds(limits::READY_SECONDS / 4),
             leases: Vec::new(),
         };
         for lease in self

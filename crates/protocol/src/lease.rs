@@ -104,7 +104,7 @@ pub struct Order {
 pub struct WorkHint {
     /// Leases granted and not yet claimed.
     pub unclaimed: u32,
-    /// Whether the announced slots have run out or lapsed, so that `ready` is due.
+    /// Whether the announced slots have lapsed or soon will, so that `ready` is due.
     pub announce: bool,
     /// The worker's claimed leases that are not ended.
     pub leases: Vec<LeaseHint>,

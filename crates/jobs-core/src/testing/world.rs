@@ -104,6 +104,8 @@ pub struct Plan {
     pub attach: bool,
     /// Whether workers change their prices on the way.
     pub reprice: bool,
+    /// What each requester has at first.
+    pub funds: u128,
 }
 
 impl Default for Plan {
@@ -116,6 +118,7 @@ impl Default for Plan {
             fee_bps: 250,
             attach: true,
             reprice: true,
+            funds: 0,
         }
     }
 }
@@ -201,6 +204,13 @@ impl World {
         };
         for i in 0..world.workers.len() {
             world.price(market, i);
+        }
+        for owner in (0..plan.requesters)
+            .map(requester)
+            .filter(|_| plan.funds > 0)
+        {
+            market.deposit(owner, Cycles(plan.funds));
+            world.ledger.deposit(owner, plan.funds);
         }
         world
     }
