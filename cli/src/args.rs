@@ -84,7 +84,7 @@ pub(crate) struct Question {
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
     /// The question
-    #[arg(long, value_name = "TEXT", default_value = "Why is the sky blue?")]
+    #[arg(long, value_name = "TEXT", default_value = "What is gravity?")]
     pub(crate) prompt: String,
     /// Let one worker lie, and show how it is caught
     #[arg(long)]
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn zero_and_huge_token_counts_are_refused_by_name() {
-        let parse = |count: &str| Cli::try_parse_from(["assay", "chat", "hi", "--max-tokens", count]);
+        let parse = |count: &str| Cli::try_parse_from(["assay", "chat", "hi", &format!("--max-tokens={count}")]);
         assert!(parse("1").is_ok() && parse("4096").is_ok());
         for wrong in ["0", "4097", "-1", "many"] {
             assert!(parse(wrong).unwrap_err().to_string().contains("--max-tokens"), "{wrong}");

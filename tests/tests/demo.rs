@@ -183,7 +183,7 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
 #[test]
 fn what_is_missing_is_named_with_the_next_step() {
     let home = tempfile::tempdir().unwrap();
-    let check = |change: &dyn Fn(&mut Command), code: i32, fragments: &[&str]| {
+    let check = |change: &dyn Fn(&mut Command) -> &mut Command, code: i32, fragments: &[&str]| {
         let mut command = assay(home.path());
         command.arg("demo");
         change(&mut command);
@@ -194,18 +194,18 @@ fn what_is_missing_is_named_with_the_next_step() {
             assert!(said.contains(fragment), "{said}");
         }
     };
-    check(&|command| drop(command.env_remove("ASSAY_WASM_DIR")), 6, &["cargo xtask wasm"]);
-    check(&|command| drop(command.args(["--wasm-dir", "/nowhere"])), 6, &["/nowhere", "cargo xtask wasm"]);
-    check(&|command| drop(command.env_remove("ASSAY_MODEL")), 6, &["cargo xtask model"]);
-    check(&|command| drop(command.args(["--model", "/nowhere.assay"])), 6, &["/nowhere.assay"]);
-    check(&|command| drop(command.args(["--worker-bin", "/nowhere"])), 6, &["/nowhere"]);
-    check(&|command| drop(command.args(["--max-tokens", "0"])), 2, &["--max-tokens"]);
-    check(&|command| drop(command.args(["--max-tokens", "999999"])), 2, &["--max-tokens"]);
-    check(&|command| drop(command.arg("--nonsense")), 2, &["--nonsense"]);
+    check(&|command| command.env_remove("ASSAY_WASM_DIR"), 6, &["cargo xtask wasm"]);
+    check(&|command| command.args(["--wasm-dir", "/nowhere"]), 6, &["/nowhere", "cargo xtask wasm"]);
+    check(&|command| command.env_remove("ASSAY_MODEL"), 6, &["cargo xtask model"]);
+    check(&|command| command.args(["--model", "/nowhere.assay"]), 6, &["/nowhere.assay"]);
+    check(&|command| command.args(["--worker-bin", "/nowhere"]), 6, &["/nowhere"]);
+    check(&|command| command.args(["--max-tokens", "0"]), 2, &["--max-tokens"]);
+    check(&|command| command.args(["--max-tokens", "999999"]), 2, &["--max-tokens"]);
+    check(&|command| command.arg("--nonsense"), 2, &["--nonsense"]);
 
     let damaged = home.path().join("model.assay");
     std::fs::write(&damaged, b"not a model").unwrap();
-    check(&|command| drop(command.arg("--model").arg(&damaged)), 6, &["model.assay"]);
+    check(&|command| command.arg("--model").arg(&damaged), 6, &["model.assay"]);
 }
 
 #[test]

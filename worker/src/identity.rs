@@ -204,8 +204,12 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("worker.pem");
-        // A throwaway key of the curve's smallest kind: the scalar 1.
-        let pem = "-----BEGIN EC PRIVATE KEY-----\nMHQCAQEEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABoAcGBSuBBAAKoUQDQgAEeb5mfvncu6xVoGKVzocLBwKb/NstzijZWfKBWxb4F5hIOtp3JqPEZV2k+/wOEQio/Re0SKaFVBmcR9CP+xDUuA==\n-----END EC PRIVATE KEY-----\n";
+        // Made for this test, and used for nothing else.
+        let pem = "-----BEGIN EC PRIVATE KEY-----\n\
+            MHQCAQEEIPL22QLBkbcHfHyD7KL1bbUi8fQw02AD9JgTA2YnQmc4oAcGBSuBBAAK\n\
+            oUQDQgAE3CeHeIbTIVhMG/QiSW9Qd3bD8dvwhbwxE258D0NhpbkqCGmHdc+b9Nxo\n\
+            EYIulxRxzWWVTpr3lg7VinRt5y9I0g==\n\
+            -----END EC PRIVATE KEY-----\n";
         fs::write(&path, pem).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert_ne!(load(&path).unwrap().principal, Principal::anonymous());

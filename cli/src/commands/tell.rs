@@ -63,7 +63,11 @@ pub(super) fn receipt(receipt: &Receipt, name_of: NameOf<'_>, line: &dyn Fn(Stri
     let price = [receipt.fee, receipt.royalty].iter().fold(paid, |sum, part| sum.checked_add(*part).unwrap_or(sum));
     line(format!("price       {price} cycles: {paid} to workers, {} fee, {} royalty", receipt.fee, receipt.royalty));
     for lease in receipt.leases.iter().filter(|lease| lease.paid > Cycles::ZERO) {
-        line(format!("  payout    {} cycles to {} for its {}", lease.paid, named(&lease.provider, name_of), role(lease.role)));
+        let work = match lease.role {
+            Role::Checker => "checking",
+            Role::Generator | Role::Replica => "generating",
+        };
+        line(format!("  payout    {} cycles to {} for {work}", lease.paid, named(&lease.provider, name_of)));
     }
     line(format!("refund      {} of {} cycles held", receipt.refund, receipt.escrow));
 }
