@@ -150,7 +150,8 @@ fn the_encodings_are_pinned() {
         commitment 6328f09a47c5b00367c031740561c480de5a04bedc187e45337c5f4e8bdb36ca
         mismatch e866377c17bb3a0c0bb94d909661c11610ee5e6102db14fa4504205be3b1f4bc
         receipt 84ca3f5d83f6b87f84fd7b3ba4fb97ebc09d26155dfbe6cfb8429b081dd275b9
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]
