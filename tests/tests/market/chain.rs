@@ -320,6 +320,18 @@ impl Chain {
         panic!("not settled after {ROUNDS_MAX} rounds");
     }
 
+    /// Runs all that can be done now and all that timers do in the next instant, so that the next message comes alone.
+    pub(crate) fn rest(&mut self) {
+        const INSTANT: u64 = 1_000_000;
+        self.settle();
+        while let Some(next) = self.network.next_timer()
+            && next.0 < self.network.time().0 + INSTANT
+        {
+            self.network.set_time(next);
+            self.settle();
+        }
+    }
+
     /// Registers everything in a fixture, and lets the jobs canister read it. The registry wants each model to have
     /// a file, so models get one, and with it another id.
     pub(crate) fn register(&mut self, fixture: &mut Fixture) {

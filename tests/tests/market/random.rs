@@ -10,15 +10,13 @@ use crate::worker::CanisterMarket;
 const STEPS: usize = 100;
 
 fn run(seed: u64) {
-    // In every other world matching goes on while the next commands come, and prices stay as they are.
-    let reprice = seed.is_multiple_of(2);
     let plan = Plan {
         attach: false,
-        reprice,
+        funds: 50_000_000,
         ..Plan::default()
     };
     let mut fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
-    let mut market = CanisterMarket::new(&mut fixture, plan.fee_bps, seed, reprice);
+    let mut market = CanisterMarket::new(&mut fixture, plan.fee_bps, seed);
     let mut world = World::new(plan, seed, &mut market, fixture);
     for step in 0..STEPS {
         // Somewhere in the middle, at another place for every seed.

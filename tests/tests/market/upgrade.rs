@@ -19,7 +19,7 @@ const STEPS: usize = 6;
 /// Runs a checked job to its end, with an upgrade before the given step.
 fn run(upgrade_before: usize) {
     let mut fixture = Fixture::new(2, 1, 1);
-    let mut market = CanisterMarket::new(&mut fixture, 250, 1, true);
+    let mut market = CanisterMarket::new(&mut fixture, 250, 1);
     let asker = requester(0);
     market.deposit(asker, Cycles(1_000_000_000));
     let mut job = None;

@@ -25,21 +25,19 @@ const PROVIDERS: u8 = 16;
 /// The market's canisters, with people whose records are in the registry.
 pub(crate) struct CanisterMarket {
     pub(crate) chain: Chain,
-    /// Whether everything comes to rest after each step. A world that changes prices needs it: it takes a new lease to
-    /// have the price of the moment at which it looks.
-    rests: bool,
 }
 
 impl CanisterMarket {
     /// A market that knows the fixture's records; the fixture's models get the ids that the registry gives them.
-    pub(crate) fn new(fixture: &mut Fixture, fee_bps: u16, seed: u64, rests: bool) -> Self {
+    pub(crate) fn new(fixture: &mut Fixture, fee_bps: u16, seed: u64) -> Self {
         let mut chain = Chain::new(seed, fee_bps);
         chain.register(fixture);
-        Self { chain, rests }
+        Self { chain }
     }
 
     /// Upgrades every canister, and checks that nobody can tell.
     pub(crate) fn upgrade(&mut self) {
+        self.chain.rest();
         let before = self.look();
         self.chain.upgrade_all();
         assert_eq!(self.look(), before, "an upgrade changes nothing");
@@ -118,7 +116,7 @@ impl Market for CanisterMarket {
     }
 
     fn tick(&mut self) {
-        self.chain.settle();
+        self.chain.rest();
     }
 
     fn sync(&mut self, record: &Record) -> bool {
@@ -265,9 +263,6 @@ impl Market for CanisterMarket {
         let there = self.chain.cycles(self.chain.jobs);
         if there < owed {
             return Err(format!("the canister holds {there} cycles and owes {owed}"));
-        }
-        if self.rests {
-            self.chain.settle();
         }
         Ok(())
     }

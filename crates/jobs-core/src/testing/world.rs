@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use assay_protocol::{
-    Cycles, Hash32, Hasher, JobId, LeaseId, Timestamp,
+    Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
     job::{
         Assurance, JobError, JobRequest, JobState, JobView, Message, MessageRole, ModelRef, Quote,
         Reason, Sampling, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted, Verdict,
@@ -339,6 +339,15 @@ impl World {
     }
 
     fn price(&mut self, market: &mut impl Market, worker: usize) {
+        // Leases that are on their way have the price of now.
+        if !self.open.is_empty() {
+            market.tick();
+            for job in self.open.clone() {
+                if let Ok(view) = market.job(stranger(), job) {
+                    self.note_prices(&view);
+                }
+            }
+        }
         let mut offers = Vec::new();
         for i in 0..MODELS.len() {
             if self.rng.u8(..10) > 0 {
@@ -680,6 +689,7 @@ impl World {
             .claim(self.workers[worker].operator)
             .map_err(|error| format!("claim: {error:?}"))?;
         for order in orders {
+            self.note_price(order.lease, order.model, worker);
             let cheats = self.rng.u8(..100) < self.workers[worker].dishonesty;
             let conduct = if !cheats {
                 Conduct::Honest
@@ -938,20 +948,24 @@ impl World {
 
     fn note_prices(&mut self, view: &JobView) {
         for lease in &view.leases {
-            let worked = self.worked.entry(lease.id).or_default();
-            if (worked.ask_input, worked.ask_output) == (0, 0) {
-                let actor = self
-                    .workers
-                    .iter()
-                    .find(|actor| actor.operator == lease.worker);
-                let offer = actor
-                    .and_then(|actor| actor.offers.iter().find(|offer| offer.model == view.model));
-                if let Some(offer) = offer
-                    && lease.state == LeaseState::Leased
-                {
-                    (worked.ask_input, worked.ask_output) = (offer.ask_input.0, offer.ask_output.0);
-                }
+            let actor = self
+                .workers
+                .iter()
+                .position(|actor| actor.operator == lease.worker);
+            if let Some(worker) = actor.filter(|_| lease.state == LeaseState::Leased) {
+                self.note_price(lease.id, view.model, worker);
             }
+        }
+    }
+
+    /// Notes a new lease's price, which is its worker's of now.
+    fn note_price(&mut self, lease: LeaseId, model: ModelId, worker: usize) {
+        let offers = &self.workers[worker].offers;
+        let worked = self.worked.entry(lease).or_default();
+        if (worked.ask_input, worked.ask_output) == (0, 0)
+            && let Some(offer) = offers.iter().find(|offer| offer.model == model)
+        {
+            (worked.ask_input, worked.ask_output) = (offer.ask_input.0, offer.ask_output.0);
         }
     }
 
