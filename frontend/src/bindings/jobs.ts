@@ -228,13 +228,6 @@ export interface Stats {
     failed: bigint;
     running: bigint;
 }
-export type JobsResult = {
-    __kind__: "Ok";
-    Ok: Array<JobLine>;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-};
 export interface SubmitArgs {
     request: JobRequest;
     /**
@@ -616,6 +609,12 @@ export type SubmitError = {
      */
     Other: string;
 } | {
+    __kind__: "LowOnCycles";
+    /**
+     * The canister is low on cycles and takes no new jobs; try again later or on another shard.
+     */
+    LowOnCycles: null;
+} | {
     __kind__: "UnknownModel";
     UnknownModel: string;
 } | {
@@ -896,6 +895,12 @@ export type DepositError = {
      * Something newer than this client.
      */
     Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    /**
+     * The canister is low on cycles and takes no deposits.
+     */
+    LowOnCycles: null;
 };
 /**
  * Cycles; below 2^128.
@@ -1347,7 +1352,7 @@ export interface jobsInterface {
     heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult>;
     http_request(arg0: HttpRequest): Promise<HttpResponse>;
     job(arg0: JobId): Promise<JobResult>;
-    jobs(arg0: JobsArgs): Promise<JobsResult>;
+    jobs(arg0: JobsArgs): Promise<Array<JobLine>>;
     progress(arg0: ProgressArgs): Promise<ProgressResult>;
     quote(arg0: JobRequest): Promise<QuoteResult>;
     ready(slots: number): Promise<WorkerResult>;
@@ -1361,7 +1366,7 @@ export interface jobsInterface {
     transcript(arg0: LeaseId): Promise<TranscriptResult>;
     work(): Promise<WorkResult>;
 }
-import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, Cycles as _Cycles, DepositError as _DepositError, DepositResult as _DepositResult, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Hash as _Hash, HeartbeatResult as _HeartbeatResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, JobsResult as _JobsResult, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, Opening as _Opening, Order as _Order, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Timestamp as _Timestamp, TranscriptResult as _TranscriptResult, Transition as _Transition, Usage as _Usage, Verdict as _Verdict, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
+import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, Cycles as _Cycles, DepositError as _DepositError, DepositResult as _DepositResult, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Hash as _Hash, HeartbeatResult as _HeartbeatResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, Opening as _Opening, Order as _Order, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Timestamp as _Timestamp, TranscriptResult as _TranscriptResult, Transition as _Transition, Usage as _Usage, Verdict as _Verdict, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
 export class Jobs implements jobsInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async abandon(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
@@ -1416,17 +1421,17 @@ export class Jobs implements jobsInterface {
         const result = await this.actor.job(arg0);
         return from_candid_JobResult_n50(result);
     }
-    async jobs(arg0: JobsArgs): Promise<JobsResult> {
+    async jobs(arg0: JobsArgs): Promise<Array<JobLine>> {
         const result = await this.actor.jobs(to_candid_JobsArgs_n75(arg0));
-        return from_candid_JobsResult_n77(result);
+        return from_candid_vec_n77(result);
     }
     async progress(arg0: ProgressArgs): Promise<ProgressResult> {
         const result = await this.actor.progress(arg0);
-        return from_candid_ProgressResult_n82(result);
+        return from_candid_ProgressResult_n80(result);
     }
     async quote(arg0: JobRequest): Promise<QuoteResult> {
-        const result = await this.actor.quote(to_candid_JobRequest_n84(arg0));
-        return from_candid_QuoteResult_n95(result);
+        const result = await this.actor.quote(to_candid_JobRequest_n82(arg0));
+        return from_candid_QuoteResult_n93(result);
     }
     async ready(arg0: number): Promise<WorkerResult> {
         const result = await this.actor.ready(arg0);
@@ -1434,10 +1439,10 @@ export class Jobs implements jobsInterface {
     }
     async receipt(arg0: JobId): Promise<ReceiptResponse> {
         const result = await this.actor.receipt(arg0);
-        return from_candid_ReceiptResponse_n102(result);
+        return from_candid_ReceiptResponse_n100(result);
     }
     async reveal(arg0: RevealArgs): Promise<WorkerResult> {
-        const result = await this.actor.reveal(to_candid_RevealArgs_n122(arg0));
+        const result = await this.actor.reveal(to_candid_RevealArgs_n120(arg0));
         return from_candid_WorkerResult_n1(result);
     }
     async set_offers(arg0: Array<Offer>): Promise<WorkerResult> {
@@ -1450,23 +1455,23 @@ export class Jobs implements jobsInterface {
     }
     async stream(arg0: StreamArgs): Promise<StreamResult> {
         const result = await this.actor.stream(arg0);
-        return from_candid_StreamResult_n128(result);
+        return from_candid_StreamResult_n126(result);
     }
     async submit(arg0: SubmitArgs): Promise<SubmitResult> {
-        const result = await this.actor.submit(to_candid_SubmitArgs_n132(arg0));
-        return from_candid_SubmitResult_n134(result);
+        const result = await this.actor.submit(to_candid_SubmitArgs_n130(arg0));
+        return from_candid_SubmitResult_n132(result);
     }
     async sync_registry(): Promise<SyncResult> {
         const result = await this.actor.sync_registry();
-        return from_candid_SyncResult_n136(result);
+        return from_candid_SyncResult_n134(result);
     }
     async transcript(arg0: LeaseId): Promise<TranscriptResult> {
         const result = await this.actor.transcript(arg0);
-        return from_candid_TranscriptResult_n140(result);
+        return from_candid_TranscriptResult_n138(result);
     }
     async work(): Promise<WorkResult> {
         const result = await this.actor.work();
-        return from_candid_WorkResult_n144(result);
+        return from_candid_WorkResult_n142(result);
     }
 }
 function from_candid_Answer_n60(value: _Answer): Answer {
@@ -1481,14 +1486,14 @@ function from_candid_Beat_n46(value: _Beat): Beat {
 function from_candid_CancelResult_n12(value: _CancelResult): CancelResult {
     return from_candid_variant_n13(value);
 }
-function from_candid_CertifiedReceipt_n104(value: _CertifiedReceipt): CertifiedReceipt {
-    return from_candid_record_n105(value);
+function from_candid_CertifiedReceipt_n102(value: _CertifiedReceipt): CertifiedReceipt {
+    return from_candid_record_n103(value);
 }
 function from_candid_ClaimResult_n16(value: _ClaimResult): ClaimResult {
     return from_candid_variant_n17(value);
 }
-function from_candid_Claim_n142(value: _Claim): Claim {
-    return from_candid_record_n143(value);
+function from_candid_Claim_n140(value: _Claim): Claim {
+    return from_candid_record_n141(value);
 }
 function from_candid_DepositError_n36(value: _DepositError): DepositError {
     return from_candid_variant_n37(value);
@@ -1511,11 +1516,11 @@ function from_candid_Idle_n38(value: _Idle): Idle {
 function from_candid_JobError_n14(value: _JobError): JobError {
     return from_candid_variant_n15(value);
 }
-function from_candid_JobLine_n80(value: _JobLine): JobLine {
-    return from_candid_record_n81(value);
+function from_candid_JobLine_n78(value: _JobLine): JobLine {
+    return from_candid_record_n79(value);
 }
-function from_candid_JobRequest_n118(value: _JobRequest): JobRequest {
-    return from_candid_record_n119(value);
+function from_candid_JobRequest_n116(value: _JobRequest): JobRequest {
+    return from_candid_record_n117(value);
 }
 function from_candid_JobResult_n50(value: _JobResult): JobResult {
     return from_candid_variant_n51(value);
@@ -1526,11 +1531,8 @@ function from_candid_JobState_n9(value: _JobState): JobState {
 function from_candid_JobView_n52(value: _JobView): JobView {
     return from_candid_record_n53(value);
 }
-function from_candid_JobsResult_n77(value: _JobsResult): JobsResult {
-    return from_candid_variant_n78(value);
-}
-function from_candid_LeaseHint_n149(value: _LeaseHint): LeaseHint {
-    return from_candid_record_n150(value);
+function from_candid_LeaseHint_n147(value: _LeaseHint): LeaseHint {
+    return from_candid_record_n148(value);
 }
 function from_candid_LeaseState_n6(value: _LeaseState): LeaseState {
     return from_candid_variant_n7(value);
@@ -1544,62 +1546,62 @@ function from_candid_MessageRole_n24(value: _MessageRole): MessageRole {
 function from_candid_Message_n22(value: _Message): Message {
     return from_candid_record_n23(value);
 }
-function from_candid_ModelRef_n120(value: _ModelRef): ModelRef {
-    return from_candid_variant_n121(value);
+function from_candid_ModelRef_n118(value: _ModelRef): ModelRef {
+    return from_candid_variant_n119(value);
 }
 function from_candid_Order_n19(value: _Order): Order {
     return from_candid_record_n20(value);
 }
-function from_candid_ProgressResult_n82(value: _ProgressResult): ProgressResult {
-    return from_candid_variant_n83(value);
+function from_candid_ProgressResult_n80(value: _ProgressResult): ProgressResult {
+    return from_candid_variant_n81(value);
 }
-function from_candid_QuoteResult_n95(value: _QuoteResult): QuoteResult {
-    return from_candid_variant_n96(value);
+function from_candid_QuoteResult_n93(value: _QuoteResult): QuoteResult {
+    return from_candid_variant_n94(value);
 }
-function from_candid_Quote_n97(value: _Quote): Quote {
-    return from_candid_record_n98(value);
+function from_candid_Quote_n95(value: _Quote): Quote {
+    return from_candid_record_n96(value);
 }
 function from_candid_Reason_n48(value: _Reason): Reason {
     return from_candid_variant_n49(value);
 }
-function from_candid_ReceiptLease_n113(value: _ReceiptLease): ReceiptLease {
-    return from_candid_record_n114(value);
+function from_candid_ReceiptLease_n111(value: _ReceiptLease): ReceiptLease {
+    return from_candid_record_n112(value);
 }
-function from_candid_ReceiptResponse_n102(value: _ReceiptResponse): ReceiptResponse {
-    return from_candid_variant_n103(value);
+function from_candid_ReceiptResponse_n100(value: _ReceiptResponse): ReceiptResponse {
+    return from_candid_variant_n101(value);
 }
-function from_candid_ReceiptResult_n109(value: _ReceiptResult): ReceiptResult {
-    return from_candid_record_n110(value);
+function from_candid_ReceiptResult_n107(value: _ReceiptResult): ReceiptResult {
+    return from_candid_record_n108(value);
 }
-function from_candid_Receipt_n106(value: _Receipt): Receipt {
-    return from_candid_record_n107(value);
+function from_candid_Receipt_n104(value: _Receipt): Receipt {
+    return from_candid_record_n105(value);
 }
 function from_candid_Role_n26(value: _Role): Role {
     return from_candid_variant_n27(value);
 }
-function from_candid_SaltedRequest_n116(value: _SaltedRequest): SaltedRequest {
-    return from_candid_record_n117(value);
+function from_candid_SaltedRequest_n114(value: _SaltedRequest): SaltedRequest {
+    return from_candid_record_n115(value);
 }
-function from_candid_StreamChunk_n130(value: _StreamChunk): StreamChunk {
-    return from_candid_record_n131(value);
+function from_candid_StreamChunk_n128(value: _StreamChunk): StreamChunk {
+    return from_candid_record_n129(value);
 }
-function from_candid_StreamResult_n128(value: _StreamResult): StreamResult {
-    return from_candid_variant_n129(value);
+function from_candid_StreamResult_n126(value: _StreamResult): StreamResult {
+    return from_candid_variant_n127(value);
 }
-function from_candid_SubmitError_n100(value: _SubmitError): SubmitError {
-    return from_candid_variant_n101(value);
+function from_candid_SubmitError_n98(value: _SubmitError): SubmitError {
+    return from_candid_variant_n99(value);
 }
-function from_candid_SubmitResult_n134(value: _SubmitResult): SubmitResult {
-    return from_candid_variant_n135(value);
+function from_candid_SubmitResult_n132(value: _SubmitResult): SubmitResult {
+    return from_candid_variant_n133(value);
 }
-function from_candid_SyncError_n138(value: _SyncError): SyncError {
-    return from_candid_variant_n139(value);
-}
-function from_candid_SyncResult_n136(value: _SyncResult): SyncResult {
+function from_candid_SyncError_n136(value: _SyncError): SyncError {
     return from_candid_variant_n137(value);
 }
-function from_candid_TranscriptResult_n140(value: _TranscriptResult): TranscriptResult {
-    return from_candid_variant_n141(value);
+function from_candid_SyncResult_n134(value: _SyncResult): SyncResult {
+    return from_candid_variant_n135(value);
+}
+function from_candid_TranscriptResult_n138(value: _TranscriptResult): TranscriptResult {
+    return from_candid_variant_n139(value);
 }
 function from_candid_Transition_n56(value: _Transition): Transition {
     return from_candid_record_n57(value);
@@ -1607,11 +1609,11 @@ function from_candid_Transition_n56(value: _Transition): Transition {
 function from_candid_Verdict_n65(value: _Verdict): Verdict {
     return from_candid_variant_n66(value);
 }
-function from_candid_WorkHint_n146(value: _WorkHint): WorkHint {
-    return from_candid_record_n147(value);
+function from_candid_WorkHint_n144(value: _WorkHint): WorkHint {
+    return from_candid_record_n145(value);
 }
-function from_candid_WorkResult_n144(value: _WorkResult): WorkResult {
-    return from_candid_variant_n145(value);
+function from_candid_WorkResult_n142(value: _WorkResult): WorkResult {
+    return from_candid_variant_n143(value);
 }
 function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
     return from_candid_variant_n4(value);
@@ -1619,14 +1621,14 @@ function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
 function from_candid_WorkerResult_n1(value: _WorkerResult): WorkerResult {
     return from_candid_variant_n2(value);
 }
-function from_candid_opt_n108(value: [] | [_ReceiptResult]): ReceiptResult | null {
-    return value.length === 0 ? null : from_candid_ReceiptResult_n109(value[0]);
+function from_candid_opt_n106(value: [] | [_ReceiptResult]): ReceiptResult | null {
+    return value.length === 0 ? null : from_candid_ReceiptResult_n107(value[0]);
 }
-function from_candid_opt_n111(value: [] | [bigint]): bigint | null {
+function from_candid_opt_n109(value: [] | [bigint]): bigint | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n115(value: [] | [_SaltedRequest]): SaltedRequest | null {
-    return value.length === 0 ? null : from_candid_SaltedRequest_n116(value[0]);
+function from_candid_opt_n113(value: [] | [_SaltedRequest]): SaltedRequest | null {
+    return value.length === 0 ? null : from_candid_SaltedRequest_n114(value[0]);
 }
 function from_candid_opt_n54(value: [] | [_Hash]): Hash | null {
     return value.length === 0 ? null : value[0];
@@ -1649,10 +1651,10 @@ function from_candid_opt_n71(value: [] | [_Usage]): Usage | null {
 function from_candid_opt_n72(value: [] | [_Timestamp]): Timestamp | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n99(value: [] | [number]): number | null {
+function from_candid_opt_n97(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_record_n105(value: {
+function from_candid_record_n103(value: {
     certificate: Uint8Array;
     receipt: _Receipt;
     request: [] | [_SaltedRequest];
@@ -1665,12 +1667,12 @@ function from_candid_record_n105(value: {
 } {
     return {
         certificate: value.certificate,
-        receipt: from_candid_Receipt_n106(value.receipt),
-        request: record_opt_to_undefined(from_candid_opt_n115(value.request)),
+        receipt: from_candid_Receipt_n104(value.receipt),
+        request: record_opt_to_undefined(from_candid_opt_n113(value.request)),
         witness: value.witness
     };
 }
-function from_candid_record_n107(value: {
+function from_candid_record_n105(value: {
     fee: _Cycles;
     job: _JobId;
     request_hash: _Hash;
@@ -1713,14 +1715,14 @@ function from_candid_record_n107(value: {
         fee: value.fee,
         job: value.job,
         request_hash: value.request_hash,
-        result: record_opt_to_undefined(from_candid_opt_n108(value.result)),
+        result: record_opt_to_undefined(from_candid_opt_n106(value.result)),
         model: value.model,
         model_root: value.model_root,
         class: value.class,
-        seed: record_opt_to_undefined(from_candid_opt_n111(value.seed)),
+        seed: record_opt_to_undefined(from_candid_opt_n109(value.seed)),
         verdict: record_opt_to_undefined(from_candid_opt_n64(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n112(value.leases),
+        leases: from_candid_vec_n110(value.leases),
         canister: value.canister,
         royalty: value.royalty,
         ended_at: value.ended_at,
@@ -1730,7 +1732,7 @@ function from_candid_record_n107(value: {
         refund: value.refund
     };
 }
-function from_candid_record_n110(value: {
+function from_candid_record_n108(value: {
     answer_sha256: _Hash;
     trace_root: _Hash;
     root: _Hash;
@@ -1751,7 +1753,7 @@ function from_candid_record_n110(value: {
         usage: value.usage
     };
 }
-function from_candid_record_n114(value: {
+function from_candid_record_n112(value: {
     provider: Principal;
     paid: _Cycles;
     role: _Role;
@@ -1781,7 +1783,7 @@ function from_candid_record_n114(value: {
         round: value.round
     };
 }
-function from_candid_record_n117(value: {
+function from_candid_record_n115(value: {
     request: _JobRequest;
     salt: _Hash;
 }): {
@@ -1789,11 +1791,11 @@ function from_candid_record_n117(value: {
     salt: Hash;
 } {
     return {
-        request: from_candid_JobRequest_n118(value.request),
+        request: from_candid_JobRequest_n116(value.request),
         salt: value.salt
     };
 }
-function from_candid_record_n119(value: {
+function from_candid_record_n117(value: {
     model: _ModelRef;
     messages: Array<_Message>;
     seed: [] | [bigint];
@@ -1809,15 +1811,15 @@ function from_candid_record_n119(value: {
     assurance: Assurance;
 } {
     return {
-        model: from_candid_ModelRef_n120(value.model),
+        model: from_candid_ModelRef_n118(value.model),
         messages: from_candid_vec_n21(value.messages),
-        seed: record_opt_to_undefined(from_candid_opt_n111(value.seed)),
+        seed: record_opt_to_undefined(from_candid_opt_n109(value.seed)),
         max_tokens: value.max_tokens,
         sampling: value.sampling,
         assurance: from_candid_Assurance_n73(value.assurance)
     };
 }
-function from_candid_record_n131(value: {
+function from_candid_record_n129(value: {
     cursor: bigint;
     text: string;
     state: _JobState;
@@ -1835,7 +1837,7 @@ function from_candid_record_n131(value: {
         round: value.round
     };
 }
-function from_candid_record_n143(value: {
+function from_candid_record_n141(value: {
     output: Uint32Array;
     finish: _Finish;
 }): {
@@ -1847,7 +1849,7 @@ function from_candid_record_n143(value: {
         finish: from_candid_Finish_n62(value.finish)
     };
 }
-function from_candid_record_n147(value: {
+function from_candid_record_n145(value: {
     unclaimed: number;
     leases: Array<_LeaseHint>;
     announce: boolean;
@@ -1858,11 +1860,11 @@ function from_candid_record_n147(value: {
 } {
     return {
         unclaimed: value.unclaimed,
-        leases: from_candid_vec_n148(value.leases),
+        leases: from_candid_vec_n146(value.leases),
         announce: value.announce
     };
 }
-function from_candid_record_n150(value: {
+function from_candid_record_n148(value: {
     lease: _LeaseId;
     state: _LeaseState;
     transcript_final: boolean;
@@ -2084,19 +2086,7 @@ function from_candid_record_n69(value: {
         reason: record_opt_to_undefined(from_candid_opt_n70(value.reason))
     };
 }
-function from_candid_record_n8(value: {
-    job: _JobId;
-    state: _JobState;
-}): {
-    job: JobId;
-    state: JobState;
-} {
-    return {
-        job: value.job,
-        state: from_candid_JobState_n9(value.state)
-    };
-}
-function from_candid_record_n81(value: {
+function from_candid_record_n79(value: {
     id: _JobId;
     model: _ModelId;
     requester: Principal;
@@ -2120,7 +2110,19 @@ function from_candid_record_n81(value: {
         submitted_at: value.submitted_at
     };
 }
-function from_candid_record_n98(value: {
+function from_candid_record_n8(value: {
+    job: _JobId;
+    state: _JobState;
+}): {
+    job: JobId;
+    state: JobState;
+} {
+    return {
+        job: value.job,
+        state: from_candid_JobState_n9(value.state)
+    };
+}
+function from_candid_record_n96(value: {
     model: _ModelId;
     wait_seconds: [] | [number];
     price_expected: _Cycles;
@@ -2137,7 +2139,7 @@ function from_candid_record_n98(value: {
 } {
     return {
         model: value.model,
-        wait_seconds: record_opt_to_undefined(from_candid_opt_n99(value.wait_seconds)),
+        wait_seconds: record_opt_to_undefined(from_candid_opt_n97(value.wait_seconds)),
         price_expected: value.price_expected,
         providers: value.providers,
         price_max: value.price_max,
@@ -2170,157 +2172,6 @@ function from_candid_variant_n10(value: {
     return "Queued" in value ? JobState.Queued : "Failed" in value ? JobState.Failed : "Running" in value ? JobState.Running : "Extended" in value ? JobState.Extended : "Cancelled" in value ? JobState.Cancelled : "Revealing" in value ? JobState.Revealing : "Expired" in value ? JobState.Expired : "Settled" in value ? JobState.Settled : value;
 }
 function from_candid_variant_n101(value: {
-    NotEnoughProviders: {
-        needed: number;
-        providers: number;
-    };
-} | {
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    Anonymous: null;
-} | {
-    TooManyOpenJobs: {
-        max: number;
-        open: number;
-    };
-} | {
-    DeprecatedModel: string;
-} | {
-    KeyReused: {
-        job: _JobId;
-    };
-} | {
-    NotAvailableYet: string;
-} | {
-    QueueFull: null;
-} | {
-    PriceCapTooLow: {
-        cap: _Cycles;
-        price_max: _Cycles;
-    };
-} | {
-    ContextTooLong: {
-        max: number;
-        output: number;
-        input: number;
-    };
-} | {
-    Other: string;
-} | {
-    UnknownModel: string;
-} | {
-    InsufficientFunds: {
-        attached: _Cycles;
-        balance: _Cycles;
-        needed: _Cycles;
-    };
-}): {
-    __kind__: "NotEnoughProviders";
-    NotEnoughProviders: {
-        needed: number;
-        providers: number;
-    };
-} | {
-    __kind__: "Invalid";
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    __kind__: "Anonymous";
-    Anonymous: null;
-} | {
-    __kind__: "TooManyOpenJobs";
-    TooManyOpenJobs: {
-        max: number;
-        open: number;
-    };
-} | {
-    __kind__: "DeprecatedModel";
-    DeprecatedModel: string;
-} | {
-    __kind__: "KeyReused";
-    KeyReused: {
-        job: JobId;
-    };
-} | {
-    __kind__: "NotAvailableYet";
-    NotAvailableYet: string;
-} | {
-    __kind__: "QueueFull";
-    QueueFull: null;
-} | {
-    __kind__: "PriceCapTooLow";
-    PriceCapTooLow: {
-        cap: Cycles;
-        price_max: Cycles;
-    };
-} | {
-    __kind__: "ContextTooLong";
-    ContextTooLong: {
-        max: number;
-        output: number;
-        input: number;
-    };
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "UnknownModel";
-    UnknownModel: string;
-} | {
-    __kind__: "InsufficientFunds";
-    InsufficientFunds: {
-        attached: Cycles;
-        balance: Cycles;
-        needed: Cycles;
-    };
-} {
-    return "NotEnoughProviders" in value ? {
-        __kind__: "NotEnoughProviders",
-        NotEnoughProviders: value.NotEnoughProviders
-    } : "Invalid" in value ? {
-        __kind__: "Invalid",
-        Invalid: value.Invalid
-    } : "Anonymous" in value ? {
-        __kind__: "Anonymous",
-        Anonymous: value.Anonymous
-    } : "TooManyOpenJobs" in value ? {
-        __kind__: "TooManyOpenJobs",
-        TooManyOpenJobs: value.TooManyOpenJobs
-    } : "DeprecatedModel" in value ? {
-        __kind__: "DeprecatedModel",
-        DeprecatedModel: value.DeprecatedModel
-    } : "KeyReused" in value ? {
-        __kind__: "KeyReused",
-        KeyReused: value.KeyReused
-    } : "NotAvailableYet" in value ? {
-        __kind__: "NotAvailableYet",
-        NotAvailableYet: value.NotAvailableYet
-    } : "QueueFull" in value ? {
-        __kind__: "QueueFull",
-        QueueFull: value.QueueFull
-    } : "PriceCapTooLow" in value ? {
-        __kind__: "PriceCapTooLow",
-        PriceCapTooLow: value.PriceCapTooLow
-    } : "ContextTooLong" in value ? {
-        __kind__: "ContextTooLong",
-        ContextTooLong: value.ContextTooLong
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "UnknownModel" in value ? {
-        __kind__: "UnknownModel",
-        UnknownModel: value.UnknownModel
-    } : "InsufficientFunds" in value ? {
-        __kind__: "InsufficientFunds",
-        InsufficientFunds: value.InsufficientFunds
-    } : value;
-}
-function from_candid_variant_n103(value: {
     Ok: _CertifiedReceipt;
 } | {
     Err: _JobError;
@@ -2333,13 +2184,13 @@ function from_candid_variant_n103(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_CertifiedReceipt_n104(value.Ok)
+        Ok: from_candid_CertifiedReceipt_n102(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n14(value.Err)
     } : value;
 }
-function from_candid_variant_n121(value: {
+function from_candid_variant_n119(value: {
     Name: string;
 } | {
     Version: _ModelId;
@@ -2358,7 +2209,7 @@ function from_candid_variant_n121(value: {
         Version: value.Version
     } : value;
 }
-function from_candid_variant_n129(value: {
+function from_candid_variant_n127(value: {
     Ok: _StreamChunk;
 } | {
     Err: _JobError;
@@ -2371,7 +2222,7 @@ function from_candid_variant_n129(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_StreamChunk_n130(value.Ok)
+        Ok: from_candid_StreamChunk_n128(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n14(value.Err)
@@ -2396,7 +2247,7 @@ function from_candid_variant_n13(value: {
         Err: from_candid_JobError_n14(value.Err)
     } : value;
 }
-function from_candid_variant_n135(value: {
+function from_candid_variant_n133(value: {
     Ok: _Submitted;
 } | {
     Err: _SubmitError;
@@ -2412,10 +2263,10 @@ function from_candid_variant_n135(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SubmitError_n100(value.Err)
+        Err: from_candid_SubmitError_n98(value.Err)
     } : value;
 }
-function from_candid_variant_n137(value: {
+function from_candid_variant_n135(value: {
     Ok: null;
 } | {
     Err: _SyncError;
@@ -2431,10 +2282,10 @@ function from_candid_variant_n137(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SyncError_n138(value.Err)
+        Err: from_candid_SyncError_n136(value.Err)
     } : value;
 }
-function from_candid_variant_n139(value: {
+function from_candid_variant_n137(value: {
     Busy: null;
 } | {
     Unreachable: string;
@@ -2469,7 +2320,7 @@ function from_candid_variant_n139(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n141(value: {
+function from_candid_variant_n139(value: {
     Ok: _Claim;
 } | {
     Err: _WorkerError;
@@ -2482,13 +2333,13 @@ function from_candid_variant_n141(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Claim_n142(value.Ok)
+        Ok: from_candid_Claim_n140(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n145(value: {
+function from_candid_variant_n143(value: {
     Ok: _WorkHint;
 } | {
     Err: _WorkerError;
@@ -2501,7 +2352,7 @@ function from_candid_variant_n145(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_WorkHint_n146(value.Ok)
+        Ok: from_candid_WorkHint_n144(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
@@ -2659,6 +2510,8 @@ function from_candid_variant_n37(value: {
     NothingAttached: null;
 } | {
     Other: string;
+} | {
+    LowOnCycles: null;
 }): {
     __kind__: "Anonymous";
     Anonymous: null;
@@ -2668,6 +2521,9 @@ function from_candid_variant_n37(value: {
 } | {
     __kind__: "Other";
     Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
 } {
     return "Anonymous" in value ? {
         __kind__: "Anonymous",
@@ -2678,6 +2534,9 @@ function from_candid_variant_n37(value: {
     } : "Other" in value ? {
         __kind__: "Other",
         Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
     } : value;
 }
 function from_candid_variant_n39(value: {
@@ -3235,26 +3094,7 @@ function from_candid_variant_n74(value: {
         Refereed: value.Refereed
     } : value;
 }
-function from_candid_variant_n78(value: {
-    Ok: Array<_JobLine>;
-} | {
-    Err: _JobError;
-}): {
-    __kind__: "Ok";
-    Ok: Array<JobLine>;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_vec_n79(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
-    } : value;
-}
-function from_candid_variant_n83(value: {
+function from_candid_variant_n81(value: {
     Ok: _Beat;
 } | {
     Err: _WorkerError;
@@ -3273,7 +3113,7 @@ function from_candid_variant_n83(value: {
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n96(value: {
+function from_candid_variant_n94(value: {
     Ok: _Quote;
 } | {
     Err: _SubmitError;
@@ -3286,17 +3126,176 @@ function from_candid_variant_n96(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Quote_n97(value.Ok)
+        Ok: from_candid_Quote_n95(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SubmitError_n100(value.Err)
+        Err: from_candid_SubmitError_n98(value.Err)
     } : value;
 }
-function from_candid_vec_n112(value: Array<_ReceiptLease>): Array<ReceiptLease> {
-    return value.map((x)=>from_candid_ReceiptLease_n113(x));
+function from_candid_variant_n99(value: {
+    NotEnoughProviders: {
+        needed: number;
+        providers: number;
+    };
+} | {
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    Anonymous: null;
+} | {
+    TooManyOpenJobs: {
+        max: number;
+        open: number;
+    };
+} | {
+    DeprecatedModel: string;
+} | {
+    KeyReused: {
+        job: _JobId;
+    };
+} | {
+    NotAvailableYet: string;
+} | {
+    QueueFull: null;
+} | {
+    PriceCapTooLow: {
+        cap: _Cycles;
+        price_max: _Cycles;
+    };
+} | {
+    ContextTooLong: {
+        max: number;
+        output: number;
+        input: number;
+    };
+} | {
+    Other: string;
+} | {
+    LowOnCycles: null;
+} | {
+    UnknownModel: string;
+} | {
+    InsufficientFunds: {
+        attached: _Cycles;
+        balance: _Cycles;
+        needed: _Cycles;
+    };
+}): {
+    __kind__: "NotEnoughProviders";
+    NotEnoughProviders: {
+        needed: number;
+        providers: number;
+    };
+} | {
+    __kind__: "Invalid";
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "TooManyOpenJobs";
+    TooManyOpenJobs: {
+        max: number;
+        open: number;
+    };
+} | {
+    __kind__: "DeprecatedModel";
+    DeprecatedModel: string;
+} | {
+    __kind__: "KeyReused";
+    KeyReused: {
+        job: JobId;
+    };
+} | {
+    __kind__: "NotAvailableYet";
+    NotAvailableYet: string;
+} | {
+    __kind__: "QueueFull";
+    QueueFull: null;
+} | {
+    __kind__: "PriceCapTooLow";
+    PriceCapTooLow: {
+        cap: Cycles;
+        price_max: Cycles;
+    };
+} | {
+    __kind__: "ContextTooLong";
+    ContextTooLong: {
+        max: number;
+        output: number;
+        input: number;
+    };
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
+} | {
+    __kind__: "UnknownModel";
+    UnknownModel: string;
+} | {
+    __kind__: "InsufficientFunds";
+    InsufficientFunds: {
+        attached: Cycles;
+        balance: Cycles;
+        needed: Cycles;
+    };
+} {
+    return "NotEnoughProviders" in value ? {
+        __kind__: "NotEnoughProviders",
+        NotEnoughProviders: value.NotEnoughProviders
+    } : "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "Anonymous" in value ? {
+        __kind__: "Anonymous",
+        Anonymous: value.Anonymous
+    } : "TooManyOpenJobs" in value ? {
+        __kind__: "TooManyOpenJobs",
+        TooManyOpenJobs: value.TooManyOpenJobs
+    } : "DeprecatedModel" in value ? {
+        __kind__: "DeprecatedModel",
+        DeprecatedModel: value.DeprecatedModel
+    } : "KeyReused" in value ? {
+        __kind__: "KeyReused",
+        KeyReused: value.KeyReused
+    } : "NotAvailableYet" in value ? {
+        __kind__: "NotAvailableYet",
+        NotAvailableYet: value.NotAvailableYet
+    } : "QueueFull" in value ? {
+        __kind__: "QueueFull",
+        QueueFull: value.QueueFull
+    } : "PriceCapTooLow" in value ? {
+        __kind__: "PriceCapTooLow",
+        PriceCapTooLow: value.PriceCapTooLow
+    } : "ContextTooLong" in value ? {
+        __kind__: "ContextTooLong",
+        ContextTooLong: value.ContextTooLong
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
+    } : "UnknownModel" in value ? {
+        __kind__: "UnknownModel",
+        UnknownModel: value.UnknownModel
+    } : "InsufficientFunds" in value ? {
+        __kind__: "InsufficientFunds",
+        InsufficientFunds: value.InsufficientFunds
+    } : value;
 }
-function from_candid_vec_n148(value: Array<_LeaseHint>): Array<LeaseHint> {
-    return value.map((x)=>from_candid_LeaseHint_n149(x));
+function from_candid_vec_n110(value: Array<_ReceiptLease>): Array<ReceiptLease> {
+    return value.map((x)=>from_candid_ReceiptLease_n111(x));
+}
+function from_candid_vec_n146(value: Array<_LeaseHint>): Array<LeaseHint> {
+    return value.map((x)=>from_candid_LeaseHint_n147(x));
 }
 function from_candid_vec_n18(value: Array<_Order>): Array<Order> {
     return value.map((x)=>from_candid_Order_n19(x));
@@ -3313,11 +3312,11 @@ function from_candid_vec_n55(value: Array<_Transition>): Array<Transition> {
 function from_candid_vec_n67(value: Array<_LeaseView>): Array<LeaseView> {
     return value.map((x)=>from_candid_LeaseView_n68(x));
 }
-function from_candid_vec_n79(value: Array<_JobLine>): Array<JobLine> {
-    return value.map((x)=>from_candid_JobLine_n80(x));
+function from_candid_vec_n77(value: Array<_JobLine>): Array<JobLine> {
+    return value.map((x)=>from_candid_JobLine_n78(x));
 }
-function to_candid_Assurance_n93(value: Assurance): _Assurance {
-    return to_candid_variant_n94(value);
+function to_candid_Assurance_n91(value: Assurance): _Assurance {
+    return to_candid_variant_n92(value);
 }
 function to_candid_Claim_n30(value: Claim): _Claim {
     return to_candid_record_n31(value);
@@ -3328,37 +3327,37 @@ function to_candid_CommitArgs_n28(value: CommitArgs): _CommitArgs {
 function to_candid_Finish_n32(value: Finish): _Finish {
     return to_candid_variant_n33(value);
 }
-function to_candid_JobRequest_n84(value: JobRequest): _JobRequest {
-    return to_candid_record_n85(value);
+function to_candid_JobRequest_n82(value: JobRequest): _JobRequest {
+    return to_candid_record_n83(value);
 }
 function to_candid_JobsArgs_n75(value: JobsArgs): _JobsArgs {
     return to_candid_record_n76(value);
 }
-function to_candid_MessageRole_n91(value: MessageRole): _MessageRole {
-    return to_candid_variant_n92(value);
+function to_candid_MessageRole_n89(value: MessageRole): _MessageRole {
+    return to_candid_variant_n90(value);
 }
-function to_candid_Message_n89(value: Message): _Message {
-    return to_candid_record_n90(value);
+function to_candid_Message_n87(value: Message): _Message {
+    return to_candid_record_n88(value);
 }
-function to_candid_ModelRef_n86(value: ModelRef): _ModelRef {
-    return to_candid_variant_n87(value);
+function to_candid_ModelRef_n84(value: ModelRef): _ModelRef {
+    return to_candid_variant_n85(value);
 }
-function to_candid_Opening_n124(value: Opening): _Opening {
-    return to_candid_variant_n125(value);
+function to_candid_Opening_n122(value: Opening): _Opening {
+    return to_candid_variant_n123(value);
 }
-function to_candid_ResultBody_n126(value: ResultBody): _ResultBody {
-    return to_candid_record_n127(value);
+function to_candid_ResultBody_n124(value: ResultBody): _ResultBody {
+    return to_candid_record_n125(value);
 }
-function to_candid_RevealArgs_n122(value: RevealArgs): _RevealArgs {
-    return to_candid_record_n123(value);
+function to_candid_RevealArgs_n120(value: RevealArgs): _RevealArgs {
+    return to_candid_record_n121(value);
 }
-function to_candid_SubmitArgs_n132(value: SubmitArgs): _SubmitArgs {
-    return to_candid_record_n133(value);
+function to_candid_SubmitArgs_n130(value: SubmitArgs): _SubmitArgs {
+    return to_candid_record_n131(value);
 }
 function to_candid_opt_n11(value: Principal | null): [] | [Principal] {
     return value === null ? candid_none() : candid_some(value);
 }
-function to_candid_record_n123(value: {
+function to_candid_record_n121(value: {
     opening: Opening;
     lease: LeaseId;
     nonce: Hash;
@@ -3368,12 +3367,12 @@ function to_candid_record_n123(value: {
     nonce: _Hash;
 } {
     return {
-        opening: to_candid_Opening_n124(value.opening),
+        opening: to_candid_Opening_n122(value.opening),
         lease: value.lease,
         nonce: value.nonce
     };
 }
-function to_candid_record_n127(value: {
+function to_candid_record_n125(value: {
     output_tokens: Uint32Array;
     trace_root: Hash;
     answer: Uint8Array;
@@ -3394,7 +3393,7 @@ function to_candid_record_n127(value: {
         input_tokens: value.input_tokens
     };
 }
-function to_candid_record_n133(value: {
+function to_candid_record_n131(value: {
     request: JobRequest;
     deadline_seconds: number;
     price_cap: Cycles;
@@ -3406,7 +3405,7 @@ function to_candid_record_n133(value: {
     idempotency_key: Uint8Array;
 } {
     return {
-        request: to_candid_JobRequest_n84(value.request),
+        request: to_candid_JobRequest_n82(value.request),
         deadline_seconds: value.deadline_seconds,
         price_cap: value.price_cap,
         idempotency_key: value.idempotency_key
@@ -3454,7 +3453,7 @@ function to_candid_record_n76(value: {
         before: value.before ? candid_some(value.before) : candid_none()
     };
 }
-function to_candid_record_n85(value: {
+function to_candid_record_n83(value: {
     model: ModelRef;
     messages: Array<Message>;
     seed?: bigint;
@@ -3470,15 +3469,15 @@ function to_candid_record_n85(value: {
     assurance: _Assurance;
 } {
     return {
-        model: to_candid_ModelRef_n86(value.model),
-        messages: to_candid_vec_n88(value.messages),
+        model: to_candid_ModelRef_n84(value.model),
+        messages: to_candid_vec_n86(value.messages),
         seed: value.seed ? candid_some(value.seed) : candid_none(),
         max_tokens: value.max_tokens,
         sampling: value.sampling,
-        assurance: to_candid_Assurance_n93(value.assurance)
+        assurance: to_candid_Assurance_n91(value.assurance)
     };
 }
-function to_candid_record_n90(value: {
+function to_candid_record_n88(value: {
     content: string;
     role: MessageRole;
 }): {
@@ -3487,10 +3486,10 @@ function to_candid_record_n90(value: {
 } {
     return {
         content: value.content,
-        role: to_candid_MessageRole_n91(value.role)
+        role: to_candid_MessageRole_n89(value.role)
     };
 }
-function to_candid_variant_n125(value: {
+function to_candid_variant_n123(value: {
     __kind__: "Result";
     Result: ResultBody;
 } | {
@@ -3511,7 +3510,7 @@ function to_candid_variant_n125(value: {
     };
 } {
     return value.__kind__ === "Result" ? {
-        Result: to_candid_ResultBody_n126(value.Result)
+        Result: to_candid_ResultBody_n124(value.Result)
     } : value.__kind__ === "Mismatch" ? {
         Mismatch: value.Mismatch
     } : value.__kind__ === "Agrees" ? {
@@ -3529,7 +3528,7 @@ function to_candid_variant_n33(value: Finish): {
         Length: null
     } : value;
 }
-function to_candid_variant_n87(value: {
+function to_candid_variant_n85(value: {
     __kind__: "Name";
     Name: string;
 } | {
@@ -3546,7 +3545,7 @@ function to_candid_variant_n87(value: {
         Version: value.Version
     } : value;
 }
-function to_candid_variant_n92(value: MessageRole): {
+function to_candid_variant_n90(value: MessageRole): {
     System: null;
 } | {
     User: null;
@@ -3561,7 +3560,7 @@ function to_candid_variant_n92(value: MessageRole): {
         Assistant: null
     } : value;
 }
-function to_candid_variant_n94(value: {
+function to_candid_variant_n92(value: {
     __kind__: "Equality";
     Equality: {
         total: number;
@@ -3613,8 +3612,8 @@ function to_candid_variant_n94(value: {
         Refereed: value.Refereed
     } : value;
 }
-function to_candid_vec_n88(value: Array<Message>): Array<_Message> {
-    return value.map((x)=>to_candid_Message_n89(x));
+function to_candid_vec_n86(value: Array<Message>): Array<_Message> {
+    return value.map((x)=>to_candid_Message_n87(x));
 }
 export interface CreateActorOptions {
     agent?: Agent;

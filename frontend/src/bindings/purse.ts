@@ -60,6 +60,9 @@ export type DepositError = {
 } | {
     __kind__: "Other";
     Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
 };
 export interface FundArgs {
     /**
@@ -272,6 +275,8 @@ function from_candid_variant_n6(value: {
     NothingAttached: null;
 } | {
     Other: string;
+} | {
+    LowOnCycles: null;
 }): {
     __kind__: "Anonymous";
     Anonymous: null;
@@ -281,6 +286,9 @@ function from_candid_variant_n6(value: {
 } | {
     __kind__: "Other";
     Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
 } {
     return "Anonymous" in value ? {
         __kind__: "Anonymous",
@@ -291,6 +299,9 @@ function from_candid_variant_n6(value: {
     } : "Other" in value ? {
         __kind__: "Other",
         Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
     } : value;
 }
 export interface CreateActorOptions {

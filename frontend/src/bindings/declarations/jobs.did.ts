@@ -128,6 +128,12 @@ export type DepositError = { 'Anonymous' : null } |
      * Something newer than this client.
      */
     'Other' : string
+  } |
+  {
+    /**
+     * The canister is low on cycles and takes no deposits.
+     */
+    'LowOnCycles' : null
   };
 export type DepositResult = { 'Ok' : Cycles } |
   { 'Err' : DepositError };
@@ -429,8 +435,6 @@ export interface JobsArgs {
    */
   'before' : [] | [JobId],
 }
-export type JobsResult = { 'Ok' : Array<JobLine> } |
-  { 'Err' : JobError };
 export interface LeaseHint {
   'lease' : LeaseId,
   'state' : LeaseState,
@@ -1012,6 +1016,12 @@ export type SubmitError = {
      */
     'Other' : string
   } |
+  {
+    /**
+     * The canister is low on cycles and takes no new jobs; try again later or on another shard.
+     */
+    'LowOnCycles' : null
+  } |
   { 'UnknownModel' : string } |
   {
     'InsufficientFunds' : {
@@ -1214,7 +1224,7 @@ export interface _SERVICE {
   /**
    * Newest first.
    */
-  'jobs' : ActorMethod<[JobsArgs], JobsResult>,
+  'jobs' : ActorMethod<[JobsArgs], Array<JobLine>>,
   /**
    * Publishes provisional tokens, and counts as a heartbeat; at most once a second.
    */
@@ -1360,6 +1370,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Anonymous' : IDL.Null,
     'NothingAttached' : IDL.Null,
     'Other' : IDL.Text,
+    'LowOnCycles' : IDL.Null,
   });
   const DepositResult = IDL.Variant({ 'Ok' : Cycles, 'Err' : DepositError });
   const Earnings = IDL.Record({ 'paid' : Cycles, 'leases' : IDL.Nat64 });
@@ -1495,7 +1506,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'state' : JobState,
     'submitted_at' : Timestamp,
   });
-  const JobsResult = IDL.Variant({ 'Ok' : IDL.Vec(JobLine), 'Err' : JobError });
   const ProgressArgs = IDL.Record({
     'from' : IDL.Nat32,
     'text' : IDL.Text,
@@ -1539,6 +1549,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
       'input' : IDL.Nat32,
     }),
     'Other' : IDL.Text,
+    'LowOnCycles' : IDL.Null,
     'UnknownModel' : IDL.Text,
     'InsufficientFunds' : IDL.Record({
       'attached' : Cycles,
@@ -1698,7 +1709,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'heartbeat' : IDL.Func([IDL.Vec(LeaseId)], [HeartbeatResult], []),
     'http_request' : IDL.Func([HttpRequest], [HttpResponse], ['query']),
     'job' : IDL.Func([JobId], [JobResult], ['query']),
-    'jobs' : IDL.Func([JobsArgs], [JobsResult], ['query']),
+    'jobs' : IDL.Func([JobsArgs], [IDL.Vec(JobLine)], ['query']),
     'progress' : IDL.Func([ProgressArgs], [ProgressResult], []),
     'quote' : IDL.Func([JobRequest], [QuoteResult], ['query']),
     'ready' : IDL.Func([IDL.Nat16], [WorkerResult], []),

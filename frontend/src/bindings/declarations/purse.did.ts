@@ -10,7 +10,8 @@ import { IDL } from '@icp-sdk/core/candid';
 
 export type DepositError = { 'Anonymous' : null } |
   { 'NothingAttached' : null } |
-  { 'Other' : string };
+  { 'Other' : string } |
+  { 'LowOnCycles' : null };
 export interface FundArgs {
   /**
    * Whose balance it becomes.
@@ -99,6 +100,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Anonymous' : IDL.Null,
     'NothingAttached' : IDL.Null,
     'Other' : IDL.Text,
+    'LowOnCycles' : IDL.Null,
   });
   const FundError = IDL.Variant({
     'OutcomeUnknown' : IDL.Text,
