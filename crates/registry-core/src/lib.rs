@@ -18,7 +18,10 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, ops::Bound};
+use std::{
+    fmt,
+    ops::{Bound, RangeBounds},
+};
 
 use assay_protocol::{
     ModelId, Moment,
@@ -404,18 +407,13 @@ fn past<K: Copy>(after: &Option<K>) -> Bound<K> {
 fn of_provider(
     provider: Principal,
     after: Option<Principal>,
-) -> (Bound<(Principal, Principal)>, Bound<(Principal, Principal)>) {
+) -> impl RangeBounds<(Principal, Principal)> {
+    let last = Principal::from_slice(&[0xff; Principal::MAX_LENGTH_IN_BYTES]);
     let start = match after {
         None => Bound::Included((provider, Principal::management_canister())),
         Some(after) => Bound::Excluded((provider, after)),
     };
-    (
-        start,
-        Bound::Included((
-            provider,
-            Principal::from_slice(&[0xff; Principal::MAX_LENGTH_IN_BYTES]),
-        )),
-    )
+    (start, Bound::Included((provider, last)))
 }
 
 /// Takes records until the page is full, by their number or by their bytes; at least one if there is one.
