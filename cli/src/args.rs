@@ -221,11 +221,21 @@ pub(crate) struct Worker {
 /// `single`, `checked`, `checked:N` or `equality:N`.
 fn assurance(text: &str) -> Result<assay_protocol::job::Assurance, String> {
     use assay_protocol::job::Assurance;
-    let (kind, count) = text.split_once(':').map_or((text, None), |(kind, count)| (kind, Some(count)));
-    let count = count.map(|count| count.parse::<u8>().map_err(|_| format!("{count:?} is not a small number"))).transpose()?;
+    let (kind, count) = text
+        .split_once(':')
+        .map_or((text, None), |(kind, count)| (kind, Some(count)));
+    let count = count
+        .map(|count| {
+            count
+                .parse::<u8>()
+                .map_err(|_| format!("{count:?} is not a small number"))
+        })
+        .transpose()?;
     match (kind, count) {
         ("single", None) => Ok(Assurance::Single),
-        ("checked", count) => Ok(Assurance::Checked { checkers: count.unwrap_or(1) }),
+        ("checked", count) => Ok(Assurance::Checked {
+            checkers: count.unwrap_or(1),
+        }),
         ("equality", Some(total)) => Ok(Assurance::Equality { total }),
         _ => Err("say single, checked, checked:N or equality:N".to_owned()),
     }
@@ -235,6 +245,7 @@ fn assurance(text: &str) -> Result<assay_protocol::job::Assurance, String> {
 mod tests {
     use assay_protocol::job::Assurance;
     use clap::CommandFactory as _;
+    use expect_test::expect_file;
 
     use super::*;
 
@@ -256,7 +267,9 @@ mod tests {
         ] {
             assert!(help.contains(&format!("\n  {code} ")), "{help}");
         }
-        for command in ["demo", "up", "chat", "job", "receipt", "status", "model", "engine"] {
+        for command in [
+            "demo", "up", "chat", "job", "receipt", "status", "model", "engine",
+        ] {
             assert!(help.contains(&format!("\n  {command} ")), "{help}");
         }
     }
@@ -265,19 +278,65 @@ mod tests {
     fn assurances_are_read_and_nonsense_is_refused() {
         assert_eq!(assurance("single"), Ok(Assurance::Single));
         assert_eq!(assurance("checked"), Ok(Assurance::Checked { checkers: 1 }));
-        assert_eq!(assurance("checked:2"), Ok(Assurance::Checked { checkers: 2 }));
-        assert_eq!(assurance("equality:3"), Ok(Assurance::Equality { total: 3 }));
-        for nonsense in ["", "equality", "single:1", "checked:", "checked:x", "checked:256", "sure"] {
+        assert_eq!(
+            assurance("checked:2"),
+            Ok(Assurance::Checked { checkers: 2 })
+        );
+        assert_eq!(
+            assurance("equality:3"),
+            Ok(Assurance::Equality { total: 3 })
+        );
+        for nonsense in [
+            "",
+            "equality",
+            "single:1",
+            "checked:",
+            "checked:x",
+            "checked:256",
+            "sure",
+        ] {
             assert!(assurance(nonsense).is_err(), "{nonsense}");
         }
     }
 
     #[test]
     fn zero_and_huge_token_counts_are_refused_by_name() {
-        let parse = |count: &str| Cli::try_parse_from(["assay", "chat", "hi", &format!("--max-tokens={count}")]);
+        let parse = |count: &str| {
+            Cli::try_parse_from(["assay", "chat", "hi", &format!("--max-tokens={count}")])
+        };
         assert!(parse("1").is_ok() && parse("4096").is_ok());
         for wrong in ["0", "4097", "-1", "many"] {
-            assert!(parse(wrong).unwrap_err().to_string().contains("--max-tokens"), "{wrong}");
+            assert!(
+                parse(wrong)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("--max-tokens"),
+                "{wrong}"
+            );
         }
+    }
+
+    #[test]
+    fn help_is_as_published() {
+        let mut command = Cli::command();
+        let mut text = command.render_long_help().to_string();
+        for name in command
+            .get_subcommands()
+            .filter(|sub| !sub.is_hide_set())
+            .map(|sub| sub.get_name().to_owned())
+            .collect::<Vec<_>>()
+        {
+            let sub = command
+                .find_subcommand_mut(&name)
+                .expect("a command just listed");
+            // The environment of whoever runs the tests is not part of the help.
+            text.push_str(&format!(
+                "\n# {name}\n\n{}",
+                sub.clone()
+                    .mut_args(|arg| arg.hide_env_values(true))
+                    .render_long_help()
+            ));
+        }
+        expect_file!["../help.txt"].assert_eq(&text);
     }
 }

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use assay_protocol::{
     Cycles, Hash32, JobId,
-    job::{Assurance, JobError, JobRequest, JobView, Message, MessageRole, ModelRef, Quote, Sampling, StreamArgs, SubmitArgs, Submitted},
+    job::{
+        Assurance, JobError, JobRequest, JobView, Message, MessageRole, ModelRef, Quote, Sampling,
+        StreamArgs, SubmitArgs, Submitted,
+    },
     receipt::CertifiedReceipt,
 };
 use assay_worker::{
@@ -31,10 +34,18 @@ const RECEIPT_SECONDS: u64 = 20;
 const DEADLINE_GRACE_SECONDS: u64 = 60;
 
 /// A request for one question.
-pub(crate) fn request(model: ModelRef, prompt: &str, question: &Question, assurance: Assurance) -> JobRequest {
+pub(crate) fn request(
+    model: ModelRef,
+    prompt: &str,
+    question: &Question,
+    assurance: Assurance,
+) -> JobRequest {
     JobRequest {
         model,
-        messages: vec![Message { role: MessageRole::User, content: prompt.to_owned() }],
+        messages: vec![Message {
+            role: MessageRole::User,
+            content: prompt.to_owned(),
+        }],
         max_tokens: question.max_tokens,
         sampling: sampling(question),
         seed: Some(question.seed),
@@ -44,8 +55,18 @@ pub(crate) fn request(model: ModelRef, prompt: &str, question: &Question, assura
 
 /// How a question's tokens are drawn.
 pub(crate) fn sampling(question: &Question) -> Sampling {
-    let Question { temperature_milli, top_p_ppm, top_k, max_tokens: _, seed: _ } = *question;
-    Sampling { temperature_milli, top_p_ppm, top_k }
+    let Question {
+        temperature_milli,
+        top_p_ppm,
+        top_k,
+        max_tokens: _,
+        seed: _,
+    } = *question;
+    Sampling {
+        temperature_milli,
+        top_p_ppm,
+        top_k,
+    }
 }
 
 /// Asks the price.
@@ -54,13 +75,25 @@ pub(crate) async fn quote(jobs: &Jobs, request: &JobRequest) -> Result<Quote, Fa
 }
 
 /// Submits a request. The key makes a repeated call, after a lost answer, give the same job.
-pub(crate) async fn submit(jobs: &Jobs, request: JobRequest, price_cap: Cycles, deadline_seconds: u32) -> Result<Submitted, Failure> {
-    let args = SubmitArgs { request, price_cap, deadline_seconds, idempotency_key: identity::random_bytes()?[..16].to_vec() };
+pub(crate) async fn submit(
+    jobs: &Jobs,
+    request: JobRequest,
+    price_cap: Cycles,
+    deadline_seconds: u32,
+) -> Result<Submitted, Failure> {
+    let args = SubmitArgs {
+        request,
+        price_cap,
+        deadline_seconds,
+        idempotency_key: identity::random_bytes()?[..16].to_vec(),
+    };
     let mut backoff = Backoff::network();
     loop {
         match jobs.submit(&args).await {
             Ok(submitted) => return Ok(submitted),
-            Err(error) if error.is_passing() && backoff.failures() < 3 => sleep(backoff.pause()).await,
+            Err(error) if error.is_passing() && backoff.failures() < 3 => {
+                sleep(backoff.pause()).await
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -75,10 +108,19 @@ pub(crate) enum Heard<'a> {
 }
 
 /// Follows a job to its end.
-pub(crate) async fn follow(jobs: &Jobs, job: JobId, deadline_seconds: u32, mut hear: impl FnMut(Heard<'_>)) -> Result<JobView, Failure> {
+pub(crate) async fn follow(
+    jobs: &Jobs,
+    job: JobId,
+    deadline_seconds: u32,
+    mut hear: impl FnMut(Heard<'_>),
+) -> Result<JobView, Failure> {
     let started = Instant::now();
     let patience = u64::from(deadline_seconds) + DEADLINE_GRACE_SECONDS;
-    let mut args = StreamArgs { job, round: 0, cursor: 0 };
+    let mut args = StreamArgs {
+        job,
+        round: 0,
+        cursor: 0,
+    };
     let mut backoff = Backoff::network();
     loop {
         let chunk = match jobs.stream(args).await {
@@ -95,7 +137,11 @@ pub(crate) async fn follow(jobs: &Jobs, job: JobId, deadline_seconds: u32, mut h
             if args.round > 0 && args.cursor > 0 {
                 hear(Heard::StartOver);
             }
-            args = StreamArgs { round: chunk.round, cursor: 0, ..args };
+            args = StreamArgs {
+                round: chunk.round,
+                cursor: 0,
+                ..args
+            };
         }
         if !chunk.text.is_empty() {
             hear(Heard::Text(&chunk.text));
@@ -105,7 +151,10 @@ pub(crate) async fn follow(jobs: &Jobs, job: JobId, deadline_seconds: u32, mut h
             return Ok(jobs.job(job).await?);
         }
         if started.elapsed() > Duration::from_secs(patience) {
-            return Err(Failure::NotEnded { job: job.0, seconds: patience });
+            return Err(Failure::NotEnded {
+                job: job.0,
+                seconds: patience,
+            });
         }
         // What was only a part comes at once.
         if chunk.text.is_empty() {
@@ -120,22 +169,41 @@ pub(crate) async fn receipt(jobs: &Jobs, job: JobId) -> Result<CertifiedReceipt,
     loop {
         match jobs.receipt(job).await {
             Ok(receipt) => return Ok(receipt),
-            Err(Outcome::Refused(JobError::NoReceiptYet(_))) if started.elapsed() < Duration::from_secs(RECEIPT_SECONDS) => sleep(LOOK).await,
-            Err(error) if error.is_passing() && started.elapsed() < Duration::from_secs(RECEIPT_SECONDS) => sleep(LOOK).await,
+            Err(Outcome::Refused(JobError::NoReceiptYet(_)))
+                if started.elapsed() < Duration::from_secs(RECEIPT_SECONDS) =>
+            {
+                sleep(LOOK).await
+            }
+            Err(error)
+                if error.is_passing()
+                    && started.elapsed() < Duration::from_secs(RECEIPT_SECONDS) =>
+            {
+                sleep(LOOK).await
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
 /// Proves a receipt, and that the job as it was shown is the one that the receipt certifies.
-pub(crate) fn prove(certified: &CertifiedReceipt, view: &JobView, request: &JobRequest, jobs: &Jobs, root_key: &[u8]) -> Result<Proof, Failure> {
+pub(crate) fn prove(
+    certified: &CertifiedReceipt,
+    view: &JobView,
+    request: &JobRequest,
+    jobs: &Jobs,
+    root_key: &[u8],
+) -> Result<Proof, Failure> {
     let proof = receipt::verify(certified, root_key)?;
     let receipt = &certified.receipt;
     let differs = |what| Err(Failure::Contradicted { what });
     if receipt.canister != jobs.id || receipt.job != view.id {
         return differs("the job");
     }
-    if certified.request.as_ref().is_some_and(|salted| salted.request != *request) {
+    if certified
+        .request
+        .as_ref()
+        .is_some_and(|salted| salted.request != *request)
+    {
         return differs("the question");
     }
     if receipt.state != view.state || receipt.verdict != view.verdict {
@@ -144,7 +212,10 @@ pub(crate) fn prove(certified: &CertifiedReceipt, view: &JobView, request: &JobR
     if receipt.result.map(|result| result.root) != view.result_root {
         return differs("the result root");
     }
-    let answer = view.answer.as_ref().map(|answer| Hash32::sha256(answer.text.as_bytes()));
+    let answer = view
+        .answer
+        .as_ref()
+        .map(|answer| Hash32::sha256(answer.text.as_bytes()));
     if answer.is_some() && answer != receipt.result.map(|result| result.answer_sha256) {
         return differs("the answer");
     }

@@ -23,7 +23,9 @@ pub enum Failure {
     #[error(transparent)]
     Call(#[from] CallError),
     /// No network is known.
-    #[error("{path} is not there: no network runs; start one with `assay up` in another terminal, or set ASSAY_HOME to where one was started")]
+    #[error(
+        "{path} is not there: no network runs; start one with `assay up` in another terminal, or set ASSAY_HOME to where one was started"
+    )]
     NoNetwork {
         /// The file that tells where a network is.
         path: PathBuf,
@@ -32,22 +34,30 @@ pub enum Failure {
     #[error(transparent)]
     Start(StartError),
     /// The port is in use.
-    #[error("port {port} is in use; is `assay up` running already? Stop it, or choose another port with --port (0 takes a free one)")]
+    #[error(
+        "port {port} is in use; is `assay up` running already? Stop it, or choose another port with --port (0 takes a free one)"
+    )]
     PortInUse {
         /// Which.
         port: u16,
     },
     /// A canister module is missing.
-    #[error("{path} is not there: no canister module; build them with `cargo xtask wasm`, and name their folder with --wasm-dir or ASSAY_WASM_DIR")]
+    #[error(
+        "{path} is not there: no canister module; build them with `cargo xtask wasm`, and name their folder with --wasm-dir or ASSAY_WASM_DIR"
+    )]
     NoModule {
         /// Where it was looked for.
         path: PathBuf,
     },
     /// No folder of modules was named.
-    #[error("which canister modules? Build them with `cargo xtask wasm`, and name their folder with --wasm-dir or ASSAY_WASM_DIR")]
+    #[error(
+        "which canister modules? Build them with `cargo xtask wasm`, and name their folder with --wasm-dir or ASSAY_WASM_DIR"
+    )]
     NoWasmDir,
     /// No model was named.
-    #[error("which model? Get one with `cargo xtask model` or `assay model import`, and name the file with --model or ASSAY_MODEL")]
+    #[error(
+        "which model? Get one with `cargo xtask model` or `assay model import`, and name the file with --model or ASSAY_MODEL"
+    )]
     NoModel,
     /// The model file cannot be used.
     #[error(transparent)]
@@ -56,7 +66,9 @@ pub enum Failure {
     #[error(transparent)]
     Import(#[from] assay_engine::import::ImportError),
     /// The worker program is missing.
-    #[error("{path} is not there: no worker program; build it with `cargo build --package assay-worker`, or name it with --worker-bin or ASSAY_WORKER_BIN")]
+    #[error(
+        "{path} is not there: no worker program; build it with `cargo build --package assay-worker`, or name it with --worker-bin or ASSAY_WORKER_BIN"
+    )]
     NoWorkerProgram {
         /// Where it was looked for.
         path: PathBuf,
@@ -157,7 +169,11 @@ impl Failure {
             Self::Call(error) if error.is_unreachable() => exit::UNREACHABLE,
             Self::NoNetwork { .. } => exit::UNREACHABLE,
             Self::PortInUse { .. } => exit::PORT_IN_USE,
-            Self::NoModule { .. } | Self::NoWasmDir | Self::NoModel | Self::Model(_) | Self::NoWorkerProgram { .. } => exit::MISSING,
+            Self::NoModule { .. }
+            | Self::NoWasmDir
+            | Self::NoModel
+            | Self::Model(_)
+            | Self::NoWorkerProgram { .. } => exit::MISSING,
             Self::Submit(_) => exit::REFUSED,
             Self::Receipt(_) | Self::ReceiptFile(_) | Self::Contradicted { .. } => exit::NOT_PROVEN,
             Self::Usage(_) => exit::USAGE,

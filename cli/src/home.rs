@@ -54,7 +54,9 @@ pub(crate) struct Running {
 impl Home {
     /// The folder as the environment names it.
     pub(crate) fn find() -> Self {
-        let dir = env::var_os("ASSAY_HOME").map(PathBuf::from).or_else(|| data_dir().map(|data| data.join("assay")));
+        let dir = env::var_os("ASSAY_HOME")
+            .map(PathBuf::from)
+            .or_else(|| data_dir().map(|data| data.join("assay")));
         Self(dir.unwrap_or_else(|| PathBuf::from(".assay")))
     }
 
@@ -83,16 +85,26 @@ impl Home {
         let path = self.up_file();
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Failure::NoNetwork { path }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Failure::NoNetwork { path });
+            }
             Err(error) => return Err(Failure::Io { path, error }),
         };
-        let damaged = |problem: String| Failure::Damaged { path: path.clone(), problem: format!("{problem}; remove the file and start `assay up` again") };
+        let damaged = |problem: String| Failure::Damaged {
+            path: path.clone(),
+            problem: format!("{problem}; remove the file and start `assay up` again"),
+        };
         let up: UpFile = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        let root_key = hex::decode(&up.root_key).map_err(|_| damaged("root_key is not hexadecimal".to_owned()))?;
-        let canister = |text: &str| Principal::from_text(text).map_err(|_| damaged(format!("{text:?} is not a canister id")));
+        let root_key = hex::decode(&up.root_key)
+            .map_err(|_| damaged("root_key is not hexadecimal".to_owned()))?;
+        let canister = |text: &str| {
+            Principal::from_text(text)
+                .map_err(|_| damaged(format!("{text:?} is not a canister id")))
+        };
         let (registry, jobs) = (canister(&up.registry)?, canister(&up.jobs)?);
         let key = identity::load(&up.requester)?;
-        let network = Network::connect(&up.url, Some(&key), &RootKey::Given(root_key.clone())).await?;
+        let network =
+            Network::connect(&up.url, Some(&key), &RootKey::Given(root_key.clone())).await?;
         network.ping().await?;
         Ok(Running {
             registry: Registry::new(&network, registry),
@@ -109,7 +121,9 @@ impl UpFile {
     pub(crate) fn save(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(self).expect("BUG: texts always become JSON");
         let part = path.with_extension("part");
-        fs::write(&part, text + "\n").and_then(|()| fs::rename(&part, path)).map_err(Failure::io(path))
+        fs::write(&part, text + "\n")
+            .and_then(|()| fs::rename(&part, path))
+            .map_err(Failure::io(path))
     }
 }
 

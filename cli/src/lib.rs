@@ -25,12 +25,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not errors.
-            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
             let _ = error.print();
             return ExitCode::from(code);
         }
     };
-    let level = if cli.verbose { "info,assay_localnet=debug" } else { "warn" };
+    let level = if cli.verbose {
+        "info,assay_localnet=debug"
+    } else {
+        "warn"
+    };
     let _ = assay_worker::log::start(assay_worker::log::Format::Text, level);
     match commands::dispatch(cli.command) {
         Ok(code) => ExitCode::from(code),

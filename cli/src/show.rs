@@ -21,7 +21,9 @@ pub(crate) fn out(line: impl fmt::Display) {
 /// A piece of data, shown at once.
 pub(crate) fn piece(text: &str) {
     let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// A line of talk.
@@ -32,7 +34,9 @@ pub(crate) fn talk(line: impl fmt::Display) {
 /// A piece of talk, shown at once.
 pub(crate) fn talk_piece(text: &str) {
     let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
 }
 
 /// Why the command failed, with its causes.
@@ -57,7 +61,10 @@ pub(crate) async fn step<T>(
 ) -> Result<T, Failure> {
     let started = Instant::now();
     let (value, found) = work.await?;
-    talk(format_args!("  {name:<11} {found:<58} {}", seconds(started.elapsed())));
+    talk(format_args!(
+        "  {name:<11} {found:<58} {}",
+        seconds(started.elapsed())
+    ));
     Ok(value)
 }
 
@@ -73,7 +80,12 @@ pub(crate) fn since(start: Timestamp, at: Timestamp) -> String {
 
 /// The first group of a principal, for people.
 pub(crate) fn short(principal: &Principal) -> String {
-    principal.to_text().split('-').next().unwrap_or_default().to_owned()
+    principal
+        .to_text()
+        .split('-')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A text from outside, without anything that could drive a terminal.
@@ -83,7 +95,10 @@ pub(crate) fn plain(text: &str) -> String {
             '\n' | '\t' => c,
             // Controls, and characters that reorder or hide what is around them.
             c if c.is_control() => '\u{fffd}',
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => '\u{fffd}',
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}' => '\u{fffd}',
             c => c,
         })
         .collect()
@@ -122,7 +137,10 @@ mod tests {
 
     #[test]
     fn text_from_outside_cannot_drive_the_terminal() {
-        assert_eq!(plain("a\u{1b}[2Jb\u{7}\u{202e}c\nd\u{200b}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\nd\u{fffd}");
+        assert_eq!(
+            plain("a\u{1b}[2Jb\u{7}\u{202e}c\nd\u{200b}"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\nd\u{fffd}"
+        );
         assert_eq!(plain("naïve 日本語 🎈"), "naïve 日本語 🎈");
     }
 }

@@ -13,7 +13,10 @@ use std::{
 use assay_cli::local::{Asks, Launcher, LocalMarket, MarketOptions, ProviderPlan};
 use assay_protocol::{
     Cycles, JobId,
-    job::{Assurance, JobRequest, JobState, JobView, LeaseView, Message, MessageRole, ModelRef, Sampling, StreamArgs, SubmitArgs, Verdict},
+    job::{
+        Assurance, JobRequest, JobState, JobView, LeaseView, Message, MessageRole, ModelRef,
+        Sampling, StreamArgs, SubmitArgs, Verdict,
+    },
     lease::{LeaseState, Role},
 };
 use assay_worker::{cheat::Cheat, client::Jobs, exit};
@@ -26,7 +29,9 @@ const LOOK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 fn needed(variable: &str) -> PathBuf {
-    env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set; run the tests with: cargo xtask test"))
+    env::var_os(variable)
+        .map(PathBuf::from)
+        .unwrap_or_else(|| panic!("{variable} is not set; run the tests with: cargo xtask test"))
 }
 
 struct Market {
@@ -45,7 +50,8 @@ impl Market {
             threads: 1,
             port: 0,
             dir: dir.path().join("market"),
-            module_cache: None,
+            // Compiled once for all tests here.
+            module_cache: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules")),
         };
         let mut market = LocalMarket::start(&options).await.unwrap();
         market.add_workers(plans).await.unwrap();
@@ -62,16 +68,29 @@ impl Market {
     }
 
     async fn ask(&self, prompt: &str, max_tokens: u32) -> JobId {
+        self.ask_paying(1, prompt, max_tokens).await
+    }
+
+    /// Offers so many times the quote, which admits workers that ask so many times as much.
+    async fn ask_paying(&self, times: u128, prompt: &str, max_tokens: u32) -> JobId {
         let request = JobRequest {
             model: ModelRef::Name(self.market.model.manifest.name.clone()),
-            messages: vec![Message { role: MessageRole::User, content: prompt.to_owned() }],
+            messages: vec![Message {
+                role: MessageRole::User,
+                content: prompt.to_owned(),
+            }],
             max_tokens,
             sampling: Sampling::GREEDY,
             seed: Some(0),
             assurance: Assurance::Checked { checkers: 1 },
         };
-        let price_cap = self.jobs.quote(&request).await.unwrap().price_max;
-        let args = SubmitArgs { request, price_cap, deadline_seconds: 600, idempotency_key: b"once".to_vec() };
+        let price_cap = Cycles(self.jobs.quote(&request).await.unwrap().price_max.0 * times);
+        let args = SubmitArgs {
+            request,
+            price_cap,
+            deadline_seconds: 600,
+            idempotency_key: b"once".to_vec(),
+        };
         self.jobs.submit(&args).await.unwrap().job
     }
 
@@ -83,7 +102,11 @@ impl Market {
             if wanted(&view) {
                 return view;
             }
-            assert!(started.elapsed() < PATIENCE && !view.state.is_terminal(), "no job that {what}: {view:#?}\n{}", self.logs());
+            assert!(
+                started.elapsed() < PATIENCE && !view.state.is_terminal(),
+                "no job that {what}: {view:#?}\n{}",
+                self.logs()
+            );
             sleep(LOOK).await;
         }
     }
@@ -95,27 +118,62 @@ impl Market {
             if view.state.is_terminal() {
                 return view;
             }
-            assert!(started.elapsed() < PATIENCE, "the job does not end: {view:#?}\n{}", self.logs());
+            assert!(
+                started.elapsed() < PATIENCE,
+                "the job does not end: {view:#?}\n{}",
+                self.logs()
+            );
             sleep(LOOK).await;
         }
     }
 
     async fn until_streaming(&self, job: JobId) {
         let started = Instant::now();
-        while self.jobs.stream(StreamArgs { job, round: 0, cursor: 0 }).await.unwrap().text.is_empty() {
-            assert!(started.elapsed() < PATIENCE, "nothing is streamed\n{}", self.logs());
+        while self
+            .jobs
+            .stream(StreamArgs {
+                job,
+                round: 0,
+                cursor: 0,
+            })
+            .await
+            .unwrap()
+            .text
+            .is_empty()
+        {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "nothing is streamed\n{}",
+                self.logs()
+            );
             sleep(LOOK).await;
         }
     }
 
     fn name_of(&self, lease: &LeaseView) -> String {
-        self.market.fleet.name_of(&lease.provider).unwrap().to_owned()
+        self.market
+            .fleet
+            .name_of(&lease.provider)
+            .unwrap()
+            .to_owned()
     }
 
     async fn signal(&mut self, name: &str, signal: &str) -> ExitStatus {
-        let pid = self.market.fleet.processes()[name].pid().expect("the worker runs");
-        assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
-        self.market.fleet.ended(name).await.expect("the worker has ended")
+        let pid = self.market.fleet.processes()[name]
+            .pid()
+            .expect("the worker runs");
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid.to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.market
+            .fleet
+            .ended(name)
+            .await
+            .expect("the worker has ended")
     }
 
     fn log(&self, name: &str) -> String {
@@ -123,7 +181,12 @@ impl Market {
     }
 
     fn logs(&self) -> String {
-        self.market.fleet.processes().keys().map(|name| format!("--- {name}\n{}", self.log(name))).collect()
+        self.market
+            .fleet
+            .processes()
+            .keys()
+            .map(|name| format!("--- {name}\n{}", self.log(name)))
+            .collect()
     }
 
     async fn stop(mut self) {
@@ -134,11 +197,17 @@ impl Market {
 }
 
 fn generator(view: &JobView) -> Option<&LeaseView> {
-    view.leases.iter().find(|lease| lease.role == Role::Generator && lease.state.is_live())
+    view.leases
+        .iter()
+        .find(|lease| lease.role == Role::Generator && lease.state.is_live())
 }
 
 fn assert_settled(view: &JobView) {
-    assert_eq!((view.state, view.verdict), (JobState::Settled, Some(Verdict::Verified)), "{view:#?}");
+    assert_eq!(
+        (view.state, view.verdict),
+        (JobState::Settled, Some(Verdict::Verified)),
+        "{view:#?}"
+    );
     let paid: u128 = view.leases.iter().map(|lease| lease.paid.0).sum();
     assert_eq!(paid, view.paid.0, "payouts are those of the leases");
     assert_eq!(view.escrow, Cycles::ZERO, "nothing is held any more");
@@ -147,7 +216,10 @@ fn assert_settled(view: &JobView) {
 /// One worker far cheaper than the others, so that it all but surely generates.
 fn with_a_cheap_one(cheat: Option<Cheat>) -> Vec<ProviderPlan> {
     let mut plans = ProviderPlan::honest(3);
-    plans[0].asks = Asks { input: 100_000, output: 1_000_000 };
+    plans[0].asks = Asks {
+        input: 100_000,
+        output: 1_000_000,
+    };
     plans[0].cheat = cheat;
     plans
 }
@@ -156,9 +228,13 @@ fn with_a_cheap_one(cheat: Option<Cheat>) -> Vec<ProviderPlan> {
 async fn a_job_whose_generator_is_killed_in_the_middle_still_ends_in_a_verified_answer() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let mut market = Market::start(&with_a_cheap_one(None)).await;
-    let job = market.ask("Tell me a long story about a lighthouse keeper.", 160).await;
+    let job = market
+        .ask("Tell me a long story about a lighthouse keeper.", 160)
+        .await;
     market.until_streaming(job).await;
-    let view = market.until(job, "is being generated", |view| generator(view).is_some()).await;
+    let view = market
+        .until(job, "is being generated", |view| generator(view).is_some())
+        .await;
     let lease = generator(&view).unwrap().clone();
     assert_eq!(lease.state, LeaseState::Leased, "killed while it generates");
     let name = market.name_of(&lease);
@@ -166,8 +242,16 @@ async fn a_job_whose_generator_is_killed_in_the_middle_still_ends_in_a_verified_
 
     let view = market.until_ended(job).await;
     assert_settled(&view);
-    let killed = view.leases.iter().find(|other| other.id == lease.id).unwrap();
-    assert_eq!((killed.state, killed.paid), (LeaseState::Lost, Cycles::ZERO), "silence is not paid");
+    let killed = view
+        .leases
+        .iter()
+        .find(|other| other.id == lease.id)
+        .unwrap();
+    assert_eq!(
+        (killed.state, killed.paid),
+        (LeaseState::Lost, Cycles::ZERO),
+        "silence is not paid"
+    );
     market.stop().await;
 }
 
@@ -180,7 +264,8 @@ async fn a_worker_killed_between_commit_and_reveal_reveals_after_its_restart_and
     let job = market.ask("What is gravity?", 24).await;
     let view = market
         .until(job, "waits for the generator's reveal", |view| {
-            view.state == JobState::Revealing && generator(view).is_some_and(|lease| lease.state == LeaseState::Committed)
+            view.state == JobState::Revealing
+                && generator(view).is_some_and(|lease| lease.state == LeaseState::Committed)
         })
         .await;
     let lease = generator(&view).unwrap().clone();
@@ -194,7 +279,11 @@ async fn a_worker_killed_between_commit_and_reveal_reveals_after_its_restart_and
     market.market.fleet.start(&name).unwrap();
     let view = market.until_ended(job).await;
     assert_settled(&view);
-    let lease = view.leases.iter().find(|other| other.id == lease.id).unwrap();
+    let lease = view
+        .leases
+        .iter()
+        .find(|other| other.id == lease.id)
+        .unwrap();
     assert_eq!(lease.state, LeaseState::Revealed, "{}", market.log(&name));
     assert!(lease.paid > Cycles::ZERO);
     assert_eq!(view.leases.len(), 2, "nobody had to do anything again");
@@ -205,39 +294,97 @@ async fn a_worker_killed_between_commit_and_reveal_reveals_after_its_restart_and
 async fn sigterm_gives_back_what_runs_and_another_worker_takes_over_at_once() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let mut market = Market::start(&with_a_cheap_one(None)).await;
+    doctor_finds_nothing_wrong(&market);
     // Far longer than the grace period of these workers.
-    let job = market.ask("Tell me a long story about a lighthouse keeper.", 400).await;
+    let job = market
+        .ask("Tell me a long story about a lighthouse keeper.", 400)
+        .await;
     market.until_streaming(job).await;
-    let view = market.until(job, "is being generated", |view| generator(view).is_some()).await;
+    let view = market
+        .until(job, "is being generated", |view| generator(view).is_some())
+        .await;
     let lease = generator(&view).unwrap().clone();
     let name = market.name_of(&lease);
     let status = market.signal(&name, "-TERM").await;
-    assert_eq!(status.code(), Some(i32::from(exit::OK)), "{}", market.log(&name));
+    assert_eq!(
+        status.code(),
+        Some(i32::from(exit::OK)),
+        "{}",
+        market.log(&name)
+    );
 
     let view = market.until_ended(job).await;
     assert_settled(&view);
-    let given_back = view.leases.iter().find(|other| other.id == lease.id).unwrap();
-    assert_eq!((given_back.state, given_back.paid), (LeaseState::Abandoned, Cycles::ZERO));
+    let given_back = view
+        .leases
+        .iter()
+        .find(|other| other.id == lease.id)
+        .unwrap();
+    assert_eq!(
+        (given_back.state, given_back.paid),
+        (LeaseState::Abandoned, Cycles::ZERO)
+    );
     market.stop().await;
+}
+
+/// Beside a running worker, with its settings.
+fn doctor_finds_nothing_wrong(market: &Market) {
+    let (_, process) = market.market.fleet.processes().first_key_value().unwrap();
+    let output = Command::new(needed("ASSAY_WORKER_BIN"))
+        .args(["doctor", "--config"])
+        .arg(process.place().join("worker.toml"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(exit::OK)), "{text}");
+    for fragment in [
+        "clock skew",
+        "registered; ",
+        "root as registered",
+        "tokens/s",
+    ] {
+        assert!(text.contains(fragment), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checker_that_lies_is_outvoted_and_unpaid() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let mut plans = ProviderPlan::honest(3);
+    // A generator, and two honest checkers to outvote the liar.
+    let mut plans = ProviderPlan::honest(4);
     // Dear to generate and cheap to check with: what it reads costs next to nothing.
-    plans[0].asks = Asks { input: 1_000, output: 100_000_000_000 };
+    plans[0].asks = Asks {
+        input: 1_000,
+        output: 100_000_000_000,
+    };
     plans[0].cheat = Some(Cheat::WrongCheck);
     let market = Market::start(&plans).await;
-    let job = market.ask("What is gravity?", 24).await;
+    let job = market.ask_paying(1_000, "What is gravity?", 24).await;
     let view = market.until_ended(job).await;
     assert_settled(&view);
     let liar = market.market.fleet.processes()[&plans[0].name].provider;
-    let lies: Vec<_> = view.leases.iter().filter(|lease| lease.provider == liar).collect();
-    assert!(lies.iter().any(|lease| lease.role == Role::Checker), "the liar checked: {view:#?}");
-    assert!(lies.iter().all(|lease| lease.paid == Cycles::ZERO), "{view:#?}");
-    assert_eq!(market.balance().await + view.paid.0 + view.fee.0, FUNDS.0, "every cycle is accounted for");
-    assert!(market.log(&plans[0].name).contains("CHEATING"), "the log says so loudly");
+    let lies: Vec<_> = view
+        .leases
+        .iter()
+        .filter(|lease| lease.provider == liar)
+        .collect();
+    assert!(
+        lies.iter().any(|lease| lease.role == Role::Checker),
+        "the liar checked: {view:#?}"
+    );
+    assert!(
+        lies.iter().all(|lease| lease.paid == Cycles::ZERO),
+        "{view:#?}"
+    );
+    assert_eq!(
+        market.balance().await + view.paid.0 + view.fee.0,
+        FUNDS.0,
+        "every cycle is accounted for"
+    );
+    assert!(
+        market.log(&plans[0].name).contains("CHEATING"),
+        "the log says so loudly"
+    );
     market.stop().await;
 }
 
@@ -263,7 +410,11 @@ impl Lone {
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(needed("ASSAY_WORKER_BIN"));
-        command.arg(verb).arg("--config").arg(self.dir.path().join("worker.toml")).stdin(Stdio::null());
+        command
+            .arg(verb)
+            .arg("--config")
+            .arg(self.dir.path().join("worker.toml"))
+            .stdin(Stdio::null());
         command
     }
 }
@@ -295,7 +446,13 @@ fn a_network_that_is_down_is_waited_for_and_sigterm_ends_the_wait() {
     let mut child = lone.command("run").stderr(Stdio::piped()).spawn().unwrap();
     let log = read_until(&mut child, "waiting for the network");
     assert!(log.contains("cannot reach the network"), "{log}");
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(child.wait().unwrap().code(), Some(i32::from(exit::OK)));
 }
 
@@ -307,7 +464,10 @@ fn a_second_worker_on_the_same_state_folder_is_refused() {
     let second = lone.command("run").output().unwrap();
     let text = String::from_utf8_lossy(&second.stderr);
     assert_eq!(second.status.code(), Some(i32::from(exit::STATE)), "{text}");
-    assert!(text.contains(&format!("process id {}", first.id())), "{text}");
+    assert!(
+        text.contains(&format!("process id {}", first.id())),
+        "{text}"
+    );
     first.kill().unwrap();
     first.wait().unwrap();
 }
@@ -317,20 +477,33 @@ fn doctor_names_each_problem_and_its_json_says_the_same() {
     let lone = Lone::new(&nobody());
     let run = |command: &mut Command| {
         let output = command.output().unwrap();
-        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
     };
     let (code, text) = run(&mut lone.command("doctor"));
     assert_eq!(code, Some(i32::from(exit::FAILED)), "{text}");
-    let line = |what: &str| text.lines().find(|line| line.contains(&format!("  {what}"))).unwrap_or_else(|| panic!("no {what} in:\n{text}"));
+    let line = |what: &str| {
+        text.lines()
+            .find(|line| line.contains(&format!("  {what}")))
+            .unwrap_or_else(|| panic!("no {what} in:\n{text}"))
+    };
     for good in ["config", "identity", "state", "engine", "model"] {
         assert!(line(good).starts_with("ok"), "{text}");
     }
-    assert!(line("network").starts_with("fail") && line("network").contains("cannot reach the network"), "{text}");
+    assert!(
+        line("network").starts_with("fail") && line("network").contains("cannot reach the network"),
+        "{text}"
+    );
 
     let (_, json) = run(lone.command("doctor").arg("--json"));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["ok"], false);
-    assert_eq!(json["checks"].as_array().unwrap().len(), text.lines().count());
+    assert_eq!(
+        json["checks"].as_array().unwrap().len(),
+        text.lines().count()
+    );
 
     expose(&lone.dir.path().join("worker.pem"));
     let (code, text) = run(&mut lone.command("doctor"));

@@ -13,7 +13,11 @@ pub struct Backoff {
 impl Backoff {
     /// Pauses begin near `least` and never exceed `most`.
     pub const fn new(least: Duration, most: Duration) -> Self {
-        Self { least, most, failures: 0 }
+        Self {
+            least,
+            most,
+            failures: 0,
+        }
     }
 
     /// The usual pauses between calls to the network: 0.2 to 10 seconds.
@@ -23,7 +27,10 @@ impl Backoff {
 
     /// The next pause: between half and all of `least · 2^failures`, capped.
     pub fn pause(&mut self) -> Duration {
-        let full = self.least.saturating_mul(1 << self.failures.min(16)).min(self.most);
+        let full = self
+            .least
+            .saturating_mul(1 << self.failures.min(16))
+            .min(self.most);
         self.failures = self.failures.saturating_add(1);
         full.mul_f64(0.5 + fastrand::f64() / 2.0)
     }
@@ -48,12 +55,18 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for full in [100, 200, 400, 800, 1000, 1000, 1000] {
             let pause = backoff.pause();
-            assert!(pause >= Duration::from_millis(full / 2) && pause <= Duration::from_millis(full), "{pause:?} of {full} ms");
+            assert!(
+                pause >= Duration::from_millis(full / 2) && pause <= Duration::from_millis(full),
+                "{pause:?} of {full} ms"
+            );
         }
         backoff.reset();
         assert!(backoff.pause() <= Duration::from_millis(100));
         for _ in 0..100 {
-            assert!(backoff.pause() <= Duration::from_secs(1), "never past the cap, however many failures");
+            assert!(
+                backoff.pause() <= Duration::from_secs(1),
+                "never past the cap, however many failures"
+            );
         }
     }
 }

@@ -75,7 +75,13 @@ pub enum IdentityCommand {
 #[derive(Debug, Args)]
 pub struct Settings {
     /// Configuration file
-    #[arg(long, short, env = "ASSAY_WORKER_CONFIG", value_name = "FILE", default_value = "/etc/assay-worker/worker.toml")]
+    #[arg(
+        long,
+        short,
+        env = "ASSAY_WORKER_CONFIG",
+        value_name = "FILE",
+        default_value = "/etc/assay-worker/worker.toml"
+    )]
     config: PathBuf,
     #[command(flatten)]
     overrides: Overrides,
@@ -98,7 +104,11 @@ pub fn main_code(args: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => dispatch(cli.command),
         Err(error) => {
             // Help and version are answers, not errors.
-            let code = if error.use_stderr() { exit::USAGE } else { exit::OK };
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
             let _ = error.print();
             code
         }
@@ -108,14 +118,24 @@ pub fn main_code(args: impl IntoIterator<Item = OsString>) -> u8 {
 /// Does what one command says; gives the exit code.
 pub fn dispatch(command: Command) -> u8 {
     match command {
-        Command::Run { settings, until_stdin_closes } => match settings.load() {
+        Command::Run {
+            settings,
+            until_stdin_closes,
+        } => match settings.load() {
             Ok(config) => serve(&config, until_stdin_closes),
             Err(error) => refuse(&error, config_code(&error)),
         },
-        Command::Doctor { settings, json } => block_on(doctor::run(&settings.config, settings.load(), json)),
+        Command::Doctor { settings, json } => {
+            block_on(doctor::run(&settings.config, settings.load(), json))
+        }
         Command::Config(ConfigCommand::Check(settings)) => match settings.load() {
             Ok(config) => {
-                say(&format!("ok: {}, {} models, jobs canister {}", settings.config.display(), config.models.len(), config.jobs));
+                say(&format!(
+                    "ok: {}, {} models, jobs canister {}",
+                    settings.config.display(),
+                    config.models.len(),
+                    config.jobs
+                ));
                 exit::OK
             }
             Err(error) => refuse(&error, config_code(&error)),
@@ -144,7 +164,9 @@ fn serve(config: &Config, until_stdin_closes: bool) -> u8 {
         return refuse(&error, exit::USAGE);
     }
     if let Some(cheat) = config.cheat {
-        cheat.shout("this worker misbehaves on purpose, for a demonstration; never run it so for real");
+        cheat.shout(
+            "this worker misbehaves on purpose, for a demonstration; never run it so for real",
+        );
     }
     block_on(async {
         let (sender, stop) = watch::channel(false);
@@ -190,7 +212,10 @@ fn stop_with_stdin(stop: watch::Sender<bool>) {
 #[cfg(unix)]
 async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         tracing::error!("signals cannot be received; stop this worker with SIGKILL");
         return std::future::pending().await;
     };
@@ -208,7 +233,11 @@ async fn signal() {
 }
 
 fn block_on(work: impl Future<Output = u8>) -> u8 {
-    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => {
             let code = runtime.block_on(work);
             // A computation that nobody waits for any more must not hold up the end.
@@ -249,6 +278,7 @@ pub(crate) fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use expect_test::expect_file;
 
     use super::*;
 
@@ -256,16 +286,63 @@ mod tests {
     fn the_command_line_is_well_formed_and_its_help_names_the_exit_codes() {
         Cli::command().debug_assert();
         let help = Cli::command().render_long_help().to_string();
-        for code in [exit::OK, exit::FAILED, exit::USAGE, exit::CREDENTIALS, exit::STATE, exit::MODEL, exit::KILLED] {
+        for code in [
+            exit::OK,
+            exit::FAILED,
+            exit::USAGE,
+            exit::CREDENTIALS,
+            exit::STATE,
+            exit::MODEL,
+            exit::KILLED,
+        ] {
             assert!(help.contains(&format!("\n  {code} ")), "{help}");
         }
     }
 
     #[test]
     fn flags_that_override_the_file_are_read() {
-        let cli = Cli::try_parse_from(["assay-worker", "run", "--config", "w.toml", "--slots", "4", "--log-format", "json"]).unwrap();
-        let Command::Run { settings, .. } = cli.command else { panic!("not run") };
+        let cli = Cli::try_parse_from([
+            "assay-worker",
+            "run",
+            "--config",
+            "w.toml",
+            "--slots",
+            "4",
+            "--log-format",
+            "json",
+        ])
+        .unwrap();
+        let Command::Run { settings, .. } = cli.command else {
+            panic!("not run")
+        };
         assert_eq!(settings.config, PathBuf::from("w.toml"));
-        assert_eq!((settings.overrides.slots, settings.overrides.log_format), (Some(4), Some(log::Format::Json)));
+        assert_eq!(
+            (settings.overrides.slots, settings.overrides.log_format),
+            (Some(4), Some(log::Format::Json))
+        );
+    }
+
+    #[test]
+    fn help_is_as_published() {
+        let mut command = Cli::command();
+        let mut text = command.render_long_help().to_string();
+        for name in command
+            .get_subcommands()
+            .filter(|sub| !sub.is_hide_set())
+            .map(|sub| sub.get_name().to_owned())
+            .collect::<Vec<_>>()
+        {
+            let sub = command
+                .find_subcommand_mut(&name)
+                .expect("a command just listed");
+            // The environment of whoever runs the tests is not part of the help.
+            text.push_str(&format!(
+                "\n# {name}\n\n{}",
+                sub.clone()
+                    .mut_args(|arg| arg.hide_env_values(true))
+                    .render_long_help()
+            ));
+        }
+        expect_file!["../help.txt"].assert_eq(&text);
     }
 }

@@ -95,7 +95,12 @@ pub struct Overrides {
     #[arg(long, env = "ASSAY_WORKER_URL", value_name = "URL", global = true)]
     pub url: Option<String>,
     /// Folder of nonces and results of open leases
-    #[arg(long, env = "ASSAY_WORKER_STATE_DIR", value_name = "DIR", global = true)]
+    #[arg(
+        long,
+        env = "ASSAY_WORKER_STATE_DIR",
+        value_name = "DIR",
+        global = true
+    )]
     pub state_dir: Option<PathBuf>,
     /// The daemon's key
     #[arg(long, env = "ASSAY_WORKER_IDENTITY", value_name = "PEM", global = true)]
@@ -107,10 +112,20 @@ pub struct Overrides {
     #[arg(long, env = "ASSAY_WORKER_THREADS", value_name = "N", global = true)]
     pub threads: Option<usize>,
     /// Seconds in which running leases may finish after SIGTERM
-    #[arg(long, env = "ASSAY_WORKER_GRACE_SECONDS", value_name = "N", global = true)]
+    #[arg(
+        long,
+        env = "ASSAY_WORKER_GRACE_SECONDS",
+        value_name = "N",
+        global = true
+    )]
     pub grace_seconds: Option<u64>,
     /// How log lines look
-    #[arg(long, env = "ASSAY_WORKER_LOG_FORMAT", value_name = "FORMAT", global = true)]
+    #[arg(
+        long,
+        env = "ASSAY_WORKER_LOG_FORMAT",
+        value_name = "FORMAT",
+        global = true
+    )]
     pub log_format: Option<log::Format>,
     /// Which log lines appear: error, warn, info, debug, trace, or a filter
     #[arg(long, env = "ASSAY_WORKER_LOG", value_name = "LEVEL", global = true)]
@@ -249,13 +264,21 @@ fn grace_default() -> u64 {
 
 /// Reads a configuration file and lays the overrides over it.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigError> {
-    let io = |error| ConfigError::Io { path: path.to_owned(), error };
+    let io = |error| ConfigError::Io {
+        path: path.to_owned(),
+        error,
+    };
     let metadata = fs::metadata(path).map_err(io)?;
     if !metadata.is_file() {
-        return Err(ConfigError::NotAFile { path: path.to_owned() });
+        return Err(ConfigError::NotAFile {
+            path: path.to_owned(),
+        });
     }
     if metadata.len() > FILE_BYTES_MAX {
-        return Err(ConfigError::TooLong { path: path.to_owned(), bytes: metadata.len() });
+        return Err(ConfigError::TooLong {
+            path: path.to_owned(),
+            bytes: metadata.len(),
+        });
     }
     let text = fs::read_to_string(path).map_err(io)?;
     parse(&text, path, overrides)
@@ -263,37 +286,92 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<Config, ConfigError> {
 
 /// Reads a configuration from its text; `path` is for messages.
 pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, ConfigError> {
-    let file: File =
-        toml::from_str(text).map_err(|error| ConfigError::Syntax { path: path.to_owned(), error: Box::new(error) })?;
+    let file: File = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        error: Box::new(error),
+    })?;
     // Destructured so that a new flag cannot be forgotten.
-    let Overrides { url, state_dir, identity, slots, threads, grace_seconds, log_format, log_level } = overrides.clone();
+    let Overrides {
+        url,
+        state_dir,
+        identity,
+        slots,
+        threads,
+        grace_seconds,
+        log_format,
+        log_level,
+    } = overrides.clone();
 
     let slots = slots.unwrap_or(file.slots);
     within("slots", u64::from(slots), 1, u64::from(limits::SLOTS_MAX))?;
     let threads = threads.unwrap_or(file.threads);
     within("threads", threads as u64, 0, THREADS_MAX as u64)?;
-    within("poll_milliseconds", file.poll_milliseconds, POLL_MILLISECONDS_MIN, POLL_MILLISECONDS_MAX)?;
+    within(
+        "poll_milliseconds",
+        file.poll_milliseconds,
+        POLL_MILLISECONDS_MIN,
+        POLL_MILLISECONDS_MAX,
+    )?;
     let grace_seconds = grace_seconds.unwrap_or(file.grace_seconds);
     within("grace_seconds", grace_seconds, 0, GRACE_SECONDS_MAX)?;
-    within("models", file.models.len() as u64, 1, limits::OFFERS_PER_WORKER_MAX as u64)?;
-    within("canisters.jobs", file.canisters.jobs.len() as u64, 1, SHARDS_MAX as u64)?;
+    within(
+        "models",
+        file.models.len() as u64,
+        1,
+        limits::OFFERS_PER_WORKER_MAX as u64,
+    )?;
+    within(
+        "canisters.jobs",
+        file.canisters.jobs.len() as u64,
+        1,
+        SHARDS_MAX as u64,
+    )?;
 
     let url = url.unwrap_or(file.network.url);
     let models = file
         .models
         .into_iter()
         .enumerate()
-        .map(|(i, ModelFile { name, file, ask_input, ask_output })| {
-            within(&format!("models[{i}].ask_input"), ask_input, 0, limits::ASK_CYCLES_MAX as u64)?;
-            within(&format!("models[{i}].ask_output"), ask_output, 0, limits::ASK_CYCLES_MAX as u64)?;
-            Ok(ModelConfig { name, file, ask_input: Cycles(ask_input.into()), ask_output: Cycles(ask_output.into()) })
-        })
+        .map(
+            |(
+                i,
+                ModelFile {
+                    name,
+                    file,
+                    ask_input,
+                    ask_output,
+                },
+            )| {
+                within(
+                    &format!("models[{i}].ask_input"),
+                    ask_input,
+                    0,
+                    limits::ASK_CYCLES_MAX as u64,
+                )?;
+                within(
+                    &format!("models[{i}].ask_output"),
+                    ask_output,
+                    0,
+                    limits::ASK_CYCLES_MAX as u64,
+                )?;
+                Ok(ModelConfig {
+                    name,
+                    file,
+                    ask_input: Cycles(ask_input.into()),
+                    ask_output: Cycles(ask_output.into()),
+                })
+            },
+        )
         .collect::<Result<_, ConfigError>>()?;
 
     Ok(Config {
         state_dir: state_dir.unwrap_or(file.state_dir),
         slots,
-        threads: if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads },
+        threads: if threads == 0 {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        } else {
+            threads
+        },
         poll: Duration::from_millis(file.poll_milliseconds),
         grace: Duration::from_secs(grace_seconds),
         root_key: root_key(file.network.root_key.as_deref(), &url)?,
@@ -303,7 +381,9 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
         pem: identity.unwrap_or(file.identity.pem),
         models,
         log_format: log_format.unwrap_or(file.log.format),
-        log_level: log_level.or(file.log.level).unwrap_or_else(|| "info".to_owned()),
+        log_level: log_level
+            .or(file.log.level)
+            .unwrap_or_else(|| "info".to_owned()),
         cheat: file.cheat.map(|cheat| cheat.mode),
     })
 }
@@ -312,16 +392,24 @@ fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigErro
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::Invalid { key: key.to_owned(), problem: format!("{value} is not between {least} and {most}") })
+    Err(ConfigError::Invalid {
+        key: key.to_owned(),
+        problem: format!("{value} is not between {least} and {most}"),
+    })
 }
 
 fn canister(key: &str, text: &str) -> Result<Principal, ConfigError> {
-    Principal::from_text(text)
-        .map_err(|error| ConfigError::Untrusted { key: key.to_owned(), problem: format!("{text:?} is not a canister id: {error}") })
+    Principal::from_text(text).map_err(|error| ConfigError::Untrusted {
+        key: key.to_owned(),
+        problem: format!("{text:?} is not a canister id: {error}"),
+    })
 }
 
 fn root_key(text: Option<&str>, url: &str) -> Result<RootKey, ConfigError> {
-    let untrusted = |problem| ConfigError::Untrusted { key: "network.root_key".to_owned(), problem };
+    let untrusted = |problem| ConfigError::Untrusted {
+        key: "network.root_key".to_owned(),
+        problem,
+    };
     let host = host(url).ok_or_else(|| ConfigError::Invalid {
         key: "network.url".to_owned(),
         problem: format!("{url:?} is not an http or https address such as http://127.0.0.1:4943"),
@@ -335,13 +423,17 @@ fn root_key(text: Option<&str>, url: &str) -> Result<RootKey, ConfigError> {
         Some("fetch") => Err(untrusted(format!(
             "\"fetch\" would trust whatever {url} says; it is allowed only for this machine's own network. Leave root_key out for mainnet"
         ))),
-        Some(text) => hex::decode(text).map(RootKey::Given).map_err(|_| untrusted("is neither hexadecimal nor \"fetch\"".to_owned())),
+        Some(text) => hex::decode(text)
+            .map(RootKey::Given)
+            .map_err(|_| untrusted("is neither hexadecimal nor \"fetch\"".to_owned())),
     }
 }
 
 /// The host of an http(s) address, without port and brackets.
 fn host(url: &str) -> Option<String> {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))?;
     let authority = rest.split(['/', '?', '#']).next()?;
     // What stands before an @ is a user name, and only misleads.
     if authority.contains('@') {
@@ -349,14 +441,20 @@ fn host(url: &str) -> Option<String> {
     }
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split_once(']')?.0,
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+        None => authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host),
     };
     (!host.is_empty()).then(|| host.to_ascii_lowercase())
 }
 
 /// Whether this host is this machine: an address that never leaves it, or a name reserved for it.
 fn is_local(host: &str) -> bool {
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     path::Path,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use assay_protocol::{
@@ -16,11 +16,14 @@ use crate::{
     cli::say,
     client::{Jobs, Network, Registry},
     config::{Config, ConfigError, ModelConfig},
-    exit, identity, journal::Journal, model::{Job, LocalModel}, setup,
+    exit, identity,
+    journal::Journal,
+    model::{Job, LocalModel},
+    setup,
 };
 
 /// A clock further off than this makes calls fail.
-const SKEW_MAX: Duration = Duration::from_secs(60);
+pub const SKEW_MAX: Duration = Duration::from_secs(60);
 /// Tokens generated to estimate the speed.
 const SPEED_TOKENS: u32 = 24;
 
@@ -38,7 +41,11 @@ pub struct Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ok, what, found } = self;
-        write!(f, "{}  {what:<12}  {found}", if *ok { "ok  " } else { "fail" })
+        write!(
+            f,
+            "{}  {what:<12}  {found}",
+            if *ok { "ok  " } else { "fail" }
+        )
     }
 }
 
@@ -50,7 +57,11 @@ struct Report {
 
 impl Report {
     fn ok(&mut self, what: &str, found: impl Into<String>) {
-        self.checks.push(Check { ok: true, what: what.to_owned(), found: found.into() });
+        self.checks.push(Check {
+            ok: true,
+            what: what.to_owned(),
+            found: found.into(),
+        });
     }
 
     /// The first failure decides the exit code.
@@ -58,7 +69,11 @@ impl Report {
         if self.code == exit::OK {
             self.code = code;
         }
-        self.checks.push(Check { ok: false, what: what.to_owned(), found: found.into() });
+        self.checks.push(Check {
+            ok: false,
+            what: what.to_owned(),
+            found: found.into(),
+        });
     }
 }
 
@@ -67,14 +82,25 @@ pub async fn run(path: &Path, config: Result<Config, ConfigError>, json: bool) -
     let mut report = Report::default();
     match config {
         Ok(config) => {
-            report.ok("config", format!("{}, {} models", path.display(), config.models.len()));
+            report.ok(
+                "config",
+                format!("{}, {} models", path.display(), config.models.len()),
+            );
             if let Some(cheat) = config.cheat {
-                report.fail("cheat", format!("{cheat:?} is on; take [cheat] out of {}", path.display()), exit::USAGE);
+                report.fail(
+                    "cheat",
+                    format!("{cheat:?} is on; take [cheat] out of {}", path.display()),
+                    exit::USAGE,
+                );
             }
             examine(&config, &mut report).await;
         }
         Err(error) => {
-            let code = if matches!(error, ConfigError::Untrusted { .. }) { exit::CREDENTIALS } else { exit::USAGE };
+            let code = if matches!(error, ConfigError::Untrusted { .. }) {
+                exit::CREDENTIALS
+            } else {
+                exit::USAGE
+            };
             report.fail("config", error.to_string(), code);
         }
     }
@@ -92,7 +118,10 @@ pub async fn run(path: &Path, config: Result<Config, ConfigError>, json: bool) -
 async fn examine(config: &Config, report: &mut Report) {
     let key = match identity::load(&config.pem) {
         Ok(key) => {
-            report.ok("identity", format!("{}, worker {}", config.pem.display(), key.principal));
+            report.ok(
+                "identity",
+                format!("{}, worker {}", config.pem.display(), key.principal),
+            );
             Some(key)
         }
         Err(error) => {
@@ -101,9 +130,18 @@ async fn examine(config: &Config, report: &mut Report) {
         }
     };
     match Journal::open(&config.state_dir).and_then(|journal| journal.records()) {
-        Ok(records) => report.ok("state", format!("{}, {} open leases", config.state_dir.display(), records.len())),
+        Ok(records) => report.ok(
+            "state",
+            format!(
+                "{}, {} open leases",
+                config.state_dir.display(),
+                records.len()
+            ),
+        ),
         // A running worker is the usual reason, and a good sign.
-        Err(error @ crate::journal::JournalError::Locked { .. }) => report.ok("state", error.to_string()),
+        Err(error @ crate::journal::JournalError::Locked { .. }) => {
+            report.ok("state", error.to_string())
+        }
         Err(error) => report.fail("state", error.to_string(), exit::STATE),
     }
     match setup::known_answers() {
@@ -115,13 +153,19 @@ async fn examine(config: &Config, report: &mut Report) {
     if let (Some(network), Some(key)) = (&network, &key) {
         examine_worker(config, network, key, report).await;
     }
-    let registry = network.as_ref().map(|network| Registry::new(network, config.registry));
+    let registry = network
+        .as_ref()
+        .map(|network| Registry::new(network, config.registry));
     for settings in &config.models {
         examine_model(settings, config.threads, registry.as_ref(), report).await;
     }
 }
 
-async fn examine_network(config: &Config, key: Option<&identity::Key>, report: &mut Report) -> Option<Network> {
+async fn examine_network(
+    config: &Config,
+    key: Option<&identity::Key>,
+    report: &mut Report,
+) -> Option<Network> {
     let started = Instant::now();
     let network = match Network::connect(&config.url, key, &config.root_key).await {
         Ok(network) => network,
@@ -135,11 +179,13 @@ async fn examine_network(config: &Config, key: Option<&identity::Key>, report: &
         return None;
     }
     let latency = started.elapsed().as_millis();
-    match network.time(config.jobs).await {
-        Ok(time) => {
-            let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let skew = here.abs_diff(Duration::from_nanos(time));
-            let found = format!("{}, status in {latency} ms, clock skew {:.1} s", config.url, skew.as_secs_f64());
+    match network.skew(config.jobs).await {
+        Ok(skew) => {
+            let found = format!(
+                "{}, status in {latency} ms, clock skew {:.1} s",
+                config.url,
+                skew.as_secs_f64()
+            );
             if skew <= SKEW_MAX {
                 report.ok("network", found);
             } else {
@@ -147,21 +193,37 @@ async fn examine_network(config: &Config, key: Option<&identity::Key>, report: &
             }
         }
         Err(error) => {
-            report.fail("network", format!("{error}; is canisters.jobs a canister of this network?"), exit::CREDENTIALS);
+            report.fail(
+                "network",
+                format!("{error}; is canisters.jobs a canister of this network?"),
+                exit::CREDENTIALS,
+            );
             return None;
         }
     }
     Some(network)
 }
 
-async fn examine_worker(config: &Config, network: &Network, key: &identity::Key, report: &mut Report) {
+async fn examine_worker(
+    config: &Config,
+    network: &Network,
+    key: &identity::Key,
+    report: &mut Report,
+) {
     match Jobs::new(network, config.jobs).explain(key.principal).await {
         Ok(Idle::UnknownWorker) => report.fail(
             "worker",
-            format!("{} is not registered at {}; the provider adds it with add_worker", key.principal, config.registry),
+            format!(
+                "{} is not registered at {}; the provider adds it with add_worker",
+                key.principal, config.registry
+            ),
             exit::FAILED,
         ),
-        Ok(Idle::NotActive) => report.fail("worker", "it drains or is retired; the provider adds another", exit::FAILED),
+        Ok(Idle::NotActive) => report.fail(
+            "worker",
+            "it drains or is retired; the provider adds another",
+            exit::FAILED,
+        ),
         Ok(idle) => report.ok("worker", format!("registered; {}", explain(&idle))),
         Err(error) => report.fail("worker", error.to_string(), exit::FAILED),
     }
@@ -183,7 +245,12 @@ pub fn explain(idle: &Idle) -> String {
     }
 }
 
-async fn examine_model(settings: &ModelConfig, threads: usize, registry: Option<&Registry>, report: &mut Report) {
+async fn examine_model(
+    settings: &ModelConfig,
+    threads: usize,
+    registry: Option<&Registry>,
+    report: &mut Report,
+) {
     let model = match LocalModel::open(&settings.file) {
         Ok(model) => model,
         Err(error) => {
@@ -191,7 +258,10 @@ async fn examine_model(settings: &ModelConfig, threads: usize, registry: Option<
             return;
         }
     };
-    let speed = speed(&model, threads).map_or_else(|error| error.to_string(), |speed| format!("about {speed:.0} tokens/s"));
+    let speed = speed(&model, threads).map_or_else(
+        |error| error.to_string(),
+        |speed| format!("about {speed:.0} tokens/s"),
+    );
     let file = settings.file.display();
     match registry {
         None => report.ok("model", format!("{file}, sound, {speed}; not compared with the registry")),
@@ -213,7 +283,10 @@ async fn examine_model(settings: &ModelConfig, threads: usize, registry: Option<
 /// Generated tokens per second, the first one left out.
 fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFault> {
     let job = Job {
-        messages: vec![Message { role: MessageRole::User, content: "Count slowly from one to one hundred.".to_owned() }],
+        messages: vec![Message {
+            role: MessageRole::User,
+            content: "Count slowly from one to one hundred.".to_owned(),
+        }],
         max_tokens: SPEED_TOKENS,
         sampling: Sampling::GREEDY,
         seed: 0,
@@ -226,5 +299,7 @@ fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFau
         count += 1;
         std::ops::ControlFlow::Continue(())
     })?;
-    Ok(first.map_or(0.0, |first| f64::from(count.saturating_sub(1)) / first.elapsed().as_secs_f64().max(1e-6)))
+    Ok(first.map_or(0.0, |first| {
+        f64::from(count.saturating_sub(1)) / first.elapsed().as_secs_f64().max(1e-6)
+    }))
 }

@@ -31,7 +31,9 @@ pub enum IdentityError {
         error: io::Error,
     },
     /// Others may read it.
-    #[error("{path}: others on this machine may read this key (mode {mode:o}); run: chmod 600 {path}")]
+    #[error(
+        "{path}: others on this machine may read this key (mode {mode:o}); run: chmod 600 {path}"
+    )]
     Exposed {
         /// Which file.
         path: PathBuf,
@@ -39,7 +41,9 @@ pub enum IdentityError {
         mode: u32,
     },
     /// The key is encrypted.
-    #[error("{path}: the key is encrypted, and a daemon has nobody to ask for the passphrase; export it without one")]
+    #[error(
+        "{path}: the key is encrypted, and a daemon has nobody to ask for the passphrase; export it without one"
+    )]
     Encrypted {
         /// Which file.
         path: PathBuf,
@@ -72,15 +76,22 @@ pub struct Key {
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Key").field("principal", &self.principal.to_text()).finish_non_exhaustive()
+        f.debug_struct("Key")
+            .field("principal", &self.principal.to_text())
+            .finish_non_exhaustive()
     }
 }
 
 /// Loads a key, and refuses one that others may read.
 pub fn load(path: &Path) -> Result<Key, IdentityError> {
     let io = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => IdentityError::Missing { path: path.to_owned() },
-        _ => IdentityError::Io { path: path.to_owned(), error },
+        io::ErrorKind::NotFound => IdentityError::Missing {
+            path: path.to_owned(),
+        },
+        _ => IdentityError::Io {
+            path: path.to_owned(),
+            error,
+        },
     };
     let metadata = fs::metadata(path).map_err(io)?;
     #[cfg(unix)]
@@ -88,22 +99,34 @@ pub fn load(path: &Path) -> Result<Key, IdentityError> {
         use std::os::unix::fs::PermissionsExt;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(IdentityError::Exposed { path: path.to_owned(), mode });
+            return Err(IdentityError::Exposed {
+                path: path.to_owned(),
+                mode,
+            });
         }
     }
     if !metadata.is_file() {
-        return Err(IdentityError::NotAKey { path: path.to_owned() });
+        return Err(IdentityError::NotAKey {
+            path: path.to_owned(),
+        });
     }
     let pem = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => IdentityError::NotAKey { path: path.to_owned() },
-        _ => IdentityError::Io { path: path.to_owned(), error },
+        io::ErrorKind::InvalidData => IdentityError::NotAKey {
+            path: path.to_owned(),
+        },
+        _ => IdentityError::Io {
+            path: path.to_owned(),
+            error,
+        },
     })?;
     parse(&pem, path)
 }
 
 fn parse(pem: &str, path: &Path) -> Result<Key, IdentityError> {
     if pem.contains("ENCRYPTED") {
-        return Err(IdentityError::Encrypted { path: path.to_owned() });
+        return Err(IdentityError::Encrypted {
+            path: path.to_owned(),
+        });
     }
     let identity: Arc<dyn Identity> = if let Ok(key) = PrivateKey::deserialize_pkcs8_pem(pem) {
         Arc::new(BasicIdentity::from_raw_key(&key.serialize_raw()))
@@ -112,10 +135,17 @@ fn parse(pem: &str, path: &Path) -> Result<Key, IdentityError> {
     } else if let Ok(key) = BasicIdentity::from_pem(pem) {
         Arc::new(key)
     } else {
-        return Err(IdentityError::NotAKey { path: path.to_owned() });
+        return Err(IdentityError::NotAKey {
+            path: path.to_owned(),
+        });
     };
-    let principal = identity.sender().map_err(|_| IdentityError::NotAKey { path: path.to_owned() })?;
-    Ok(Key { identity, principal })
+    let principal = identity.sender().map_err(|_| IdentityError::NotAKey {
+        path: path.to_owned(),
+    })?;
+    Ok(Key {
+        identity,
+        principal,
+    })
 }
 
 /// Makes an Ed25519 key in a new file that only its owner may read.
@@ -123,10 +153,16 @@ pub fn create(path: &Path) -> Result<Key, IdentityError> {
     use std::io::Write as _;
 
     let io = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => IdentityError::Exists { path: path.to_owned() },
-        _ => IdentityError::Io { path: path.to_owned(), error },
+        io::ErrorKind::AlreadyExists => IdentityError::Exists {
+            path: path.to_owned(),
+        },
+        _ => IdentityError::Io {
+            path: path.to_owned(),
+            error,
+        },
     };
-    let pem = PrivateKey::deserialize_raw_32(&random_bytes()?).serialize_pkcs8_pem(PrivateKeyFormat::Pkcs8v1);
+    let pem = PrivateKey::deserialize_raw_32(&random_bytes()?)
+        .serialize_pkcs8_pem(PrivateKeyFormat::Pkcs8v1);
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -135,7 +171,9 @@ pub fn create(path: &Path) -> Result<Key, IdentityError> {
         options.mode(0o600);
     }
     let mut file = options.open(path).map_err(io)?;
-    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    file.write_all(pem.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(io)?;
     parse(&pem, path)
 }
 
@@ -159,9 +197,15 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
-        assert!(matches!(create(&path), Err(IdentityError::Exists { .. })), "an existing key is never overwritten");
+        assert!(
+            matches!(create(&path), Err(IdentityError::Exists { .. })),
+            "an existing key is never overwritten"
+        );
     }
 
     #[cfg(unix)]
@@ -173,7 +217,10 @@ mod tests {
         create(&path).unwrap();
         for mode in [0o640, 0o604, 0o660, 0o644] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert!(matches!(load(&path), Err(IdentityError::Exposed { .. })), "mode {mode:o}");
+            assert!(
+                matches!(load(&path), Err(IdentityError::Exposed { .. })),
+                "mode {mode:o}"
+            );
         }
     }
 
@@ -190,8 +237,14 @@ mod tests {
             load(&path).unwrap_err()
         };
         assert!(matches!(check(b""), IdentityError::NotAKey { .. }));
-        assert!(matches!(check(&[0xff, 0xfe, 0]), IdentityError::NotAKey { .. }));
-        assert!(matches!(check(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), IdentityError::NotAKey { .. }));
+        assert!(matches!(
+            check(&[0xff, 0xfe, 0]),
+            IdentityError::NotAKey { .. }
+        ));
+        assert!(matches!(
+            check(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+            IdentityError::NotAKey { .. }
+        ));
         assert!(matches!(
             check(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"),
             IdentityError::Encrypted { .. }

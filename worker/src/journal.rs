@@ -57,7 +57,9 @@ pub enum JournalError {
         error: io::Error,
     },
     /// Another daemon uses it.
-    #[error("{path}: in use by the worker with process id {pid}; stop it, or give this one a state_dir of its own")]
+    #[error(
+        "{path}: in use by the worker with process id {pid}; stop it, or give this one a state_dir of its own"
+    )]
     Locked {
         /// The folder.
         path: PathBuf,
@@ -65,7 +67,9 @@ pub enum JournalError {
         pid: String,
     },
     /// A record cannot be read.
-    #[error("{path}: {problem}; it was kept as it is. Move it away to go on: its lease, if still open, ends unpaid")]
+    #[error(
+        "{path}: {problem}; it was kept as it is. Move it away to go on: its lease, if still open, ends unpaid"
+    )]
     Damaged {
         /// Which record.
         path: PathBuf,
@@ -94,13 +98,25 @@ impl Journal {
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let _ = (&lock).take(20).read_to_string(&mut pid);
-                let pid = if pid.is_empty() { "unknown".to_owned() } else { pid };
-                return Err(JournalError::Locked { path: dir.to_owned(), pid });
+                let pid = if pid.is_empty() {
+                    "unknown".to_owned()
+                } else {
+                    pid
+                };
+                return Err(JournalError::Locked {
+                    path: dir.to_owned(),
+                    pid,
+                });
             }
             Err(TryLockError::Error(error)) => return Err(at(&path, "lock")(error)),
         }
-        lock.set_len(0).and_then(|()| lock.write_all(std::process::id().to_string().as_bytes())).map_err(at(&path, "write"))?;
-        Ok(Self { leases, _lock: lock })
+        lock.set_len(0)
+            .and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()))
+            .map_err(at(&path, "write"))?;
+        Ok(Self {
+            leases,
+            _lock: lock,
+        })
     }
 
     /// Makes a record durable. When this returns, it survives a power cut.
@@ -108,7 +124,8 @@ impl Journal {
         let path = self.path(record.reveal.lease);
         let temporary = path.with_extension("new");
         let mut file = open_private(&temporary, true).map_err(at(&temporary, "open"))?;
-        file.write_all(&encode(record)).map_err(at(&temporary, "write"))?;
+        file.write_all(&encode(record))
+            .map_err(at(&temporary, "write"))?;
         file.sync_all().map_err(at(&temporary, "sync"))?;
         fs::rename(&temporary, &path).map_err(at(&path, "rename"))?;
         self.sync_folder()
@@ -143,8 +160,13 @@ impl Journal {
     fn read(&self, path: &Path) -> Result<Record, JournalError> {
         let file = File::open(path).map_err(at(path, "open"))?;
         let mut bytes = Vec::new();
-        file.take(RECORD_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at(path, "read"))?;
-        let damaged = |problem: String| JournalError::Damaged { path: path.to_owned(), problem };
+        file.take(RECORD_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(at(path, "read"))?;
+        let damaged = |problem: String| JournalError::Damaged {
+            path: path.to_owned(),
+            problem,
+        };
         let record = decode(&bytes).map_err(damaged)?;
         if self.path(record.reveal.lease) != path || record.commit.lease != record.reveal.lease {
             return Err(damaged(format!("belongs to lease {}", record.reveal.lease)));
@@ -157,7 +179,9 @@ impl Journal {
     }
 
     fn sync_folder(&self) -> Result<(), JournalError> {
-        File::open(&self.leases).and_then(|folder| folder.sync_all()).map_err(at(&self.leases, "sync"))
+        File::open(&self.leases)
+            .and_then(|folder| folder.sync_all())
+            .map_err(at(&self.leases, "sync"))
     }
 }
 
@@ -183,7 +207,11 @@ fn decode(bytes: &[u8]) -> Result<Record, String> {
     }
     match header[MAGIC.len()] {
         VERSION => {}
-        newer => return Err(format!("has version {newer}, this release reads {VERSION}; start the newer release again")),
+        newer => {
+            return Err(format!(
+                "has version {newer}, this release reads {VERSION}; start the newer release again"
+            ));
+        }
     }
     if header[MAGIC.len() + 1..] != Hash32::sha256(body).0 {
         return Err("does not have its own checksum: it was cut short or changed".to_owned());
@@ -192,7 +220,11 @@ fn decode(bytes: &[u8]) -> Result<Record, String> {
 }
 
 fn at<'a>(path: &'a Path, doing: &'static str) -> impl Fn(io::Error) -> JournalError + 'a {
-    move |error| JournalError::Io { path: path.to_owned(), doing, error }
+    move |error| JournalError::Io {
+        path: path.to_owned(),
+        doing,
+        error,
+    }
 }
 
 fn create_private(path: &Path) -> Result<(), JournalError> {
@@ -208,7 +240,11 @@ fn create_private(path: &Path) -> Result<(), JournalError> {
 
 fn open_private(path: &Path, truncate: bool) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(truncate);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(truncate);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;

@@ -22,9 +22,18 @@ pub fn start(format: Format, level: &str) -> Result<(), BadLevel> {
     let started = match format {
         Format::Text => {
             let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(ansi)).try_init()
+            registry
+                .with(
+                    fmt::layer()
+                        .with_writer(std::io::stderr)
+                        .with_target(false)
+                        .with_ansi(ansi),
+                )
+                .try_init()
         }
-        Format::Json => registry.with(fmt::layer().with_writer(std::io::stderr).json()).try_init(),
+        Format::Json => registry
+            .with(fmt::layer().with_writer(std::io::stderr).json())
+            .try_init(),
     };
     // Already started: the first choice stays.
     let _ = started;

@@ -11,7 +11,10 @@ use std::{
 
 use assay_engine::{
     forward::{Kernels, Options},
-    model::{Model, ModelError, manifest::{Asset, Manifest}},
+    model::{
+        Model, ModelError,
+        manifest::{Asset, Manifest},
+    },
     run::{self, RunError},
     sampler,
     tokenizer::{ChatMessage, Role, TemplateError, Tokenizer, TokenizerError},
@@ -119,12 +122,25 @@ impl Job {
     }
 
     fn options(&self) -> Options {
-        Options { threads: self.threads.max(1), prefill_chunk: PREFILL_CHUNK, kernels: Kernels::Auto }
+        Options {
+            threads: self.threads.max(1),
+            prefill_chunk: PREFILL_CHUNK,
+            kernels: Kernels::Auto,
+        }
     }
 
     fn draws(&self) -> sampler::Sampling {
-        let Sampling { temperature_milli, top_p_ppm, top_k } = self.sampling;
-        sampler::Sampling { temperature_milli, top_p_ppm, top_k, seed: self.seed }
+        let Sampling {
+            temperature_milli,
+            top_p_ppm,
+            top_k,
+        } = self.sampling;
+        sampler::Sampling {
+            temperature_milli,
+            top_p_ppm,
+            top_k,
+            seed: self.seed,
+        }
     }
 }
 
@@ -144,9 +160,22 @@ impl LocalModel {
     /// Opens a converted model file and checks all of it.
     pub fn open(path: &Path) -> Result<Self, ModelFault> {
         let model = Model::open(path)?;
-        let manifest = model.manifest().ok_or_else(|| ModelFault::NoManifest { path: path.to_owned() })?.clone();
-        let tokenizer = Tokenizer::from_model(&model).map_err(|error| ModelFault::Tokenizer { path: path.to_owned(), error })?;
-        Ok(Self { path: path.to_owned(), model, manifest, tokenizer })
+        let manifest = model
+            .manifest()
+            .ok_or_else(|| ModelFault::NoManifest {
+                path: path.to_owned(),
+            })?
+            .clone();
+        let tokenizer = Tokenizer::from_model(&model).map_err(|error| ModelFault::Tokenizer {
+            path: path.to_owned(),
+            error,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            model,
+            manifest,
+            tokenizer,
+        })
     }
 
     /// Root over weights and manifest.
@@ -166,15 +195,28 @@ impl LocalModel {
 
     /// What a provider registers for this file under `name`.
     pub fn registration(&self, name: &str, license: &str) -> Result<ModelManifest, ModelFault> {
-        let read = |error| ModelFault::Read { path: self.path.clone(), error };
+        let read = |error| ModelFault::Read {
+            path: self.path.clone(),
+            error,
+        };
         let (bytes, sha256) = hash_file(&self.path).map_err(read)?;
         // The manifest was read with its hashes checked to be hashes; a model without the asset has the zero hash.
-        let asset = |asset: &Option<Asset>| asset.as_ref().and_then(|asset| asset.sha256.parse().ok()).unwrap_or_default();
+        let asset = |asset: &Option<Asset>| {
+            asset
+                .as_ref()
+                .and_then(|asset| asset.sha256.parse().ok())
+                .unwrap_or_default()
+        };
         Ok(ModelManifest {
             name: name.to_owned(),
             architecture: self.manifest.architecture.clone(),
             semantics: self.manifest.spec.clone(),
-            files: vec![ModelFile { name: format!("{name}.assay"), bytes, sha256, urls: Vec::new() }],
+            files: vec![ModelFile {
+                name: format!("{name}.assay"),
+                bytes,
+                sha256,
+                urls: Vec::new(),
+            }],
             model_root: self.root(),
             tokenizer_sha256: asset(&self.manifest.tokenizer),
             template_sha256: asset(&self.manifest.chat_template),
@@ -205,20 +247,35 @@ impl LocalModel {
     pub fn generate(&self, job: &Job, on_token: OnToken<'_>) -> Result<ResultBody, RunFault> {
         let input = self.prompt_tokens(&job.messages)?;
         let mut detokenizer = self.tokenizer.stream();
-        let request = run::Request { input: &input, max_tokens: job.max_tokens, sampling: job.draws() };
+        let request = run::Request {
+            input: &input,
+            max_tokens: job.max_tokens,
+            sampling: job.draws(),
+        };
         let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, id| {
-            on_token(Token { id, text: detokenizer.push(id).into() })
+            on_token(Token {
+                id,
+                text: detokenizer.push(id).into(),
+            })
         })?;
         Ok(self.body(input, transcript))
     }
 
     /// Generates an answer in which one token is not the model's; everything after it honestly follows from it, and
     /// the trace is that of the tokens as they stand. For demonstrations of how such an answer is caught.
-    pub(crate) fn generate_swapped(&self, job: &Job, on_token: OnToken<'_>) -> Result<ResultBody, RunFault> {
+    pub(crate) fn generate_swapped(
+        &self,
+        job: &Job,
+        on_token: OnToken<'_>,
+    ) -> Result<ResultBody, RunFault> {
         let input = self.prompt_tokens(&job.messages)?;
         let honest = run::generate(
             &self.model,
-            &run::Request { input: &input, max_tokens: job.max_tokens.min(SWAPPED_TOKEN as u32 + 1), sampling: job.draws() },
+            &run::Request {
+                input: &input,
+                max_tokens: job.max_tokens.min(SWAPPED_TOKEN as u32 + 1),
+                sampling: job.draws(),
+            },
             &job.options(),
             &mut |_, _| ControlFlow::Continue(()),
         )?
@@ -229,7 +286,12 @@ impl LocalModel {
 
         let mut detokenizer = self.tokenizer.stream();
         for id in &told {
-            if on_token(Token { id: *id, text: detokenizer.push(*id).into() }).is_break() {
+            if on_token(Token {
+                id: *id,
+                text: detokenizer.push(*id).into(),
+            })
+            .is_break()
+            {
                 return Err(RunFault::Cancelled);
             }
         }
@@ -237,25 +299,68 @@ impl LocalModel {
         let as_input: Vec<u32> = input.iter().chain(&told).copied().collect();
         if left == 0 {
             // Nothing comes after the swapped token, so its own position is never computed.
-            let request = run::Request { input: &as_input[..as_input.len() - 1], max_tokens: 1, sampling: job.draws() };
-            let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, _| ControlFlow::Continue(()))?;
-            return Ok(self.body(input, run::Transcript { output: told, finish: run::Finish::Length, ..transcript }));
+            let request = run::Request {
+                input: &as_input[..as_input.len() - 1],
+                max_tokens: 1,
+                sampling: job.draws(),
+            };
+            let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, _| {
+                ControlFlow::Continue(())
+            })?;
+            return Ok(self.body(
+                input,
+                run::Transcript {
+                    output: told,
+                    finish: run::Finish::Length,
+                    ..transcript
+                },
+            ));
         }
-        let request = run::Request { input: &as_input, max_tokens: left, sampling: job.draws() };
+        let request = run::Request {
+            input: &as_input,
+            max_tokens: left,
+            sampling: job.draws(),
+        };
         let mut transcript = run::generate(&self.model, &request, &job.options(), &mut |_, id| {
-            on_token(Token { id, text: detokenizer.push(id).into() })
+            on_token(Token {
+                id,
+                text: detokenizer.push(id).into(),
+            })
         })?;
         told.append(&mut transcript.output);
-        Ok(self.body(input, run::Transcript { output: told, ..transcript }))
+        Ok(self.body(
+            input,
+            run::Transcript {
+                output: told,
+                ..transcript
+            },
+        ))
     }
 
     /// A plausible token that is not `honest`.
-    fn another_token(&self, input: &[u32], told: &[u32], honest: Option<u32>, job: &Job) -> Result<u32, RunFault> {
+    fn another_token(
+        &self,
+        input: &[u32],
+        told: &[u32],
+        honest: Option<u32>,
+        job: &Job,
+    ) -> Result<u32, RunFault> {
         let prefix: Vec<u32> = input.iter().chain(told).copied().collect();
         for seed in 0..32 {
-            let sampling = sampler::Sampling { temperature_milli: 1_500, top_p_ppm: 950_000, top_k: 40, seed };
-            let request = run::Request { input: &prefix, max_tokens: 1, sampling };
-            let drawn = run::generate(&self.model, &request, &job.options(), &mut |_, _| ControlFlow::Continue(()))?;
+            let sampling = sampler::Sampling {
+                temperature_milli: 1_500,
+                top_p_ppm: 950_000,
+                top_k: 40,
+                seed,
+            };
+            let request = run::Request {
+                input: &prefix,
+                max_tokens: 1,
+                sampling,
+            };
+            let drawn = run::generate(&self.model, &request, &job.options(), &mut |_, _| {
+                ControlFlow::Continue(())
+            })?;
             if let Some(token) = drawn.output.first()
                 && Some(*token) != honest
             {
@@ -270,9 +375,17 @@ impl LocalModel {
     /// Begins a check of somebody's answer.
     pub fn check(&self, job: &Job) -> Result<Check<'_>, RunFault> {
         let input = self.prompt_tokens(&job.messages)?;
-        let request = run::Request { input: &input, max_tokens: job.max_tokens, sampling: job.draws() };
+        let request = run::Request {
+            input: &input,
+            max_tokens: job.max_tokens,
+            sampling: job.draws(),
+        };
         let checker = run::Checker::new(&self.model, &request, &job.options())?;
-        Ok(Check { model: self, input, checker })
+        Ok(Check {
+            model: self,
+            input,
+            checker,
+        })
     }
 
     /// The root that a result has under an order.
@@ -287,7 +400,11 @@ impl LocalModel {
     }
 
     fn body(&self, input_tokens: Vec<u32>, transcript: run::Transcript) -> ResultBody {
-        let run::Transcript { output, finish, trace_root } = transcript;
+        let run::Transcript {
+            output,
+            finish,
+            trace_root,
+        } = transcript;
         ResultBody {
             input_tokens,
             answer: self.tokenizer.answer_text(&output).into_bytes(),
@@ -347,10 +464,19 @@ impl Check<'_> {
             Finish::Length => run::Finish::Length,
         };
         match self.checker.finish(finish) {
-            run::Checked::Match(transcript) => Checked::Match(self.model.body(self.input, transcript)),
-            run::Checked::Mismatch { position, trace_root, .. } => Checked::Mismatch {
+            run::Checked::Match(transcript) => {
+                Checked::Match(self.model.body(self.input, transcript))
+            }
+            run::Checked::Mismatch {
+                position,
+                trace_root,
+                ..
+            } => Checked::Mismatch {
                 input_tokens: self.input.len(),
-                mismatch: Mismatch { position, trace_root: Hash32(trace_root) },
+                mismatch: Mismatch {
+                    position,
+                    trace_root: Hash32(trace_root),
+                },
             },
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     backoff::Backoff,
     client::{CallError, Jobs, Network, Outcome, Registry},
     config::{Config, ModelConfig},
-    exit,
+    doctor, exit,
     identity::{self, IdentityError, Key},
     journal::{Journal, JournalError},
     model::{LocalModel, ModelFault},
@@ -40,7 +40,9 @@ pub enum SetupError {
     #[error(transparent)]
     Model(#[from] ModelFault),
     /// A model file is sound, but the registry has no such version.
-    #[error("{file}: the registry has no model{named} with root {root}; register it, or use the file that is registered")]
+    #[error(
+        "{file}: the registry has no model{named} with root {root}; register it, or use the file that is registered"
+    )]
     NotRegistered {
         /// The file.
         file: String,
@@ -77,7 +79,11 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
     let key = identity::load(&config.pem)?;
     let journal = Journal::open(&config.state_dir)?;
     known_answers()?;
-    let models = config.models.iter().map(|model| open_model(model)).collect::<Result<Vec<_>, _>>()?;
+    let models = config
+        .models
+        .iter()
+        .map(|model| open_model(model))
+        .collect::<Result<Vec<_>, _>>()?;
     info!(worker = %key.principal, url = %config.url, jobs = %config.jobs, models = models.len(), "starting");
 
     let network = connect(config, &key).await?;
@@ -104,7 +110,8 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
 
 /// Runs the engine's known-answer tests.
 pub fn known_answers() -> Result<(), SetupError> {
-    assay_engine::kat::run(assay_engine::forward::Kernels::Auto).map_err(|error| SetupError::KnownAnswers(error.to_string()))
+    assay_engine::kat::run(assay_engine::forward::Kernels::Auto)
+        .map_err(|error| SetupError::KnownAnswers(error.to_string()))
 }
 
 fn open_model(settings: &ModelConfig) -> Result<Arc<LocalModel>, ModelFault> {
@@ -119,6 +126,7 @@ async fn connect(config: &Config, key: &Key) -> Result<Network, CallError> {
         let connected = async {
             let network = Network::connect(&config.url, Some(key), &config.root_key).await?;
             network.ping().await?;
+            warn_of_skew(config, &network).await?;
             Ok(network)
         };
         match connected.await {
@@ -128,19 +136,46 @@ async fn connect(config: &Config, key: &Key) -> Result<Network, CallError> {
     }
 }
 
-async fn offer(registry: &Registry, settings: &ModelConfig, model: Arc<LocalModel>) -> Result<Offered, SetupError> {
+/// Says early what would later make calls fail in ways that are hard to read.
+async fn warn_of_skew(config: &Config, network: &Network) -> Result<(), CallError> {
+    let skew = network.skew(config.jobs).await?;
+    if skew > doctor::SKEW_MAX {
+        warn!(
+            seconds = skew.as_secs(),
+            "this machine's clock and the network's differ; calls will fail: set the clock (timedatectl set-ntp true)"
+        );
+    }
+    Ok(())
+}
+
+async fn offer(
+    registry: &Registry,
+    settings: &ModelConfig,
+    model: Arc<LocalModel>,
+) -> Result<Offered, SetupError> {
     let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
     loop {
-        match registry.find_model(&model.root(), settings.name.as_deref()).await {
+        match registry
+            .find_model(&model.root(), settings.name.as_deref())
+            .await
+        {
             Ok(Some(found)) => {
                 info!(name = %found.manifest.name, version = %found.id, "offering a model");
-                let offer = Offer { model: found.id, ask_input: settings.ask_input, ask_output: settings.ask_output };
+                let offer = Offer {
+                    model: found.id,
+                    ask_input: settings.ask_input,
+                    ask_output: settings.ask_output,
+                };
                 return Ok(Offered { model, offer });
             }
             Ok(None) => {
                 return Err(SetupError::NotRegistered {
                     file: settings.file.display().to_string(),
-                    named: settings.name.as_ref().map(|name| format!(" named {name}")).unwrap_or_default(),
+                    named: settings
+                        .name
+                        .as_ref()
+                        .map(|name| format!(" named {name}"))
+                        .unwrap_or_default(),
                     root: model.root(),
                 });
             }
@@ -151,18 +186,27 @@ async fn offer(registry: &Registry, settings: &ModelConfig, model: Arc<LocalMode
 
 /// Names the prices. A shard hears of a new worker or model from the registry, which may take a while.
 async fn announce(jobs: &Jobs, offers: &[Offer], key: &Key) -> Result<(), SetupError> {
-    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(limits::HEARTBEAT_SECONDS));
+    let mut backoff = Backoff::new(
+        Duration::from_millis(250),
+        Duration::from_secs(limits::HEARTBEAT_SECONDS),
+    );
     loop {
         match jobs.set_offers(offers).await {
             Ok(()) => return Ok(()),
-            Err(Outcome::Refused(error @ (WorkerError::UnknownWorker(_) | WorkerError::UnknownModel(_) | WorkerError::NotActive(_)))) => {
+            Err(Outcome::Refused(
+                error @ (WorkerError::UnknownWorker(_)
+                | WorkerError::UnknownModel(_)
+                | WorkerError::NotActive(_)),
+            )) => {
                 if backoff.failures() % MENTION_EVERY == 2 {
                     warn!(worker = %key.principal, %error, "waiting for the jobs canister to know this worker and its models");
                 }
                 tokio::time::sleep(backoff.pause()).await;
             }
             Err(Outcome::Refused(error)) => return Err(SetupError::Offers(error)),
-            Err(Outcome::Call(error)) => wait(&mut backoff, error, "waiting for the jobs canister").await?,
+            Err(Outcome::Call(error)) => {
+                wait(&mut backoff, error, "waiting for the jobs canister").await?
+            }
         }
     }
 }

@@ -17,11 +17,20 @@ use crate::{
 };
 
 pub(super) fn run(command: Engine) -> Result<u8, Failure> {
-    let Engine::Generate { model, prompt, threads, json, question } = command;
+    let Engine::Generate {
+        model,
+        prompt,
+        threads,
+        json,
+        question,
+    } = command;
     let model = LocalModel::open(&model.ok_or(Failure::NoModel)?)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let job = Job {
-        messages: vec![Message { role: MessageRole::User, content: prompt }],
+        messages: vec![Message {
+            role: MessageRole::User,
+            content: prompt,
+        }],
         max_tokens: question.max_tokens,
         sampling: sampling(&question),
         seed: question.seed,
@@ -54,9 +63,15 @@ pub(super) fn run(command: Engine) -> Result<u8, Failure> {
         out(format_args!("{value:#}"));
     } else {
         let decoded = body.output_tokens.len().saturating_sub(1) as f64;
-        let speed = first.map_or(0.0, |first| decoded / first.elapsed().as_secs_f64().max(1e-6));
+        let speed = first.map_or(0.0, |first| {
+            decoded / first.elapsed().as_secs_f64().max(1e-6)
+        });
         out("");
-        talk(format_args!("tokens      {} read, {} generated, {speed:.0} per second", body.input_tokens.len(), body.output_tokens.len()));
+        talk(format_args!(
+            "tokens      {} read, {} generated, {speed:.0} per second",
+            body.input_tokens.len(),
+            body.output_tokens.len()
+        ));
         talk(format_args!("result root {root}"));
         talk(format_args!("trace root  {}", body.trace_root));
     }

@@ -3,7 +3,13 @@
 use assay_protocol::JobId;
 
 use super::tell;
-use crate::{Failure, args::Job, exit, home::Home, show::{out, reason}};
+use crate::{
+    Failure,
+    args::Job,
+    exit,
+    home::Home,
+    show::{out, reason},
+};
 
 pub(super) async fn run(args: Job) -> Result<u8, Failure> {
     let running = Home::find().running().await?;

@@ -28,7 +28,9 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
         }
         Command::Model(command) => return model::run(command),
         Command::Engine(command) => return engine::run(command),
-        Command::Receipt(args::Receipt::Verify { file, root_key }) => return receipt::verify(&file, root_key.as_deref()),
+        Command::Receipt(args::Receipt::Verify { file, root_key }) => {
+            return receipt::verify(&file, root_key.as_deref());
+        }
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -44,16 +46,26 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             Command::Job(args) => job::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Receipt(args::Receipt::Get { id, out }) => receipt::get(id, &out).await,
-            Command::Receipt(args::Receipt::Verify { .. }) | Command::Worker(_) | Command::Model(_) | Command::Engine(_) => Ok(exit::OK),
+            Command::Receipt(args::Receipt::Verify { .. })
+            | Command::Worker(_)
+            | Command::Model(_)
+            | Command::Engine(_) => Ok(exit::OK),
         }
     })
 }
 
 /// Where everything for a local market is found; what is missing is told at once.
-fn market_options(parts: &args::Parts, port: u16, dir: std::path::PathBuf, home: &Home) -> Result<MarketOptions, Failure> {
+fn market_options(
+    parts: &args::Parts,
+    port: u16,
+    dir: std::path::PathBuf,
+    home: &Home,
+) -> Result<MarketOptions, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // A generator and its checker work at the same time.
-    let shared = u16::try_from(cores.div_ceil(2)).unwrap_or(u16::MAX).min(256);
+    let shared = u16::try_from(cores.div_ceil(2))
+        .unwrap_or(u16::MAX)
+        .min(256);
     Ok(MarketOptions {
         wasm_dir: parts.wasm_dir.clone().ok_or(Failure::NoWasmDir)?,
         model: parts.model.clone().ok_or(Failure::NoModel)?,
@@ -69,7 +81,9 @@ fn market_options(parts: &args::Parts, port: u16, dir: std::path::PathBuf, home:
 }
 
 /// Runs something until it ends or Ctrl-C or SIGTERM comes; dropping it then stops what it started.
-async fn until_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+async fn until_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     tokio::select! {
         result = work => result,
         () = interrupted() => Err(Failure::Interrupted),
@@ -81,9 +95,11 @@ async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        {
+        if let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+            signal(SignalKind::hangup()),
+        ) {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}

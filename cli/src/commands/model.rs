@@ -14,7 +14,8 @@ pub(super) fn run(command: Model) -> Result<u8, Failure> {
     match command {
         Model::Import { gguf, out: target } => {
             let bar = ProgressBar::new(0).with_style(
-                ProgressStyle::with_template("  converting {bar:40} {percent}%").unwrap_or_else(|_| ProgressStyle::default_bar()),
+                ProgressStyle::with_template("  converting {bar:40} {percent}%")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
             let root = assay_engine::import::convert_file(&gguf, &target, |progress| {
                 bar.set_length(progress.total);
@@ -30,10 +31,19 @@ pub(super) fn run(command: Model) -> Result<u8, Failure> {
             out(format_args!("file        {}", file.display()));
             out(format_args!("root        {}", model.root()));
             out(format_args!("name        {}", plain(&manifest.name)));
-            out(format_args!("semantics   {}, {}", plain(&manifest.spec), plain(&manifest.architecture)));
+            out(format_args!(
+                "semantics   {}, {}",
+                plain(&manifest.spec),
+                plain(&manifest.architecture)
+            ));
             out(format_args!(
                 "shape       {} layers of width {}, {} heads ({} for keys and values), {} tokens, context {}",
-                shape.layers, shape.dim, shape.heads, shape.kv_heads, shape.vocab, shape.context_max
+                shape.layers,
+                shape.dim,
+                shape.heads,
+                shape.kv_heads,
+                shape.vocab,
+                shape.context_max
             ));
         }
     }

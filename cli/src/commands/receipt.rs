@@ -16,20 +16,30 @@ use crate::{
 pub(super) fn verify(path: &Path, root_key: Option<&str>) -> Result<u8, Failure> {
     let file = ReceiptFile::load(path)?;
     let trusted = match root_key {
-        Some(text) => hex::decode(text).map_err(|_| Failure::Usage("--root-key is not hexadecimal".to_owned()))?,
+        Some(text) => hex::decode(text)
+            .map_err(|_| Failure::Usage("--root-key is not hexadecimal".to_owned()))?,
         None => {
-            talk("note: trusting the root key that the file itself names; give the one you trust with --root-key");
+            talk(
+                "note: trusting the root key that the file itself names; give the one you trust with --root-key",
+            );
             file.root_key.clone()
         }
     };
     let proof = receipt::verify(&file.certified, &trusted)?;
     let line = |text: String| out(text);
     out(format_args!("network     {}", plain(&file.network)));
-    out(format_args!("canister    {}", file.certified.receipt.canister));
+    out(format_args!(
+        "canister    {}",
+        file.certified.receipt.canister
+    ));
     out(format_args!("job         {}", file.certified.receipt.job));
     if let Some(salted) = &file.certified.request {
         for message in &salted.request.messages {
-            out(format_args!("{:<12}{}", message.role.name(), plain(&message.content)));
+            out(format_args!(
+                "{:<12}{}",
+                message.role.name(),
+                plain(&message.content)
+            ));
         }
     }
     tell::receipt(&file.certified.receipt, &|_| None, &line);
@@ -42,7 +52,16 @@ pub(super) async fn get(id: u64, path: &Path) -> Result<u8, Failure> {
     let running = Home::find().running().await?;
     let certified = ask::receipt(&running.jobs, JobId(id)).await?;
     receipt::verify(&certified, &running.root_key)?;
-    ReceiptFile { network: running.up.url.clone(), root_key: running.root_key.clone(), certified }.save(path)?;
-    talk(format_args!("saved {}; check it with: assay receipt verify {}", path.display(), path.display()));
+    ReceiptFile {
+        network: running.up.url.clone(),
+        root_key: running.root_key.clone(),
+        certified,
+    }
+    .save(path)?;
+    talk(format_args!(
+        "saved {}; check it with: assay receipt verify {}",
+        path.display(),
+        path.display()
+    ));
     Ok(exit::OK)
 }

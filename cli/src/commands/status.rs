@@ -24,7 +24,14 @@ pub(super) async fn run(args: Status) -> Result<u8, Failure> {
     let stats = running.jobs.stats().await?;
     let balance = running.jobs.balance(None).await?;
     let workers = workers(&running).await?;
-    let recent = running.jobs.jobs(&JobsArgs { requester: None, before: None, limit: JOBS_SHOWN }).await?;
+    let recent = running
+        .jobs
+        .jobs(&JobsArgs {
+            requester: None,
+            before: None,
+            limit: JOBS_SHOWN,
+        })
+        .await?;
     if args.json {
         let workers: Vec<_> = workers
             .iter()
@@ -52,31 +59,61 @@ pub(super) async fn run(args: Status) -> Result<u8, Failure> {
         out(format_args!("{value:#}"));
         return Ok(exit::OK);
     }
-    out(format_args!("network     {}, root key {}", running.up.url, tell::key_name(&running.root_key)));
+    out(format_args!(
+        "network     {}, root key {}",
+        running.up.url,
+        tell::key_name(&running.root_key)
+    ));
     out(format_args!("registry    {}", running.registry.id));
     out(format_args!("jobs        {}", running.jobs.id));
     out(format_args!("model       {}", plain(&running.up.model)));
-    out(format_args!("balance     {balance} cycles of {}", running.key.principal));
+    out(format_args!(
+        "balance     {balance} cycles of {}",
+        running.key.principal
+    ));
     out(format_args!(
         "queue       {} queued, {} running, {} revealing; {} verified, {} unverified, {} inconclusive",
-        stats.queued, stats.running, stats.revealing, stats.verified, stats.unverified, stats.inconclusive
+        stats.queued,
+        stats.running,
+        stats.revealing,
+        stats.verified,
+        stats.unverified,
+        stats.inconclusive
     ));
     out("workers");
     for (worker, state, earned) in &workers {
-        out(format_args!("  {} of {}: {state}; its provider has earned {earned} cycles", short(&worker.operator), short(&worker.provider)));
+        out(format_args!(
+            "  {} of {}: {state}; its provider has earned {earned} cycles",
+            short(&worker.operator),
+            short(&worker.provider)
+        ));
     }
     if !recent.is_empty() {
         out("latest jobs");
         for job in &recent {
-            out(format_args!("  {:<6} {}", job.id.to_string(), tell::verdict(job.state, job.verdict)));
+            out(format_args!(
+                "  {:<6} {}",
+                job.id.to_string(),
+                tell::verdict(job.state, job.verdict)
+            ));
         }
     }
     Ok(exit::OK)
 }
 
-async fn workers(running: &Running) -> Result<Vec<(Worker, String, assay_protocol::Cycles)>, Failure> {
+async fn workers(
+    running: &Running,
+) -> Result<Vec<(Worker, String, assay_protocol::Cycles)>, Failure> {
     let mut found = Vec::new();
-    for worker in running.registry.workers(&WorkersArgs { provider: None, after: None, limit: PAGE_MAX }).await? {
+    for worker in running
+        .registry
+        .workers(&WorkersArgs {
+            provider: None,
+            after: None,
+            limit: PAGE_MAX,
+        })
+        .await?
+    {
         let idle = running.jobs.explain(worker.operator).await?;
         let earned = running.jobs.earnings(worker.provider).await?.paid;
         found.push((worker, explain(&idle), earned));

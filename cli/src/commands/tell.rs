@@ -42,34 +42,70 @@ pub(super) fn code(verdict: Option<Verdict>) -> u8 {
 
 /// What a receipt says: verdict, roots, payouts and refund. `line` prints one line.
 pub(super) fn receipt(receipt: &Receipt, name_of: NameOf<'_>, line: &dyn Fn(String)) {
-    line(format!("verdict     {}", verdict(receipt.state, receipt.verdict)));
+    line(format!(
+        "verdict     {}",
+        verdict(receipt.state, receipt.verdict)
+    ));
     let mut round = 0;
     for lease in &receipt.leases {
         if lease.round != round {
             round = lease.round;
-            let rounds = receipt.leases.iter().map(|lease| lease.round).max().unwrap_or(1);
+            let rounds = receipt
+                .leases
+                .iter()
+                .map(|lease| lease.round)
+                .max()
+                .unwrap_or(1);
             if rounds > 1 {
                 line(format!("generation {round}"));
             }
         }
         line(format!("  {}", lease_line(lease, name_of)));
-        line(format!("  {:<10}{}", "", lease.root.map_or_else(|| "no root revealed".to_owned(), |root| format!("root {root}"))));
+        line(format!(
+            "  {:<10}{}",
+            "",
+            lease.root.map_or_else(
+                || "no root revealed".to_owned(),
+                |root| format!("root {root}")
+            )
+        ));
     }
     if let Some(result) = &receipt.result {
         line(format!("result root {}", result.root));
-        line(format!("usage       {} tokens read, {} generated", result.usage.input_tokens, result.usage.output_tokens));
+        line(format!(
+            "usage       {} tokens read, {} generated",
+            result.usage.input_tokens, result.usage.output_tokens
+        ));
     }
-    let paid = receipt.leases.iter().fold(Cycles::ZERO, |sum, lease| sum.checked_add(lease.paid).unwrap_or(sum));
-    let price = [receipt.fee, receipt.royalty].iter().fold(paid, |sum, part| sum.checked_add(*part).unwrap_or(sum));
-    line(format!("price       {price} cycles: {paid} to workers, {} fee, {} royalty", receipt.fee, receipt.royalty));
-    for lease in receipt.leases.iter().filter(|lease| lease.paid > Cycles::ZERO) {
+    let paid = receipt.leases.iter().fold(Cycles::ZERO, |sum, lease| {
+        sum.checked_add(lease.paid).unwrap_or(sum)
+    });
+    let price = [receipt.fee, receipt.royalty]
+        .iter()
+        .fold(paid, |sum, part| sum.checked_add(*part).unwrap_or(sum));
+    line(format!(
+        "price       {price} cycles: {paid} to workers, {} fee, {} royalty",
+        receipt.fee, receipt.royalty
+    ));
+    for lease in receipt
+        .leases
+        .iter()
+        .filter(|lease| lease.paid > Cycles::ZERO)
+    {
         let work = match lease.role {
             Role::Checker => "checking",
             Role::Generator | Role::Replica => "generating",
         };
-        line(format!("  payout    {} cycles to {} for {work}", lease.paid, named(&lease.provider, name_of)));
+        line(format!(
+            "  payout    {} cycles to {} for {work}",
+            lease.paid,
+            named(&lease.provider, name_of)
+        ));
     }
-    line(format!("refund      {} of {} cycles held", receipt.refund, receipt.escrow));
+    line(format!(
+        "refund      {} of {} cycles held",
+        receipt.refund, receipt.escrow
+    ));
 }
 
 /// What the proof rests on.
@@ -95,10 +131,16 @@ fn lease_line(lease: &ReceiptLease, name_of: NameOf<'_>) -> String {
     let outcome = match (lease.state, lease.paid) {
         (LeaseState::Revealed, Cycles::ZERO) => "revealed, not paid".to_owned(),
         (LeaseState::Revealed, paid) => format!("revealed, paid {paid} cycles"),
-        (state, paid) if paid > Cycles::ZERO => format!("{}, paid {paid} cycles", lease_state(state)),
+        (state, paid) if paid > Cycles::ZERO => {
+            format!("{}, paid {paid} cycles", lease_state(state))
+        }
         (state, _) => format!("{}, not paid", lease_state(state)),
     };
-    format!("{:<10}{}: {outcome}", role(lease.role), named(&lease.provider, name_of))
+    format!(
+        "{:<10}{}: {outcome}",
+        role(lease.role),
+        named(&lease.provider, name_of)
+    )
 }
 
 fn named(provider: &Principal, name_of: NameOf<'_>) -> String {
@@ -144,13 +186,25 @@ pub(super) fn job_state(state: JobState) -> &'static str {
 
 /// The timeline of a job and its workers.
 pub(super) fn timeline(view: &JobView) {
-    out(format_args!("job {}      {}", view.id, verdict(view.state, view.verdict)));
+    out(format_args!(
+        "job {}      {}",
+        view.id,
+        verdict(view.state, view.verdict)
+    ));
     out(format_args!("requester   {}", view.requester));
     out(format_args!("model       {}", view.model));
     out("timeline");
     for change in &view.history {
-        let lease = change.lease.map(|lease| format!(" (lease {lease})")).unwrap_or_default();
-        out(format_args!("  {:>9}  {:<10} {}{lease}", since(view.submitted_at, change.at), job_state(change.state), reason(&change.reason)));
+        let lease = change
+            .lease
+            .map(|lease| format!(" (lease {lease})"))
+            .unwrap_or_default();
+        out(format_args!(
+            "  {:>9}  {:<10} {}{lease}",
+            since(view.submitted_at, change.at),
+            job_state(change.state),
+            reason(&change.reason)
+        ));
     }
     out("workers");
     for lease in &view.leases {
@@ -159,7 +213,10 @@ pub(super) fn timeline(view: &JobView) {
     if let Some(root) = view.result_root {
         out(format_args!("result root {root}"));
     }
-    out(format_args!("cycles      {} held, {} paid, {} fee and royalty, {} refunded", view.escrow, view.paid, view.fee, view.refund));
+    out(format_args!(
+        "cycles      {} held, {} paid, {} fee and royalty, {} refunded",
+        view.escrow, view.paid, view.fee, view.refund
+    ));
     if let Some(answer) = &view.answer {
         out("answer");
         for text in crate::show::plain(&answer.text).lines() {
@@ -169,7 +226,11 @@ pub(super) fn timeline(view: &JobView) {
 }
 
 fn worker(view: &JobView, lease: &LeaseView) {
-    let why = lease.reason.as_ref().map(|why| format!(", {}", reason(why))).unwrap_or_default();
+    let why = lease
+        .reason
+        .as_ref()
+        .map(|why| format!(", {}", reason(why)))
+        .unwrap_or_default();
     out(format_args!(
         "  {:>9}  lease {} generation {} {:<9} {} of {}: {}{why}; paid {} cycles",
         since(view.submitted_at, lease.granted_at),

@@ -20,7 +20,10 @@ const CARE: std::time::Duration = std::time::Duration::from_secs(2);
 pub(super) async fn run(args: Up) -> Result<u8, Failure> {
     let home = Home::find();
     home.create()?;
-    let dir = tempfile::Builder::new().prefix("market-").tempdir_in(&home.0).map_err(Failure::io(&home.0))?;
+    let dir = tempfile::Builder::new()
+        .prefix("market-")
+        .tempdir_in(&home.0)
+        .map_err(Failure::io(&home.0))?;
     let options = market_options(&args.parts, args.port, dir.path().join("market"), &home)?;
     talk("starting a market of our own");
     let up_file = home.up_file();
@@ -31,7 +34,10 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         step("workers", async {
             market.add_workers(&plans).await?;
             market.wait_until_ready(&names).await?;
-            Ok(((), format!("{}, each of a provider of its own", names.join(", "))))
+            Ok((
+                (),
+                format!("{}, each of a provider of its own", names.join(", ")),
+            ))
         })
         .await?;
         let (_, requester) = step("purse", async {
@@ -55,7 +61,9 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         out(format_args!("jobs        {}", market.canisters.jobs));
         out(format_args!("model       {}", market.model.manifest.name));
         out(format_args!("settings    {}", up_file.display()));
-        talk("\nin another terminal: assay chat \"What is gravity?\"; assay status\nCtrl-C stops everything");
+        talk(
+            "\nin another terminal: assay chat \"What is gravity?\"; assay status\nCtrl-C stops everything",
+        );
         loop {
             tokio::time::sleep(CARE).await;
             if let Err(ended) = market.fleet.check() {
@@ -72,7 +80,9 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         }
     };
     // Nobody should be sent to a network that is gone. Another one may have taken the place meanwhile.
-    if std::fs::read_to_string(&up_file).is_ok_and(|text| text.contains(&format!("\"pid\": {}\n", std::process::id()))) {
+    if std::fs::read_to_string(&up_file)
+        .is_ok_and(|text| text.contains(&format!("\"pid\": {}\n", std::process::id())))
+    {
         let _ = std::fs::remove_file(&up_file);
     }
     result

@@ -4,8 +4,8 @@ use assay_protocol::{Cycles, job::DepositError};
 use assay_worker::client::{CallError, Network};
 use candid::{CandidType, Nat, Principal};
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterInstallMode, ChunkHash, ClearChunkStoreArgs, InstallChunkedCodeArgs, InstallCodeArgs,
-    ProvisionalCreateCanisterWithCyclesArgs, UploadChunkArgs,
+    CanisterIdRecord, CanisterInstallMode, ChunkHash, ClearChunkStoreArgs, InstallChunkedCodeArgs,
+    InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs, UploadChunkArgs,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -45,35 +45,83 @@ struct JobsArgs {
 }
 
 /// Creates and installs all canisters.
-pub(super) async fn deploy(network: &Network, effective: Principal, modules: &Modules) -> Result<Canisters, Failure> {
+pub(super) async fn deploy(
+    network: &Network,
+    effective: Principal,
+    modules: &Modules,
+) -> Result<Canisters, Failure> {
     let canisters = Canisters {
         registry: create(network, effective, CANISTER_CYCLES).await?,
         jobs: create(network, effective, CANISTER_CYCLES).await?,
         purse: create(network, effective, PURSE_CYCLES).await?,
     };
-    install(network, canisters.registry, &modules.registry, &RegistryArgs { shards: Some(vec![canisters.jobs]) }).await?;
-    install(network, canisters.jobs, &modules.jobs, &JobsArgs { registry: Some(canisters.registry), fee_bps: None }).await?;
-    install_with(network, canisters.purse, &modules.purse, candid::encode_args(()).expect("BUG: nothing encodes")).await?;
+    install(
+        network,
+        canisters.registry,
+        &modules.registry,
+        &RegistryArgs {
+            shards: Some(vec![canisters.jobs]),
+        },
+    )
+    .await?;
+    install(
+        network,
+        canisters.jobs,
+        &modules.jobs,
+        &JobsArgs {
+            registry: Some(canisters.registry),
+            fee_bps: None,
+        },
+    )
+    .await?;
+    install_with(
+        network,
+        canisters.purse,
+        &modules.purse,
+        candid::encode_args(()).expect("BUG: nothing encodes"),
+    )
+    .await?;
     Ok(canisters)
 }
 
-async fn create(network: &Network, effective: Principal, cycles: u128) -> Result<Principal, CallError> {
+async fn create(
+    network: &Network,
+    effective: Principal,
+    cycles: u128,
+) -> Result<Principal, CallError> {
     let args = ProvisionalCreateCanisterWithCyclesArgs {
         amount: Some(Nat::from(cycles)),
         settings: None,
         specified_id: None,
         sender_canister_version: None,
     };
-    let created: CanisterIdRecord = network.manage(effective, "provisional_create_canister_with_cycles", (args,)).await?;
+    let created: CanisterIdRecord = network
+        .manage(
+            effective,
+            "provisional_create_canister_with_cycles",
+            (args,),
+        )
+        .await?;
     Ok(created.canister_id)
 }
 
-async fn install(network: &Network, canister: Principal, module: &[u8], arg: &impl CandidType) -> Result<(), CallError> {
-    let arg = candid::encode_args((Some(arg),)).expect("BUG: install arguments are plain Candid data");
+async fn install(
+    network: &Network,
+    canister: Principal,
+    module: &[u8],
+    arg: &impl CandidType,
+) -> Result<(), CallError> {
+    let arg =
+        candid::encode_args((Some(arg),)).expect("BUG: install arguments are plain Candid data");
     install_with(network, canister, module, arg).await
 }
 
-async fn install_with(network: &Network, canister: Principal, module: &[u8], arg: Vec<u8>) -> Result<(), CallError> {
+async fn install_with(
+    network: &Network,
+    canister: Principal,
+    module: &[u8],
+    arg: Vec<u8>,
+) -> Result<(), CallError> {
     if module.len() <= MESSAGE_BYTES {
         let args = InstallCodeArgs {
             mode: CanisterInstallMode::Install,
@@ -86,7 +134,10 @@ async fn install_with(network: &Network, canister: Principal, module: &[u8], arg
     }
     let mut chunk_hashes_list: Vec<ChunkHash> = Vec::new();
     for chunk in module.chunks(CHUNK_BYTES) {
-        let args = UploadChunkArgs { canister_id: canister, chunk: chunk.to_vec() };
+        let args = UploadChunkArgs {
+            canister_id: canister,
+            chunk: chunk.to_vec(),
+        };
         chunk_hashes_list.push(network.manage(canister, "upload_chunk", (args,)).await?);
     }
     let args = InstallChunkedCodeArgs {
@@ -98,8 +149,18 @@ async fn install_with(network: &Network, canister: Principal, module: &[u8], arg
         arg,
         sender_canister_version: None,
     };
-    let () = network.manage(canister, "install_chunked_code", (args,)).await?;
-    network.manage(canister, "clear_chunk_store", (ClearChunkStoreArgs { canister_id: canister },)).await
+    let () = network
+        .manage(canister, "install_chunked_code", (args,))
+        .await?;
+    network
+        .manage(
+            canister,
+            "clear_chunk_store",
+            (ClearChunkStoreArgs {
+                canister_id: canister,
+            },),
+        )
+        .await
 }
 
 #[derive(CandidType)]
@@ -122,16 +183,32 @@ enum FundError {
 }
 
 /// Lets the purse deposit cycles for somebody.
-pub(super) async fn fund(network: &Network, canisters: &Canisters, beneficiary: Principal, amount: Cycles) -> Result<(), Failure> {
-    let args = FundArgs { jobs: canisters.jobs, beneficiary, amount };
-    let answer: Result<Cycles, FundError> = network.update(canisters.purse, "fund", (args,)).await?;
+pub(super) async fn fund(
+    network: &Network,
+    canisters: &Canisters,
+    beneficiary: Principal,
+    amount: Cycles,
+) -> Result<(), Failure> {
+    let args = FundArgs {
+        jobs: canisters.jobs,
+        beneficiary,
+        amount,
+    };
+    let answer: Result<Cycles, FundError> =
+        network.update(canisters.purse, "fund", (args,)).await?;
     answer.map(|_| ()).map_err(|error| {
         Failure::Purse(match error {
             FundError::NotAController { caller } => format!("{caller} does not control it"),
-            FundError::Amount { amount, max } => format!("{amount} cycles are not between 1 and {max}"),
-            FundError::InsufficientFunds { amount, available } => format!("{amount} cycles are more than the {available} that it can spend"),
+            FundError::Amount { amount, max } => {
+                format!("{amount} cycles are not between 1 and {max}")
+            }
+            FundError::InsufficientFunds { amount, available } => {
+                format!("{amount} cycles are more than the {available} that it can spend")
+            }
             FundError::Refused(error) => error.to_string(),
-            FundError::Unreachable(text) | FundError::OutcomeUnknown(text) | FundError::Other(text) => text,
+            FundError::Unreachable(text)
+            | FundError::OutcomeUnknown(text)
+            | FundError::Other(text) => text,
         })
     })
 }

@@ -40,18 +40,34 @@ pub struct Launcher {
 impl Launcher {
     /// This worker program.
     pub fn program(path: PathBuf) -> Self {
-        Self { program: path, first: Vec::new() }
+        Self {
+            program: path,
+            first: Vec::new(),
+        }
     }
 
     /// `assay-worker` beside this program; where there is none, this program itself, which holds the same daemon.
     pub fn beside_this_program() -> Result<Self, Failure> {
         let this = std::env::current_exe().map_err(Failure::io("assay"))?;
         let beside = this.with_file_name(format!("assay-worker{}", std::env::consts::EXE_SUFFIX));
-        Ok(if beside.is_file() { Self::program(beside) } else { Self { program: this, first: vec!["worker"] } })
+        Ok(if beside.is_file() {
+            Self::program(beside)
+        } else {
+            Self {
+                program: this,
+                first: vec!["worker"],
+            }
+        })
     }
 
     pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.program.is_file() { Ok(()) } else { Err(Failure::NoWorkerProgram { path: self.program.clone() }) }
+        if self.program.is_file() {
+            Ok(())
+        } else {
+            Err(Failure::NoWorkerProgram {
+                path: self.program.clone(),
+            })
+        }
     }
 }
 
@@ -68,7 +84,10 @@ impl Asks {
     /// Prices near each other, no two alike.
     pub fn ordinary(i: usize) -> Self {
         let i = i as u64 % 32;
-        Self { input: 100_000_000 + i * 1_000_000, output: 1_000_000_000 + i * 10_000_000 }
+        Self {
+            input: 100_000_000 + i * 1_000_000,
+            output: 1_000_000_000 + i * 10_000_000,
+        }
     }
 }
 
@@ -123,7 +142,13 @@ impl Process {
 }
 
 impl Fleet {
-    pub(super) fn new(options: &MarketOptions, url: &str, root_key: &[u8], canisters: &Canisters, model_name: &str) -> Self {
+    pub(super) fn new(
+        options: &MarketOptions,
+        url: &str,
+        root_key: &[u8],
+        canisters: &Canisters,
+        model_name: &str,
+    ) -> Self {
         Self {
             launcher: options.launcher.clone(),
             dir: options.dir.join("workers"),
@@ -147,7 +172,10 @@ impl Fleet {
 
     /// The name of the provider with this principal.
     pub fn name_of(&self, provider: &Principal) -> Option<&str> {
-        self.processes.iter().find(|(_, process)| process.provider == *provider).map(|(name, _)| name.as_str())
+        self.processes
+            .iter()
+            .find(|(_, process)| process.provider == *provider)
+            .map(|(name, _)| name.as_str())
     }
 
     /// The folder of a provider.
@@ -156,15 +184,31 @@ impl Fleet {
     }
 
     /// Writes the settings of a worker whose key lies in its folder.
-    pub(super) fn add(&mut self, plan: &ProviderPlan, provider: Principal, operator: Principal) -> Result<(), Failure> {
+    pub(super) fn add(
+        &mut self,
+        plan: &ProviderPlan,
+        provider: Principal,
+        operator: Principal,
+    ) -> Result<(), Failure> {
         let place = self.place(&plan.name);
-        self.processes.insert(plan.name.clone(), Process { provider, operator, cheat: None, place, child: None });
+        self.processes.insert(
+            plan.name.clone(),
+            Process {
+                provider,
+                operator,
+                cheat: None,
+                place,
+                child: None,
+            },
+        );
         self.configure(plan)
     }
 
     /// Writes the settings of a worker anew; they count from its next start.
     pub fn configure(&mut self, plan: &ProviderPlan) -> Result<(), Failure> {
-        let Some(process) = self.processes.get_mut(&plan.name) else { return Ok(()) };
+        let Some(process) = self.processes.get_mut(&plan.name) else {
+            return Ok(());
+        };
         let settings = Settings::new(&self.common, &process.place, plan);
         let path = process.place.join("worker.toml");
         let text = toml::to_string(&settings).expect("BUG: settings always become TOML");
@@ -183,8 +227,14 @@ impl Fleet {
 
     /// Starts a worker that does not run.
     pub fn start(&mut self, name: &str) -> Result<(), Failure> {
-        let Some(process) = self.processes.get_mut(name) else { return Ok(()) };
-        let log = fs::OpenOptions::new().create(true).append(true).open(process.log()).map_err(Failure::io(process.log()))?;
+        let Some(process) = self.processes.get_mut(name) else {
+            return Ok(());
+        };
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(process.log())
+            .map_err(Failure::io(process.log()))?;
         let mut command = Command::new(&self.launcher.program);
         command
             .args(&self.launcher.first)
@@ -195,25 +245,48 @@ impl Fleet {
             .stderr(log)
             .kill_on_drop(true);
         // Settings come from the file alone.
-        for variable in ["URL", "STATE_DIR", "IDENTITY", "SLOTS", "THREADS", "GRACE_SECONDS", "LOG_FORMAT", "LOG", "CONFIG"] {
+        for variable in [
+            "URL",
+            "STATE_DIR",
+            "IDENTITY",
+            "SLOTS",
+            "THREADS",
+            "GRACE_SECONDS",
+            "LOG_FORMAT",
+            "LOG",
+            "CONFIG",
+        ] {
             command.env_remove(format!("ASSAY_WORKER_{variable}"));
         }
         // Ctrl-C reaches this process only, which then stops the workers in order.
         #[cfg(unix)]
         command.process_group(0);
-        process.child = Some(command.spawn().map_err(Failure::io(&self.launcher.program))?);
+        process.child = Some(
+            command
+                .spawn()
+                .map_err(Failure::io(&self.launcher.program))?,
+        );
         Ok(())
     }
 
     /// Waits until the named workers announce free slots, or one of them ends.
-    pub(super) async fn wait_until_ready(&mut self, jobs: &Jobs, names: &[String]) -> Result<(), Failure> {
+    pub(super) async fn wait_until_ready(
+        &mut self,
+        jobs: &Jobs,
+        names: &[String],
+    ) -> Result<(), Failure> {
         let started = Instant::now();
         for name in names {
             loop {
                 self.check()?;
-                let Some(process) = self.processes.get(name) else { break };
+                let Some(process) = self.processes.get(name) else {
+                    break;
+                };
                 let idle = jobs.explain(process.operator).await?;
-                if !matches!(idle, Idle::UnknownWorker | Idle::NotActive | Idle::NoOffer | Idle::NotReady) {
+                if !matches!(
+                    idle,
+                    Idle::UnknownWorker | Idle::NotActive | Idle::NoOffer | Idle::NotReady
+                ) {
                     break;
                 }
                 if started.elapsed() > Duration::from_secs(READY_SECONDS) {
@@ -233,11 +306,18 @@ impl Fleet {
     /// Tells of a worker that ended by itself.
     pub fn check(&mut self) -> Result<(), Failure> {
         for (name, process) in &mut self.processes {
-            let Some(child) = &mut process.child else { continue };
+            let Some(child) = &mut process.child else {
+                continue;
+            };
             if let Ok(Some(status)) = child.try_wait() {
                 process.child = None;
                 let log = process.log();
-                return Err(Failure::WorkerEnded { name: name.clone(), status: status.to_string(), tail: tail(&log), log });
+                return Err(Failure::WorkerEnded {
+                    name: name.clone(),
+                    status: status.to_string(),
+                    tail: tail(&log),
+                    log,
+                });
             }
         }
         Ok(())
@@ -245,7 +325,11 @@ impl Fleet {
 
     /// Stops all workers: asks first, kills those that do not listen.
     pub async fn stop(&mut self) {
-        let mut children: Vec<Child> = self.processes.values_mut().filter_map(|process| process.child.take()).collect();
+        let mut children: Vec<Child> = self
+            .processes
+            .values_mut()
+            .filter_map(|process| process.child.take())
+            .collect();
         for child in &mut children {
             drop(child.stdin.take());
         }
@@ -260,10 +344,16 @@ impl Fleet {
 }
 
 fn tail(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let shown = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-    shown.iter().map(|line| format!("  {}", crate::show::plain(line))).collect::<Vec<_>>().join("\n")
+    shown
+        .iter()
+        .map(|line| format!("  {}", crate::show::plain(line)))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 // The configuration file of a worker, as `assay-worker` reads it.
@@ -315,7 +405,15 @@ struct CheatSettings {
 
 impl<'a> Settings<'a> {
     fn new(common: &'a Common, place: &Path, plan: &ProviderPlan) -> Self {
-        let Common { url, root_key, registry, jobs, model_name, model_file, threads } = common;
+        let Common {
+            url,
+            root_key,
+            registry,
+            jobs,
+            model_name,
+            model_file,
+            threads,
+        } = common;
         Self {
             state_dir: place.join("state"),
             slots: 1,
@@ -323,9 +421,19 @@ impl<'a> Settings<'a> {
             poll_milliseconds: 200,
             grace_seconds: 1,
             network: NetworkSettings { url, root_key },
-            canisters: CanisterSettings { registry, jobs: vec![jobs] },
-            identity: IdentitySettings { pem: place.join("worker.pem") },
-            models: vec![ModelSettings { name: model_name, file: model_file, ask_input: plan.asks.input, ask_output: plan.asks.output }],
+            canisters: CanisterSettings {
+                registry,
+                jobs: vec![jobs],
+            },
+            identity: IdentitySettings {
+                pem: place.join("worker.pem"),
+            },
+            models: vec![ModelSettings {
+                name: model_name,
+                file: model_file,
+                ask_input: plan.asks.input,
+                ask_output: plan.asks.output,
+            }],
             cheat: plan.cheat.map(|mode| CheatSettings { mode }),
         }
     }
@@ -346,9 +454,18 @@ mod tests {
             model_file: PathBuf::from("/a folder/with \"quotes\" and \\ in it"),
             threads: 2,
         };
-        let plan = ProviderPlan { name: "Amber".to_owned(), asks: Asks::ordinary(0), cheat: Some(Cheat::WrongTokens) };
+        let plan = ProviderPlan {
+            name: "Amber".to_owned(),
+            asks: Asks::ordinary(0),
+            cheat: Some(Cheat::WrongTokens),
+        };
         let text = toml::to_string(&Settings::new(&common, Path::new("/place"), &plan)).unwrap();
-        let config = assay_worker::config::parse(&text, Path::new("worker.toml"), &assay_worker::config::Overrides::default()).unwrap();
+        let config = assay_worker::config::parse(
+            &text,
+            Path::new("worker.toml"),
+            &assay_worker::config::Overrides::default(),
+        )
+        .unwrap();
         assert_eq!(config.models[0].file, common.model_file);
         assert_eq!(config.cheat, Some(Cheat::WrongTokens));
         assert_eq!(config.state_dir, Path::new("/place/state"));

@@ -70,12 +70,22 @@ pub struct ProviderPlan {
 impl ProviderPlan {
     /// `count` honest providers with ordinary prices.
     pub fn honest(count: u16) -> Vec<Self> {
-        const NAMES: [&str; 8] = ["Amber", "Birch", "Cedar", "Delta", "Ember", "Fjord", "Grove", "Heron"];
+        const NAMES: [&str; 8] = [
+            "Amber", "Birch", "Cedar", "Delta", "Ember", "Fjord", "Grove", "Heron",
+        ];
         (0..usize::from(count))
             .map(|i| {
                 let round = i / NAMES.len();
-                let name = if round == 0 { NAMES[i].to_owned() } else { format!("{} {}", NAMES[i % NAMES.len()], round + 1) };
-                Self { name, asks: Asks::ordinary(i), cheat: None }
+                let name = if round == 0 {
+                    NAMES[i].to_owned()
+                } else {
+                    format!("{} {}", NAMES[i % NAMES.len()], round + 1)
+                };
+                Self {
+                    name,
+                    asks: Asks::ordinary(i),
+                    cheat: None,
+                }
             })
             .collect()
     }
@@ -111,8 +121,14 @@ impl LocalMarket {
         }
         let model_path = options.model.clone();
         let model = step("model", async {
-            let model = tokio::task::spawn_blocking(move || LocalModel::open(&model_path)).await.expect("BUG: opening a model panicked")?;
-            let found = format!("{}, root {}", model_name(&options.model), model.root().short());
+            let model = tokio::task::spawn_blocking(move || LocalModel::open(&model_path))
+                .await
+                .expect("BUG: opening a model panicked")?;
+            let found = format!(
+                "{}, root {}",
+                model_name(&options.model),
+                model.root().short()
+            );
             Ok((Arc::new(model), found))
         })
         .await?;
@@ -124,7 +140,9 @@ impl LocalMarket {
                 module_cache: options.module_cache.clone(),
                 ..LocalnetConfig::default()
             };
-            let localnet = tokio::task::spawn_blocking(move || Localnet::start(config)).await.expect("BUG: starting a network panicked")?;
+            let localnet = tokio::task::spawn_blocking(move || Localnet::start(config))
+                .await
+                .expect("BUG: starting a network panicked")?;
             let found = localnet.url();
             Ok((localnet, found))
         })
@@ -132,10 +150,17 @@ impl LocalMarket {
         let (url, root_key) = (localnet.url(), localnet.root_key());
 
         let operator = new_key(&options.dir, "operator.pem")?;
-        let network = Network::connect(&url, Some(&operator), &RootKey::Given(root_key.clone())).await?;
+        let network =
+            Network::connect(&url, Some(&operator), &RootKey::Given(root_key.clone())).await?;
         let canisters = step("canisters", async {
-            let canisters = deploy::deploy(&network, localnet.default_effective_canister(), &modules).await?;
-            let found = format!("registry {}, jobs {}, purse {}", short(&canisters.registry), short(&canisters.jobs), short(&canisters.purse));
+            let canisters =
+                deploy::deploy(&network, localnet.default_effective_canister(), &modules).await?;
+            let found = format!(
+                "registry {}, jobs {}, purse {}",
+                short(&canisters.registry),
+                short(&canisters.jobs),
+                short(&canisters.purse)
+            );
             Ok((canisters, found))
         })
         .await?;
@@ -144,7 +169,9 @@ impl LocalMarket {
         let name = model_name(&options.model);
         let registration = {
             let (model, name) = (model.clone(), name.clone());
-            tokio::task::spawn_blocking(move || model.registration(&name, "Apache-2.0")).await.expect("BUG: hashing a file panicked")?
+            tokio::task::spawn_blocking(move || model.registration(&name, "Apache-2.0"))
+                .await
+                .expect("BUG: hashing a file panicked")?
         };
         let registered = registry.register_model(&registration).await?;
         let fleet = Fleet::new(options, &url, &root_key, &canisters, &name);
@@ -184,7 +211,11 @@ impl LocalMarket {
             let worker = new_key(&place, "worker.pem")?;
             let registry = Registry::new(&self.connect(&provider).await?, self.canisters.registry);
             registry
-                .register_provider(&ProviderArgs { name: plan.name.clone(), contact: String::new(), payout: None })
+                .register_provider(&ProviderArgs {
+                    name: plan.name.clone(),
+                    contact: String::new(),
+                    payout: None,
+                })
                 .await?;
             registry
                 .add_worker(&WorkerArgs {
@@ -219,7 +250,10 @@ impl LocalMarket {
 
     /// The jobs canister, under the operator's key.
     pub async fn jobs(&self) -> Result<Jobs, Failure> {
-        Ok(Jobs::new(&self.connect(&self.operator).await?, self.canisters.jobs))
+        Ok(Jobs::new(
+            &self.connect(&self.operator).await?,
+            self.canisters.jobs,
+        ))
     }
 
     /// Makes a requester whose balance comes out of the purse.
@@ -254,8 +288,14 @@ fn new_key(dir: &Path, file: &str) -> Result<Key, Failure> {
 /// The name under which a model file is registered: its file name without the ending, and without the hash and the
 /// converter's version (`-0123abcd-c1`) by which converted files are told apart.
 fn model_name(file: &Path) -> String {
-    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let is_version = |part: &str| part.strip_prefix('c').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+    let stem = file
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let is_version = |part: &str| {
+        part.strip_prefix('c')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    };
     let is_hash = |part: &str| part.len() >= 8 && part.bytes().all(|b| b.is_ascii_hexdigit());
     let name = match stem.rsplit_once('-') {
         Some((rest, version)) if is_version(version) => match rest.rsplit_once('-') {
@@ -279,7 +319,11 @@ fn machine_name(name: &str) -> String {
     }
     machine.truncate(assay_protocol::limits::NAME_BYTES_MAX);
     let machine = machine.trim_end_matches('-');
-    if machine.is_empty() { "model".to_owned() } else { machine.to_owned() }
+    if machine.is_empty() {
+        "model".to_owned()
+    } else {
+        machine.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -289,7 +333,10 @@ mod tests {
     #[test]
     fn a_converted_file_gives_its_model_the_name_without_hash_and_version() {
         let name = |file: &str| model_name(Path::new(file));
-        assert_eq!(name("/cache/models/smollm2-135m-instruct-b179c952-c1.assay"), "smollm2-135m-instruct");
+        assert_eq!(
+            name("/cache/models/smollm2-135m-instruct-b179c952-c1.assay"),
+            "smollm2-135m-instruct"
+        );
         assert_eq!(name("smollm2.assay"), "smollm2");
         assert_eq!(name("a-c1.assay"), "a");
         assert_eq!(name("deadbeef-c12"), "deadbeef");
@@ -298,10 +345,16 @@ mod tests {
 
     #[test]
     fn model_names_become_names_for_machines() {
-        assert_eq!(machine_name("SmolLM2 135M Instruct"), "smollm2-135m-instruct");
+        assert_eq!(
+            machine_name("SmolLM2 135M Instruct"),
+            "smollm2-135m-instruct"
+        );
         assert_eq!(machine_name("  --Über/α--  "), "ber");
         assert_eq!(machine_name("日本"), "model");
-        assert_eq!(machine_name(&"x".repeat(99)).len(), assay_protocol::limits::NAME_BYTES_MAX);
+        assert_eq!(
+            machine_name(&"x".repeat(99)).len(),
+            assay_protocol::limits::NAME_BYTES_MAX
+        );
     }
 
     #[test]

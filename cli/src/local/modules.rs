@@ -14,15 +14,29 @@ pub struct Modules {
 
 impl std::fmt::Debug for Modules {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { registry, jobs, purse } = self;
-        write!(f, "Modules(registry {} bytes, jobs {} bytes, purse {} bytes)", registry.len(), jobs.len(), purse.len())
+        let Self {
+            registry,
+            jobs,
+            purse,
+        } = self;
+        write!(
+            f,
+            "Modules(registry {} bytes, jobs {} bytes, purse {} bytes)",
+            registry.len(),
+            jobs.len(),
+            purse.len()
+        )
     }
 }
 
 impl Modules {
     /// Reads `registry`, `jobs` and `purse` with the ending `.wasm.gz` or `.wasm`.
     pub fn load(dir: &Path) -> Result<Self, Failure> {
-        Ok(Self { registry: read(dir, "registry")?, jobs: read(dir, "jobs")?, purse: read(dir, "purse")? })
+        Ok(Self {
+            registry: read(dir, "registry")?,
+            jobs: read(dir, "jobs")?,
+            purse: read(dir, "purse")?,
+        })
     }
 }
 
@@ -35,5 +49,7 @@ fn read(dir: &Path, name: &str) -> Result<Vec<u8>, Failure> {
             Err(error) => return Err(Failure::Io { path, error }),
         }
     }
-    Err(Failure::NoModule { path: dir.join(format!("{name}.wasm")) })
+    Err(Failure::NoModule {
+        path: dir.join(format!("{name}.wasm")),
+    })
 }

@@ -16,8 +16,9 @@ pub(crate) const CBOR_BYTES_MAX: usize = 1024 * 1024;
 const DEPTH_MAX: usize = 128;
 /// What stands before the 96 bytes of a BLS key in DER.
 const DER_PREFIX: [u8; 37] = [
-    0x30, 0x81, 0x82, 0x30, 0x1d, 0x06, 0x0d, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03, 0x01, 0x02, 0x01, 0x06, 0x0c,
-    0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03, 0x02, 0x01, 0x03, 0x61, 0x00,
+    0x30, 0x81, 0x82, 0x30, 0x1d, 0x06, 0x0d, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05,
+    0x03, 0x01, 0x02, 0x01, 0x06, 0x0c, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0xdc, 0x7c, 0x05, 0x03,
+    0x02, 0x01, 0x03, 0x61, 0x00,
 ];
 const STATE_ROOT_DOMAIN: &[u8] = b"\x0Dic-state-root";
 /// The tag that CBOR data may carry in front to say that it is CBOR.
@@ -85,8 +86,15 @@ struct Delegation {
 }
 
 /// Checks a certificate down to the root key, and reads a canister's certified data from it.
-pub(crate) fn certified(bytes: &[u8], canister: &Principal, root_key: &[u8]) -> Result<Certified, CertificateError> {
-    let root_key = root_key.strip_prefix(&DER_PREFIX[..]).filter(|key| key.len() == 96).ok_or(CertificateError::RootKey)?;
+pub(crate) fn certified(
+    bytes: &[u8],
+    canister: &Principal,
+    root_key: &[u8],
+) -> Result<Certified, CertificateError> {
+    let root_key = root_key
+        .strip_prefix(&DER_PREFIX[..])
+        .filter(|key| key.len() == 96)
+        .ok_or(CertificateError::RootKey)?;
     let certificate = Certificate::decode(bytes)?;
     match &certificate.delegation {
         None => certificate.check_signature(root_key, "network's root key")?,
@@ -95,10 +103,18 @@ pub(crate) fn certified(bytes: &[u8], canister: &Principal, root_key: &[u8]) -> 
             certificate.check_signature(&key, "subnet")?;
         }
     }
-    let data = lookup(&certificate.tree, &[b"canister", canister.as_slice(), b"certified_data"], "the canister's certified data")?;
+    let data = lookup(
+        &certificate.tree,
+        &[b"canister", canister.as_slice(), b"certified_data"],
+        "the canister's certified data",
+    )?;
     let mut time = lookup(&certificate.tree, &[b"time"], "the time")?;
-    let time = leb128::read::unsigned(&mut time).map_err(|_| CertificateError::Malformed("the time is not a number"))?;
-    Ok(Certified { data: data.to_vec(), time })
+    let time = leb128::read::unsigned(&mut time)
+        .map_err(|_| CertificateError::Malformed("the time is not a number"))?;
+    Ok(Certified {
+        data: data.to_vec(),
+        time,
+    })
 }
 
 /// Decodes a hash tree.
@@ -114,7 +130,11 @@ pub(crate) fn find<'t>(tree: &'t HashTree, path: &[&[u8]]) -> Option<&'t [u8]> {
     }
 }
 
-fn lookup<'t>(tree: &'t HashTree, path: &[&[u8]], what: &'static str) -> Result<&'t [u8], CertificateError> {
+fn lookup<'t>(
+    tree: &'t HashTree,
+    path: &[&[u8]],
+    what: &'static str,
+) -> Result<&'t [u8], CertificateError> {
     find(tree, path).ok_or(CertificateError::Missing { what })
 }
 
@@ -134,7 +154,11 @@ impl Certificate {
         }
         let missing = CertificateError::Malformed("a certificate has a tree and a signature");
         match (tree, signature) {
-            (Some(tree), Some(signature)) => Ok(Self { tree, signature, delegation }),
+            (Some(tree), Some(signature)) => Ok(Self {
+                tree,
+                signature,
+                delegation,
+            }),
             _ => Err(missing),
         }
     }
@@ -160,42 +184,79 @@ impl Delegation {
             }
         }
         match (subnet, certificate) {
-            (Some(subnet), Some(certificate)) => Ok(Self { subnet, certificate }),
-            _ => Err(CertificateError::Malformed("a delegation has a subnet_id and a certificate")),
+            (Some(subnet), Some(certificate)) => Ok(Self {
+                subnet,
+                certificate,
+            }),
+            _ => Err(CertificateError::Malformed(
+                "a delegation has a subnet_id and a certificate",
+            )),
         }
     }
 
     /// The key of the delegated subnet, if the root key vouches for it and the subnet hosts the canister.
-    fn subnet_key(&self, canister: &Principal, root_key: &[u8]) -> Result<Vec<u8>, CertificateError> {
+    fn subnet_key(
+        &self,
+        canister: &Principal,
+        root_key: &[u8],
+    ) -> Result<Vec<u8>, CertificateError> {
         let certificate = Certificate::decode(&self.certificate)?;
         if certificate.delegation.is_some() {
             return Err(CertificateError::NestedDelegation);
         }
         certificate.check_signature(root_key, "network's root key")?;
         let ranges = self.ranges(&certificate.tree, canister)?;
-        if !ranges.iter().any(|(first, last)| first.as_slice() <= canister.as_slice() && canister.as_slice() <= last.as_slice()) {
-            return Err(CertificateError::ForeignCanister { canister: *canister });
+        if !ranges.iter().any(|(first, last)| {
+            first.as_slice() <= canister.as_slice() && canister.as_slice() <= last.as_slice()
+        }) {
+            return Err(CertificateError::ForeignCanister {
+                canister: *canister,
+            });
         }
-        let key = lookup(&certificate.tree, &[b"subnet", &self.subnet, b"public_key"], "the subnet's key")?;
-        key.strip_prefix(&DER_PREFIX[..]).filter(|key| key.len() == 96).map(<[u8]>::to_vec).ok_or(CertificateError::SubnetKey)
+        let key = lookup(
+            &certificate.tree,
+            &[b"subnet", &self.subnet, b"public_key"],
+            "the subnet's key",
+        )?;
+        key.strip_prefix(&DER_PREFIX[..])
+            .filter(|key| key.len() == 96)
+            .map(<[u8]>::to_vec)
+            .ok_or(CertificateError::SubnetKey)
     }
 
     /// The canister ids that the subnet hosts; of several lists, the one in which this canister would be.
-    fn ranges(&self, tree: &HashTree, canister: &Principal) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CertificateError> {
-        let missing = CertificateError::Missing { what: "the subnet's canister ids" };
+    fn ranges(
+        &self,
+        tree: &HashTree,
+        canister: &Principal,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CertificateError> {
+        let missing = CertificateError::Missing {
+            what: "the subnet's canister ids",
+        };
         let bytes = match tree.lookup_subtree([b"canister_ranges".as_slice(), &self.subnet]) {
             SubtreeLookupResult::Found(lists) => {
-                let mut starts: Vec<Vec<u8>> =
-                    lists.list_paths().into_iter().filter_map(|mut path| path.pop().map(|label| label.as_bytes().to_vec())).collect();
+                let mut starts: Vec<Vec<u8>> = lists
+                    .list_paths()
+                    .into_iter()
+                    .filter_map(|mut path| path.pop().map(|label| label.as_bytes().to_vec()))
+                    .collect();
                 starts.sort_unstable();
                 let below = starts.partition_point(|start| start.as_slice() <= canister.as_slice());
-                let start = below.checked_sub(1).and_then(|i| starts.get(i)).ok_or(CertificateError::ForeignCanister { canister: *canister })?;
+                let start = below.checked_sub(1).and_then(|i| starts.get(i)).ok_or(
+                    CertificateError::ForeignCanister {
+                        canister: *canister,
+                    },
+                )?;
                 find(&lists, &[start]).ok_or(missing)?.to_vec()
             }
-            _ => find(tree, &[b"subnet", &self.subnet, b"canister_ranges"]).ok_or(missing)?.to_vec(),
+            _ => find(tree, &[b"subnet", &self.subnet, b"canister_ranges"])
+                .ok_or(missing)?
+                .to_vec(),
         };
         let malformed = CertificateError::Malformed("canister ids are a list of pairs");
-        let Value::Array(pairs) = cbor(&bytes)? else { return Err(malformed) };
+        let Value::Array(pairs) = cbor(&bytes)? else {
+            return Err(malformed);
+        };
         pairs
             .into_iter()
             .map(|pair| match pair {
@@ -215,10 +276,15 @@ fn cbor(bytes: &[u8]) -> Result<Value, CertificateError> {
     }
     let mut rest = bytes;
     // Two levels of CBOR arrays stand for one of the tree at most; a little room for what surrounds it.
-    let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, DEPTH_MAX + 8)
-        .map_err(|_: ciborium::de::Error<std::io::Error>| CertificateError::Malformed("not CBOR, or nested too deeply"))?;
+    let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, DEPTH_MAX + 8).map_err(
+        |_: ciborium::de::Error<std::io::Error>| {
+            CertificateError::Malformed("not CBOR, or nested too deeply")
+        },
+    )?;
     if !rest.is_empty() {
-        return Err(CertificateError::Malformed("something follows after its end"));
+        return Err(CertificateError::Malformed(
+            "something follows after its end",
+        ));
     }
     Ok(match value {
         Value::Tag(SELF_DESCRIBED, inner) => *inner,
@@ -229,18 +295,29 @@ fn cbor(bytes: &[u8]) -> Result<Value, CertificateError> {
 fn to_tree(value: Value, depth: usize) -> Result<HashTree, CertificateError> {
     let malformed = || CertificateError::Malformed("not a hash tree");
     if depth > DEPTH_MAX {
-        return Err(CertificateError::Malformed("a hash tree that is nested too deeply"));
+        return Err(CertificateError::Malformed(
+            "a hash tree that is nested too deeply",
+        ));
     }
-    let Value::Array(parts) = value else { return Err(malformed()) };
+    let Value::Array(parts) = value else {
+        return Err(malformed());
+    };
     let mut parts = parts.into_iter();
-    let kind = parts.next().and_then(|kind| kind.as_integer()).and_then(|kind| u8::try_from(kind).ok());
+    let kind = parts
+        .next()
+        .and_then(|kind| kind.as_integer())
+        .and_then(|kind| u8::try_from(kind).ok());
     let (first, second, third) = (parts.next(), parts.next(), parts.next());
     match (kind, first, second, third) {
         (Some(0), None, None, None) => Ok(hash_tree::empty()),
-        (Some(1), Some(left), Some(right), None) => Ok(hash_tree::fork(to_tree(left, depth + 1)?, to_tree(right, depth + 1)?)),
-        (Some(2), Some(label), Some(node), None) => {
-            Ok(hash_tree::label(hash_tree::Label::from_bytes(&to_bytes(label)?), to_tree(node, depth + 1)?))
-        }
+        (Some(1), Some(left), Some(right), None) => Ok(hash_tree::fork(
+            to_tree(left, depth + 1)?,
+            to_tree(right, depth + 1)?,
+        )),
+        (Some(2), Some(label), Some(node), None) => Ok(hash_tree::label(
+            hash_tree::Label::from_bytes(&to_bytes(label)?),
+            to_tree(node, depth + 1)?,
+        )),
         (Some(3), Some(leaf), None, None) => Ok(hash_tree::leaf(to_bytes(leaf)?)),
         (Some(4), Some(hash), None, None) => {
             let hash: [u8; 32] = to_bytes(hash)?.try_into().map_err(|_| malformed())?;
@@ -251,5 +328,7 @@ fn to_tree(value: Value, depth: usize) -> Result<HashTree, CertificateError> {
 }
 
 fn to_bytes(value: Value) -> Result<Vec<u8>, CertificateError> {
-    value.into_bytes().map_err(|_| CertificateError::Malformed("bytes were expected"))
+    value
+        .into_bytes()
+        .map_err(|_| CertificateError::Malformed("bytes were expected"))
 }

@@ -69,32 +69,56 @@ impl ReceiptFile {
             format: FORMAT.to_owned(),
             network: self.network.clone(),
             root_key: hex::encode(&self.root_key),
-            certified_receipt: hex::encode(candid::encode_one(&self.certified).expect("BUG: a receipt is plain Candid data")),
+            certified_receipt: hex::encode(
+                candid::encode_one(&self.certified).expect("BUG: a receipt is plain Candid data"),
+            ),
         };
         let mut text = serde_json::to_string_pretty(&json).expect("BUG: texts always become JSON");
         text.push('\n');
-        fs::write(path, text).map_err(|error| FileError::Io { path: path.to_owned(), error })
+        fs::write(path, text).map_err(|error| FileError::Io {
+            path: path.to_owned(),
+            error,
+        })
     }
 
     /// Reads it; nothing in it is trusted yet.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        let io = |error| FileError::Io { path: path.to_owned(), error };
+        let io = |error| FileError::Io {
+            path: path.to_owned(),
+            error,
+        };
         let mut bytes = Vec::new();
-        fs::File::open(path).map_err(io)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io)?;
+        fs::File::open(path)
+            .map_err(io)?
+            .take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(FileError::TooLong { path: path.to_owned() });
+            return Err(FileError::TooLong {
+                path: path.to_owned(),
+            });
         }
-        let malformed = |problem: String| FileError::Malformed { path: path.to_owned(), problem };
-        let json: Json = serde_json::from_slice(&bytes).map_err(|error| malformed(format!("is not a receipt file: {error}")))?;
+        let malformed = |problem: String| FileError::Malformed {
+            path: path.to_owned(),
+            problem,
+        };
+        let json: Json = serde_json::from_slice(&bytes)
+            .map_err(|error| malformed(format!("is not a receipt file: {error}")))?;
         if json.format != FORMAT {
-            return Err(malformed(format!("has format {:?}, this release reads {FORMAT:?}", json.format)));
+            return Err(malformed(format!(
+                "has format {:?}, this release reads {FORMAT:?}",
+                json.format
+            )));
         }
-        let unhex = |field: &str, text: &str| hex::decode(text).map_err(|_| malformed(format!("{field} is not hexadecimal")));
+        let unhex = |field: &str, text: &str| {
+            hex::decode(text).map_err(|_| malformed(format!("{field} is not hexadecimal")))
+        };
         let receipt = unhex("certified_receipt", &json.certified_receipt)?;
         Ok(Self {
             root_key: unhex("root_key", &json.root_key)?,
-            certified: candid::decode_one(&receipt)
-                .map_err(|error| malformed(format!("certified_receipt cannot be decoded: {error}")))?,
+            certified: candid::decode_one(&receipt).map_err(|error| {
+                malformed(format!("certified_receipt cannot be decoded: {error}"))
+            })?,
             network: json.network,
         })
     }

@@ -4,7 +4,9 @@ use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
     job::{Assurance, JobRequest, JobState, Message, MessageRole, ModelRef, Sampling, Verdict},
     lease::{LeaseState, Role},
-    receipt::{CertifiedReceipt, RECEIPTS_LABEL, Receipt, ReceiptLease, ReceiptResult, SaltedRequest},
+    receipt::{
+        CertifiedReceipt, RECEIPTS_LABEL, Receipt, ReceiptLease, ReceiptResult, SaltedRequest,
+    },
     result::{Finish, Usage},
 };
 use candid::Principal;
@@ -27,7 +29,9 @@ fn key(seed: u8) -> PrivateKey {
 }
 
 fn der(key: &PrivateKey) -> Vec<u8> {
-    let prefix = hex::decode("308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100").unwrap();
+    let prefix =
+        hex::decode("308182301d060d2b0601040182dc7c0503010201060c2b0601040182dc7c05030201036100")
+            .unwrap();
     [prefix, key.public_key().serialize().to_vec()].concat()
 }
 
@@ -63,25 +67,55 @@ fn certificate(tree: &HashTree, signer: &PrivateKey, delegation: Option<Value>) 
     to_cbor(&Value::Tag(55_799, Box::new(Value::Map(entries))))
 }
 
-fn delegation(root: &PrivateKey, subnet: &PrivateKey, first: &[u8], last: &[u8], nested: Option<Value>) -> Value {
-    let ranges = to_cbor(&Value::Array(vec![Value::Array(vec![bytes(first), bytes(last)])]));
+fn delegation(
+    root: &PrivateKey,
+    subnet: &PrivateKey,
+    first: &[u8],
+    last: &[u8],
+    nested: Option<Value>,
+) -> Value {
+    let ranges = to_cbor(&Value::Array(vec![Value::Array(vec![
+        bytes(first),
+        bytes(last),
+    ])]));
     let tree = hash_tree::fork(
-        label(b"subnet", label(SUBNET, hash_tree::fork(label(b"canister_ranges", leaf(ranges)), label(b"public_key", leaf(der(subnet)))))),
+        label(
+            b"subnet",
+            label(
+                SUBNET,
+                hash_tree::fork(
+                    label(b"canister_ranges", leaf(ranges)),
+                    label(b"public_key", leaf(der(subnet))),
+                ),
+            ),
+        ),
         label(b"time", leaf(vec![1])),
     );
-    Value::Map(vec![(text("subnet_id"), bytes(SUBNET)), (text("certificate"), bytes(certificate(&tree, root, nested)))])
+    Value::Map(vec![
+        (text("subnet_id"), bytes(SUBNET)),
+        (text("certificate"), bytes(certificate(&tree, root, nested))),
+    ])
 }
 
 fn state(data: &[u8]) -> HashTree {
     let mut time = Vec::new();
     leb128::write::unsigned(&mut time, 1_700_000_000_000_000_000).unwrap();
-    hash_tree::fork(label(b"canister", label(canister().as_slice(), label(b"certified_data", leaf(data)))), label(b"time", leaf(time)))
+    hash_tree::fork(
+        label(
+            b"canister",
+            label(canister().as_slice(), label(b"certified_data", leaf(data))),
+        ),
+        label(b"time", leaf(time)),
+    )
 }
 
 fn request() -> JobRequest {
     JobRequest {
         model: ModelRef::Name("tiny".to_owned()),
-        messages: vec![Message { role: MessageRole::User, content: "why?".to_owned() }],
+        messages: vec![Message {
+            role: MessageRole::User,
+            content: "why?".to_owned(),
+        }],
         max_tokens: 8,
         sampling: Sampling::GREEDY,
         seed: Some(1),
@@ -116,7 +150,10 @@ fn receipt() -> Receipt {
             answer_sha256: Hash32([6; 32]),
             trace_root: Hash32([7; 32]),
             finish: Finish::Stop,
-            usage: Usage { input_tokens: 3, output_tokens: 4 },
+            usage: Usage {
+                input_tokens: 3,
+                output_tokens: 4,
+            },
         }),
         leases: vec![lease(1, Role::Generator, 50), lease(2, Role::Checker, 20)],
         escrow: Cycles(100),
@@ -130,19 +167,34 @@ fn receipt() -> Receipt {
 
 fn witness(receipt: &Receipt) -> HashTree {
     hash_tree::fork(
-        label(RECEIPTS_LABEL, label(&receipt.job.0.to_be_bytes(), leaf(receipt.hash().0.to_vec()))),
+        label(
+            RECEIPTS_LABEL,
+            label(
+                &receipt.job.0.to_be_bytes(),
+                leaf(receipt.hash().0.to_vec()),
+            ),
+        ),
         hash_tree::pruned([8; 32]),
     )
 }
 
 fn certify(receipt: Receipt) -> CertifiedReceipt {
     let witness = witness(&receipt);
-    let delegation = delegation(&key(1), &key(2), &[0; 10], &[0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 1, 1], None);
+    let delegation = delegation(
+        &key(1),
+        &key(2),
+        &[0; 10],
+        &[0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 1, 1],
+        None,
+    );
     CertifiedReceipt {
         certificate: certificate(&state(&witness.digest()), &key(2), Some(delegation)),
         witness: to_cbor(&witness),
         receipt,
-        request: Some(SaltedRequest { request: request(), salt: Hash32([9; 32]) }),
+        request: Some(SaltedRequest {
+            request: request(),
+            salt: Hash32([9; 32]),
+        }),
     }
 }
 
@@ -154,7 +206,14 @@ fn check(certified: &CertifiedReceipt) -> Result<Proof, VerifyError> {
 fn an_honest_receipt_is_proven_with_and_without_its_request() {
     let mut certified = certify(receipt());
     let proof = check(&certified).unwrap();
-    assert_eq!(proof, Proof { signed_at: 1_700_000_000_000_000_000, hash: receipt().hash(), request: true });
+    assert_eq!(
+        proof,
+        Proof {
+            signed_at: 1_700_000_000_000_000_000,
+            hash: receipt().hash(),
+            request: true
+        }
+    );
     certified.request = None;
     assert!(!check(&certified).unwrap().request);
     // A canister of the root subnet is certified without a delegation.
@@ -170,22 +229,38 @@ fn every_changed_field_of_the_receipt_is_refused() {
         ("model_root", |r| r.model_root.0[0] ^= 1),
         ("class", |r| r.class.0[0] ^= 1),
         ("seed", |r| r.seed = None),
-        ("assurance", |r| r.assurance = Assurance::Checked { checkers: 2 }),
+        ("assurance", |r| {
+            r.assurance = Assurance::Checked { checkers: 2 }
+        }),
         ("state", |r| r.state = JobState::Failed),
         ("verdict", |r| r.verdict = Some(Verdict::Unverified)),
         ("result", |r| r.result = None),
         ("result.root", |r| r.result.as_mut().unwrap().root.0[0] ^= 1),
-        ("result.answer_sha256", |r| r.result.as_mut().unwrap().answer_sha256.0[0] ^= 1),
-        ("result.trace_root", |r| r.result.as_mut().unwrap().trace_root.0[0] ^= 1),
-        ("result.finish", |r| r.result.as_mut().unwrap().finish = Finish::Length),
-        ("result.usage.input", |r| r.result.as_mut().unwrap().usage.input_tokens += 1),
-        ("result.usage.output", |r| r.result.as_mut().unwrap().usage.output_tokens += 1),
+        ("result.answer_sha256", |r| {
+            r.result.as_mut().unwrap().answer_sha256.0[0] ^= 1
+        }),
+        ("result.trace_root", |r| {
+            r.result.as_mut().unwrap().trace_root.0[0] ^= 1
+        }),
+        ("result.finish", |r| {
+            r.result.as_mut().unwrap().finish = Finish::Length
+        }),
+        ("result.usage.input", |r| {
+            r.result.as_mut().unwrap().usage.input_tokens += 1
+        }),
+        ("result.usage.output", |r| {
+            r.result.as_mut().unwrap().usage.output_tokens += 1
+        }),
         ("leases", |r| r.leases.truncate(1)),
         ("lease.id", |r| r.leases[0].lease.0 += 1),
         ("lease.round", |r| r.leases[0].round += 1),
         ("lease.role", |r| r.leases[0].role = Role::Replica),
-        ("lease.worker", |r| r.leases[0].worker = Principal::from_slice(&[42])),
-        ("lease.provider", |r| r.leases[0].provider = Principal::from_slice(&[42])),
+        ("lease.worker", |r| {
+            r.leases[0].worker = Principal::from_slice(&[42])
+        }),
+        ("lease.provider", |r| {
+            r.leases[0].provider = Principal::from_slice(&[42])
+        }),
         ("lease.state", |r| r.leases[0].state = LeaseState::Silent),
         ("lease.root", |r| r.leases[0].root = None),
         ("lease.paid", |r| r.leases[0].paid.0 += 1),
@@ -199,24 +274,38 @@ fn every_changed_field_of_the_receipt_is_refused() {
     for (field, change) in changes {
         let mut certified = certify(receipt());
         change(&mut certified.receipt);
-        assert!(matches!(check(&certified), Err(VerifyError::Changed { .. })), "{field}");
+        assert!(
+            matches!(check(&certified), Err(VerifyError::Changed { .. })),
+            "{field}"
+        );
     }
     let mut certified = certify(receipt());
     certified.receipt.job.0 += 1;
     assert_eq!(check(&certified), Err(VerifyError::OtherJob { job: 8 }));
     certified = certify(receipt());
     certified.receipt.canister = Principal::from_slice(&[0, 0, 0, 0, 0, 0x10, 0, 6, 1, 1]);
-    assert!(matches!(check(&certified), Err(VerifyError::Certificate(CertificateError::Missing { .. }))));
+    assert!(matches!(
+        check(&certified),
+        Err(VerifyError::Certificate(CertificateError::Missing { .. }))
+    ));
 }
 
 #[test]
 fn a_changed_request_or_salt_is_refused() {
     let mut certified = certify(receipt());
-    certified.request.as_mut().unwrap().request.messages[0].content.push('!');
-    assert!(matches!(check(&certified), Err(VerifyError::OtherRequest { .. })));
+    certified.request.as_mut().unwrap().request.messages[0]
+        .content
+        .push('!');
+    assert!(matches!(
+        check(&certified),
+        Err(VerifyError::OtherRequest { .. })
+    ));
     certified = certify(receipt());
     certified.request.as_mut().unwrap().salt.0[0] ^= 1;
-    assert!(matches!(check(&certified), Err(VerifyError::OtherRequest { .. })));
+    assert!(matches!(
+        check(&certified),
+        Err(VerifyError::OtherRequest { .. })
+    ));
 }
 
 #[test]
@@ -244,28 +333,75 @@ fn another_root_key_subnet_or_canister_range_is_refused() {
     let honest = certify(receipt());
     assert_eq!(
         verify(&honest, &der(&key(3))),
-        Err(VerifyError::Certificate(CertificateError::Signature { signer: "network's root key" }))
+        Err(VerifyError::Certificate(CertificateError::Signature {
+            signer: "network's root key"
+        }))
     );
-    assert_eq!(verify(&honest, b"short"), Err(VerifyError::Certificate(CertificateError::RootKey)));
+    assert_eq!(
+        verify(&honest, b"short"),
+        Err(VerifyError::Certificate(CertificateError::RootKey))
+    );
 
     let data = witness(&receipt()).digest();
-    let with = |certificate| CertifiedReceipt { certificate, ..honest.clone() };
+    let with = |certificate| CertifiedReceipt {
+        certificate,
+        ..honest.clone()
+    };
     let last = [0, 0, 0, 0, 0, 0x1f, 0xff, 0xff, 1, 1];
     // Signed by a subnet that the root key does not know.
-    let forged = with(certificate(&state(&data), &key(4), Some(delegation(&key(4), &key(4), &[0; 10], &last, None))));
-    assert_eq!(check(&forged), Err(VerifyError::Certificate(CertificateError::Signature { signer: "network's root key" })));
+    let forged = with(certificate(
+        &state(&data),
+        &key(4),
+        Some(delegation(&key(4), &key(4), &[0; 10], &last, None)),
+    ));
+    assert_eq!(
+        check(&forged),
+        Err(VerifyError::Certificate(CertificateError::Signature {
+            signer: "network's root key"
+        }))
+    );
     // Delegated to one subnet, signed by another.
-    let forged = with(certificate(&state(&data), &key(4), Some(delegation(&key(1), &key(2), &[0; 10], &last, None))));
-    assert_eq!(check(&forged), Err(VerifyError::Certificate(CertificateError::Signature { signer: "subnet" })));
+    let forged = with(certificate(
+        &state(&data),
+        &key(4),
+        Some(delegation(&key(1), &key(2), &[0; 10], &last, None)),
+    ));
+    assert_eq!(
+        check(&forged),
+        Err(VerifyError::Certificate(CertificateError::Signature {
+            signer: "subnet"
+        }))
+    );
     // A real subnet that does not host this canister.
-    for (first, last) in [([0; 10], [0, 0, 0, 0, 0, 0x10, 0, 4, 1, 1]), ([0, 0, 0, 0, 0, 0x10, 0, 6, 1, 1], last)] {
-        let foreign = with(certificate(&state(&data), &key(2), Some(delegation(&key(1), &key(2), &first, &last, None))));
-        assert_eq!(check(&foreign), Err(VerifyError::Certificate(CertificateError::ForeignCanister { canister: canister() })));
+    for (first, last) in [
+        ([0; 10], [0, 0, 0, 0, 0, 0x10, 0, 4, 1, 1]),
+        ([0, 0, 0, 0, 0, 0x10, 0, 6, 1, 1], last),
+    ] {
+        let foreign = with(certificate(
+            &state(&data),
+            &key(2),
+            Some(delegation(&key(1), &key(2), &first, &last, None)),
+        ));
+        assert_eq!(
+            check(&foreign),
+            Err(VerifyError::Certificate(
+                CertificateError::ForeignCanister {
+                    canister: canister()
+                }
+            ))
+        );
     }
     // A chain of delegations.
     let inner = delegation(&key(1), &key(2), &[0; 10], &last, None);
-    let nested = with(certificate(&state(&data), &key(2), Some(delegation(&key(1), &key(2), &[0; 10], &last, Some(inner)))));
-    assert_eq!(check(&nested), Err(VerifyError::Certificate(CertificateError::NestedDelegation)));
+    let nested = with(certificate(
+        &state(&data),
+        &key(2),
+        Some(delegation(&key(1), &key(2), &[0; 10], &last, Some(inner))),
+    ));
+    assert_eq!(
+        check(&nested),
+        Err(VerifyError::Certificate(CertificateError::NestedDelegation))
+    );
 }
 
 #[test]
@@ -281,31 +417,55 @@ fn a_witness_of_other_data_or_other_jobs_is_refused() {
 fn amounts_that_do_not_add_up_are_refused_even_when_certified() {
     let mut wrong = receipt();
     wrong.refund.0 += 1;
-    assert_eq!(check(&certify(wrong)), Err(VerifyError::Amounts { escrow: Cycles(100), spent: Cycles(101) }));
+    assert_eq!(
+        check(&certify(wrong)),
+        Err(VerifyError::Amounts {
+            escrow: Cycles(100),
+            spent: Cycles(101)
+        })
+    );
     let mut huge = receipt();
     huge.refund = Cycles(u128::MAX);
-    assert!(matches!(check(&certify(huge)), Err(VerifyError::Amounts { .. })));
+    assert!(matches!(
+        check(&certify(huge)),
+        Err(VerifyError::Amounts { .. })
+    ));
 }
 
 #[test]
 fn hostile_encodings_are_refused_without_running_out_of_anything() {
     let mut certified = certify(receipt());
     certified.witness = vec![0x83, 0x01].repeat(10_000);
-    assert!(matches!(check(&certified), Err(VerifyError::Witness(CertificateError::Malformed(_)))));
+    assert!(matches!(
+        check(&certified),
+        Err(VerifyError::Witness(CertificateError::Malformed(_)))
+    ));
     certified.witness = vec![0; CBOR_BYTES_MAX + 1];
-    assert_eq!(check(&certified), Err(VerifyError::Witness(CertificateError::TooLong { bytes: CBOR_BYTES_MAX + 1 })));
+    assert_eq!(
+        check(&certified),
+        Err(VerifyError::Witness(CertificateError::TooLong {
+            bytes: CBOR_BYTES_MAX + 1
+        }))
+    );
     // An array that claims to be enormous.
     certified.witness = vec![0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     assert!(check(&certified).is_err());
     certified.witness = [to_cbor(&witness(&receipt())), vec![0]].concat();
-    assert!(matches!(check(&certified), Err(VerifyError::Witness(CertificateError::Malformed(_)))));
+    assert!(matches!(
+        check(&certified),
+        Err(VerifyError::Witness(CertificateError::Malformed(_)))
+    ));
 }
 
 #[test]
 fn receipt_files_come_back_whole_and_damaged_ones_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("receipt.json");
-    let file = ReceiptFile { network: "http://localhost:1".to_owned(), root_key: der(&key(1)), certified: certify(receipt()) };
+    let file = ReceiptFile {
+        network: "http://localhost:1".to_owned(),
+        root_key: der(&key(1)),
+        certified: certify(receipt()),
+    };
     file.save(&path).unwrap();
     assert_eq!(ReceiptFile::load(&path).unwrap(), file);
     let text = std::fs::read_to_string(&path).unwrap();
@@ -314,12 +474,37 @@ fn receipt_files_come_back_whole_and_damaged_ones_say_so() {
         ReceiptFile::load(&path).unwrap_err()
     };
     for cut in [0, 1, text.len() / 2, text.len() - 3] {
-        assert!(matches!(damaged(&text[..cut]), FileError::Malformed { .. }), "cut at {cut}");
+        assert!(
+            matches!(damaged(&text[..cut]), FileError::Malformed { .. }),
+            "cut at {cut}"
+        );
     }
-    assert!(damaged(&text.replace("assay-receipt-1", "assay-receipt-2")).to_string().contains("this release reads"));
-    assert!(damaged(&text.replace("\"format\"", "\"shape\"")).to_string().contains("shape"));
-    assert!(damaged(&text.replace("\"root_key\": \"3081", "\"root_key\": \"30zz")).to_string().contains("root_key"));
-    std::fs::write(&path, vec![b' '; usize::try_from(FILE_BYTES_MAX).unwrap() + 1]).unwrap();
-    assert!(matches!(ReceiptFile::load(&path), Err(FileError::TooLong { .. })));
-    assert!(matches!(ReceiptFile::load(&dir.path().join("none")), Err(FileError::Io { .. })));
+    assert!(
+        damaged(&text.replace("assay-receipt-1", "assay-receipt-2"))
+            .to_string()
+            .contains("this release reads")
+    );
+    assert!(
+        damaged(&text.replace("\"format\"", "\"shape\""))
+            .to_string()
+            .contains("shape")
+    );
+    assert!(
+        damaged(&text.replace("\"root_key\": \"3081", "\"root_key\": \"30zz"))
+            .to_string()
+            .contains("root_key")
+    );
+    std::fs::write(
+        &path,
+        vec![b' '; usize::try_from(FILE_BYTES_MAX).unwrap() + 1],
+    )
+    .unwrap();
+    assert!(matches!(
+        ReceiptFile::load(&path),
+        Err(FileError::TooLong { .. })
+    ));
+    assert!(matches!(
+        ReceiptFile::load(&dir.path().join("none")),
+        Err(FileError::Io { .. })
+    ));
 }

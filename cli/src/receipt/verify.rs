@@ -1,6 +1,9 @@
 //! From the root key to every field of a receipt.
 
-use assay_protocol::{Cycles, Hash32, receipt::{CertifiedReceipt, RECEIPTS_LABEL, Receipt}};
+use assay_protocol::{
+    Cycles, Hash32,
+    receipt::{CertifiedReceipt, RECEIPTS_LABEL, Receipt},
+};
 
 use super::certificate::{self, CertificateError};
 
@@ -23,7 +26,9 @@ pub enum VerifyError {
         job: u64,
     },
     /// A field of the receipt was changed.
-    #[error("receipt: its hash is {found}, the canister certifies {certified}; a field was changed")]
+    #[error(
+        "receipt: its hash is {found}, the canister certifies {certified}; a field was changed"
+    )]
     Changed {
         /// The hash of the receipt as it is.
         found: Hash32,
@@ -31,7 +36,9 @@ pub enum VerifyError {
         certified: Hash32,
     },
     /// The request is not the one that the receipt is about.
-    #[error("request: with its salt it hashes to {found}, the receipt says {certified}; it was changed")]
+    #[error(
+        "request: with its salt it hashes to {found}, the receipt says {certified}; it was changed"
+    )]
     OtherRequest {
         /// The salted hash of the request as it is.
         found: Hash32,
@@ -62,9 +69,15 @@ pub struct Proof {
 /// Checks everything: signatures from the root key down, the canister's certified data, the path to the receipt, every
 /// field of it, the request if it is there, and that the amounts add up.
 pub fn verify(certified: &CertifiedReceipt, root_key: &[u8]) -> Result<Proof, VerifyError> {
-    let CertifiedReceipt { receipt, certificate, witness, request } = certified;
+    let CertifiedReceipt {
+        receipt,
+        certificate,
+        witness,
+        request,
+    } = certified;
     let certificate::Certified { data, time } =
-        certificate::certified(certificate, &receipt.canister, root_key).map_err(VerifyError::Certificate)?;
+        certificate::certified(certificate, &receipt.canister, root_key)
+            .map_err(VerifyError::Certificate)?;
 
     let tree = certificate::tree(witness).map_err(VerifyError::Witness)?;
     if data != tree.digest() {
@@ -75,25 +88,49 @@ pub fn verify(certified: &CertifiedReceipt, root_key: &[u8]) -> Result<Proof, Ve
         .ok_or(VerifyError::OtherJob { job: receipt.job.0 })?;
     let found = receipt.hash();
     if found != leaf {
-        return Err(VerifyError::Changed { found, certified: leaf });
+        return Err(VerifyError::Changed {
+            found,
+            certified: leaf,
+        });
     }
     if let Some(salted) = request {
         let found = salted.request.salted_hash(&salted.salt);
         if found != receipt.request_hash {
-            return Err(VerifyError::OtherRequest { found, certified: receipt.request_hash });
+            return Err(VerifyError::OtherRequest {
+                found,
+                certified: receipt.request_hash,
+            });
         }
     }
     check_amounts(receipt)?;
-    Ok(Proof { signed_at: time, hash: leaf, request: request.is_some() })
+    Ok(Proof {
+        signed_at: time,
+        hash: leaf,
+        request: request.is_some(),
+    })
 }
 
 fn check_amounts(receipt: &Receipt) -> Result<(), VerifyError> {
-    let Receipt { leases, escrow, fee, royalty, refund, .. } = receipt;
+    let Receipt {
+        leases,
+        escrow,
+        fee,
+        royalty,
+        refund,
+        ..
+    } = receipt;
     let spent = leases
         .iter()
         .map(|lease| lease.paid)
         .chain([*fee, *royalty, *refund])
         .try_fold(Cycles::ZERO, Cycles::checked_add)
         .unwrap_or(Cycles(u128::MAX));
-    if spent == *escrow { Ok(()) } else { Err(VerifyError::Amounts { escrow: *escrow, spent }) }
+    if spent == *escrow {
+        Ok(())
+    } else {
+        Err(VerifyError::Amounts {
+            escrow: *escrow,
+            spent,
+        })
+    }
 }

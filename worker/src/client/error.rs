@@ -58,7 +58,11 @@ pub enum CallFault {
 
 impl CallError {
     pub(crate) fn new(url: &str, method: &'static str, error: AgentError) -> Self {
-        Self { url: url.to_owned(), method, fault: CallFault::from(error) }
+        Self {
+            url: url.to_owned(),
+            method,
+            fault: CallFault::from(error),
+        }
     }
 
     /// Whether nobody answered at all.
@@ -73,9 +77,14 @@ impl CallError {
             CallFault::Http { status, .. } => matches!(status, 408 | 429 | 500..=599),
             // A stopped canister (an upgrade) rejects too, and comes back.
             CallFault::Rejected { code, message } => {
-                matches!(code, RejectCode::SysTransient) || message.contains("stopped") || message.contains("stopping")
+                matches!(code, RejectCode::SysTransient)
+                    || message.contains("stopped")
+                    || message.contains("stopping")
             }
-            CallFault::Untrusted(_) | CallFault::Clock(_) | CallFault::Encoding(_) | CallFault::Other(_) => false,
+            CallFault::Untrusted(_)
+            | CallFault::Clock(_)
+            | CallFault::Encoding(_)
+            | CallFault::Other(_) => false,
         }
     }
 }
@@ -83,22 +92,34 @@ impl CallError {
 impl From<AgentError> for CallFault {
     fn from(error: AgentError) -> Self {
         match error {
-            AgentError::TransportError(TransportError::Reqwest(error)) => Self::Unreachable(root_cause(&error)),
+            AgentError::TransportError(TransportError::Reqwest(error)) => {
+                Self::Unreachable(root_cause(&error))
+            }
             AgentError::TransportError(TransportError::Generic(text)) => Self::Unreachable(text),
             AgentError::HttpError(error) => {
-                let text: String = String::from_utf8_lossy(&error.content).chars().take(200).collect();
+                let text: String = String::from_utf8_lossy(&error.content)
+                    .chars()
+                    .take(200)
+                    .collect();
                 if text.contains("expiry") {
                     Self::Clock(text)
                 } else {
-                    Self::Http { status: error.status, text }
+                    Self::Http {
+                        status: error.status,
+                        text,
+                    }
                 }
             }
             AgentError::TimeoutWaitingForResponse() => Self::Timeout { seconds: 300 },
-            AgentError::CertifiedReject { reject, .. } | AgentError::UncertifiedReject { reject, .. } => {
+            AgentError::CertifiedReject { reject, .. }
+            | AgentError::UncertifiedReject { reject, .. } => {
                 if reject.reject_message.contains("ingress_expiry") {
                     Self::Clock(reject.reject_message)
                 } else {
-                    Self::Rejected { code: reject.reject_code, message: reject.reject_message }
+                    Self::Rejected {
+                        code: reject.reject_code,
+                        message: reject.reject_message,
+                    }
                 }
             }
             AgentError::CertificateOutdated(_) => Self::Clock(error.to_string()),
@@ -112,7 +133,9 @@ impl From<AgentError> for CallFault {
             | AgentError::TooManySignatures { .. }
             | AgentError::DerKeyLengthMismatch { .. }
             | AgentError::DerPrefixMismatch { .. } => Self::Untrusted(error.to_string()),
-            AgentError::CandidError(_) | AgentError::InvalidCborData(_) => Self::Encoding(error.to_string()),
+            AgentError::CandidError(_) | AgentError::InvalidCborData(_) => {
+                Self::Encoding(error.to_string())
+            }
             other => Self::Other(other.to_string()),
         }
     }

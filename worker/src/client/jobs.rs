@@ -2,8 +2,14 @@
 
 use assay_protocol::{
     Cycles, JobId, LeaseId,
-    job::{JobError, JobLine, JobRequest, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
-    lease::{Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError},
+    job::{
+        JobError, JobLine, JobRequest, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk,
+        SubmitArgs, SubmitError, Submitted,
+    },
+    lease::{
+        Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
+        WorkHint, WorkerError,
+    },
     receipt::CertifiedReceipt,
 };
 use candid::{CandidType, Principal};
@@ -43,7 +49,10 @@ pub struct Jobs {
 impl Jobs {
     /// The jobs canister `id` of this network.
     pub fn new(network: &Network, id: Principal) -> Self {
-        Self { network: network.clone(), id }
+        Self {
+            network: network.clone(),
+            id,
+        }
     }
 
     /// The connection below.

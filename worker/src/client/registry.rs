@@ -4,7 +4,8 @@ use assay_protocol::{
     Hash32, ModelId,
     limits::PAGE_MAX,
     registry::{
-        Model, ModelManifest, ModelsArgs, Provider, ProviderArgs, RegistryError, Worker, WorkerArgs, WorkersArgs,
+        Model, ModelManifest, ModelsArgs, Provider, ProviderArgs, RegistryError, Worker,
+        WorkerArgs, WorkersArgs,
     },
 };
 use candid::Principal;
@@ -24,12 +25,19 @@ pub struct Registry {
 impl Registry {
     /// The registry canister `id` of this network.
     pub fn new(network: &Network, id: Principal) -> Self {
-        Self { network: network.clone(), id }
+        Self {
+            network: network.clone(),
+            id,
+        }
     }
 
     /// Makes the caller a provider.
     pub async fn register_provider(&self, args: &ProviderArgs) -> Answer<Provider> {
-        Outcome::fold(self.network.update(self.id, "register_provider", (args,)).await)
+        Outcome::fold(
+            self.network
+                .update(self.id, "register_provider", (args,))
+                .await,
+        )
     }
 
     /// Adds a worker to the calling provider.
@@ -39,7 +47,11 @@ impl Registry {
 
     /// Registers a model version.
     pub async fn register_model(&self, manifest: &ModelManifest) -> Answer<Model> {
-        Outcome::fold(self.network.update(self.id, "register_model", (manifest,)).await)
+        Outcome::fold(
+            self.network
+                .update(self.id, "register_model", (manifest,))
+                .await,
+        )
     }
 
     /// A page of models in the order of their ids: a hint.
@@ -59,11 +71,22 @@ impl Registry {
 
     /// The model version of this name whose weights have this root, or any version with that root when no name is
     /// given. The list is a hint, but an id that is not the hash of its manifest is passed over.
-    pub async fn find_model(&self, root: &Hash32, name: Option<&str>) -> Result<Option<Model>, CallError> {
+    pub async fn find_model(
+        &self,
+        root: &Hash32,
+        name: Option<&str>,
+    ) -> Result<Option<Model>, CallError> {
         let mut after: Option<ModelId> = None;
         loop {
-            let page = self.models(&ModelsArgs { after, limit: PAGE_MAX }).await?;
-            let Some(last) = page.last().map(|model| model.id) else { return Ok(None) };
+            let page = self
+                .models(&ModelsArgs {
+                    after,
+                    limit: PAGE_MAX,
+                })
+                .await?;
+            let Some(last) = page.last().map(|model| model.id) else {
+                return Ok(None);
+            };
             let found = page.into_iter().find(|model| {
                 model.manifest.model_root == *root
                     && model.manifest.id() == model.id

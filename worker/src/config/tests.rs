@@ -22,7 +22,10 @@ fn check(text: &str) -> Result<Config, ConfigError> {
 
 fn refused(text: &str, fragment: &str) {
     let error = check(text).expect_err(fragment).to_string();
-    assert!(error.contains(fragment), "{error:?} should contain {fragment:?}");
+    assert!(
+        error.contains(fragment),
+        "{error:?} should contain {fragment:?}"
+    );
 }
 
 #[test]
@@ -44,16 +47,34 @@ fn the_shipped_example_is_a_configuration_and_shows_the_defaults() {
     let example = check(EXAMPLE).unwrap();
     assert_eq!(example.root_key, RootKey::Mainnet);
     let least = check(LEAST).unwrap();
-    assert_eq!((example.slots, example.threads, example.poll, example.grace), (least.slots, least.threads, least.poll, least.grace));
-    assert_eq!((example.log_format, example.log_level), (least.log_format, least.log_level));
+    assert_eq!(
+        (example.slots, example.threads, example.poll, example.grace),
+        (least.slots, least.threads, least.poll, least.grace)
+    );
+    assert_eq!(
+        (example.log_format, example.log_level),
+        (least.log_format, least.log_level)
+    );
 }
 
 #[test]
 fn unknown_keys_are_errors_that_name_the_line() {
-    refused(&format!("colour = \"red\"\n{LEAST}"), "unknown field `colour`");
-    refused(&LEAST.replace("root_key", "rootkey"), "unknown field `rootkey`");
-    refused(&LEAST.replace("ask_input", "ask_inptu"), "unknown field `ask_inptu`");
-    refused(&format!("{LEAST}\n[log]\nshade = 1\n"), "unknown field `shade`");
+    refused(
+        &format!("colour = \"red\"\n{LEAST}"),
+        "unknown field `colour`",
+    );
+    refused(
+        &LEAST.replace("root_key", "rootkey"),
+        "unknown field `rootkey`",
+    );
+    refused(
+        &LEAST.replace("ask_input", "ask_inptu"),
+        "unknown field `ask_inptu`",
+    );
+    refused(
+        &format!("{LEAST}\n[log]\nshade = 1\n"),
+        "unknown field `shade`",
+    );
     refused(&format!("colour = \"red\"\n{LEAST}"), "line 1");
 }
 
@@ -69,13 +90,21 @@ fn flags_beat_the_file() {
         log_format: Some(log::Format::Json),
         log_level: Some("debug".to_owned()),
     };
-    let config = parse(&LEAST.replace("state_dir", "slots = 9\nstate_dir"), Path::new("worker.toml"), &overrides).unwrap();
+    let config = parse(
+        &LEAST.replace("state_dir", "slots = 9\nstate_dir"),
+        Path::new("worker.toml"),
+        &overrides,
+    )
+    .unwrap();
     assert_eq!(config.url, "http://localhost:1");
     assert_eq!(config.state_dir, Path::new("/elsewhere"));
     assert_eq!(config.pem, Path::new("/other.pem"));
     assert_eq!((config.slots, config.threads), (3, 7));
     assert_eq!(config.grace, Duration::from_secs(5));
-    assert_eq!((config.log_format, config.log_level.as_str()), (log::Format::Json, "debug"));
+    assert_eq!(
+        (config.log_format, config.log_level.as_str()),
+        (log::Format::Json, "debug")
+    );
 }
 
 #[test]
@@ -84,7 +113,11 @@ fn values_at_their_limits_pass_and_just_beyond_are_refused() {
     for (key, least, most) in [
         ("slots", 1, u64::from(limits::SLOTS_MAX)),
         ("threads", 0, THREADS_MAX as u64),
-        ("poll_milliseconds", POLL_MILLISECONDS_MIN, POLL_MILLISECONDS_MAX),
+        (
+            "poll_milliseconds",
+            POLL_MILLISECONDS_MIN,
+            POLL_MILLISECONDS_MAX,
+        ),
         ("grace_seconds", 0, GRACE_SECONDS_MAX),
     ] {
         for good in [least, most] {
@@ -97,8 +130,14 @@ fn values_at_their_limits_pass_and_just_beyond_are_refused() {
     }
     let ask = limits::ASK_CYCLES_MAX as u64;
     check(&LEAST.replace("ask_input = 1", &format!("ask_input = {ask}"))).unwrap();
-    refused(&LEAST.replace("ask_input = 1", &format!("ask_input = {}", ask + 1)), "models[0].ask_input");
-    refused(&LEAST.replace("ask_input = 1", "ask_input = -1"), "ask_input");
+    refused(
+        &LEAST.replace("ask_input = 1", &format!("ask_input = {}", ask + 1)),
+        "models[0].ask_input",
+    );
+    refused(
+        &LEAST.replace("ask_input = 1", "ask_input = -1"),
+        "ask_input",
+    );
 }
 
 #[test]
@@ -107,30 +146,60 @@ fn model_and_shard_counts_are_limited() {
     let many = |n: usize| format!("{LEAST}{}", model.repeat(n - 1));
     check(&many(limits::OFFERS_PER_WORKER_MAX)).unwrap();
     refused(&many(limits::OFFERS_PER_WORKER_MAX + 1), "models: 33");
-    refused(&LEAST.replace("jobs = [\"rrkah-fqaaa-aaaaa-aaaaq-cai\"]", "jobs = []"), "canisters.jobs");
+    refused(
+        &LEAST.replace("jobs = [\"rrkah-fqaaa-aaaaa-aaaaq-cai\"]", "jobs = []"),
+        "canisters.jobs",
+    );
 }
 
 #[test]
 fn the_root_key_is_fetched_from_this_machine_only() {
-    for local in ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:4943/", "http://x.localhost:1"] {
-        assert_eq!(check(&LEAST.replace("http://127.0.0.1:4943", local)).unwrap().root_key, RootKey::Fetch, "{local}");
+    for local in [
+        "http://localhost:8080",
+        "http://127.0.0.1",
+        "http://[::1]:4943/",
+        "http://x.localhost:1",
+    ] {
+        assert_eq!(
+            check(&LEAST.replace("http://127.0.0.1:4943", local))
+                .unwrap()
+                .root_key,
+            RootKey::Fetch,
+            "{local}"
+        );
     }
-    for remote in
-        ["https://icp-api.io", "http://127.0.0.1.example.org", "http://10.0.0.1:4943", "http://localhost.example.org", "https://icp0.io:443/x?localhost"]
-    {
+    for remote in [
+        "https://icp-api.io",
+        "http://127.0.0.1.example.org",
+        "http://10.0.0.1:4943",
+        "http://localhost.example.org",
+        "https://icp0.io:443/x?localhost",
+    ] {
         assert!(
-            matches!(check(&LEAST.replace("http://127.0.0.1:4943", remote)), Err(ConfigError::Untrusted { .. })),
+            matches!(
+                check(&LEAST.replace("http://127.0.0.1:4943", remote)),
+                Err(ConfigError::Untrusted { .. })
+            ),
             "{remote} must not be trusted with its own key"
         );
     }
     // A user name that looks like a local host does not make the address local.
-    refused(&LEAST.replace("http://127.0.0.1:4943", "http://127.0.0.1:1@example.org"), "network.url");
-    refused(&LEAST.replace("http://127.0.0.1:4943", "ftp://127.0.0.1"), "network.url");
+    refused(
+        &LEAST.replace("http://127.0.0.1:4943", "http://127.0.0.1:1@example.org"),
+        "network.url",
+    );
+    refused(
+        &LEAST.replace("http://127.0.0.1:4943", "ftp://127.0.0.1"),
+        "network.url",
+    );
 }
 
 #[test]
 fn a_local_network_never_falls_back_to_the_mainnet_key() {
-    refused(&LEAST.replace("root_key = \"fetch\"\n", ""), "root key must be named");
+    refused(
+        &LEAST.replace("root_key = \"fetch\"\n", ""),
+        "root key must be named",
+    );
     refused(&LEAST.replace("\"fetch\"", "\"xyz\""), "network.root_key");
     let given = check(&LEAST.replace("\"fetch\"", "\"3081aa\"")).unwrap();
     assert_eq!(given.root_key, RootKey::Given(vec![0x30, 0x81, 0xaa]));
@@ -138,8 +207,14 @@ fn a_local_network_never_falls_back_to_the_mainnet_key() {
 
 #[test]
 fn malformed_canister_ids_are_refused_by_name() {
-    refused(&LEAST.replace("rwlgt-iiaaa-aaaaa-aaaaa-cai", "rwlgt-iiaaa-aaaaa-aaaaa-cbi"), "canisters.registry");
-    refused(&LEAST.replace("rrkah-fqaaa-aaaaa-aaaaq-cai", "jobs"), "canisters.jobs");
+    refused(
+        &LEAST.replace("rwlgt-iiaaa-aaaaa-aaaaa-cai", "rwlgt-iiaaa-aaaaa-aaaaa-cbi"),
+        "canisters.registry",
+    );
+    refused(
+        &LEAST.replace("rrkah-fqaaa-aaaaa-aaaaq-cai", "jobs"),
+        "canisters.jobs",
+    );
 }
 
 #[test]
@@ -147,19 +222,38 @@ fn missing_files_folders_and_oversized_files_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let missing = load(&dir.path().join("none.toml"), &Overrides::default()).unwrap_err();
     assert!(matches!(missing, ConfigError::Io { .. }) && missing.to_string().contains("none.toml"));
-    assert!(matches!(load(dir.path(), &Overrides::default()), Err(ConfigError::NotAFile { .. })));
+    assert!(matches!(
+        load(dir.path(), &Overrides::default()),
+        Err(ConfigError::NotAFile { .. })
+    ));
 
     let path = dir.path().join("worker.toml");
-    let pad = |bytes: u64| format!("{LEAST}#{}", "x".repeat(usize::try_from(bytes).unwrap() - LEAST.len() - 1));
+    let pad = |bytes: u64| {
+        format!(
+            "{LEAST}#{}",
+            "x".repeat(usize::try_from(bytes).unwrap() - LEAST.len() - 1)
+        )
+    };
     fs::write(&path, pad(FILE_BYTES_MAX)).unwrap();
     load(&path, &Overrides::default()).unwrap();
     fs::write(&path, pad(FILE_BYTES_MAX + 1)).unwrap();
-    assert!(matches!(load(&path, &Overrides::default()), Err(ConfigError::TooLong { .. })));
+    assert!(matches!(
+        load(&path, &Overrides::default()),
+        Err(ConfigError::TooLong { .. })
+    ));
 }
 
 #[test]
 fn misbehaviour_is_off_unless_written_out() {
-    assert_eq!(check(&format!("{LEAST}\n[cheat]\nmode = \"wrong-tokens\"\n")).unwrap().cheat, Some(Cheat::WrongTokens));
-    refused(&format!("{LEAST}\n[cheat]\nmode = \"nonsense\"\n"), "unknown variant");
+    assert_eq!(
+        check(&format!("{LEAST}\n[cheat]\nmode = \"wrong-tokens\"\n"))
+            .unwrap()
+            .cheat,
+        Some(Cheat::WrongTokens)
+    );
+    refused(
+        &format!("{LEAST}\n[cheat]\nmode = \"nonsense\"\n"),
+        "unknown variant",
+    );
     assert!(!EXAMPLE.contains("cheat"));
 }

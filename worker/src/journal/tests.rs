@@ -15,7 +15,10 @@ fn record(lease: u64) -> Record {
         commit: CommitArgs {
             lease: LeaseId(lease),
             commitment: Hash32([7; 32]),
-            claim: Some(Claim { output: output.clone(), finish: Finish::Stop }),
+            claim: Some(Claim {
+                output: output.clone(),
+                finish: Finish::Stop,
+            }),
         },
         reveal: RevealArgs {
             lease: LeaseId(lease),
@@ -40,7 +43,10 @@ fn records_come_back_whole_and_in_order_after_a_restart() {
     }
     drop(journal);
     let journal = Journal::open(dir.path()).unwrap();
-    assert_eq!(journal.records().unwrap(), [record(3), record(7), record(12)]);
+    assert_eq!(
+        journal.records().unwrap(),
+        [record(3), record(7), record(12)]
+    );
     journal.remove(LeaseId(7)).unwrap();
     journal.remove(LeaseId(7)).unwrap();
     assert_eq!(journal.records().unwrap(), [record(3), record(12)]);
@@ -73,24 +79,36 @@ fn truncated_flipped_newer_and_misplaced_records_are_refused_and_kept() {
         fs::write(&path, bytes).unwrap();
         let error = journal.records().expect_err(fragment);
         assert!(matches!(error, JournalError::Damaged { .. }));
-        assert!(error.to_string().contains(fragment), "{error} should contain {fragment:?}");
+        assert!(
+            error.to_string().contains(fragment),
+            "{error} should contain {fragment:?}"
+        );
         assert_eq!(fs::read(&path).unwrap(), bytes, "the evidence stays");
     };
     for cut in 0..good.len() {
         fs::write(&path, &good[..cut]).unwrap();
-        assert!(matches!(journal.records(), Err(JournalError::Damaged { .. })), "cut at {cut}");
+        assert!(
+            matches!(journal.records(), Err(JournalError::Damaged { .. })),
+            "cut at {cut}"
+        );
     }
     for byte in (0..good.len()).step_by(7) {
         let mut flipped = good.clone();
         flipped[byte] ^= 0x10;
         fs::write(&path, &flipped).unwrap();
-        assert!(matches!(journal.records(), Err(JournalError::Damaged { .. })), "flip at {byte}");
+        assert!(
+            matches!(journal.records(), Err(JournalError::Damaged { .. })),
+            "flip at {byte}"
+        );
     }
     let mut newer = good.clone();
     newer[MAGIC.len()] = VERSION + 1;
     check(&newer, "start the newer release");
     check(&encode(&record(6)), "belongs to lease 6");
-    check(&vec![0; usize::try_from(RECORD_BYTES_MAX).unwrap() + 1], "longer than");
+    check(
+        &vec![0; usize::try_from(RECORD_BYTES_MAX).unwrap() + 1],
+        "longer than",
+    );
     fs::write(&path, &good).unwrap();
     assert_eq!(journal.records().unwrap(), [record(5)]);
 }
@@ -113,7 +131,10 @@ fn a_record_is_never_saved_when_the_folder_cannot_take_it() {
     let journal = Journal::open(dir.path()).unwrap();
     // The folder disappears below the running worker, as a full or read-only disk would refuse the write.
     fs::remove_dir_all(dir.path().join("leases")).unwrap();
-    assert!(matches!(journal.save(&record(1)), Err(JournalError::Io { .. })));
+    assert!(matches!(
+        journal.save(&record(1)),
+        Err(JournalError::Io { .. })
+    ));
 }
 
 #[cfg(unix)]
@@ -123,7 +144,13 @@ fn nobody_else_may_read_the_records() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(&dir.path().join("state")).unwrap();
     journal.save(&record(1)).unwrap();
-    let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &str| {
+        fs::metadata(dir.path().join(path))
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode("state/leases"), 0o700);
     assert_eq!(mode("state/leases/1.lease"), 0o600);
 }

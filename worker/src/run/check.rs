@@ -25,7 +25,12 @@ use crate::{
 };
 
 /// Checks what the order points at.
-pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: &Order, offered: &Offered) -> Result<Done, Fault> {
+pub(crate) async fn run(
+    shared: &Shared,
+    ticket: &Ticket,
+    order: &Order,
+    offered: &Offered,
+) -> Result<Done, Fault> {
     tokio::select! {
         done = check(shared, order, offered) => done,
         why = ticket.over() => Err(Fault::Over(why)),
@@ -37,8 +42,21 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
     let mut followed = Vec::new();
     let mut hints = shared.hints();
     // Provisional tokens, until the final ones are in.
-    while !hints.borrow_and_update().leases.get(&order.lease).is_some_and(|hint| hint.transcript_final) {
-        match shared.worker.jobs.follow(order.lease, u32::try_from(followed.len()).unwrap_or(u32::MAX)).await {
+    while !hints
+        .borrow_and_update()
+        .leases
+        .get(&order.lease)
+        .is_some_and(|hint| hint.transcript_final)
+    {
+        match shared
+            .worker
+            .jobs
+            .follow(
+                order.lease,
+                u32::try_from(followed.len()).unwrap_or(u32::MAX),
+            )
+            .await
+        {
             Ok(follow) => {
                 followed.extend_from_slice(&follow.tokens);
                 run.feed(follow.tokens);
@@ -70,20 +88,35 @@ fn judge(shared: &Shared, order: &Order, offered: &Offered, checked: Checked) ->
     };
     if shared.worker.cheat == Some(Cheat::WrongCheck) {
         Cheat::WrongCheck.shout("reporting a mismatch that was not found");
-        let lie = Mismatch { position: 0, trace_root: order.model_root };
+        let lie = Mismatch {
+            position: 0,
+            trace_root: order.model_root,
+        };
         return mismatch(order, lie, usage(0));
     }
     match &checked {
         Checked::Match(body) => {
             let root = offered.model.result_root(body, order);
-            Done { opening: Opening::Agrees { root }, root, claim: None, usage: usage(body.output_tokens.len()) }
+            Done {
+                opening: Opening::Agrees { root },
+                root,
+                claim: None,
+                usage: usage(body.output_tokens.len()),
+            }
         }
-        Checked::Mismatch { mismatch: found, .. } => mismatch(order, *found, usage(found.position as usize)),
+        Checked::Mismatch {
+            mismatch: found, ..
+        } => mismatch(order, *found, usage(found.position as usize)),
     }
 }
 
 fn mismatch(order: &Order, mismatch: Mismatch, usage: Usage) -> Done {
-    Done { root: mismatch.root(order.job, order.round), opening: Opening::Mismatch(mismatch), claim: None, usage }
+    Done {
+        root: mismatch.root(order.job, order.round),
+        opening: Opening::Mismatch(mismatch),
+        claim: None,
+        usage,
+    }
 }
 
 /// Asks for the final tokens until the canister gives them.
@@ -93,8 +126,12 @@ async fn transcript(shared: &Shared, lease: LeaseId) -> Result<Claim, Fault> {
         match shared.worker.jobs.transcript(lease).await {
             Ok(claim) => return Ok(claim),
             // The hint was ahead of the truth, or wrong.
-            Err(Outcome::Refused(WorkerError::TranscriptNotFinal(_))) => sleep(shared.worker.poll).await,
-            Err(Outcome::Refused(refusal)) => return Err(Fault::Refused(Outcome::Refused(refusal))),
+            Err(Outcome::Refused(WorkerError::TranscriptNotFinal(_))) => {
+                sleep(shared.worker.poll).await
+            }
+            Err(Outcome::Refused(refusal)) => {
+                return Err(Fault::Refused(Outcome::Refused(refusal)));
+            }
             Err(Outcome::Call(error)) => {
                 debug!(%lease, %error, "the transcript did not come through, trying again");
                 sleep(backoff.pause()).await;

@@ -27,7 +27,12 @@ use crate::{
 const PROGRESS_PERIOD: Duration = Duration::from_secs(1);
 
 /// Generates what the order asks for.
-pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: &Order, offered: &Offered) -> Result<Done, Fault> {
+pub(crate) async fn run(
+    shared: &Shared,
+    ticket: &Ticket,
+    order: &Order,
+    offered: &Offered,
+) -> Result<Done, Fault> {
     let job = Job::from_order(order, shared.worker.threads);
     let model = offered.model.clone();
     let cheats = shared.worker.cheat == Some(Cheat::WrongTokens);
@@ -41,7 +46,11 @@ pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: &Order, offered
         let mut on_token = |token: Token| {
             // Nobody listening is fine: the tokens are provisional.
             let _ = sender.send(token);
-            if *stopped.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if *stopped.borrow() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         };
         if cheats {
             Cheat::WrongTokens.shout("swapping one token of this answer");
@@ -57,8 +66,16 @@ pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: &Order, offered
             return Err(Fault::Over(why));
         }
     };
-    let claim = (order.role == Role::Generator).then(|| Claim { output: body.output_tokens.clone(), finish: body.finish });
-    Ok(Done { root: offered.model.result_root(&body, order), usage: body.usage(), claim, opening: Opening::Result(body) })
+    let claim = (order.role == Role::Generator).then(|| Claim {
+        output: body.output_tokens.clone(),
+        finish: body.finish,
+    });
+    Ok(Done {
+        root: offered.model.result_root(&body, order),
+        usage: body.usage(),
+        claim,
+        opening: Opening::Result(body),
+    })
 }
 
 /// Sends tokens as they come: the first at once, the rest at most once a second. What is refused is not sent again;
@@ -109,8 +126,16 @@ fn batch(lease: LeaseId, from: u32, waiting: &mut Vec<Token>) -> ProgressArgs {
         .count()
         // One token's text is far below the limit; this only rules out going round in circles.
         .max(1);
-    let (tokens, texts): (Vec<u32>, Vec<Arc<str>>) = waiting.drain(..count).map(|token| (token.id, token.text)).unzip();
-    ProgressArgs { lease, from, tokens, text: texts.concat() }
+    let (tokens, texts): (Vec<u32>, Vec<Arc<str>>) = waiting
+        .drain(..count)
+        .map(|token| (token.id, token.text))
+        .unzip();
+    ProgressArgs {
+        lease,
+        from,
+        tokens,
+        text: texts.concat(),
+    }
 }
 
 /// Whether the canister has this message, and more may follow.
@@ -138,7 +163,12 @@ mod tests {
     use super::*;
 
     fn tokens(count: usize, text: &str) -> Vec<Token> {
-        (0..count).map(|id| Token { id: id as u32, text: text.into() }).collect()
+        (0..count)
+            .map(|id| Token {
+                id: id as u32,
+                text: text.into(),
+            })
+            .collect()
     }
 
     #[test]
@@ -147,7 +177,10 @@ mod tests {
         let first = batch(LeaseId(1), 0, &mut waiting);
         assert_eq!(first.tokens.len(), PROGRESS_TOKENS_MAX);
         let second = batch(LeaseId(1), PROGRESS_TOKENS_MAX as u32, &mut waiting);
-        assert_eq!((second.tokens, second.text.as_str()), (vec![PROGRESS_TOKENS_MAX as u32], "a"));
+        assert_eq!(
+            (second.tokens, second.text.as_str()),
+            (vec![PROGRESS_TOKENS_MAX as u32], "a")
+        );
         assert!(waiting.is_empty());
     }
 
@@ -155,7 +188,10 @@ mod tests {
     fn batches_keep_the_text_limit() {
         let text = "x".repeat(PROGRESS_TEXT_BYTES_MAX / 2);
         let mut waiting = tokens(3, &text);
-        assert_eq!(batch(LeaseId(1), 0, &mut waiting).text.len(), PROGRESS_TEXT_BYTES_MAX);
+        assert_eq!(
+            batch(LeaseId(1), 0, &mut waiting).text.len(),
+            PROGRESS_TEXT_BYTES_MAX
+        );
         assert_eq!(waiting.len(), 1);
     }
 }

@@ -13,7 +13,11 @@ use tracing::{info, warn};
 
 use super::{Offered, Shared, check, dismiss, generate, nonce, settle};
 use crate::{
-    cheat::Cheat, client::Outcome, identity::IdentityError, journal::{JournalError, Record}, model::RunFault,
+    cheat::Cheat,
+    client::Outcome,
+    identity::IdentityError,
+    journal::{JournalError, Record},
+    model::RunFault,
 };
 
 /// What the loop counts.
@@ -37,7 +41,11 @@ const MUTE: u8 = 2;
 
 impl Ticket {
     pub(crate) fn new(lease: LeaseId) -> Self {
-        Self { lease, phase: AtomicU8::new(COMPUTING), over: watch::Sender::new(None) }
+        Self {
+            lease,
+            phase: AtomicU8::new(COMPUTING),
+            over: watch::Sender::new(None),
+        }
     }
 
     /// Whether it still takes up a slot.
@@ -157,7 +165,12 @@ async fn commit(shared: &Shared, ticket: &Ticket, order: &Order) -> Result<(Reco
         return Err(Fault::Over(ticket.over().await));
     }
     let offered = shared.model(order).ok_or(Fault::OtherModel(order.model))?;
-    let Done { opening, root, claim, usage } = compute(shared, ticket, order, offered).await?;
+    let Done {
+        opening,
+        root,
+        claim,
+        usage,
+    } = compute(shared, ticket, order, offered).await?;
     if shared.worker.cheat == Some(Cheat::LateCommit) {
         settle::dawdle(ticket).await;
     }
@@ -174,13 +187,22 @@ async fn commit(shared: &Shared, ticket: &Ticket, order: &Order) -> Result<(Reco
             commitment: commitment(&canister, order.lease, &worker, &nonce, &root),
             claim,
         },
-        reveal: RevealArgs { lease: order.lease, nonce, opening },
+        reveal: RevealArgs {
+            lease: order.lease,
+            nonce,
+            opening,
+        },
     };
     shared.worker.journal.save(&record)?;
     Ok((record, usage))
 }
 
-async fn compute(shared: &Shared, ticket: &Ticket, order: &Order, offered: &Offered) -> Result<Done, Fault> {
+async fn compute(
+    shared: &Shared,
+    ticket: &Ticket,
+    order: &Order,
+    offered: &Offered,
+) -> Result<Done, Fault> {
     match order.role {
         Role::Generator | Role::Replica => generate::run(shared, ticket, order, offered).await,
         Role::Checker => check::run(shared, ticket, order, offered).await,

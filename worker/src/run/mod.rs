@@ -127,12 +127,17 @@ impl Shared {
 
     /// The offered model with this root.
     pub(crate) fn model(&self, order: &Order) -> Option<&Offered> {
-        self.worker.models.iter().find(|offered| offered.offer.model == order.model && offered.model.root() == order.model_root)
+        self.worker.models.iter().find(|offered| {
+            offered.offer.model == order.model && offered.model.root() == order.model_root
+        })
     }
 }
 
 /// Serves until told to stop and done, or until the state folder fails.
-pub async fn serve(worker: Worker, mut stop: watch::Receiver<bool>) -> Result<Summary, crate::journal::JournalError> {
+pub async fn serve(
+    worker: Worker,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Summary, crate::journal::JournalError> {
     let records = worker.journal.records()?;
     let shared = Arc::new(Shared {
         worker,
@@ -150,7 +155,11 @@ pub async fn serve(worker: Worker, mut stop: watch::Receiver<bool>) -> Result<Su
     loop {
         let draining = *stop.borrow();
         if draining && deadline.is_none() {
-            info!(leases = shared.tickets().live.len(), grace_seconds = shared.worker.grace.as_secs(), "stopping: no new work is taken");
+            info!(
+                leases = shared.tickets().live.len(),
+                grace_seconds = shared.worker.grace.as_secs(),
+                "stopping: no new work is taken"
+            );
             deadline = Some(Instant::now() + shared.worker.grace);
             // Failing that, the announcement lapses by itself.
             if let Err(error) = shared.worker.jobs.ready(0).await {
@@ -190,7 +199,11 @@ pub async fn serve(worker: Worker, mut stop: watch::Receiver<bool>) -> Result<Su
         }
     }
     heart.abort();
-    info!(revealed = summary.revealed, other = summary.other, "stopped");
+    info!(
+        revealed = summary.revealed,
+        other = summary.other,
+        "stopped"
+    );
     Ok(summary)
 }
 
@@ -198,7 +211,9 @@ pub async fn serve(worker: Worker, mut stop: watch::Receiver<bool>) -> Result<Su
 fn resume(shared: &Arc<Shared>, records: Vec<Record>, tasks: &mut JoinSet<lease::End>) {
     for record in records {
         let lease = record.reveal.lease;
-        if record.canister != shared.worker.jobs.id || record.worker != shared.worker.jobs.network().me() {
+        if record.canister != shared.worker.jobs.id
+            || record.worker != shared.worker.jobs.network().me()
+        {
             warn!(%lease, canister = %record.canister, "a record of another canister or identity lies in the state folder; it is left alone");
             continue;
         }
@@ -221,7 +236,11 @@ async fn look(
     draining: bool,
     tasks: &mut JoinSet<lease::End>,
 ) -> Result<(), Outcome<WorkerError>> {
-    let WorkHint { unclaimed, announce, leases } = shared.worker.jobs.work().await?;
+    let WorkHint {
+        unclaimed,
+        announce,
+        leases,
+    } = shared.worker.jobs.work().await?;
     let (strangers, free, live) = {
         let tickets = shared.tickets();
         let strangers: Vec<LeaseId> = leases
@@ -229,8 +248,16 @@ async fn look(
             .filter(|hint| hint.state == LeaseState::Leased && !tickets.knows(hint.lease))
             .map(|hint| hint.lease)
             .collect();
-        let busy = tickets.live.values().filter(|ticket| ticket.is_computing()).count();
-        (strangers, usize::from(shared.worker.slots).saturating_sub(busy), tickets.live.len())
+        let busy = tickets
+            .live
+            .values()
+            .filter(|ticket| ticket.is_computing())
+            .count();
+        (
+            strangers,
+            usize::from(shared.worker.slots).saturating_sub(busy),
+            tickets.live.len(),
+        )
     };
     shared.hints.send_modify(|hints| {
         hints.number += 1;
@@ -244,7 +271,9 @@ async fn look(
         give_back_strangers(shared, &strangers).await;
     } else if announce && free > 0 && !draining {
         // The canister counts leases held at once, committed ones included; those hold no slot here.
-        let slots = u16::try_from(free + live).unwrap_or(SLOTS_MAX).min(SLOTS_MAX);
+        let slots = u16::try_from(free + live)
+            .unwrap_or(SLOTS_MAX)
+            .min(SLOTS_MAX);
         shared.worker.jobs.ready(slots).await?;
     }
     Ok(())
@@ -269,7 +298,12 @@ async fn give_back_strangers(shared: &Shared, strangers: &[LeaseId]) {
         if shared.tickets().knows(*lease) {
             continue;
         }
-        match shared.worker.jobs.abandon(*lease, "the order was lost in a restart").await {
+        match shared
+            .worker
+            .jobs
+            .abandon(*lease, "the order was lost in a restart")
+            .await
+        {
             Ok(()) => warn!(%lease, "gave back a lease from before the restart"),
             Err(error) if error.is_passing() => {
                 debug!(%lease, %error, "a lost lease could not be given back yet");
@@ -315,7 +349,12 @@ async fn give_back(shared: &Shared, tasks: &mut JoinSet<lease::End>, summary: &m
         }
     }
     let until = Instant::now() + LAST_WORDS;
-    while shared.tickets().live.values().any(|ticket| ticket.is_computing()) {
+    while shared
+        .tickets()
+        .live
+        .values()
+        .any(|ticket| ticket.is_computing())
+    {
         tokio::select! {
             ended = tasks.join_next() => match ended {
                 Some(ended) => count(ended, summary),
@@ -333,8 +372,13 @@ async fn heartbeats(shared: Arc<Shared>) {
     let mut pause = period;
     loop {
         sleep(pause).await;
-        let live: Vec<LeaseId> =
-            shared.tickets().live.values().filter(|ticket| ticket.wants_heartbeats()).map(|ticket| ticket.lease).collect();
+        let live: Vec<LeaseId> = shared
+            .tickets()
+            .live
+            .values()
+            .filter(|ticket| ticket.wants_heartbeats())
+            .map(|ticket| ticket.lease)
+            .collect();
         pause = period;
         for leases in live.chunks(HEARTBEAT_LEASES_MAX) {
             match shared.worker.jobs.heartbeat(leases).await {

@@ -12,7 +12,10 @@ use assay_protocol::{
 use tokio::time::sleep;
 use tracing::{debug, error, warn};
 
-use super::{Shared, lease::{End, Ticket}};
+use super::{
+    Shared,
+    lease::{End, Ticket},
+};
 use crate::{backoff::Backoff, cheat::Cheat, client::Outcome, journal::Record};
 
 /// Looks without a word of a lease after which the canister itself is asked.
@@ -59,7 +62,10 @@ pub(crate) async fn settle(shared: &Shared, ticket: &Ticket, record: &Record) ->
             open(shared, ticket, record).await
         }
     };
-    if let Settled::Refused(error @ (WorkerError::WrongOpening { .. } | WorkerError::Invalid { .. })) = &settled {
+    if let Settled::Refused(
+        error @ (WorkerError::WrongOpening { .. } | WorkerError::Invalid { .. }),
+    ) = &settled
+    {
         error!(job = %record.job, lease = %record.reveal.lease, %error, "BUG: the canister does not accept this worker's result");
     }
     if let Err(error) = shared.worker.journal.remove(record.reveal.lease) {
@@ -79,8 +85,14 @@ async fn send_commitment(shared: &Shared, ticket: &Ticket, record: &Record) -> O
         match answer {
             Ok(()) => return None,
             // Delivered before, and the answer was lost.
-            Err(Outcome::Refused(WorkerError::WrongState { state: LeaseState::Committed, .. })) => return None,
-            Err(Outcome::Refused(WorkerError::WrongState { state: LeaseState::Revealed, .. })) => return Some(Settled::Revealed),
+            Err(Outcome::Refused(WorkerError::WrongState {
+                state: LeaseState::Committed,
+                ..
+            })) => return None,
+            Err(Outcome::Refused(WorkerError::WrongState {
+                state: LeaseState::Revealed,
+                ..
+            })) => return Some(Settled::Revealed),
             Err(Outcome::Refused(refusal)) => return Some(Settled::Refused(refusal)),
             Err(Outcome::Call(error)) => {
                 warn!(job = %record.job, lease = %record.reveal.lease, %error, "the commitment did not get through, trying again");
@@ -113,7 +125,11 @@ async fn open(shared: &Shared, ticket: &Ticket, record: &Record) -> Settled {
             return Settled::Ended("the daemon stops".to_owned());
         }
         match shared.worker.jobs.reveal(&record.reveal).await {
-            Ok(()) | Err(Outcome::Refused(WorkerError::WrongState { state: LeaseState::Revealed, .. })) => return Settled::Revealed,
+            Ok(())
+            | Err(Outcome::Refused(WorkerError::WrongState {
+                state: LeaseState::Revealed,
+                ..
+            })) => return Settled::Revealed,
             Err(Outcome::Refused(WorkerError::NotRevealing { .. })) => {
                 debug!(%lease, "too early to reveal");
                 from = hints.borrow().number;
