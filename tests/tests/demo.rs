@@ -17,7 +17,9 @@ const PROMPT: &str = "What is the capital of France?";
 const TOKENS: &str = "24";
 
 fn needed(variable: &str) -> PathBuf {
-    env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| panic!("{variable} is not set; run the tests with: cargo xtask test"))
+    env::var_os(variable)
+        .map(PathBuf::from)
+        .unwrap_or_else(|| panic!("{variable} is not set; run the tests with: cargo xtask test"))
 }
 
 /// `assay` with a home of its own.
@@ -38,13 +40,24 @@ fn all(output: &Output) -> String {
 /// The rest of the only line that begins so.
 fn field(output: &str, name: &str) -> String {
     let mut found = output.lines().filter_map(|line| line.strip_prefix(name));
-    let first = found.next().unwrap_or_else(|| panic!("no line {name:?} in:\n{output}")).trim().to_owned();
-    assert!(found.next().is_none(), "several lines {name:?} in:\n{output}");
+    let first = found
+        .next()
+        .unwrap_or_else(|| panic!("no line {name:?} in:\n{output}"))
+        .trim()
+        .to_owned();
+    assert!(
+        found.next().is_none(),
+        "several lines {name:?} in:\n{output}"
+    );
     first
 }
 
 fn demo(home: &Path, more: &[&str]) -> (Option<i32>, String) {
-    let output = assay(home).args(["demo", "--prompt", PROMPT, "--max-tokens", TOKENS]).args(more).output().unwrap();
+    let output = assay(home)
+        .args(["demo", "--prompt", PROMPT, "--max-tokens", TOKENS])
+        .args(more)
+        .output()
+        .unwrap();
     (output.status.code(), all(&output))
 }
 
@@ -52,18 +65,39 @@ fn demo(home: &Path, more: &[&str]) -> (Option<i32>, String) {
 fn the_demo_answers_alike_every_time_as_the_engine_does_alone_and_whoever_lies_is_caught() {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let home = tempfile::tempdir().unwrap();
-    let alone = assay(home.path()).args(["engine", "generate", "--json", "--prompt", PROMPT, "--max-tokens", TOKENS]).output().unwrap();
+    let alone = assay(home.path())
+        .args([
+            "engine",
+            "generate",
+            "--json",
+            "--prompt",
+            PROMPT,
+            "--max-tokens",
+            TOKENS,
+        ])
+        .output()
+        .unwrap();
     assert!(alone.status.success(), "{}", all(&alone));
     let alone: serde_json::Value = serde_json::from_slice(&alone.stdout).unwrap();
-    let (root, answer) = (alone["result_root"].as_str().unwrap(), alone["text"].as_str().unwrap());
-    assert!(answer.contains("Paris"), "sensible English about the question: {answer}");
+    let (root, answer) = (
+        alone["result_root"].as_str().unwrap(),
+        alone["text"].as_str().unwrap(),
+    );
+    assert!(
+        answer.contains("Paris"),
+        "sensible English about the question: {answer}"
+    );
 
     for _ in 0..2 {
         let (code, output) = demo(home.path(), &[]);
         assert_eq!(code, Some(0), "{output}");
         assert_eq!(field(&output, "verdict "), "verified", "{output}");
         assert_eq!(field(&output, "result root "), root, "{output}");
-        assert_eq!(output.matches(&format!("root {root}")).count(), 3, "generator, checker and result: {output}");
+        assert_eq!(
+            output.matches(&format!("root {root}")).count(),
+            3,
+            "generator, checker and result: {output}"
+        );
         assert!(output.contains(answer.lines().next().unwrap()), "{output}");
         assert_eq!(output.matches("  payout  ").count(), 2, "{output}");
         assert!(field(&output, "receipt ").starts_with("proven"), "{output}");
@@ -73,10 +107,17 @@ fn the_demo_answers_alike_every_time_as_the_engine_does_alone_and_whoever_lies_i
     let (code, output) = demo(home.path(), &["--cheat"]);
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains("is going to lie"), "{output}");
-    assert!(output.contains("Amber generated the answer of generation 1 with a swapped token"), "{output}");
+    assert!(
+        output.contains("Amber generated the answer of generation 1 with a swapped token"),
+        "{output}"
+    );
     assert!(output.contains("Amber was paid 0 cycles"), "{output}");
     assert_eq!(field(&output, "verdict "), "verified", "{output}");
-    assert_eq!(field(&output, "result root "), root, "the honest answer follows: {output}");
+    assert_eq!(
+        field(&output, "result root "),
+        root,
+        "the honest answer follows: {output}"
+    );
     assert!(!output.contains("cycles to Amber"), "{output}");
 }
 
@@ -85,7 +126,12 @@ struct Up(Child);
 
 impl Up {
     fn start(home: &Path, port: &str) -> (Self, String) {
-        let mut child = assay(home).args(["up", "--port", port]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = assay(home)
+            .args(["up", "--port", port])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         // Read on, so that the child never waits for a full pipe.
         let stderr = child.stderr.take().unwrap();
         let talk = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
@@ -102,7 +148,13 @@ impl Up {
     }
 
     fn stop(mut self) -> Option<i32> {
-        assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &self.0.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.0.wait().unwrap().code()
     }
 }
@@ -119,36 +171,80 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let home = tempfile::tempdir().unwrap();
     let (up, said) = Up::start(home.path(), "0");
-    let port = field(&said, "network ").rsplit(':').next().unwrap().to_owned();
+    let port = field(&said, "network ")
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .to_owned();
 
-    let chat = assay(home.path()).args(["chat", PROMPT, "--max-tokens", TOKENS]).output().unwrap();
+    let chat = assay(home.path())
+        .args(["chat", PROMPT, "--max-tokens", TOKENS])
+        .output()
+        .unwrap();
     assert_eq!(chat.status.code(), Some(0), "{}", all(&chat));
-    assert!(text(&chat.stdout).contains("Paris"), "the answer is the data: {}", all(&chat));
+    assert!(
+        text(&chat.stdout).contains("Paris"),
+        "the answer is the data: {}",
+        all(&chat)
+    );
     let receipt = home.path().join("receipt-1.json");
-    assert!(text(&chat.stderr).contains(&receipt.display().to_string()), "{}", all(&chat));
+    assert!(
+        text(&chat.stderr).contains(&receipt.display().to_string()),
+        "{}",
+        all(&chat)
+    );
 
     let job = assay(home.path()).args(["job", "1"]).output().unwrap();
     let shown = text(&job.stdout);
-    assert!(job.status.success() && shown.contains("timeline") && shown.contains("the roots agree"), "{}", all(&job));
-    let json = assay(home.path()).args(["job", "1", "--json"]).output().unwrap();
+    assert!(
+        job.status.success() && shown.contains("timeline") && shown.contains("the roots agree"),
+        "{}",
+        all(&job)
+    );
+    let json = assay(home.path())
+        .args(["job", "1", "--json"])
+        .output()
+        .unwrap();
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["verdict"], "verified");
     let unknown = assay(home.path()).args(["job", "99"]).output().unwrap();
-    assert!(!unknown.status.success() && text(&unknown.stderr).contains("no job 99"), "{}", all(&unknown));
+    assert!(
+        !unknown.status.success() && text(&unknown.stderr).contains("no job 99"),
+        "{}",
+        all(&unknown)
+    );
 
     let status = assay(home.path()).arg("status").output().unwrap();
-    assert!(status.status.success() && text(&status.stdout).contains("1 verified"), "{}", all(&status));
+    assert!(
+        status.status.success() && text(&status.stdout).contains("1 verified"),
+        "{}",
+        all(&status)
+    );
 
-    let cap = assay(home.path()).args(["chat", PROMPT, "--price-cap", "1"]).output().unwrap();
+    let cap = assay(home.path())
+        .args(["chat", PROMPT, "--price-cap", "1"])
+        .output()
+        .unwrap();
     assert_eq!(cap.status.code(), Some(8), "{}", all(&cap));
-    assert!(text(&cap.stderr).contains("below the quote"), "{}", all(&cap));
+    assert!(
+        text(&cap.stderr).contains("below the quote"),
+        "{}",
+        all(&cap)
+    );
     let empty = assay(home.path()).args(["chat", ""]).output().unwrap();
     assert_eq!(empty.status.code(), Some(8), "{}", all(&empty));
 
     // The port is taken: a typed error, and the market that is there goes on.
-    let second = assay(home.path()).args(["up", "--port", &port]).output().unwrap();
+    let second = assay(home.path())
+        .args(["up", "--port", &port])
+        .output()
+        .unwrap();
     assert_eq!(second.status.code(), Some(7), "{}", all(&second));
-    assert!(text(&second.stderr).contains(&format!("port {port} is in use")), "{}", all(&second));
+    assert!(
+        text(&second.stderr).contains(&format!("port {port} is in use")),
+        "{}",
+        all(&second)
+    );
 
     assert_eq!(up.stop(), Some(0));
     let gone = assay(home.path()).args(["chat", PROMPT]).output().unwrap();
@@ -156,28 +252,60 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
     assert!(text(&gone.stderr).contains("assay up"), "{}", all(&gone));
 
     // Offline from here on.
-    let verify = |path: &Path, more: &[&str]| assay(home.path()).args(["receipt", "verify"]).arg(path).args(more).output().unwrap();
+    let verify = |path: &Path, more: &[&str]| {
+        assay(home.path())
+            .args(["receipt", "verify"])
+            .arg(path)
+            .args(more)
+            .output()
+            .unwrap()
+    };
     let good = verify(&receipt, &[]);
     assert_eq!(good.status.code(), Some(0), "{}", all(&good));
     assert!(text(&good.stdout).contains("proven"), "{}", all(&good));
-    let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(&receipt).unwrap()).unwrap();
+    let saved: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&receipt).unwrap()).unwrap();
     let root_key = saved["root_key"].as_str().unwrap();
-    assert_eq!(verify(&receipt, &["--root-key", root_key]).status.code(), Some(0));
+    assert_eq!(
+        verify(&receipt, &["--root-key", root_key]).status.code(),
+        Some(0)
+    );
 
     let tampered = home.path().join("tampered.json");
     let original = saved["certified_receipt"].as_str().unwrap();
     // One digit near the end, in the middle and past the type table: each time something else.
-    for at in [original.len() / 4, original.len() / 2, original.len() * 3 / 4, original.len() - 2] {
-        let digit = if original.as_bytes()[at] == b'0' { "1" } else { "0" };
+    for at in [
+        original.len() / 4,
+        original.len() / 2,
+        original.len() * 3 / 4,
+        original.len() - 2,
+    ] {
+        let digit = if original.as_bytes()[at] == b'0' {
+            "1"
+        } else {
+            "0"
+        };
         let mut changed = saved.clone();
         let text_changed = format!("{}{digit}{}", &original[..at], &original[at + 1..]);
         changed["certified_receipt"] = text_changed.into();
         std::fs::write(&tampered, changed.to_string()).unwrap();
         let output = verify(&tampered, &[]);
-        assert_eq!(output.status.code(), Some(5), "digit {at}: {}", all(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(5),
+            "digit {at}: {}",
+            all(&output)
+        );
     }
-    let other_key = format!("{}{}", &root_key[..root_key.len() - 2], if root_key.ends_with("00") { "01" } else { "00" });
-    assert_eq!(verify(&receipt, &["--root-key", &other_key]).status.code(), Some(5));
+    let other_key = format!(
+        "{}{}",
+        &root_key[..root_key.len() - 2],
+        if root_key.ends_with("00") { "01" } else { "00" }
+    );
+    assert_eq!(
+        verify(&receipt, &["--root-key", &other_key]).status.code(),
+        Some(5)
+    );
 }
 
 #[test]
@@ -194,18 +322,50 @@ fn what_is_missing_is_named_with_the_next_step() {
             assert!(said.contains(fragment), "{said}");
         }
     };
-    check(&|command| command.env_remove("ASSAY_WASM_DIR"), 6, &["cargo xtask wasm"]);
-    check(&|command| command.args(["--wasm-dir", "/nowhere"]), 6, &["/nowhere", "cargo xtask wasm"]);
-    check(&|command| command.env_remove("ASSAY_MODEL"), 6, &["cargo xtask model"]);
-    check(&|command| command.args(["--model", "/nowhere.assay"]), 6, &["/nowhere.assay"]);
-    check(&|command| command.args(["--worker-bin", "/nowhere"]), 6, &["/nowhere"]);
-    check(&|command| command.args(["--max-tokens", "0"]), 2, &["--max-tokens"]);
-    check(&|command| command.args(["--max-tokens", "999999"]), 2, &["--max-tokens"]);
+    check(
+        &|command| command.env_remove("ASSAY_WASM_DIR"),
+        6,
+        &["cargo xtask wasm"],
+    );
+    check(
+        &|command| command.args(["--wasm-dir", "/nowhere"]),
+        6,
+        &["/nowhere", "cargo xtask wasm"],
+    );
+    check(
+        &|command| command.env_remove("ASSAY_MODEL"),
+        6,
+        &["cargo xtask model"],
+    );
+    check(
+        &|command| command.args(["--model", "/nowhere.assay"]),
+        6,
+        &["/nowhere.assay"],
+    );
+    check(
+        &|command| command.args(["--worker-bin", "/nowhere"]),
+        6,
+        &["/nowhere"],
+    );
+    check(
+        &|command| command.args(["--max-tokens", "0"]),
+        2,
+        &["--max-tokens"],
+    );
+    check(
+        &|command| command.args(["--max-tokens", "999999"]),
+        2,
+        &["--max-tokens"],
+    );
     check(&|command| command.arg("--nonsense"), 2, &["--nonsense"]);
 
     let damaged = home.path().join("model.assay");
     std::fs::write(&damaged, b"not a model").unwrap();
-    check(&|command| command.arg("--model").arg(&damaged), 6, &["model.assay"]);
+    check(
+        &|command| command.arg("--model").arg(&damaged),
+        6,
+        &["model.assay"],
+    );
 }
 
 #[test]
@@ -213,11 +373,18 @@ fn a_network_that_does_not_answer_is_told_from_one_that_was_never_started() {
     let home = tempfile::tempdir().unwrap();
     let status = assay(home.path()).arg("status").output().unwrap();
     assert_eq!(status.status.code(), Some(4));
-    assert!(text(&status.stderr).contains("assay up"), "{}", all(&status));
+    assert!(
+        text(&status.stderr).contains("assay up"),
+        "{}",
+        all(&status)
+    );
 
     let pem = home.path().join("requester.pem");
     assay_worker::identity::create(&pem).unwrap();
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let up = serde_json::json!({
         "url": format!("http://{address}"), "root_key": "3081", "registry": "rwlgt-iiaaa-aaaaa-aaaaa-cai",
         "jobs": "rrkah-fqaaa-aaaaa-aaaaq-cai", "purse": "ryjl3-tyaaa-aaaaa-aaaba-cai", "model": "tiny", "requester": pem, "pid": 1,
@@ -225,5 +392,9 @@ fn a_network_that_does_not_answer_is_told_from_one_that_was_never_started() {
     std::fs::write(home.path().join("up.json"), up.to_string()).unwrap();
     let status = assay(home.path()).arg("status").output().unwrap();
     assert_eq!(status.status.code(), Some(4), "{}", all(&status));
-    assert!(text(&status.stderr).contains(&address.to_string()), "{}", all(&status));
+    assert!(
+        text(&status.stderr).contains(&address.to_string()),
+        "{}",
+        all(&status)
+    );
 }
