@@ -157,6 +157,9 @@ pub enum Failure {
     /// A command that cannot be carried out as given.
     #[error("{0}")]
     Usage(String),
+    /// Ctrl-C while a job runs elsewhere.
+    #[error("interrupted; a job that was submitted goes on without you, see: assay status")]
+    StoppedListening,
     /// Ctrl-C.
     #[error("interrupted; everything that was started has been stopped")]
     Interrupted,
@@ -178,7 +181,7 @@ impl Failure {
             Self::Receipt(_) | Self::ReceiptFile(_) | Self::Contradicted { .. } => exit::NOT_PROVEN,
             Self::Usage(_) => exit::USAGE,
             Self::NotEnded { .. } => exit::NOT_VERIFIED,
-            Self::Interrupted => exit::INTERRUPTED,
+            Self::Interrupted | Self::StoppedListening => exit::INTERRUPTED,
             Self::Call(_)
             | Self::Start(_)
             | Self::Import(_)

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use assay_cli::local::{Asks, Launcher, LocalMarket, MarketOptions, ProviderPlan};
+use assay_cli::local::{Asks, Launcher, LocalMarket, MarketOptions, Modules, ProviderPlan};
 use assay_protocol::{
     Cycles, JobId,
     job::{
@@ -323,6 +323,38 @@ async fn sigterm_gives_back_what_runs_and_another_worker_takes_over_at_once() {
     assert_eq!(
         (given_back.state, given_back.paid),
         (LeaseState::Abandoned, Cycles::ZERO)
+    );
+    market.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn canisters_upgraded_in_the_middle_of_a_job_lose_nothing() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let market = Market::start(&ProviderPlan::honest(3)).await;
+    let job = market
+        .ask("Tell me a long story about a lighthouse keeper.", 160)
+        .await;
+    market.until_streaming(job).await;
+    let modules = Modules::load(&needed("ASSAY_WASM_DIR")).unwrap();
+    market.market.upgrade(&modules).await.unwrap();
+    let open = market.jobs.job(job).await.unwrap();
+    assert!(
+        !open.state.is_terminal(),
+        "upgraded while it ran: {open:#?}"
+    );
+
+    let view = market.until_ended(job).await;
+    assert_settled(&view);
+    assert_eq!(
+        view.leases.len(),
+        2,
+        "nobody had to do anything again: {view:#?}\n{}",
+        market.logs()
+    );
+    assert_eq!(
+        market.balance().await + view.paid.0 + view.fee.0,
+        FUNDS.0,
+        "every cycle is accounted for"
     );
     market.stop().await;
 }

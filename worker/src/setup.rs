@@ -82,7 +82,7 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
     let models = config
         .models
         .iter()
-        .map(|model| open_model(model))
+        .map(open_model)
         .collect::<Result<Vec<_>, _>>()?;
     info!(worker = %key.principal, url = %config.url, jobs = %config.jobs, models = models.len(), "starting");
 
@@ -216,7 +216,7 @@ async fn wait(backoff: &mut Backoff, error: CallError, what: &str) -> Result<(),
     if !error.is_passing() {
         return Err(error);
     }
-    if backoff.failures() % MENTION_EVERY == 0 {
+    if backoff.failures().is_multiple_of(MENTION_EVERY) {
         warn!(%error, "{what}");
     }
     tokio::time::sleep(backoff.pause()).await;

@@ -16,9 +16,7 @@ pub(super) async fn run(args: Chat) -> Result<u8, Failure> {
     until_interrupted(chat(args))
         .await
         .map_err(|failure| match failure {
-            Failure::Interrupted => Failure::Usage(
-                "interrupted; the job goes on without you, see: assay status".to_owned(),
-            ),
+            Failure::Interrupted => Failure::StoppedListening,
             other => other,
         })
 }

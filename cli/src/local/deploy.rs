@@ -116,15 +116,50 @@ async fn install(
     install_with(network, canister, module, arg).await
 }
 
+/// Stops a canister, gives it another module without changing its settings, and starts it again.
+pub(super) async fn upgrade(
+    network: &Network,
+    canister: Principal,
+    module: &[u8],
+) -> Result<(), CallError> {
+    let id = CanisterIdRecord {
+        canister_id: canister,
+    };
+    let () = network.manage(canister, "stop_canister", (&id,)).await?;
+    // Both canisters take an optional record, and keep what it does not name.
+    let arg = candid::encode_args((None::<RegistryArgs>,)).expect("BUG: nothing encodes");
+    let upgraded = install_as(
+        network,
+        canister,
+        module,
+        arg,
+        CanisterInstallMode::Upgrade(None),
+    )
+    .await;
+    // A module that was refused must not leave the canister standing still.
+    let () = network.manage(canister, "start_canister", (&id,)).await?;
+    upgraded
+}
+
 async fn install_with(
     network: &Network,
     canister: Principal,
     module: &[u8],
     arg: Vec<u8>,
 ) -> Result<(), CallError> {
+    install_as(network, canister, module, arg, CanisterInstallMode::Install).await
+}
+
+async fn install_as(
+    network: &Network,
+    canister: Principal,
+    module: &[u8],
+    arg: Vec<u8>,
+    mode: CanisterInstallMode,
+) -> Result<(), CallError> {
     if module.len() <= MESSAGE_BYTES {
         let args = InstallCodeArgs {
-            mode: CanisterInstallMode::Install,
+            mode,
             canister_id: canister,
             wasm_module: module.to_vec(),
             arg,
@@ -141,7 +176,7 @@ async fn install_with(
         chunk_hashes_list.push(network.manage(canister, "upload_chunk", (args,)).await?);
     }
     let args = InstallChunkedCodeArgs {
-        mode: CanisterInstallMode::Install,
+        mode,
         target_canister: canister,
         store_canister: None,
         chunk_hashes_list,

@@ -197,6 +197,13 @@ impl LocalMarket {
         &self.root_key
     }
 
+    /// Upgrades the registry and the jobs canister, one after the other, while everything goes on.
+    pub async fn upgrade(&self, modules: &Modules) -> Result<(), Failure> {
+        let network = self.connect(&self.operator).await?;
+        deploy::upgrade(&network, self.canisters.registry, &modules.registry).await?;
+        Ok(deploy::upgrade(&network, self.canisters.jobs, &modules.jobs).await?)
+    }
+
     /// A connection under a key.
     pub async fn connect(&self, key: &Key) -> Result<Network, Failure> {
         Ok(Network::connect(&self.url, Some(key), &RootKey::Given(self.root_key.clone())).await?)

@@ -80,6 +80,9 @@ struct Certificate {
     delegation: Option<Delegation>,
 }
 
+/// The first and the last of neighbouring canister ids.
+type Range = (Vec<u8>, Vec<u8>);
+
 struct Delegation {
     subnet: Vec<u8>,
     certificate: Vec<u8>,
@@ -229,7 +232,7 @@ impl Delegation {
         &self,
         tree: &HashTree,
         canister: &Principal,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CertificateError> {
+    ) -> Result<Vec<Range>, CertificateError> {
         let missing = CertificateError::Missing {
             what: "the subnet's canister ids",
         };

@@ -16,6 +16,9 @@ use ic_verify_bls_signature::PrivateKey;
 
 use super::{certificate::CBOR_BYTES_MAX, *};
 
+/// Changes one field.
+type Change = fn(&mut Receipt);
+
 const SUBNET: &[u8] = b"subnet";
 
 fn canister() -> Principal {
@@ -223,7 +226,7 @@ fn an_honest_receipt_is_proven_with_and_without_its_request() {
 
 #[test]
 fn every_changed_field_of_the_receipt_is_refused() {
-    let changes: Vec<(&str, fn(&mut Receipt))> = vec![
+    let changes: Vec<(&str, Change)> = vec![
         ("request_hash", |r| r.request_hash.0[0] ^= 1),
         ("model", |r| r.model.0.0[0] ^= 1),
         ("model_root", |r| r.model_root.0[0] ^= 1),
@@ -435,7 +438,7 @@ fn amounts_that_do_not_add_up_are_refused_even_when_certified() {
 #[test]
 fn hostile_encodings_are_refused_without_running_out_of_anything() {
     let mut certified = certify(receipt());
-    certified.witness = vec![0x83, 0x01].repeat(10_000);
+    certified.witness = [0x83, 0x01].repeat(10_000);
     assert!(matches!(
         check(&certified),
         Err(VerifyError::Witness(CertificateError::Malformed(_)))

@@ -176,7 +176,7 @@ pub async fn serve(
             }
             Err(error) => {
                 let pause = backoff.pause();
-                if backoff.failures() == 1 || backoff.failures() % 20 == 0 {
+                if backoff.failures() == 1 || backoff.failures().is_multiple_of(20) {
                     warn!(%error, failures = backoff.failures(), "cannot look for work, trying again");
                 }
                 pause
