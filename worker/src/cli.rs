@@ -343,6 +343,7 @@ mod tests {
                     .render_long_help()
             ));
         }
-        expect_file!["../help.txt"].assert_eq(&text);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        expect_file!["../help.txt"].assert_eq(&(lines.join("\n") + "\n"));
     }
 }
