@@ -26,7 +26,7 @@ use crate::{
     store::Backend,
 };
 
-/// A ready worker with free slots.
+/// A ready worker that may hold another lease.
 #[derive(Clone, Copy, Debug)]
 struct Seat {
     free: u32,
@@ -116,7 +116,7 @@ impl<B: Backend> Jobs<B> {
         (rows, complete)
     }
 
-    /// Ready workers with free slots.
+    /// Ready workers that may hold another lease.
     fn seats(&self, now: Timestamp) -> BTreeMap<Principal, Seat> {
         let ready = self
             .store

@@ -362,12 +362,12 @@ pub struct Vitals {
     pub secret: Option<Hash32>,
 }
 
-/// Free slots and signs of life of a worker.
+/// Announced slots and signs of life of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presence {
     /// When it last called.
     pub seen: Timestamp,
-    /// Leases it is ready to hold at once.
+    /// Leases it is ready to hold at once in all, committed ones included.
     pub slots: u16,
     /// Until when that counts.
     pub ready_until: Timestamp,

@@ -1,7 +1,7 @@
 //! Where the core keeps its records: tables, two cells and a log, whose medium it refuses to know.
 //!
 //! Logged tables change only by applying events, so the log alone rebuilds them. Payloads
-//! (requests, claims, openings) and hints (free slots, heartbeats, provisional text) lie beside
+//! (requests, claims, openings) and hints (announced slots, heartbeats, provisional text) lie beside
 //! the log: the log binds payloads by salted hash or commitment, and a hint matters only through
 //! the event it leads to.
 
@@ -98,7 +98,7 @@ pub struct Store<B: Backend> {
 
     /// Hint: the last time seen, and the secret behind salts.
     pub vitals: B::Cell<Vitals>,
-    /// Hint: free slots and signs of life, by operator.
+    /// Hint: announced slots and signs of life, by operator.
     pub presence: B::Table<Principal, Presence>,
     /// Hint: until when each live lease lives.
     pub pulses: B::Table<LeaseId, Pulse>,

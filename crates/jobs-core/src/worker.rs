@@ -1,4 +1,4 @@
-//! The worker's side: offers, free slots, claims, heartbeats and commitments.
+//! The worker's side: offers, announcements, claims, heartbeats and commitments.
 
 use assay_protocol::{
     Hash32, LeaseId, Moment, Timestamp,
@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl<B: Backend> Jobs<B> {
-    /// Announces that the caller is ready to hold up to `slots` leases at once, for
-    /// [`limits::READY_SECONDS`]; zero takes the announcement back.
+    /// Announces that the caller is ready to hold up to `slots` leases at once in all, committed
+    /// ones included, for [`limits::READY_SECONDS`]; zero takes the announcement back.
     pub fn ready(&mut self, at: &Moment, slots: u16) -> Result<(), WorkerError> {
         self.active_worker(at.caller)?;
         if slots > limits::SLOTS_MAX {

@@ -1,8 +1,8 @@
 //! Leases: the workers' side of the jobs canister.
 //!
-//! A worker announces free slots with `ready`; the canister assigns; `claim` hands the leases
-//! over. `work` is a query and so only a hint. Roots and nonces appear in no answer before the
-//! round's verdict.
+//! A worker announces with `ready` how many leases it will hold at once in all, committed ones
+//! included; the canister assigns; `claim` hands the leases over. `work` is a query and so only a
+//! hint. Roots and nonces appear in no answer before the round's verdict.
 
 use candid::{CandidType, Principal};
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ pub struct Order {
 pub struct WorkHint {
     /// Leases granted and not yet claimed.
     pub unclaimed: u32,
-    /// Whether the announced slots have lapsed or soon will, so that `ready` is due.
+    /// Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
     pub announce: bool,
     /// The worker's claimed leases that are not ended.
     pub leases: Vec<LeaseHint>,
@@ -230,7 +230,7 @@ pub enum Idle {
     NotActive,
     /// It has no offer for any model.
     NoOffer,
-    /// It has announced no free slot lately.
+    /// It has not announced lately how many leases it will hold, or announced none.
     NotReady,
     /// Nothing is queued for its models.
     NoDemand,
@@ -238,7 +238,7 @@ pub enum Idle {
     SameProvider,
     /// Its ask is above what the queued jobs may pay.
     TooDear,
-    /// All its slots are in use.
+    /// It holds as many leases as it will.
     Busy {
         /// Live leases.
         leases: u32,

@@ -64,7 +64,7 @@ pub const MATCH_SCAN_MAX: usize = 2_000;
 pub const MATCH_JOBS_MAX: usize = 200;
 /// Queued jobs that one explanation looks at.
 pub const EXPLAIN_JOBS_MAX: usize = 100;
-/// Slots one worker may announce.
+/// Leases one worker may announce to hold at once.
 pub const SLOTS_MAX: u16 = 64;
 /// Offers of one worker.
 pub const OFFERS_PER_WORKER_MAX: usize = 32;

@@ -66,7 +66,7 @@ export type Idle = {
 } | {
     __kind__: "Busy";
     /**
-     * All its slots are in use.
+     * It holds as many leases as it will.
      */
     Busy: {
         leases: number;
@@ -86,7 +86,7 @@ export type Idle = {
 } | {
     __kind__: "NotReady";
     /**
-     * It has announced no free slot lately.
+     * It has not announced lately how many leases it will hold, or announced none.
      */
     NotReady: null;
 } | {
@@ -268,7 +268,7 @@ export interface WorkHint {
      */
     leases: Array<LeaseHint>;
     /**
-     * Whether the announced slots have run out or lapsed, so that `ready` is due.
+     * Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
      */
     announce: boolean;
 }

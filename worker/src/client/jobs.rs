@@ -134,7 +134,7 @@ impl Jobs {
         Outcome::fold(self.network.update(self.id, "set_offers", (offers,)).await)
     }
 
-    /// Announces free slots.
+    /// Announces how many leases this worker will hold at once in all, committed ones included.
     pub async fn ready(&self, slots: u16) -> Work<()> {
         Outcome::fold(self.network.update(self.id, "ready", (slots,)).await)
     }

@@ -208,7 +208,7 @@ export type Idle = {
   } |
   {
     /**
-     * All its slots are in use.
+     * It holds as many leases as it will.
      */
     'Busy' : { 'leases' : number }
   } |
@@ -226,7 +226,7 @@ export type Idle = {
   } |
   {
     /**
-     * It has announced no free slot lately.
+     * It has not announced lately how many leases it will hold, or announced none.
      */
     'NotReady' : null
   } |
@@ -1119,7 +1119,7 @@ export interface WorkHint {
    */
   'leases' : Array<LeaseHint>,
   /**
-   * Whether the announced slots have run out or lapsed, so that `ready` is due.
+   * Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
    */
   'announce' : boolean,
 }
@@ -1234,7 +1234,8 @@ export interface _SERVICE {
    */
   'quote' : ActorMethod<[JobRequest], QuoteResult>,
   /**
-   * Announces free slots, 0 to 64; they count for 60 s.
+   * Announces how many leases the caller will hold at once in all, those it has committed to included;
+   * 0 to 64. Counts for 60 s; 0 takes the announcement back.
    */
   'ready' : ActorMethod<[number], WorkerResult>,
   'receipt' : ActorMethod<[JobId], ReceiptResponse>,
