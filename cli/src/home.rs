@@ -55,6 +55,7 @@ impl Home {
     /// The folder as the environment names it.
     pub(crate) fn find() -> Self {
         let dir = env::var_os("ASSAY_HOME")
+            .filter(|dir| !dir.is_empty())
             .map(PathBuf::from)
             .or_else(|| data_dir().map(|data| data.join("assay")));
         Self(dir.unwrap_or_else(|| PathBuf::from(".assay")))

@@ -27,7 +27,7 @@ pub const POLL_MILLISECONDS_MAX: u64 = 60_000;
 /// Longest grace period, seconds.
 pub const GRACE_SECONDS_MAX: u64 = 3_600;
 /// Most threads.
-pub const THREADS_MAX: usize = 1_024;
+pub const THREADS_MAX: usize = assay_engine::forward::THREADS_MAX;
 /// Most jobs canisters; only one is served now.
 pub const SHARDS_MAX: usize = 1;
 

@@ -101,7 +101,7 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
         models: offered,
         journal,
         slots: config.slots,
-        threads: config.threads.min(assay_engine::forward::THREADS_MAX),
+        threads: config.threads,
         poll: config.poll,
         grace: config.grace,
         cheat: config.cheat,

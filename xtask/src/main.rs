@@ -4,7 +4,7 @@
 //! Each finds what it needs, says in one line what it is about to install, and tells how to do it by hand when it
 //! may not. It depends on none of the other crates, so a broken tree can still be checked.
 //!
-//! Exit codes: 0 done; 1 a check or a step failed; 2 wrong usage; 3 something must be installed or fetched by hand.
+//! Exit codes: 0 done; 1 a check or a step failed; 2 wrong usage; 9 something must be installed or fetched by hand.
 //! `demo` and `up` hand on the exit code of `assay`.
 
 mod bindings;
@@ -32,7 +32,7 @@ use crate::workspace::{Profile, Workspace};
     about = "Project tasks: set-up, Wasm build, model, demo, tests and checks"
 )]
 #[command(
-    after_help = "Exit codes: 0 done; 1 a check or a step failed; 2 wrong usage; 3 install or fetch something by hand."
+    after_help = "Exit codes: 0 done; 1 a check or a step failed; 2 wrong usage; 9 install or fetch something by hand."
 )]
 struct Cli {
     /// Never install anything on this machine; say how to do it by hand instead.
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::from(if by_hand(&error) { 3 } else { 1 })
+            ExitCode::from(if by_hand(&error) { 9 } else { 1 })
         }
     }
 }

@@ -69,7 +69,10 @@ impl TryFrom<&[u8]> for Hash32 {
     type Error = HashError;
 
     fn try_from(bytes: &[u8]) -> Result<Self, HashError> {
-        bytes.try_into().map(Self).map_err(|_| HashError::Length(bytes.len()))
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_| HashError::Length(bytes.len()))
     }
 }
 

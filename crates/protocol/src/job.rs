@@ -63,7 +63,11 @@ pub struct Sampling {
 
 impl Sampling {
     /// Always the likeliest token.
-    pub const GREEDY: Self = Self { temperature_milli: 0, top_p_ppm: 1_000_000, top_k: 0 };
+    pub const GREEDY: Self = Self {
+        temperature_milli: 0,
+        top_p_ppm: 1_000_000,
+        top_k: 0,
+    };
 }
 
 /// How sure the answer must be.
@@ -112,16 +116,33 @@ pub struct JobRequest {
 impl JobRequest {
     /// Input tokens at worst: one per byte of text, plus what the template adds.
     pub fn input_tokens_max(&self) -> u32 {
-        let bytes: usize = self.messages.iter().map(|message| message.content.len()).sum();
+        let bytes: usize = self
+            .messages
+            .iter()
+            .map(|message| message.content.len())
+            .sum();
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let messages = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
-        bytes.saturating_add(messages.saturating_mul(limits::TEMPLATE_TOKENS_PER_MESSAGE)).saturating_add(limits::TEMPLATE_TOKENS)
+        bytes
+            .saturating_add(messages.saturating_mul(limits::TEMPLATE_TOKENS_PER_MESSAGE))
+            .saturating_add(limits::TEMPLATE_TOKENS)
     }
 
     /// A hash of every field behind a salt, so that a public log does not give short prompts away.
     pub fn salted_hash(&self, salt: &Hash32) -> Hash32 {
-        let Self { model, messages, max_tokens, sampling, seed, assurance } = self;
-        let Sampling { temperature_milli, top_p_ppm, top_k } = sampling;
+        let Self {
+            model,
+            messages,
+            max_tokens,
+            sampling,
+            seed,
+            assurance,
+        } = self;
+        let Sampling {
+            temperature_milli,
+            top_p_ppm,
+            top_k,
+        } = sampling;
         let mut hasher = Hasher::new("assay-request-1").hash(salt);
         hasher = match model {
             ModelRef::Name(name) => hasher.bytes(b"name").bytes(name.as_bytes()),
@@ -129,14 +150,20 @@ impl JobRequest {
         };
         hasher = hasher.u64(messages.len() as u64);
         for Message { role, content } in messages {
-            hasher = hasher.bytes(role.name().as_bytes()).bytes(content.as_bytes());
+            hasher = hasher
+                .bytes(role.name().as_bytes())
+                .bytes(content.as_bytes());
         }
         hasher = hasher
             .u64(u64::from(*max_tokens))
             .u64(u64::from(*temperature_milli))
             .u64(u64::from(*top_p_ppm))
             .u64(u64::from(*top_k))
-            .bytes(&seed.map(u64::to_le_bytes).map_or_else(Vec::new, |bytes| bytes.to_vec()));
+            .bytes(
+                &seed
+                    .map(u64::to_le_bytes)
+                    .map_or_else(Vec::new, |bytes| bytes.to_vec()),
+            );
         assurance.hash_into(hasher).finish()
     }
 }
@@ -148,7 +175,10 @@ impl Assurance {
             Self::Single => hasher.bytes(b"single"),
             Self::Checked { checkers } => hasher.bytes(b"checked").u64(u64::from(checkers)),
             Self::Equality { total } => hasher.bytes(b"equality").u64(u64::from(total)),
-            Self::Threshold { total, min } => hasher.bytes(b"threshold").u64(u64::from(total)).u64(u64::from(min)),
+            Self::Threshold { total, min } => hasher
+                .bytes(b"threshold")
+                .u64(u64::from(total))
+                .u64(u64::from(min)),
             Self::Refereed => hasher.bytes(b"refereed"),
         }
     }
@@ -197,7 +227,9 @@ pub struct Quote {
 }
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, CandidType, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, CandidType, Serialize, Deserialize,
+)]
 pub enum JobState {
     /// Waits for workers.
     Queued,
@@ -220,7 +252,10 @@ pub enum JobState {
 impl JobState {
     /// Whether the job has ended.
     pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Settled | Self::Cancelled | Self::Expired | Self::Failed)
+        matches!(
+            self,
+            Self::Settled | Self::Cancelled | Self::Expired | Self::Failed
+        )
     }
 }
 
@@ -479,7 +514,9 @@ pub enum SubmitError {
         problem: String,
     },
     /// More tokens than the model can hold.
-    #[error("the prompt may take {input} tokens and the answer {output}, the model holds {max}; shorten one of them")]
+    #[error(
+        "the prompt may take {input} tokens and the answer {output}, the model holds {max}; shorten one of them"
+    )]
     ContextTooLong {
         /// Input tokens at worst.
         input: u32,
@@ -489,7 +526,9 @@ pub enum SubmitError {
         max: u32,
     },
     /// Too few workers offer the model.
-    #[error("{providers} providers offer this model, the assurance needs {needed}; ask for less assurance or wait for more workers")]
+    #[error(
+        "{providers} providers offer this model, the assurance needs {needed}; ask for less assurance or wait for more workers"
+    )]
     NotEnoughProviders {
         /// Providers with an offer.
         providers: u32,
@@ -497,7 +536,9 @@ pub enum SubmitError {
         needed: u32,
     },
     /// The cap does not cover the quote.
-    #[error("the price cap of {cap} cycles is below the quote of {price_max}; raise it or lower max_tokens")]
+    #[error(
+        "the price cap of {cap} cycles is below the quote of {price_max}; raise it or lower max_tokens"
+    )]
     PriceCapTooLow {
         /// What was offered.
         cap: Cycles,
@@ -505,7 +546,9 @@ pub enum SubmitError {
         price_max: Cycles,
     },
     /// Balance and attached cycles together are too little.
-    #[error("the job needs {needed} cycles, the balance holds {balance} and {attached} were attached; deposit the rest")]
+    #[error(
+        "the job needs {needed} cycles, the balance holds {balance} and {attached} were attached; deposit the rest"
+    )]
     InsufficientFunds {
         /// The price cap.
         needed: Cycles,
@@ -515,7 +558,9 @@ pub enum SubmitError {
         attached: Cycles,
     },
     /// The key was used for another request.
-    #[error("this idempotency key belongs to job {job}, whose content differs; use a new key for a new request")]
+    #[error(
+        "this idempotency key belongs to job {job}, whose content differs; use a new key for a new request"
+    )]
     KeyReused {
         /// The job that holds the key.
         job: JobId,
@@ -532,7 +577,9 @@ pub enum SubmitError {
     #[error("the market's queue is full; try again in a minute")]
     QueueFull,
     /// The canister could not keep working for the money it would take in.
-    #[error("the market is low on cycles and takes no new jobs; try again later or on another shard")]
+    #[error(
+        "the market is low on cycles and takes no new jobs; try again later or on another shard"
+    )]
     LowOnCycles,
     /// Named in the interface, not built yet.
     #[error("{0} is not available yet")]
@@ -595,7 +642,9 @@ pub enum DepositError {
     #[error("the anonymous principal cannot hold a balance; name another beneficiary")]
     Anonymous,
     /// The canister could not keep working for the money it would take in.
-    #[error("the market is low on cycles and takes no deposits; try again later or on another shard")]
+    #[error(
+        "the market is low on cycles and takes no deposits; try again later or on another shard"
+    )]
     LowOnCycles,
     /// Something newer than this client.
     #[error("{0}")]

@@ -15,7 +15,9 @@ use crate::{
 };
 
 /// What a lease does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, CandidType, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, CandidType, Serialize, Deserialize,
+)]
 pub enum Role {
     /// Generates the answer of a `single` or `checked` job.
     Generator,
@@ -66,7 +68,10 @@ pub struct Offer {
 
 impl From<&Offer> for Rates {
     fn from(offer: &Offer) -> Self {
-        Self { input: offer.ask_input, output: offer.ask_output }
+        Self {
+            input: offer.ask_input,
+            output: offer.ask_output,
+        }
     }
 }
 
@@ -200,7 +205,12 @@ pub struct Mismatch {
 impl Mismatch {
     /// The root a checker commits to when it disagrees.
     pub fn root(&self, job: JobId, round: u32) -> Hash32 {
-        Hasher::new("assay-mismatch-1").u64(job.0).u64(u64::from(round)).u64(u64::from(self.position)).hash(&self.trace_root).finish()
+        Hasher::new("assay-mismatch-1")
+            .u64(job.0)
+            .u64(u64::from(round))
+            .u64(u64::from(self.position))
+            .hash(&self.trace_root)
+            .finish()
     }
 }
 
@@ -217,8 +227,20 @@ pub struct RevealArgs {
 
 /// The hash that hides a root until it is revealed. It names the canister, the lease and the
 /// worker, so a copied one opens for nobody else.
-pub fn commitment(canister: &Principal, lease: LeaseId, worker: &Principal, nonce: &Hash32, root: &Hash32) -> Hash32 {
-    Hasher::new("assay-commitment-1").bytes(canister.as_slice()).u64(lease.0).bytes(worker.as_slice()).hash(nonce).hash(root).finish()
+pub fn commitment(
+    canister: &Principal,
+    lease: LeaseId,
+    worker: &Principal,
+    nonce: &Hash32,
+    root: &Hash32,
+) -> Hash32 {
+    Hasher::new("assay-commitment-1")
+        .bytes(canister.as_slice())
+        .u64(lease.0)
+        .bytes(worker.as_slice())
+        .hash(nonce)
+        .hash(root)
+        .finish()
 }
 
 /// Why a worker has, or has not, work.
@@ -262,7 +284,9 @@ pub struct Earnings {
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
 pub enum WorkerError {
     /// The registry does not know this operator.
-    #[error("{0} is not a registered worker here; add it with add_worker and wait for the shard to hear of it")]
+    #[error(
+        "{0} is not a registered worker here; add it with add_worker and wait for the shard to hear of it"
+    )]
     UnknownWorker(Principal),
     /// The worker drains or is retired.
     #[error("worker {0} is not active")]
@@ -301,7 +325,9 @@ pub enum WorkerError {
         state: JobState,
     },
     /// What was revealed does not open the commitment. The lease stays open until its deadline.
-    #[error("what lease {lease} reveals does not open its commitment: root {root} under this nonce gives another hash")]
+    #[error(
+        "what lease {lease} reveals does not open its commitment: root {root} under this nonce gives another hash"
+    )]
     WrongOpening {
         /// Which.
         lease: LeaseId,

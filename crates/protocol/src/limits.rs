@@ -15,7 +15,9 @@ pub const TEMPLATE_TOKENS: u32 = 48;
 /// Bytes of the revealed answer.
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Input tokens of a revealed result.
-pub const INPUT_TOKENS_MAX: usize = REQUEST_BYTES_MAX + MESSAGES_MAX * TEMPLATE_TOKENS_PER_MESSAGE as usize + TEMPLATE_TOKENS as usize;
+pub const INPUT_TOKENS_MAX: usize = REQUEST_BYTES_MAX
+    + MESSAGES_MAX * TEMPLATE_TOKENS_PER_MESSAGE as usize
+    + TEMPLATE_TOKENS as usize;
 /// Bytes of an idempotency key; the least is 1.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
 /// Jobs of one requester that are not ended.

@@ -16,12 +16,16 @@ pub struct Rates {
 impl Rates {
     /// What a generation of this size costs; nothing past `u128`.
     pub fn generation(&self, usage: Usage) -> Option<Cycles> {
-        per_thousand(self.input, usage.input_tokens)?.checked_add(per_thousand(self.output, usage.output_tokens)?)
+        per_thousand(self.input, usage.input_tokens)?
+            .checked_add(per_thousand(self.output, usage.output_tokens)?)
     }
 
     /// What a check of this size costs: every token is read, none is generated.
     pub fn check(&self, usage: Usage) -> Option<Cycles> {
-        per_thousand(self.input, usage.input_tokens.checked_add(usage.output_tokens)?)
+        per_thousand(
+            self.input,
+            usage.input_tokens.checked_add(usage.output_tokens)?,
+        )
     }
 }
 

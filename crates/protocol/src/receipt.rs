@@ -124,10 +124,19 @@ impl Receipt {
             .hash(model_root)
             .hash(class)
             .bytes(&seed.map_or_else(Vec::new, |seed| seed.to_le_bytes().to_vec()));
-        hasher = assurance.hash_into(hasher).bytes(state_name(*state)).bytes(verdict.map_or(b"none", verdict_name));
+        hasher = assurance
+            .hash_into(hasher)
+            .bytes(state_name(*state))
+            .bytes(verdict.map_or(b"none", verdict_name));
         hasher = match result {
             None => hasher.bytes(b"no result"),
-            Some(ReceiptResult { root, answer_sha256, trace_root, finish, usage }) => hasher
+            Some(ReceiptResult {
+                root,
+                answer_sha256,
+                trace_root,
+                finish,
+                usage,
+            }) => hasher
                 .bytes(b"result")
                 .hash(root)
                 .hash(answer_sha256)
@@ -140,7 +149,17 @@ impl Receipt {
                 .u64(u64::from(usage.output_tokens)),
         };
         hasher = hasher.u64(leases.len() as u64);
-        for ReceiptLease { lease, round, role, worker, provider, state, root, paid } in leases {
+        for ReceiptLease {
+            lease,
+            round,
+            role,
+            worker,
+            provider,
+            state,
+            root,
+            paid,
+        } in leases
+        {
             hasher = hasher
                 .u64(lease.0)
                 .u64(u64::from(*round))
@@ -155,7 +174,14 @@ impl Receipt {
                 .bytes(root.as_ref().map_or(&[][..], |root| &root.0[..]))
                 .u128(paid.0);
         }
-        hasher.u128(escrow.0).u128(fee.0).u128(royalty.0).u128(refund.0).u64(submitted_at.0).u64(ended_at.0).finish()
+        hasher
+            .u128(escrow.0)
+            .u128(fee.0)
+            .u128(royalty.0)
+            .u128(refund.0)
+            .u64(submitted_at.0)
+            .u64(ended_at.0)
+            .finish()
     }
 }
 

@@ -80,8 +80,18 @@ impl ModelManifest {
             .u64(u64::from(*royalty_bps))
             .u64(u64::from(*verifiable))
             .u64(files.len() as u64);
-        for ModelFile { name, bytes, sha256, urls } in files {
-            hasher = hasher.bytes(name.as_bytes()).u64(*bytes).hash(sha256).u64(urls.len() as u64);
+        for ModelFile {
+            name,
+            bytes,
+            sha256,
+            urls,
+        } in files
+        {
+            hasher = hasher
+                .bytes(name.as_bytes())
+                .u64(*bytes)
+                .hash(sha256)
+                .u64(urls.len() as u64);
             for url in urls {
                 hasher = hasher.bytes(url.as_bytes());
             }
@@ -91,13 +101,21 @@ impl ModelManifest {
 
     /// The determinism class of canonical engines: answers are compared only inside one class.
     pub fn class(&self) -> Hash32 {
-        Hasher::new("assay-class-1").hash(&self.id().0).bytes(self.semantics.as_bytes()).finish()
+        Hasher::new("assay-class-1")
+            .hash(&self.id().0)
+            .bytes(self.semantics.as_bytes())
+            .finish()
     }
 }
 
 impl ModelFile {
     fn size_bytes(&self) -> usize {
-        let Self { name, bytes: _, sha256: _, urls } = self;
+        let Self {
+            name,
+            bytes: _,
+            sha256: _,
+            urls,
+        } = self;
         FIXED_BYTES + name.len() + urls.iter().map(|url| 4 + url.len()).sum::<usize>()
     }
 }
@@ -120,7 +138,14 @@ pub struct Model {
 impl Model {
     /// An upper bound of its size in Candid.
     pub fn size_bytes(&self) -> usize {
-        let ModelManifest { name, architecture, semantics, files, license, .. } = &self.manifest;
+        let ModelManifest {
+            name,
+            architecture,
+            semantics,
+            files,
+            license,
+            ..
+        } = &self.manifest;
         let texts = name.len() + architecture.len() + semantics.len() + license.len();
         3 * FIXED_BYTES + texts + files.iter().map(ModelFile::size_bytes).sum::<usize>()
     }
@@ -144,7 +169,13 @@ pub struct Provider {
 impl Provider {
     /// An upper bound of its size in Candid.
     pub fn size_bytes(&self) -> usize {
-        let Self { id: _, name, contact, payout: _, registered_at: _ } = self;
+        let Self {
+            id: _,
+            name,
+            contact,
+            payout: _,
+            registered_at: _,
+        } = self;
         FIXED_BYTES + name.len() + contact.len()
     }
 }
@@ -184,12 +215,24 @@ pub struct Worker {
 impl Worker {
     /// An upper bound of its size in Candid.
     pub fn size_bytes(&self) -> usize {
-        let Self { operator: _, provider: _, hardware, backends, region, slots: _, status: _, added_at: _ } = self;
+        let Self {
+            operator: _,
+            provider: _,
+            hardware,
+            backends,
+            region,
+            slots: _,
+            status: _,
+            added_at: _,
+        } = self;
         let board = match &hardware.board {
             Board::Gpu { vendor, name } => vendor.len() + name.len(),
             _ => 0,
         };
-        let backends = backends.iter().map(|backend| 4 + backend.len()).sum::<usize>();
+        let backends = backends
+            .iter()
+            .map(|backend| 4 + backend.len())
+            .sum::<usize>();
         2 * FIXED_BYTES + hardware.driver.len() + board + backends + region.len()
     }
 }
@@ -371,7 +414,9 @@ pub enum RegistryError {
         provider: Principal,
     },
     /// The operator key is in use.
-    #[error("operator {operator} already belongs to provider {provider}; give each daemon a key of its own")]
+    #[error(
+        "operator {operator} already belongs to provider {provider}; give each daemon a key of its own"
+    )]
     OperatorTaken {
         /// The key.
         operator: Principal,

@@ -90,8 +90,18 @@ impl ResultBody {
 
     /// The result root: equal roots mean equal model, input, parameters, answer and trace.
     pub fn root(&self, context: &ResultContext<'_>) -> Hash32 {
-        let ResultContext { spec, model_root, sampling, seed, max_tokens } = context;
-        let Sampling { temperature_milli, top_p_ppm, top_k } = sampling;
+        let ResultContext {
+            spec,
+            model_root,
+            sampling,
+            seed,
+            max_tokens,
+        } = context;
+        let Sampling {
+            temperature_milli,
+            top_p_ppm,
+            top_k,
+        } = sampling;
         let usage = self.usage();
         Hasher::new("assay-result-1")
             .bytes(spec.as_bytes())

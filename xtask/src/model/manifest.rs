@@ -20,12 +20,12 @@ pub(super) struct Manifest {
 #[serde(deny_unknown_fields)]
 pub(super) struct Model {
     pub(super) name: String,
-    /// SPDX name of the licence under which the weights are published.
+    /// SPDX name of the license under which the weights are published.
     #[allow(
         dead_code,
         reason = "read by people; required so that no model is listed without it"
     )]
-    pub(super) licence: String,
+    pub(super) license: String,
     /// The file's name where it is published.
     pub(super) file: String,
     pub(super) bytes: u64,

