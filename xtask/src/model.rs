@@ -60,7 +60,7 @@ pub(crate) enum ModelError {
 
 /// Where the files of the default model belong in the cache.
 ///
-/// After [`fetch`] there is the source, checked, or the conversion, which makes the source unnecessary.
+/// After [`fetch()`] there is the source, checked, or the conversion, which makes the source unnecessary.
 #[derive(Debug)]
 pub(crate) struct Places {
     source: PathBuf,

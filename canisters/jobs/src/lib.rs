@@ -47,8 +47,12 @@ fn quote(request: JobRequest) -> Result<Quote, SubmitError> {
 
 #[update]
 fn submit(args: SubmitArgs) -> Result<Submitted, SubmitError> {
-    guard::intake().map_err(|_| SubmitError::LowOnCycles)?;
+    let open = guard::intake().is_ok();
     act(|jobs, at| {
+        // A repeated submit takes no money, and must hear of its job even now.
+        if !open && !jobs.holds_key(at.caller, &args.idempotency_key) {
+            return Err(SubmitError::LowOnCycles);
+        }
         let (submitted, missing) = jobs.submit(at, &args, Cycles(msg_cycles_available()))?;
         accept(missing);
         Ok(submitted)

@@ -23,6 +23,15 @@ thread_local! {
     static VOLATILE_FAILURES: Cell<u64> = const { Cell::new(0) };
 }
 
+/// A match that has not begun. A timer that is dropped without ever running frees the place too.
+struct Scheduled;
+
+impl Drop for Scheduled {
+    fn drop(&mut self) {
+        VOLATILE_SCHEDULED.set(false);
+    }
+}
+
 /// Schedules a match if one could find something to do, and none is scheduled or under way. The
 /// one under way does this at its end, so nothing that comes meanwhile is forgotten.
 pub(crate) fn wake() {
@@ -30,7 +39,11 @@ pub(crate) fn wake() {
         && TaskGuard::is_free(Task::Match)
         && !VOLATILE_SCHEDULED.replace(true)
     {
-        ic_cdk_timers::set_timer(Duration::ZERO, run());
+        let scheduled = Scheduled;
+        ic_cdk_timers::set_timer(Duration::ZERO, async move {
+            drop(scheduled);
+            run().await;
+        });
     }
 }
 
@@ -59,7 +72,6 @@ pub(crate) fn runs() -> (u64, u64) {
 }
 
 async fn run() {
-    VOLATILE_SCHEDULED.set(false);
     let Some(guard) = TaskGuard::new(Task::Match) else {
         return;
     };

@@ -1,7 +1,7 @@
 //! Matching: the canister, not the worker, decides who works on what.
 //!
 //! Jobs are served in the order of submission, and one that cannot be filled holds up no other.
-//! Who gets a lease is drawn by weights (price and completion rate) from randomness that did not
+//! Who gets a lease is drawn by weights (completion rate; for generators also price) from randomness that did not
 //! exist when the job was submitted. A provider works at most once in a round; one that was
 //! rejected or silent never again in the job; one that lost or gave back a lease only if nobody
 //! else is around.
@@ -236,29 +236,38 @@ impl<B: Backend> Jobs<B> {
         draws.pick(&weights).map(|i| pool[i])
     }
 
-    /// How likely each candidate is drawn: cheaper and more reliable ones more often.
+    /// How likely each candidate is drawn. Reliable ones more often; as generators also cheaper ones.
+    ///
+    /// Who compares is never drawn by price, and a provider's chance does not grow with its number of
+    /// workers: else whoever asks nothing, under two names, would confirm its own answers.
     fn weights(&self, job: &Job, role: Role, model: &ModelEntry, pool: &[Candidate]) -> Vec<u128> {
         let size = size_max(job);
-        let cost = |candidate: &Candidate| match role {
-            Role::Checker => candidate.rates.check(size),
-            Role::Generator | Role::Replica => candidate.rates.generation(size),
+        let cost = |candidate: &Candidate| {
+            candidate
+                .rates
+                .generation(size)
+                .map_or(u128::MAX / 2, |cost| cost.0)
         };
-        let costs: Vec<u128> = pool
-            .iter()
-            .map(|candidate| cost(candidate).map_or(u128::MAX / 2, |cost| cost.0))
-            .collect();
-        let cheapest = costs.iter().copied().min().unwrap_or(0);
-        let weight = |(candidate, cost): (&Candidate, &u128)| {
-            // Thousandths: 1,000 for the cheapest, a quarter of that at twice its price.
-            let cheap = (cheapest + 1).saturating_mul(1_000) / (cost + 1);
+        let cheapest = pool.iter().map(cost).min().unwrap_or(0);
+        let mut workers: BTreeMap<Principal, u128> = BTreeMap::new();
+        for candidate in pool {
+            *workers.entry(candidate.provider).or_default() += 1;
+        }
+        let weight = |candidate: &Candidate| {
+            // Thousandths: 1,000 for the cheapest, half of that at twice its price; it counts squared.
+            let cheap = match role {
+                Role::Generator => (cheapest + 1).saturating_mul(1_000) / (cost(candidate) + 1),
+                Role::Checker | Role::Replica => 1_000,
+            };
             let trust = self
                 .store
                 .trust
                 .get(&(candidate.worker, model.class))
                 .unwrap_or_default();
-            (cheap * cheap * completion(&trust)).max(1)
+            let share = workers.get(&candidate.provider).copied().unwrap_or(1);
+            (cheap * cheap * completion(&trust) / share).max(1)
         };
-        pool.iter().zip(&costs).map(weight).collect()
+        pool.iter().map(weight).collect()
     }
 
     /// Providers that a job's leases keep out of it, for now or for good.

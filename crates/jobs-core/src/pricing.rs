@@ -31,10 +31,20 @@ pub(crate) struct Work {
     checks: u128,
 }
 
+/// The least rate from which ceilings are scaled: one cycle per token.
+const BASIS_LEAST: Cycles = Cycles(1_000);
+
 /// The price of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Price {
+    /// The dearest asks that a submit at `max` must be able to pay.
     pub(crate) reference: Rates,
+    /// The reference, but never nothing: from nothing no cap could be scaled up to the asks of those
+    /// who want to be paid.
+    basis: Rates,
+    /// The worst case at the basis.
+    basis_max: Cycles,
+    /// The worst case at the reference: the least cap.
     pub(crate) max: Cycles,
     pub(crate) expected: Cycles,
     pub(crate) providers: u32,
@@ -79,13 +89,13 @@ fn price(work: Work, rates: Rates, size: Usage, surcharge_bps: u16) -> Cycles {
 
 /// The highest asks that a cap allows.
 pub(crate) fn ceilings(price: &Price, cap: Cycles) -> Rates {
-    if price.max == Cycles::ZERO {
+    if cap < price.basis_max {
         return price.reference;
     }
-    let scale = |rate: Cycles| Cycles(rate.0 * cap.0 / price.max.0);
+    let scale = |rate: Cycles| Cycles(rate.0 * cap.0 / price.basis_max.0);
     Rates {
-        input: scale(price.reference.input),
-        output: scale(price.reference.output),
+        input: scale(price.basis.input),
+        output: scale(price.basis.output),
     }
 }
 
@@ -163,8 +173,14 @@ impl<B: Backend> Jobs<B> {
             generations: generations(assurance),
             checks: u128::from(checkers_asked(assurance)),
         };
+        let basis = Rates {
+            input: reference.input.max(BASIS_LEAST),
+            output: reference.output.max(BASIS_LEAST),
+        };
         Ok(Price {
             reference,
+            basis,
+            basis_max: price(most, basis, size, surcharge),
             max: price(most, reference, size, surcharge),
             expected: price(planned, reference, size, surcharge),
             providers,

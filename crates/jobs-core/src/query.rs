@@ -28,7 +28,7 @@ impl<B: Backend> Jobs<B> {
             .leases
             .iter()
             .filter_map(|id| self.store.leases.get(id))
-            .map(|lease| self.lease_view(lease));
+            .map(|lease| self.lease_view(lease, job.state.is_terminal()));
         let deadline = Timestamp(
             job.deadline
                 .0
@@ -236,7 +236,8 @@ impl<B: Backend> Jobs<B> {
         }
     }
 
-    fn lease_view(&self, lease: Lease) -> LeaseView {
+    /// Roots stay hidden until the job has ended: a later round has the same right root.
+    fn lease_view(&self, lease: Lease, ended: bool) -> LeaseView {
         let until = self
             .store
             .pulses
@@ -252,7 +253,7 @@ impl<B: Backend> Jobs<B> {
             granted_at: lease.granted_at,
             deadline: until.or(lease.ended_deadline).unwrap_or(lease.granted_at),
             reason: lease.reason,
-            root: lease.root,
+            root: lease.root.filter(|_| ended),
             paid: lease.paid,
         }
     }

@@ -226,6 +226,11 @@ impl<B: Backend> Jobs<B> {
         Ok(())
     }
 
+    /// Whether a requester's key belongs to a job already, so that a submit with it takes no money.
+    pub fn holds_key(&self, requester: Principal, key: &[u8]) -> bool {
+        self.store.keys.contains(&(requester, key.to_vec()))
+    }
+
     fn resubmit(&self, id: JobId, args: &SubmitArgs) -> Result<(Submitted, Cycles), SubmitError> {
         let job = self.stored_job(id);
         let SubmitArgs {

@@ -351,7 +351,7 @@ pub struct LeaseView {
     pub deadline: Timestamp,
     /// Why it ended, once it has.
     pub reason: Option<Reason>,
-    /// The root it revealed; only after the round's verdict.
+    /// The root it revealed; only once the job has ended.
     pub root: Option<Hash32>,
     /// What it was paid; only after the round's verdict.
     pub paid: Cycles,

@@ -918,7 +918,7 @@ export interface LeaseView {
     paid: Cycles;
     role: Role;
     /**
-     * The root it revealed; only after the round's verdict.
+     * The root it revealed; only once the job has ended.
      */
     root?: Hash;
     /**

@@ -61,6 +61,14 @@ impl Ticket {
         self.phase.store(COMMITTED, Ordering::Relaxed);
     }
 
+    /// Its commitment is on disk and on its way: from here on only its end may drop the record.
+    pub(crate) fn saved(&self) {
+        // A muted one stays mute.
+        let _ =
+            self.phase
+                .compare_exchange(COMPUTING, COMMITTED, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Stops heartbeats, for a demonstration of lateness.
     pub(crate) fn mute(&self) {
         self.phase.store(MUTE, Ordering::Relaxed);

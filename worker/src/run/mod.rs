@@ -21,7 +21,7 @@ use assay_protocol::{
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, error, info, warn};
 
@@ -381,8 +381,9 @@ async fn heartbeats(shared: Arc<Shared>) {
             .collect();
         pause = period;
         for leases in live.chunks(HEARTBEAT_LEASES_MAX) {
-            match shared.worker.jobs.heartbeat(leases).await {
-                Ok(beats) => {
+            // One that hangs must not keep the next from coming before leases run out.
+            match timeout(period, shared.worker.jobs.heartbeat(leases)).await {
+                Ok(Ok(beats)) => {
                     backoff.reset();
                     for (lease, beat) in beats {
                         if let Beat::Stop(reason) = beat
@@ -392,8 +393,12 @@ async fn heartbeats(shared: Arc<Shared>) {
                         }
                     }
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     warn!(%error, "a heartbeat did not get through");
+                    pause = backoff.pause();
+                }
+                Err(_) => {
+                    warn!("a heartbeat hangs, sending the next");
                     pause = backoff.pause();
                 }
             }

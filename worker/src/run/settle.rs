@@ -7,7 +7,7 @@ use std::{fmt, time::Duration};
 
 use assay_protocol::{
     lease::{LeaseState, WorkerError},
-    limits::LEASE_SECONDS,
+    limits::{LEASE_SECONDS, REVEAL_SECONDS},
 };
 use tokio::time::sleep;
 use tracing::{debug, error, warn};
@@ -20,6 +20,9 @@ use crate::{backoff::Backoff, cheat::Cheat, client::Outcome, journal::Record};
 
 /// Looks without a word of a lease after which the canister itself is asked.
 const SILENT_HINTS: u64 = 3;
+
+/// Time without a hint after which the canister itself is asked, well within the time to reveal.
+const UNHINTED: Duration = Duration::from_secs(REVEAL_SECONDS / 6);
 
 /// How a committed lease ended.
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl fmt::Display for Settled {
 
 /// Commits and reveals a record, and forgets it when nothing more can come of it.
 pub(crate) async fn settle(shared: &Shared, ticket: &Ticket, record: &Record) -> Settled {
+    ticket.saved();
     let settled = match send_commitment(shared, ticket, record).await {
         Some(ended) => ended,
         None => {
@@ -119,6 +123,8 @@ async fn open(shared: &Shared, ticket: &Ticket, record: &Record) -> Settled {
                 Some(hint) => hint.reveal_open || hint.state != LeaseState::Committed,
                 None => hints.number > from + SILENT_HINTS,
             }) => due.is_ok(),
+            // Hints may have stopped because another call hangs; asking too early does no harm.
+            () = sleep(UNHINTED) => true,
             why = ticket.over() => return Settled::Ended(why),
         };
         if !due {

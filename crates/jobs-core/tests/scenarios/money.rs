@@ -86,6 +86,20 @@ fn free_work_needs_no_escrow() {
 }
 
 #[test]
+fn who_asks_nothing_does_not_keep_out_those_who_want_to_be_paid() {
+    check_with(
+        1,
+        1,
+        "price w0 0 0; submit single cap=588; price w0 1000 2000; go; claim; G commits; G reveals; money",
+        expect![[r#"
+            in 588: workers 35, model 1, fees 0, requester 552, held 0
+            job 1 Settled Unverified (NotCompared): paid 35 kept 1 refunded 552
+              1 Generator Revealed (NotCompared) paid 35
+        "#]],
+    );
+}
+
+#[test]
 fn a_higher_cap_lets_dearer_workers_in_and_still_pays_their_asks_only() {
     // At twice the quote, workers may ask twice the reference.
     check_with(
