@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     authority::submit,
-    chain::{FundArgs, FundError, JobsArgs, SyncError, module, registrable, worker_args},
+    chain::{FundArgs, FundError, JobsArgs, SyncError, packed, registrable, worker_args},
 };
 
 /// How long anything may take before the test has gone wrong.
@@ -140,7 +140,7 @@ impl Person {
         let args = ic::InstallCodeArgs {
             mode,
             canister_id,
-            wasm_module: module(name),
+            wasm_module: packed(name),
             arg,
             sender_canister_version: None,
         };

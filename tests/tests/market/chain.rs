@@ -32,11 +32,20 @@ const ROUNDS_MAX: usize = 1_000;
 /// What a canister starts with.
 const FIRST_CYCLES: u128 = 1_000_000_000_000_000;
 
-/// The module of a canister, as it is shipped.
+/// The module of a canister.
 pub(crate) fn module(name: &str) -> Vec<u8> {
+    read(&format!("{name}.wasm"))
+}
+
+/// The module of a canister as it is shipped: packed, so that it fits into one message.
+pub(crate) fn packed(name: &str) -> Vec<u8> {
+    read(&format!("{name}.wasm.gz"))
+}
+
+fn read(file: &str) -> Vec<u8> {
     let folder = std::env::var_os("ASSAY_WASM_DIR")
         .expect("ASSAY_WASM_DIR is not set; build the canisters with cargo xtask wasm and name their folder");
-    let path = PathBuf::from(folder).join(format!("{name}.wasm"));
+    let path = PathBuf::from(folder).join(file);
     std::fs::read(&path).unwrap_or_else(|error| {
         panic!(
             "{}: {error}; build it with cargo xtask wasm",
@@ -187,7 +196,7 @@ impl Chain {
         let args = ic::InstallCodeArgs {
             mode,
             canister_id,
-            wasm_module: module(name),
+            wasm_module: packed(name),
             arg: arg.to_vec(),
             sender_canister_version: None,
         };
