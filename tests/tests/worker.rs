@@ -89,7 +89,7 @@ impl Market {
             request,
             price_cap,
             deadline_seconds: 600,
-            idempotency_key: b"once".to_vec(),
+            idempotency_key: assay_worker::identity::random_bytes().unwrap()[..16].to_vec(),
         };
         self.jobs.submit(&args).await.unwrap().job
     }
