@@ -210,7 +210,6 @@ fn assert_settled(view: &JobView) {
     );
     let paid: u128 = view.leases.iter().map(|lease| lease.paid.0).sum();
     assert_eq!(paid, view.paid.0, "payouts are those of the leases");
-    assert_eq!(view.escrow, Cycles::ZERO, "nothing is held any more");
 }
 
 /// One worker far cheaper than the others, so that it all but surely generates.
@@ -287,6 +286,64 @@ async fn a_worker_killed_between_commit_and_reveal_reveals_after_its_restart_and
     assert_eq!(lease.state, LeaseState::Revealed, "{}", market.log(&name));
     assert!(lease.paid > Cycles::ZERO);
     assert_eq!(view.leases.len(), 2, "nobody had to do anything again");
+    market.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_in_mid_run_takes_its_order_up_again_after_its_restart() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let mut market = Market::start(&with_a_cheap_one(None)).await;
+    let job = market
+        .ask("Tell me a long story about a lighthouse keeper.", 160)
+        .await;
+    market.until_streaming(job).await;
+    let view = market
+        .until(job, "is being generated", |view| generator(view).is_some())
+        .await;
+    let lease = generator(&view).unwrap().clone();
+    assert_eq!(lease.state, LeaseState::Leased, "killed while it generates");
+    let name = market.name_of(&lease);
+    market.signal(&name, "-KILL").await;
+    market.market.fleet.start(&name).unwrap();
+
+    let view = market.until_ended(job).await;
+    assert_settled(&view);
+    let lease = view
+        .leases
+        .iter()
+        .find(|other| other.id == lease.id)
+        .unwrap();
+    assert_eq!(lease.state, LeaseState::Revealed, "{}", market.log(&name));
+    assert!(lease.paid > Cycles::ZERO);
+    assert_eq!(view.leases.len(), 2, "nobody else had to generate");
+    market.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commitment_that_comes_too_late_is_refused_and_unpaid() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    // It falls silent and commits when its lease has run out.
+    let plans = with_a_cheap_one(Some(Cheat::LateCommit));
+    let market = Market::start(&plans).await;
+    let late = market.market.fleet.processes()[&plans[0].name].provider;
+    let job = market.ask("What is gravity?", 24).await;
+    let view = market.until_ended(job).await;
+    assert_settled(&view);
+    let lease = view
+        .leases
+        .iter()
+        .find(|lease| lease.provider == late)
+        .unwrap();
+    assert!(
+        matches!(lease.state, LeaseState::Late | LeaseState::Lost),
+        "{view:#?}"
+    );
+    assert_eq!(lease.paid, Cycles::ZERO);
+    assert_eq!(
+        market.balance().await + view.paid.0 + view.fee.0,
+        FUNDS.0,
+        "every cycle is accounted for"
+    );
     market.stop().await;
 }
 

@@ -399,10 +399,18 @@ fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigErro
 }
 
 fn canister(key: &str, text: &str) -> Result<Principal, ConfigError> {
-    Principal::from_text(text).map_err(|error| ConfigError::Untrusted {
+    let untrusted = |problem| ConfigError::Untrusted {
         key: key.to_owned(),
-        problem: format!("{text:?} is not a canister id: {error}"),
-    })
+        problem,
+    };
+    let id = Principal::from_text(text)
+        .map_err(|error| untrusted(format!("{text:?} is not a canister id: {error}")))?;
+    if id == Principal::management_canister() || id == Principal::anonymous() {
+        return Err(untrusted(format!(
+            "{text} is no canister of a market; put your market's id here"
+        )));
+    }
+    Ok(id)
 }
 
 fn root_key(text: Option<&str>, url: &str) -> Result<RootKey, ConfigError> {

@@ -12,11 +12,12 @@ use crate::workspace::{CANISTERS, Workspace};
 
 /// Relative to the repository.
 const BINDINGS: &str = "frontend/src/bindings";
-const REMEDY: &str = "install Node.js 20 or newer with npm";
+const NODE: &str = "install Node.js 20 or newer with npm";
+const PACKAGES: &str = "install them by hand: npm ci --ignore-scripts, in frontend/";
 
 /// Writes the bindings into the frontend.
-pub(crate) fn generate(workspace: &Workspace) -> anyhow::Result<()> {
-    let fresh = fresh(workspace)?;
+pub(crate) fn generate(workspace: &Workspace, may_install: bool) -> anyhow::Result<()> {
+    let fresh = fresh(workspace, may_install)?;
     let folder = workspace.root.join(BINDINGS);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot replace {BINDINGS}"))?;
@@ -33,8 +34,9 @@ pub(crate) fn generate(workspace: &Workspace) -> anyhow::Result<()> {
 }
 
 /// Fails when the committed bindings are not what candid/ gives now.
-pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
-    let stale = difference(&files(&workspace.root.join(BINDINGS))?, &fresh(workspace)?);
+pub(crate) fn check(workspace: &Workspace, may_install: bool) -> anyhow::Result<()> {
+    let fresh = fresh(workspace, may_install)?;
+    let stale = difference(&files(&workspace.root.join(BINDINGS))?, &fresh);
     if !stale.is_empty() {
         bail!(
             "{BINDINGS} is stale ({}); run: cargo xtask bindings",
@@ -47,18 +49,14 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
 /// Path below the bindings folder to content.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-fn fresh(workspace: &Workspace) -> anyhow::Result<Files> {
+fn fresh(workspace: &Workspace, may_install: bool) -> anyhow::Result<Files> {
     for tool in ["node", "npm"] {
         if process::on_path(tool).is_none() {
-            return Err(ToolMissing {
-                tool,
-                remedy: REMEDY,
-            }
-            .into());
+            return Err(ToolMissing { tool, remedy: NODE }.into());
         }
     }
     let frontend = workspace.root.join("frontend");
-    install_packages(&frontend)?;
+    install_packages(&frontend, may_install)?;
     let folder = workspace.target.join("bindings");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)
@@ -90,13 +88,20 @@ fn fresh(workspace: &Workspace) -> anyhow::Result<Files> {
 }
 
 /// `npm ci`, unless the installed packages are those of the lock file already. No package's scripts run.
-fn install_packages(frontend: &Path) -> anyhow::Result<()> {
+fn install_packages(frontend: &Path, may_install: bool) -> anyhow::Result<()> {
     let changed = |file: &str| {
         std::fs::metadata(frontend.join(file)).and_then(|metadata| metadata.modified())
     };
     let locked = changed("package-lock.json").context("cannot read frontend/package-lock.json")?;
     if changed("node_modules/.package-lock.json").is_ok_and(|installed| installed >= locked) {
         return Ok(());
+    }
+    if !may_install {
+        return Err(ToolMissing {
+            tool: "the packages of frontend/package-lock.json",
+            remedy: PACKAGES,
+        }
+        .into());
     }
     eprintln!(
         "installing the packages of frontend/package-lock.json into frontend/node_modules: npm ci"

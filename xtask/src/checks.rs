@@ -6,14 +6,15 @@ use crate::workspace::Workspace;
 use crate::{bindings, process, tests_run, tidy};
 
 /// Runs every check and sums up; fails when one of them does.
-pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<ExitCode> {
-    type Check = fn(&Workspace) -> anyhow::Result<()>;
-    let checks: [(&str, Check); 5] = [
-        ("fmt", fmt),
-        ("tidy", tidy::run),
-        ("bindings", bindings::check),
-        ("clippy", clippy),
-        ("docs", docs),
+pub(crate) fn lint(workspace: &Workspace, may_install: bool) -> anyhow::Result<ExitCode> {
+    type Check<'a> = &'a dyn Fn(&Workspace) -> anyhow::Result<()>;
+    let bindings = |workspace: &Workspace| bindings::check(workspace, may_install);
+    let checks: [(&str, Check<'_>); 5] = [
+        ("fmt", &fmt),
+        ("tidy", &tidy::run),
+        ("bindings", &bindings),
+        ("clippy", &clippy),
+        ("docs", &docs),
     ];
     let (mut passed, mut failed) = (0, 0);
     let mut lines = Vec::new();
@@ -51,7 +52,7 @@ pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<ExitCode> {
 /// The whole check.
 pub(crate) fn ci(workspace: &Workspace, may_install: bool) -> anyhow::Result<ExitCode> {
     let tests = tests_run::run(workspace, may_install, &[], None, &[])?;
-    let lint = lint(workspace)?;
+    let lint = lint(workspace, may_install)?;
     Ok(if tests == ExitCode::SUCCESS {
         lint
     } else {

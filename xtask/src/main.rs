@@ -127,7 +127,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             args.filter.as_deref(),
             &args.args,
         ),
-        Task::Lint => checks::lint(&workspace),
+        Task::Lint => checks::lint(&workspace, may_install),
         Task::Ci => checks::ci(&workspace, may_install),
         Task::Wasm(args) => {
             wasm::build(&workspace, may_install, &args.canisters)?;
@@ -142,9 +142,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Task::Bindings(args) => {
             if args.check {
-                bindings::check(&workspace)?;
+                bindings::check(&workspace, may_install)?;
             } else {
-                bindings::generate(&workspace)?;
+                bindings::generate(&workspace, may_install)?;
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -1,6 +1,8 @@
 //! Receipts in certified data: the hash tree `receipts / <job>` with the receipt's hash as leaf.
 //!
-//! The tree lies on the heap and is made again after an upgrade, from the hashes in stable memory.
+//! The tree lies on the heap and is made again after an upgrade, from the hashes in stable memory, a
+//! bounded number of them in each message. Until it is whole nothing is certified anew, so the data
+//! certified before the upgrade stays, and witnesses wait.
 
 use std::cell::RefCell;
 
@@ -9,8 +11,8 @@ use ic_certification::{AsHashTree, Hash, HashTree, RbTree, labeled, labeled_hash
 
 use crate::memory::{with_jobs, with_jobs_mut};
 
-/// Receipts read in one go after an upgrade.
-const REBUILD_PAGE: usize = 1_000;
+/// Receipts that one message puts back into the tree after an upgrade.
+const RECEIPTS_PER_MESSAGE: usize = 10_000;
 
 /// CBOR's tag that says "this is CBOR", which verifiers of witnesses look for.
 const SELF_DESCRIBED: [u8; 3] = [0xd9, 0xd9, 0xf7];
@@ -18,49 +20,85 @@ const SELF_DESCRIBED: [u8; 3] = [0xd9, 0xd9, 0xf7];
 type Receipts = RbTree<[u8; 8], Hash>;
 
 thread_local! {
-    static VOLATILE_RECEIPTS: RefCell<Receipts> = RefCell::default();
+    static VOLATILE_TREE: RefCell<Tree> = RefCell::default();
+}
+
+/// The tree, and how much of it is there.
+#[derive(Default)]
+struct Tree {
+    receipts: Receipts,
+    /// The job from which on receipts have still to be read; `None` once all are in.
+    unread: Option<JobId>,
+}
+
+impl Tree {
+    fn insert(&mut self, hashes: Vec<(JobId, Hash32)>) {
+        for (job, hash) in hashes {
+            self.receipts.insert(job.0.to_be_bytes(), hash.0);
+        }
+    }
+
+    /// Takes the next page of receipts, read from [`Tree::unread`] on; less than a full one is the last.
+    fn read(&mut self, page: Vec<(JobId, Hash32)>, full: usize) {
+        self.unread = page
+            .last()
+            .filter(|_| page.len() == full)
+            .map(|(last, _)| JobId(last.0 + 1));
+        self.insert(page);
+    }
 }
 
 /// Certifies the receipts that were written since the last time.
 pub(crate) fn update() {
     let fresh = with_jobs_mut(|jobs| jobs.take_receipts());
     if !fresh.is_empty() {
-        insert(fresh);
+        VOLATILE_TREE.with_borrow_mut(|tree| tree.insert(fresh));
         certify();
     }
 }
 
-/// Makes the tree from what stable memory holds, and certifies it.
+/// Begins to make the tree from what stable memory holds.
 pub(crate) fn rebuild() {
-    let mut from = JobId(0);
-    loop {
-        let page = with_jobs(|jobs| jobs.receipt_hashes(from, REBUILD_PAGE));
-        let Some((last, _)) = page.last() else { break };
-        from = JobId(last.0 + 1);
-        insert(page);
-    }
+    VOLATILE_TREE.with_borrow_mut(|tree| tree.unread = Some(JobId(0)));
+    read_on();
+}
+
+/// Reads on, and certifies once the tree is whole.
+pub(crate) fn read_on() {
+    VOLATILE_TREE.with_borrow_mut(|tree| {
+        if let Some(from) = tree.unread {
+            let page = with_jobs(|jobs| jobs.receipt_hashes(from, RECEIPTS_PER_MESSAGE));
+            tree.read(page, RECEIPTS_PER_MESSAGE);
+        }
+    });
     certify();
+}
+
+/// Whether receipts have still to be read after an upgrade.
+pub(crate) fn is_reading() -> bool {
+    VOLATILE_TREE.with_borrow(|tree| tree.unread.is_some())
 }
 
 /// The subnet's certificate and the witness of a job's receipt. Only a query can give them.
 pub(crate) fn proof(job: JobId) -> Result<(Vec<u8>, Vec<u8>), JobError> {
+    if is_reading() {
+        return Err(JobError::Other(
+            "receipts are being read again after an upgrade; ask again in a few seconds".to_owned(),
+        ));
+    }
     let certificate = ic_cdk::api::data_certificate().ok_or_else(|| {
         JobError::Other("a certificate comes only with a query; ask receipt as a query".to_owned())
     })?;
-    let witness = VOLATILE_RECEIPTS.with_borrow(|receipts| witness(receipts, job));
+    let witness = VOLATILE_TREE.with_borrow(|tree| witness(&tree.receipts, job));
     Ok((certificate, encode(&witness)))
 }
 
-fn insert(hashes: Vec<(JobId, Hash32)>) {
-    VOLATILE_RECEIPTS.with_borrow_mut(|receipts| {
-        for (job, hash) in hashes {
-            receipts.insert(job.0.to_be_bytes(), hash.0);
+fn certify() {
+    VOLATILE_TREE.with_borrow(|tree| {
+        if tree.unread.is_none() {
+            ic_cdk::api::certified_data_set(root(&tree.receipts));
         }
     });
-}
-
-fn certify() {
-    ic_cdk::api::certified_data_set(VOLATILE_RECEIPTS.with_borrow(root));
 }
 
 fn root(receipts: &Receipts) -> Hash {
@@ -108,6 +146,29 @@ mod tests {
                 !matches!(hidden, LookupResult::Found(_)),
                 "other receipts stay out of it"
             );
+        }
+    }
+
+    #[test]
+    fn a_tree_read_in_pages_is_the_one_that_grew() {
+        let hash = |job: u64| (JobId(job), Hash32::sha256(&job.to_le_bytes()));
+        let all: Vec<_> = (1..=100).map(hash).collect();
+        // With 100 receipts a page of 50 is full twice, and an empty one tells that these were all.
+        for (full, pages) in [(7, 15), (50, 3), (100, 2), (101, 1)] {
+            let mut tree = Tree {
+                unread: Some(JobId(0)),
+                ..Tree::default()
+            };
+            // A receipt written meanwhile comes twice.
+            tree.insert(vec![hash(100)]);
+            let mut read = 0;
+            while let Some(from) = tree.unread {
+                let rest = all.iter().filter(|(job, _)| *job >= from);
+                tree.read(rest.take(full).copied().collect(), full);
+                read += 1;
+            }
+            assert_eq!(read, pages, "pages of {full}");
+            assert_eq!(root(&tree.receipts), root(&receipts(100)));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{matching, memory::with_jobs_mut, now, settle, sync};
+use crate::{certification, matching, memory::with_jobs_mut, now, settle, sync};
 
 /// How often overdue things are ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
@@ -14,6 +14,7 @@ const SWEEP_BUDGET: usize = 100;
 /// Arms every timer.
 pub(crate) fn arm() {
     seed();
+    read_receipts();
     ic_cdk_timers::set_timer(Duration::ZERO, read_registry());
     ic_cdk_timers::set_timer_interval(SYNC_EVERY, read_registry);
     ic_cdk_timers::set_timer_interval(SWEEP_EVERY, || async { sweep() });
@@ -32,6 +33,16 @@ fn sweep() {
 fn seed() {
     if !matching::is_seeded() {
         ic_cdk_timers::set_timer(Duration::ZERO, matching::seed());
+    }
+}
+
+/// Reads receipts on, message by message, until all are in the tree.
+fn read_receipts() {
+    if certification::is_reading() {
+        ic_cdk_timers::set_timer(Duration::ZERO, async {
+            certification::read_on();
+            read_receipts();
+        });
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) async fn run(args: Job) -> Result<u8, Failure> {
         "model": view.model.to_string(),
         "result_root": view.result_root.map(|root| root.to_string()),
         "answer": view.answer.as_ref().map(|answer| &answer.text),
-        "held": view.escrow.0.to_string(),
+        "escrow": view.escrow.0.to_string(),
         "paid": view.paid.0.to_string(),
         "fee": view.fee.0.to_string(),
         "refund": view.refund.0.to_string(),

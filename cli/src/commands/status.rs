@@ -55,6 +55,7 @@ pub(super) async fn run(args: Status) -> Result<u8, Failure> {
             "revealing": stats.revealing,
             "verified": stats.verified,
             "workers": workers,
+            "workers_total": stats.workers,
         });
         out(format_args!("{value:#}"));
         return Ok(exit::OK);
@@ -88,6 +89,10 @@ pub(super) async fn run(args: Status) -> Result<u8, Failure> {
             short(&worker.provider)
         ));
     }
+    let rest = stats.workers.saturating_sub(workers.len() as u64);
+    if rest > 0 {
+        out(format_args!("  and {rest} more"));
+    }
     if !recent.is_empty() {
         out("latest jobs");
         for job in &recent {
@@ -101,6 +106,7 @@ pub(super) async fn run(args: Status) -> Result<u8, Failure> {
     Ok(exit::OK)
 }
 
+/// The first workers, why each has or has not work, and what its provider has earned.
 async fn workers(
     running: &Running,
 ) -> Result<Vec<(Worker, String, assay_protocol::Cycles)>, Failure> {

@@ -214,7 +214,7 @@ pub(super) fn timeline(view: &JobView) {
         out(format_args!("result root {root}"));
     }
     out(format_args!(
-        "cycles      {} held, {} paid, {} fee and royalty, {} refunded",
+        "cycles      {} escrow, {} paid, {} fee and royalty, {} refunded",
         view.escrow, view.paid, view.fee, view.refund
     ));
     if let Some(answer) = &view.answer {

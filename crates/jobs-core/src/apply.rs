@@ -169,7 +169,7 @@ impl<B: Backend> Step<'_, B> {
                             && checker.state == LeaseState::Leased
                             && checker.run_deadline.is_some()
                         {
-                            checker.run_deadline = checker.run_deadline.max(Some(*until));
+                            checker.run_deadline = Some(*until);
                             self.store.leases.insert(checker.id, checker);
                         }
                     }
@@ -177,6 +177,11 @@ impl<B: Backend> Step<'_, B> {
             }
             Event::RevealOpened { job, deadline } => {
                 let mut job = self.job(*job);
+                if *deadline > job.deadline {
+                    self.store.due.remove(&(job.deadline, Due::Job(job.id)));
+                    self.store.due.insert((*deadline, Due::Job(job.id)), ());
+                    job.deadline = *deadline;
+                }
                 for mut lease in round(self.store, &job) {
                     if lease.state == LeaseState::Committed && lease.reveal_deadline.is_none() {
                         lease.reveal_deadline = Some(*deadline);

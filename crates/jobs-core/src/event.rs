@@ -69,7 +69,7 @@ pub enum Event {
         operator: Principal,
         /// Its owner.
         provider: Principal,
-        /// Jobs it can run at once.
+        /// Leases it can hold at once, committed ones included.
         slots: u16,
         /// Whether it takes work.
         status: WorkerStatus,
@@ -148,7 +148,7 @@ pub enum Event {
     RevealOpened {
         /// Which job's.
         job: JobId,
-        /// Until when.
+        /// Until when; the job's own deadline is no earlier from now on.
         deadline: Live,
     },
     /// A commitment was opened. What it hid is public with the verdict.

@@ -101,17 +101,27 @@ impl<B: Backend> Jobs<B> {
             .get(&id)
             .expect("BUG: the caller has seen this lease");
         if lease.state.is_live() {
-            self.end_overdue_job(now, live, lease.job);
-            if let Some(pulse) = self.store.pulses.get(&id)
-                && pulse.until < live
-            {
+            if self.is_first_to_end(&lease, live) {
                 self.expire(now, live, &lease);
             }
+            self.end_overdue_job(now, live, lease.job);
         }
         self.store
             .leases
             .get(&id)
             .expect("BUG: leases are never removed")
+    }
+
+    /// Whether the lease's own time was over, and no later than its job's. A commitment that may not be
+    /// opened yet lives as long as its job.
+    fn is_first_to_end(&self, lease: &Lease, live: Live) -> bool {
+        let Some(pulse) = self.store.pulses.get(&lease.id) else {
+            return false;
+        };
+        let deadline = self.stored_job(lease.job).deadline;
+        pulse.until < live
+            && (pulse.until < deadline
+                || pulse.until == deadline && lease.reveal_deadline.is_some())
     }
 
     /// Ends the job if its deadline has passed.

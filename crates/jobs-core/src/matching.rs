@@ -22,9 +22,12 @@ use crate::{
     leases::{is_active, is_barred, is_shunned, lack},
     market::Jobs,
     pricing::{size_max, within},
-    record::{Job, Lease, Live, ModelEntry, Presence, Trust, Wanted},
+    record::{Job, Lease, Live, Presence, Trust, Wanted},
     store::Backend,
 };
+
+/// What reading one offer counts in [`limits::MATCH_WORK_MAX`]: its worker's records are read with it.
+const READING_WORK: usize = 16;
 
 /// A ready worker that may hold another lease.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +41,17 @@ struct Candidate {
     worker: Principal,
     provider: Principal,
     rates: Rates,
+    /// [`completion`] of its trust in the model's class.
+    completion: u128,
+}
+
+/// Who offers one model, read once in a matching.
+#[derive(Clone, Debug, Default)]
+struct Crowd {
+    /// Those that may take a lease.
+    candidates: Vec<Candidate>,
+    /// Provider and asks of all who take, or will soon take, new leases.
+    around: Vec<(Principal, Rates)>,
 }
 
 /// Providers that may not, or should not, work on a job now.
@@ -68,26 +82,31 @@ impl<B: Backend> Jobs<B> {
         let mut draws = Draws::new(&random);
         let mut seats = self.seats(now);
         let (rows, complete) = self.waiting(horizon);
-        let mut models: BTreeMap<ModelId, Vec<Candidate>> = BTreeMap::new();
-        let (mut granted, mut tried) = (0, 0);
+        let mut models: BTreeMap<ModelId, Crowd> = BTreeMap::new();
+        let (mut granted, mut tried, mut work) = (0, 0, 0);
         let mut next = JobId(0);
-        for (id, wanted) in &rows {
+        for (i, (id, wanted)) in rows.iter().enumerate() {
             if seats.is_empty() {
                 break;
             }
-            let candidates = models
-                .entry(wanted.model)
-                .or_insert_with(|| self.candidates(wanted.model, &seats));
-            if candidates.is_empty() {
-                continue;
-            }
-            if tried == limits::MATCH_JOBS_MAX {
+            // The first is always tried, so every call gets on.
+            if i > 0 && (tried == limits::MATCH_JOBS_MAX || work >= limits::MATCH_WORK_MAX) {
                 next = JobId(id.0 - 1);
                 break;
             }
+            let crowd = models.entry(wanted.model).or_insert_with(|| {
+                let (crowd, asks) = self.crowd(now, wanted.model, &seats);
+                work += asks * READING_WORK;
+                crowd
+            });
+            if crowd.candidates.is_empty() {
+                continue;
+            }
             tried += 1;
-            let candidates = candidates.clone();
-            granted += self.fill(now, live, *id, &candidates, &mut seats, &mut draws);
+            let leases = self.fill(now, live, *id, crowd, &mut seats, &mut draws);
+            // One draw for each lease, and one that found nobody.
+            work += (leases + 1) * (crowd.candidates.len() + crowd.around.len());
+            granted += leases;
         }
         if next == JobId(0) && !complete && !seats.is_empty() {
             next = rows.last().map_or(JobId(0), |(id, _)| *id);
@@ -135,16 +154,31 @@ impl<B: Backend> Jobs<B> {
         ready.filter_map(seat).collect()
     }
 
-    fn candidates(&self, model: ModelId, seats: &BTreeMap<Principal, Seat>) -> Vec<Candidate> {
-        let candidate = |worker: &Principal| {
-            let ask = self.store.asks.get(&(model, *worker))?;
-            Some(Candidate {
-                worker: *worker,
-                provider: ask.provider,
-                rates: ask.rates,
-            })
-        };
-        seats.keys().filter_map(candidate).collect()
+    /// Who offers a model, and how many offers were read for it.
+    fn crowd(
+        &self,
+        now: Timestamp,
+        model: ModelId,
+        seats: &BTreeMap<Principal, Seat>,
+    ) -> (Crowd, usize) {
+        let (mut crowd, mut asks) = (Crowd::default(), 0);
+        let class = self.store.models.get(&model).map(|model| model.class);
+        for (worker, ask) in self.asks(model) {
+            asks += 1;
+            if seats.contains_key(&worker) {
+                let trust = class.and_then(|class| self.store.trust.get(&(worker, class)));
+                crowd.candidates.push(Candidate {
+                    worker,
+                    provider: ask.provider,
+                    rates: ask.rates,
+                    completion: completion(&trust.unwrap_or_default()),
+                });
+            } else if !self.is_around(worker, now) {
+                continue;
+            }
+            crowd.around.push((ask.provider, ask.rates));
+        }
+        (crowd, asks)
     }
 
     /// Grants what a job lacks, generators first, as far as there are workers.
@@ -153,7 +187,7 @@ impl<B: Backend> Jobs<B> {
         now: Timestamp,
         live: Live,
         id: JobId,
-        candidates: &[Candidate],
+        crowd: &Crowd,
         seats: &mut BTreeMap<Principal, Seat>,
         draws: &mut Draws,
     ) -> usize {
@@ -171,7 +205,7 @@ impl<B: Backend> Jobs<B> {
                 _ if lack.generators > 0 => Role::Generator,
                 _ => Role::Checker,
             };
-            let Some(chosen) = self.draw(now, &job, role, candidates, seats, draws) else {
+            let Some(chosen) = self.draw(&job, role, crowd, seats, draws) else {
                 return granted;
             };
             if job.seed.is_none() {
@@ -208,13 +242,13 @@ impl<B: Backend> Jobs<B> {
 
     fn draw(
         &self,
-        now: Timestamp,
         job: &Job,
         role: Role,
-        candidates: &[Candidate],
+        crowd: &Crowd,
         seats: &BTreeMap<Principal, Seat>,
         draws: &mut Draws,
     ) -> Option<Candidate> {
+        let Crowd { candidates, around } = crowd;
         let closed = self.closed(job);
         let able = |candidate: &&Candidate| {
             seats.contains_key(&candidate.worker)
@@ -227,47 +261,18 @@ impl<B: Backend> Jobs<B> {
             .filter(|c| !closed.last.contains(&c.provider))
             .copied()
             .collect();
-        if pool.is_empty() && !closed.last.is_empty() && !self.others_are_around(now, job, &closed)
-        {
+        // Workers that nothing speaks against are waited for, busy or not.
+        let others = || {
+            around.iter().any(|(provider, rates)| {
+                within(*rates, job.ceilings)
+                    && !closed.out.contains(provider)
+                    && !closed.last.contains(provider)
+            })
+        };
+        if pool.is_empty() && !closed.last.is_empty() && !others() {
             pool = candidates.iter().filter(able).copied().collect();
         }
-        let model = self.store.models.get(&job.model)?;
-        let weights = self.weights(job, role, &model, &pool);
-        draws.pick(&weights).map(|i| pool[i])
-    }
-
-    /// How likely each candidate is drawn. Reliable ones more often; as generators also cheaper ones.
-    ///
-    /// Who compares is never drawn by price, and a provider's chance does not grow with its number of
-    /// workers: else whoever asks nothing, under two names, would confirm its own answers.
-    fn weights(&self, job: &Job, role: Role, model: &ModelEntry, pool: &[Candidate]) -> Vec<u128> {
-        let size = size_max(job);
-        let cost = |candidate: &Candidate| {
-            candidate
-                .rates
-                .generation(size)
-                .map_or(u128::MAX / 2, |cost| cost.0)
-        };
-        let cheapest = pool.iter().map(cost).min().unwrap_or(0);
-        let mut workers: BTreeMap<Principal, u128> = BTreeMap::new();
-        for candidate in pool {
-            *workers.entry(candidate.provider).or_default() += 1;
-        }
-        let weight = |candidate: &Candidate| {
-            // Thousandths: 1,000 for the cheapest, half of that at twice its price; it counts squared.
-            let cheap = match role {
-                Role::Generator => (cheapest + 1).saturating_mul(1_000) / (cost(candidate) + 1),
-                Role::Checker | Role::Replica => 1_000,
-            };
-            let trust = self
-                .store
-                .trust
-                .get(&(candidate.worker, model.class))
-                .unwrap_or_default();
-            let share = workers.get(&candidate.provider).copied().unwrap_or(1);
-            (cheap * cheap * completion(&trust) / share).max(1)
-        };
-        pool.iter().map(weight).collect()
+        draws.pick(&weights(job, role, &pool)).map(|i| pool[i])
     }
 
     /// Providers that a job's leases keep out of it, for now or for good.
@@ -283,29 +288,44 @@ impl<B: Backend> Jobs<B> {
         closed
     }
 
-    /// Whether some worker that nothing speaks against is around, busy or not.
-    fn others_are_around(&self, now: Timestamp, job: &Job, closed: &Closed) -> bool {
-        self.is_somebody_around(now, job, |provider| {
-            !closed.out.contains(provider) && !closed.last.contains(provider)
-        })
-    }
-
     /// Whether some worker that may take a lease of this job is around, busy or not.
     pub(crate) fn is_anybody_around(&self, now: Timestamp, job: &Job) -> bool {
         let closed = self.closed(job);
-        self.is_somebody_around(now, job, |provider| !closed.out.contains(provider))
-    }
-
-    fn is_somebody_around(
-        &self,
-        now: Timestamp,
-        job: &Job,
-        open: impl Fn(&Principal) -> bool,
-    ) -> bool {
         self.asks(job.model).any(|(worker, ask)| {
-            within(ask.rates, job.ceilings) && open(&ask.provider) && self.is_around(worker, now)
+            within(ask.rates, job.ceilings)
+                && !closed.out.contains(&ask.provider)
+                && self.is_around(worker, now)
         })
     }
+}
+
+/// How likely each candidate is drawn. Reliable ones more often; as generators also cheaper ones.
+///
+/// Who compares is never drawn by price, and a provider's chance does not grow with its number of
+/// workers: else whoever asks nothing, under two names, would confirm its own answers.
+fn weights(job: &Job, role: Role, pool: &[Candidate]) -> Vec<u128> {
+    let size = size_max(job);
+    let cost = |candidate: &Candidate| {
+        candidate
+            .rates
+            .generation(size)
+            .map_or(u128::MAX / 2, |cost| cost.0)
+    };
+    let cheapest = pool.iter().map(cost).min().unwrap_or(0);
+    let mut workers: BTreeMap<Principal, u128> = BTreeMap::new();
+    for candidate in pool {
+        *workers.entry(candidate.provider).or_default() += 1;
+    }
+    let weight = |candidate: &Candidate| {
+        // Thousandths: 1,000 for the cheapest, half of that at twice its price; it counts squared.
+        let cheap = match role {
+            Role::Generator => (cheapest + 1).saturating_mul(1_000) / (cost(candidate) + 1),
+            Role::Checker | Role::Replica => 1_000,
+        };
+        let share = workers.get(&candidate.provider).copied().unwrap_or(1);
+        (cheap * cheap * candidate.completion / share).max(1)
+    };
+    pool.iter().map(weight).collect()
 }
 
 fn at_work(job: &Job, lease: &Lease) -> bool {

@@ -198,6 +198,11 @@ impl<B: Backend> Jobs<B> {
         self.store.claims.get(&generator.id)
     }
 
+    /// Whether a lease at work has sent provisional output.
+    pub(crate) fn has_streamed(&self, lease: &Lease) -> bool {
+        is_active(lease) && self.store.streams.contains(&lease.id)
+    }
+
     /// The generator of a round that still counts, or the last one that did.
     fn generator(&self, job: &Job, round: u32) -> Option<Lease> {
         let of_round = job

@@ -44,7 +44,7 @@ impl<B: Backend> Jobs<B> {
             submitted_at: job.submitted_at,
             deadline,
             ended_at: job.ended.map(|ended| ended.at),
-            escrow: job.held,
+            escrow: job.escrow,
             paid: job.paid,
             fee: Cycles(job.fee.0 + job.royalty.0),
             refund: job.refund,

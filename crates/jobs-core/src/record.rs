@@ -314,7 +314,7 @@ pub struct WorkerEntry {
     pub operator: Principal,
     /// Its owner.
     pub provider: Principal,
-    /// Jobs it can run at once.
+    /// Leases it can hold at once, committed ones included.
     pub slots: u16,
     /// Whether it takes work.
     pub status: WorkerStatus,

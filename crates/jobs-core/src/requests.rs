@@ -199,7 +199,8 @@ impl<B: Backend> Jobs<B> {
         Ok(self.balance(beneficiary))
     }
 
-    /// Ends a job to which nobody has committed yet, and gives its escrow back.
+    /// Ends a job of which nobody has shown anything yet, and gives its escrow back. Too late is who
+    /// could have read a part of the present generation, or whose job got as far as a commitment.
     pub fn cancel(&mut self, at: &Moment, id: JobId) -> Result<(), JobError> {
         let job = self.store.jobs.get(&id).ok_or(JobError::UnknownJob(id))?;
         if job.requester != at.caller {
@@ -214,12 +215,8 @@ impl<B: Backend> Jobs<B> {
                 state: job.state,
             });
         }
-        if job.leases.iter().any(|lease| {
-            self.store
-                .leases
-                .get(lease)
-                .is_some_and(|lease| lease.commitment.is_some())
-        }) {
+        let mut leases = job.leases.iter().filter_map(|id| self.store.leases.get(id));
+        if leases.any(|lease| lease.commitment.is_some() || self.has_streamed(&lease)) {
             return Err(JobError::TooLate(id));
         }
         self.end_cancelled(at.now, &job);

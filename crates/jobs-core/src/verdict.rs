@@ -84,7 +84,8 @@ impl<B: Backend> Jobs<B> {
             .iter()
             .any(|lease| lease.state == LeaseState::Committed && lease.reveal_deadline.is_none())
         {
-            let deadline = live.plus_seconds(limits::REVEAL_SECONDS).min(job.deadline);
+            // Work that was committed in time is opened in full time: the job's deadline gives way.
+            let deadline = live.plus_seconds(limits::REVEAL_SECONDS);
             return self.record(now, Event::RevealOpened { job: id, deadline });
         }
         if round

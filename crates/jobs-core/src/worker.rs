@@ -76,6 +76,18 @@ impl<B: Backend> Jobs<B> {
             if !self.store.models.contains(&offer.model) {
                 return Err(WorkerError::UnknownModel(offer.model));
             }
+            let new = worker.offers.iter().all(|old| old.model != offer.model);
+            if new
+                && self
+                    .asks(offer.model)
+                    .nth(limits::OFFERS_PER_MODEL_MAX - 1)
+                    .is_some()
+            {
+                return Err(WorkerError::TooManyOffers {
+                    model: offer.model,
+                    max: limits::OFFERS_PER_MODEL_MAX as u32,
+                });
+            }
         }
         self.touch(at.now);
         self.see(at.caller, at.now);
@@ -91,19 +103,24 @@ impl<B: Backend> Jobs<B> {
         Ok(())
     }
 
-    /// Hands over the caller's leases that were granted and not yet claimed, oldest first. What
+    /// Hands over the caller's leases that have no commitment yet: those not yet claimed first, then
+    /// those claimed before, whose orders may have been lost; for these it counts as a heartbeat. What
     /// does not fit into one answer comes with the next call.
     pub fn claim(&mut self, at: &Moment) -> Result<Vec<Order>, WorkerError> {
         self.known_worker(at.caller)?;
         let live = self.touch(at.now);
         self.see(at.caller, at.now);
+        for id in self.leases_of(at.caller) {
+            self.end_overdue(at.now, live, id);
+        }
+        let held = self.leases_of(at.caller);
+        let held = held.iter().filter_map(|id| self.store.leases.get(id));
+        let (again, fresh): (Vec<Lease>, Vec<Lease>) = held
+            .filter(|lease| lease.state == LeaseState::Leased)
+            .partition(|lease| lease.run_deadline.is_some());
         let mut orders = Vec::new();
         let mut bytes = 0;
-        for id in self.leases_of(at.caller) {
-            let lease = self.end_overdue(at.now, live, id);
-            if lease.state != LeaseState::Leased || lease.run_deadline.is_some() {
-                continue;
-            }
+        for lease in fresh.iter().chain(&again) {
             let asked = self
                 .store
                 .requests
@@ -119,23 +136,26 @@ impl<B: Backend> Jobs<B> {
                 break;
             }
             bytes += size;
-            let run_deadline = live.plus_seconds(limits::RUN_SECONDS_MAX);
-            self.record(
-                at.now,
-                Event::Claimed {
-                    lease: id,
-                    run_deadline,
-                },
-            );
             let job = self.stored_job(lease.job);
+            let run_deadline = match lease.run_deadline {
+                Some(run_deadline) => {
+                    self.beat(lease, live);
+                    run_deadline
+                }
+                None => self.take_up(at.now, live, lease),
+            };
             let model = self
                 .store
                 .models
                 .get(&job.model)
                 .expect("BUG: a job's model is known");
-            let until = self.store.pulses.get(&id).map_or(live, |pulse| pulse.until);
+            let until = self
+                .store
+                .pulses
+                .get(&lease.id)
+                .map_or(live, |pulse| pulse.until);
             orders.push(Order {
-                lease: id,
+                lease: lease.id,
                 job: job.id,
                 round: lease.round,
                 role: lease.role,
@@ -152,6 +172,26 @@ impl<B: Backend> Jobs<B> {
             });
         }
         Ok(orders)
+    }
+
+    /// Notes that a lease was claimed, and gives the time by which it must be committed.
+    fn take_up(&mut self, now: Timestamp, live: Live, lease: &Lease) -> Live {
+        // A checker cannot end before the generator has, whose lease may still have to be claimed.
+        let waits = lease.role == Role::Checker && self.final_claim(lease).is_none();
+        let seconds = if waits {
+            limits::CLAIM_SECONDS + 2 * limits::RUN_SECONDS_MAX
+        } else {
+            limits::RUN_SECONDS_MAX
+        };
+        let run_deadline = live.plus_seconds(seconds);
+        self.record(
+            now,
+            Event::Claimed {
+                lease: lease.id,
+                run_deadline,
+            },
+        );
+        run_deadline
     }
 
     /// Keeps leases alive; one answer per lease, in the order asked.

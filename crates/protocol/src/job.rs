@@ -374,11 +374,11 @@ pub struct JobView {
     pub verdict: Option<Verdict>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// When it expires.
+    /// When it expires; commitments that are being opened then still have their time.
     pub deadline: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Held until it ends.
+    /// Held from submit until it ended.
     pub escrow: Cycles,
     /// Paid to workers.
     pub paid: Cycles,
@@ -606,8 +606,10 @@ pub enum JobError {
         /// How.
         state: JobState,
     },
-    /// A worker has committed an answer; it is too late to cancel.
-    #[error("a worker has committed an answer to job {0}; it can no longer be cancelled")]
+    /// A part of the answer was shown or committed; it is too late to cancel.
+    #[error(
+        "a worker has shown or committed a part of the answer to job {0}; it runs to its end and can no longer be cancelled"
+    )]
     TooLate(JobId),
     /// The job has not ended, so there is no receipt.
     #[error("job {0} has no receipt yet; ask again when it has ended")]

@@ -294,6 +294,16 @@ pub enum WorkerError {
     /// No such model.
     #[error("no model {0}; list the registered ones with models")]
     UnknownModel(ModelId),
+    /// So many workers offer the model that no other offer fits in.
+    #[error(
+        "model {model} has {max} offers already, which is the most; offer another or try again later"
+    )]
+    TooManyOffers {
+        /// Which.
+        model: ModelId,
+        /// The most there may be.
+        max: u32,
+    },
     /// No such lease.
     #[error("no lease {0}")]
     UnknownLease(LeaseId),

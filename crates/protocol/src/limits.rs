@@ -64,10 +64,14 @@ pub const KEY_SECONDS: u64 = 24 * 3_600;
 pub const MATCH_SCAN_MAX: usize = 2_000;
 /// Queued jobs that one matching tries to fill.
 pub const MATCH_JOBS_MAX: usize = 200;
+/// Candidates that one matching weighs, all jobs together; the first job is tried in any case.
+pub const MATCH_WORK_MAX: usize = 400_000;
 /// Queued jobs that one explanation looks at.
 pub const EXPLAIN_JOBS_MAX: usize = 100;
 /// Leases one worker may announce to hold at once.
 pub const SLOTS_MAX: u16 = 64;
+/// Offers for one model, those of all active workers together.
+pub const OFFERS_PER_MODEL_MAX: usize = 2_000;
 /// Offers of one worker.
 pub const OFFERS_PER_WORKER_MAX: usize = 32;
 /// Provisional tokens in one progress call.
@@ -111,6 +115,8 @@ pub const MODELS_MAX: usize = 10_000;
 pub const PROVIDERS_MAX: usize = 10_000;
 /// Workers of one provider, retired ones included.
 pub const WORKERS_PER_PROVIDER_MAX: usize = 256;
+/// Workers in the registry, retired ones included.
+pub const WORKERS_MAX: usize = 10_000;
 /// Chips of one worker.
 pub const CHIPS_MAX: u32 = 65_536;
 /// Jobs canisters in the registry's list.

@@ -204,7 +204,7 @@ pub struct Worker {
     pub backends: Vec<String>,
     /// Where it stands, in the owner's words.
     pub region: String,
-    /// Jobs it can run at once.
+    /// Leases it can hold at once, committed ones included.
     pub slots: u16,
     /// Whether it takes work.
     pub status: WorkerStatus,
@@ -248,7 +248,7 @@ pub struct WorkerArgs {
     pub backends: Vec<String>,
     /// Where it stands.
     pub region: String,
-    /// Jobs it can run at once.
+    /// Leases it can hold at once, committed ones included.
     pub slots: u16,
 }
 

@@ -26,7 +26,8 @@ use std::{
 use assay_protocol::{
     ModelId, Moment,
     limits::{
-        MODELS_MAX, PAGE_BYTES_MAX, PAGE_MAX, PROVIDERS_MAX, SHARDS_MAX, WORKERS_PER_PROVIDER_MAX,
+        MODELS_MAX, PAGE_BYTES_MAX, PAGE_MAX, PROVIDERS_MAX, SHARDS_MAX, WORKERS_MAX,
+        WORKERS_PER_PROVIDER_MAX,
     },
     registry::{
         Model, ModelManifest, ModelsArgs, Provider, ProviderArgs, ProvidersArgs, RegistryError,
@@ -142,6 +143,11 @@ impl<B: Backend> Registry<B> {
             owned as u64,
             WORKERS_PER_PROVIDER_MAX,
             "workers of one provider, retired ones included",
+        )?;
+        room(
+            self.store.workers.len(),
+            WORKERS_MAX,
+            "workers, retired ones included",
         )?;
         let worker = Worker {
             operator,

@@ -3,6 +3,7 @@
 mod agent;
 mod authority;
 mod chain;
+mod crowd;
 mod interface;
 mod random;
 mod registry;

@@ -241,20 +241,18 @@ async fn look(
         announce,
         leases,
     } = shared.worker.jobs.work().await?;
-    let (strangers, free, live) = {
+    let (unknown, free, live) = {
         let tickets = shared.tickets();
-        let strangers: Vec<LeaseId> = leases
+        let unknown = leases
             .iter()
-            .filter(|hint| hint.state == LeaseState::Leased && !tickets.knows(hint.lease))
-            .map(|hint| hint.lease)
-            .collect();
+            .any(|hint| hint.state == LeaseState::Leased && !tickets.knows(hint.lease));
         let busy = tickets
             .live
             .values()
             .filter(|ticket| ticket.is_computing())
             .count();
         (
-            strangers,
+            unknown,
             usize::from(shared.worker.slots).saturating_sub(busy),
             tickets.live.len(),
         )
@@ -264,11 +262,11 @@ async fn look(
         hints.leases = leases.into_iter().map(|hint| (hint.lease, hint)).collect();
     });
 
-    if unclaimed > 0 || !strangers.is_empty() {
+    // Unknown ones were claimed by an earlier life, or the answer to their claim was lost: claiming gives them again.
+    if unclaimed > 0 || unknown {
         for order in shared.worker.jobs.claim().await? {
             accept(shared, order, draining, tasks);
         }
-        give_back_strangers(shared, &strangers).await;
     } else if announce && free > 0 && !draining {
         // The canister counts leases held at once, committed ones included; those hold no slot here.
         let slots = u16::try_from(free + live)
@@ -289,30 +287,6 @@ fn accept(shared: &Arc<Shared>, order: Order, draining: bool, tasks: &mut JoinSe
     }
     let shared = shared.clone();
     tasks.spawn(async move { lease::run(&shared, &ticket, order).await });
-}
-
-/// Leases that this process knows nothing of were claimed by an earlier life, or the answer to their claim was lost.
-/// Their orders are gone, so another worker should have them at once.
-async fn give_back_strangers(shared: &Shared, strangers: &[LeaseId]) {
-    for lease in strangers {
-        if shared.tickets().knows(*lease) {
-            continue;
-        }
-        match shared
-            .worker
-            .jobs
-            .abandon(*lease, "the order was lost in a restart")
-            .await
-        {
-            Ok(()) => warn!(%lease, "gave back a lease from before the restart"),
-            Err(error) if error.is_passing() => {
-                debug!(%lease, %error, "a lost lease could not be given back yet");
-                continue;
-            }
-            Err(error) => debug!(%lease, %error, "a lost lease had ended already"),
-        }
-        shared.tickets().forget(*lease);
-    }
 }
 
 fn collect(tasks: &mut JoinSet<lease::End>, summary: &mut Summary) {

@@ -45,6 +45,29 @@ impl Fixture {
         Self { records, workers }
     }
 
+    /// So many workers that their number does not fit into a byte, 200 to a provider.
+    pub fn crowd(workers: u32, slots: u16) -> Self {
+        let person = |kind: &str, i: u32| Principal::self_authenticating(format!("{kind} {i}"));
+        let mut crowd = Self::new(0, 0, slots);
+        for i in 0..workers {
+            let owner = person("owner", i / 200);
+            if i % 200 == 0 {
+                crowd.records.push(Record::Provider(Provider {
+                    id: owner,
+                    name: format!("owner {}", i / 200),
+                    contact: String::new(),
+                    payout: owner,
+                    registered_at: Timestamp(0),
+                }));
+            }
+            let operator = person("operator", i);
+            crowd.workers.push(operator);
+            let record = machine(operator, owner, slots);
+            crowd.records.push(Record::Worker(record));
+        }
+        crowd
+    }
+
     /// A worker's record.
     pub fn worker(&self, operator: Principal) -> &Worker {
         let found = self.records.iter().find_map(|record| match record {

@@ -525,8 +525,21 @@ impl World {
         ensure(foreign == Err(JobError::NotYours(job)), || {
             format!("a stranger cancels job {job}: {foreign:?}")
         })?;
+        let stream = StreamArgs {
+            job,
+            round: 0,
+            cursor: 0,
+        };
+        let shown = market
+            .stream(from, &stream)
+            .map_err(|error| format!("stream: {error:?}"))?;
         match market.cancel(from, job) {
-            Ok(()) => Ok("cancel"),
+            Ok(()) => {
+                ensure(shown.text.is_empty(), || {
+                    format!("job {job} was read and cancelled")
+                })?;
+                Ok("cancel")
+            }
             Err(JobError::TooLate(_)) => Ok("cancel too late"),
             Err(JobError::Ended { .. }) => Ok("cancel ended"),
             Err(error) => Err(format!("cancel: {error:?}")),
@@ -689,6 +702,17 @@ impl World {
             .claim(self.workers[worker].operator)
             .map_err(|error| format!("claim: {error:?}"))?;
         for order in orders {
+            if let Some(held) = self.workers[worker].held.get(&order.lease) {
+                let same = Order {
+                    deadline: order.deadline,
+                    run_deadline: order.run_deadline,
+                    ..held.order.clone()
+                };
+                ensure(order == same, || {
+                    format!("lease {} has another order: {order:?}", order.lease)
+                })?;
+                continue;
+            }
             self.note_price(order.lease, order.model, worker);
             let cheats = self.rng.u8(..100) < self.workers[worker].dishonesty;
             let conduct = if !cheats {
@@ -1017,8 +1041,8 @@ impl World {
             view.state == receipt.state && view.verdict == receipt.verdict,
             || format!("job {id} and its receipt differ"),
         )?;
-        ensure(view.escrow == Cycles::ZERO, || {
-            format!("job {id} has ended and holds {}", view.escrow)
+        ensure(view.escrow == receipt.escrow, || {
+            format!("job {id} held {}, says its receipt", receipt.escrow)
         })?;
         if view.verdict == Some(Verdict::Verified) {
             let last = receipt

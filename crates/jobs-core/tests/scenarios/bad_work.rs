@@ -609,8 +609,11 @@ fn a_claim_hands_over_only_so_many_bytes_at_once() {
     }
     bench.market.ready(worker(0), 64).expect("ready");
     assert_eq!(bench.market.match_jobs(), 20);
-    let counts: Vec<usize> = (0..3)
-        .map(|_| bench.market.claim(worker(0)).expect("claimed").len())
-        .collect();
-    assert_eq!(counts, [16, 4, 0]);
+    let mut claimed = || {
+        let orders = bench.market.claim(worker(0)).expect("claimed");
+        orders.iter().map(|order| order.lease.0).collect::<Vec<_>>()
+    };
+    assert_eq!(claimed(), (1..=16).collect::<Vec<_>>());
+    // What is new goes before what was given already.
+    assert_eq!(claimed(), (17..=20).chain(1..=12).collect::<Vec<_>>());
 }

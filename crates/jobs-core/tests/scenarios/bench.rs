@@ -7,7 +7,7 @@
 //! - `go`: all workers announce two slots, then matching. `ready W[=SLOTS]..`, `match`, `tick`.
 //! - `claim`: all workers claim. `pass N`, `pass_ns N`: time passes with sweeps; `live N`: with heartbeats, too.
 //!   `stall N`, `later N`: seconds or nanoseconds pass and nothing runs; after a stall the timers do.
-//! - `WHO commits [LIE]`, `WHO reveals [wrong nonce]`, `WHO abandons`, `WHO beats`, `WHO transcript`, `WHO streams`:
+//! - `WHO claims`, `WHO commits [LIE]`, `WHO reveals [wrong nonce]`, `WHO abandons`, `WHO beats`, `WHO transcript`, `WHO streams`:
 //!   WHO is `G`, `C1`.. or `R1`.., the newest job's round's generator, checkers and replicas, `G@2` of job 2, or `L3` for lease 3.
 //!   LIE is `tokens`, `trace`, `text`, `input`, `twofaced`, `same` (one lie that all tell) or `copy WHO`.
 //! - `cancel [N] [from=N]`, `deprecate`, `drain W`, `price W INPUT OUTPUT`, `reopen`, `jobs`, `money`.
@@ -370,6 +370,7 @@ impl Bench {
                     .reveal(operator, &reveal)
                     .map_err(|error| error.to_string())
             }
+            "claims" => self.claim(operator),
             "abandons" => self
                 .market
                 .abandon(operator, id, "going home")

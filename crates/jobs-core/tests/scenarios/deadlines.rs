@@ -76,6 +76,50 @@ fn a_checker_may_run_its_full_time_after_a_slow_generator() {
 }
 
 #[test]
+fn a_checker_that_claims_long_before_a_slow_generator_has_the_time_to_wait_for_it() {
+    check(
+        "submit checked1; go; C1 claims; live 59; G claims; live 599; G commits; live 599; C1 commits; G reveals; C1 reveals",
+        expect![[r#"
+            job 1 Settled Verified (RootsAgree): paid 161 kept 12 refunded 621
+              1 Generator Revealed (RootsAgree) paid 139
+              1 Checker Revealed (RootsAgree) paid 22
+        "#]],
+    );
+}
+
+#[test]
+fn a_checker_that_never_ends_is_lost_when_its_time_after_the_generator_is_over() {
+    check(
+        "submit checked1; go; C1 claims; claim; live 10; G commits; live 600; C1 beats; pass_ns 1",
+        expect![[r#"
+            C1 beats: continue for 0 s
+            job 1 Running (Matched)
+              1 Generator Committed
+              1 Checker Lost (RunTooLong)
+        "#]],
+    );
+}
+
+#[test]
+fn work_committed_before_the_deadline_is_opened_in_full_time() {
+    check(
+        "submit single deadline=30; go; claim; pass 29; G commits; pass 60; G reveals",
+        expect![[r#"
+            job 1 Settled Unverified (NotCompared): paid 139 kept 9 refunded 146
+              1 Generator Revealed (NotCompared) paid 139
+        "#]],
+    );
+    check(
+        "submit single deadline=30; go; claim; pass 29; G commits; pass 60; pass_ns 1; G reveals; go",
+        expect![[r#"
+            G reveals: lease 1 ended at 2023-11-14T22:14:49.000Z; the job went on without it
+            job 1 Expired (DeadlinePassed): paid 0 kept 0 refunded 294
+              1 Generator Silent (NotRevealed)
+        "#]],
+    );
+}
+
+#[test]
 fn a_commitment_at_the_deadline_counts_and_one_after_it_is_late() {
     check(
         "submit single; go; claim; pass 30; G commits",
@@ -209,15 +253,14 @@ fn a_running_job_expires_with_a_full_refund() {
 }
 
 #[test]
-fn a_job_that_is_being_opened_expires_with_a_full_refund() {
+fn a_job_that_is_being_opened_at_its_deadline_is_still_settled() {
     check(
         "submit checked1 deadline=100; go; claim; live 90; G commits; C1 commits; G reveals; live 11; C1 reveals; money",
         expect![[r#"
-            C1 reveals: lease 2 ended at 2023-11-14T22:15:00.000Z; the job went on without it
-            in 794: workers 0, model 0, fees 0, requester 794, held 0
-            job 1 Expired (DeadlinePassed): paid 0 kept 0 refunded 794
-              1 Generator Revealed (DeadlinePassed)
-              1 Checker Released (DeadlinePassed)
+            in 794: workers 161, model 8, fees 4, requester 621, held 0
+            job 1 Settled Verified (RootsAgree): paid 161 kept 12 refunded 621
+              1 Generator Revealed (RootsAgree) paid 139
+              1 Checker Revealed (RootsAgree) paid 22
         "#]],
     );
 }
@@ -252,6 +295,31 @@ fn a_short_silence_is_no_stall() {
 }
 
 #[test]
+fn a_job_whose_answer_can_be_read_already_may_not_be_cancelled() {
+    check(
+        "submit single; go; claim; G streams; cancel; G commits; G reveals",
+        expect![[r#"
+            cancel: a worker has shown or committed a part of the answer to job 1; it runs to its end and can no longer be cancelled
+            job 1 Settled Unverified (NotCompared): paid 139 kept 9 refunded 146
+              1 Generator Revealed (NotCompared) paid 139
+        "#]],
+    );
+    // A worker that shows something and goes away holds nobody up.
+    check(
+        "submit single; go; claim; G streams; pass 31; jobs; cancel; money",
+        expect![[r#"
+            job 1 Running (Matched)
+              1 Generator Lost (HeartbeatLost)
+              2 Generator Leased
+            in 294: workers 0, model 0, fees 0, requester 294, held 0
+            job 1 Cancelled (CancelledByRequester): paid 0 kept 0 refunded 294
+              1 Generator Lost (HeartbeatLost)
+              2 Generator Released (CancelledByRequester)
+        "#]],
+    );
+}
+
+#[test]
 fn a_queued_or_running_job_may_be_cancelled_until_somebody_has_committed() {
     check(
         "submit checked1; cancel; money",
@@ -275,7 +343,7 @@ fn a_queued_or_running_job_may_be_cancelled_until_somebody_has_committed() {
     check(
         "submit checked1; go; claim; G commits; cancel",
         expect![[r#"
-            cancel: a worker has committed an answer to job 1; it can no longer be cancelled
+            cancel: a worker has shown or committed a part of the answer to job 1; it runs to its end and can no longer be cancelled
             job 1 Running (Matched)
               1 Generator Committed
               1 Checker Leased claimed
@@ -286,7 +354,7 @@ fn a_queued_or_running_job_may_be_cancelled_until_somebody_has_committed() {
         expect![[r#"
             job 1 Queued (NotRevealed)
               1 Generator Silent (NotRevealed)
-            cancel: a worker has committed an answer to job 1; it can no longer be cancelled
+            cancel: a worker has shown or committed a part of the answer to job 1; it runs to its end and can no longer be cancelled
             job 1 Queued (NotRevealed)
               1 Generator Silent (NotRevealed)
         "#]],

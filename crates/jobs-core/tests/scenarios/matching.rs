@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use assay_jobs_core::testing::{Fixture, Market, provider, requester, worker};
-use assay_protocol::{JobId, job::Reason, lease::Idle};
+use assay_jobs_core::testing::{Fixture, Market, MemoryMarket, provider, requester, worker};
+use assay_protocol::{
+    Cycles, JobId,
+    job::{Assurance, Reason, SubmitArgs},
+    lease::{Idle, Order, WorkerError},
+    limits,
+};
 use expect_test::expect;
 
-use crate::bench::{Bench, check_with, offers};
+use crate::bench::{Bench, check_with, offers, request};
 
 /// How often each worker is drawn for the one lease of a job.
 fn drawn(prepare: impl Fn(&mut Bench)) -> BTreeMap<u8, u32> {
@@ -150,6 +155,85 @@ fn a_long_queue_is_served_in_parts_and_nobody_starves() {
     let second = bench.market.match_jobs();
     assert_eq!((first, second), (0, 1));
     assert!(!bench.market.jobs.needs_match());
+}
+
+#[test]
+fn a_crowd_of_workers_is_weighed_in_parts_and_nobody_starves() {
+    let fixture = Fixture::crowd(limits::OFFERS_PER_MODEL_MAX as u32, 1);
+    let mut market = MemoryMarket::new(&fixture, 0, 1);
+    for &operator in &fixture.workers {
+        market
+            .set_offers(operator, &offers(&fixture, 1_000, 10_000)[..1])
+            .expect("workers may set prices");
+        market.ready(operator, 1).expect("workers may announce");
+    }
+    for i in 0..200u8 {
+        let args = SubmitArgs {
+            request: request(Assurance::Checked { checkers: 5 }),
+            price_cap: Cycles(1_000_000),
+            deadline_seconds: 3_600,
+            idempotency_key: vec![i],
+        };
+        market
+            .submit(requester(i), &args, args.price_cap)
+            .expect("the market takes it");
+    }
+    let mut passes = 0;
+    let mut granted = 0;
+    while market.jobs.needs_match() {
+        granted += market.match_jobs();
+        passes += 1;
+        assert!(passes <= 200, "every pass serves at least one job");
+    }
+    assert_eq!(granted, 200 * 6);
+    assert!(passes > 10, "one pass does not weigh them all: {passes}");
+    market.check().expect("all is well");
+}
+
+#[test]
+fn a_model_takes_so_many_offers_and_no_more() {
+    let fixture = Fixture::crowd(limits::OFFERS_PER_MODEL_MAX as u32 + 1, 1);
+    let mut market = MemoryMarket::new(&fixture, 0, 1);
+    let (last, others) = fixture.workers.split_last().expect("workers");
+    let both = offers(&fixture, 1_000, 10_000);
+    for &operator in others {
+        market
+            .set_offers(operator, &both[..1])
+            .expect("there is room");
+    }
+    let full = WorkerError::TooManyOffers {
+        model: both[0].model,
+        max: limits::OFFERS_PER_MODEL_MAX as u32,
+    };
+    assert_eq!(market.set_offers(*last, &both), Err(full));
+    // Who is in may change its price, and other models are not full.
+    let dearer = offers(&fixture, 2_000, 20_000);
+    assert_eq!(market.set_offers(others[0], &dearer), Ok(()));
+    assert_eq!(market.set_offers(*last, &both[1..]), Ok(()));
+    // Who leaves makes room.
+    assert_eq!(market.set_offers(others[0], &dearer[1..]), Ok(()));
+    assert_eq!(market.set_offers(*last, &both), Ok(()));
+    market.check().expect("all is well");
+}
+
+#[test]
+fn a_claim_gives_what_was_claimed_before_again_behind_what_is_new() {
+    let mut bench = Bench::new(1, 1);
+    bench.run("submit single; go");
+    let first = bench.market.claim(worker(0)).expect("workers may claim");
+    bench.run("later 1000000000; submit single; match");
+    let both = bench.market.claim(worker(0)).expect("workers may claim");
+    let leases = |orders: &[Order]| orders.iter().map(|order| order.lease.0).collect::<Vec<_>>();
+    assert_eq!((leases(&first), leases(&both)), (vec![1], vec![2, 1]));
+    // The same order; only that it lives is news.
+    let later = Order {
+        deadline: first[0].deadline.plus_seconds(1),
+        ..first[0].clone()
+    };
+    assert_eq!(both[1], later);
+    bench.run("claim; L1 commits; L2 abandons");
+    let left = bench.market.claim(worker(0)).expect("workers may claim");
+    assert_eq!(leases(&left), Vec::<u64>::new());
 }
 
 #[test]

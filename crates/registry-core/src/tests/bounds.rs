@@ -340,6 +340,36 @@ fn full_tables_say_what_is_full_and_how_much_fits() {
 }
 
 #[test]
+fn the_registry_holds_as_many_workers_as_its_limit_says() {
+    let mut registry = empty();
+    let owner = |n: usize| Principal::self_authenticating((n as u64).to_be_bytes());
+    let operator = |n: usize| Principal::self_authenticating((n as u128).to_be_bytes());
+    for n in 0..limits::WORKERS_MAX {
+        let (provider, first) = (
+            owner(n / limits::WORKERS_PER_PROVIDER_MAX),
+            n.is_multiple_of(limits::WORKERS_PER_PROVIDER_MAX),
+        );
+        if first {
+            registry
+                .register_provider(&at(provider, 1), provider_args("p"))
+                .unwrap();
+        }
+        registry
+            .add_worker(&at(provider, 1), worker_args(operator(n)))
+            .unwrap();
+    }
+    registry
+        .register_provider(&at(who(1), 1), provider_args("p"))
+        .unwrap();
+    let past = registry.add_worker(&at(who(1), 1), worker_args(operator(limits::WORKERS_MAX)));
+    let max = limits::WORKERS_MAX as u64;
+    assert!(
+        matches!(&past, Err(RegistryError::Full { max: full, .. }) if *full == max),
+        "{past:?}"
+    );
+}
+
+#[test]
 fn the_registry_holds_as_many_providers_and_models_as_its_limits_say() {
     let mut registry = empty();
     let number = |n: usize| Principal::self_authenticating(n.to_le_bytes());

@@ -1,0 +1,47 @@
+//! As many workers as one model may have, and a queue that all of them could serve: every message stays within the
+//! instructions it may take, so nothing traps and nobody waits for ever.
+
+use assay_jobs_core::testing::{Fixture, Market, requester};
+use assay_protocol::{
+    Cycles,
+    job::{Assurance, JobState, ModelRef},
+    lease::Offer,
+    limits::{OFFERS_PER_MODEL_MAX, OPEN_JOBS_PER_REQUESTER_MAX},
+};
+
+use crate::{authority::submit, worker::CanisterMarket};
+
+const REQUESTERS: u8 = 6;
+
+#[test]
+fn a_full_market_is_quoted_and_matched() {
+    let mut fixture = Fixture::crowd(OFFERS_PER_MODEL_MAX as u32, 1);
+    let mut market = CanisterMarket::new(&mut fixture, 250, 1);
+    let offer = Offer {
+        model: fixture.model(0).id,
+        ask_input: Cycles(1_000),
+        ask_output: Cycles(9_000),
+    };
+    for &operator in &fixture.workers {
+        market.set_offers(operator, &[offer]).unwrap();
+        market.ready(operator, 1).unwrap();
+    }
+    let mut asked = Vec::new();
+    for asker in (0..REQUESTERS).map(requester) {
+        market.deposit(asker, Cycles(1_000_000_000));
+        for key in 0..OPEN_JOBS_PER_REQUESTER_MAX {
+            let mut args = submit(ModelRef::Name("tiny".to_owned()), 5);
+            args.idempotency_key = key.to_le_bytes().to_vec();
+            args.request.assurance = Assurance::Checked { checkers: 5 };
+            args.price_cap = market.quote(&args.request).unwrap().price_max;
+            let (submitted, _) = market.submit(asker, &args, Cycles::ZERO).unwrap();
+            asked.push((asker, submitted.job));
+        }
+    }
+    market.tick();
+    for (asker, job) in asked {
+        let view = market.job(asker, job).unwrap();
+        assert_eq!((view.state, view.leases.len()), (JobState::Running, 6));
+    }
+    market.chain.check_money().unwrap();
+}
