@@ -718,7 +718,7 @@ export interface JobView {
      */
     paid: Cycles;
     /**
-     * When it expires.
+     * When it expires; commitments that are being opened then still have their time.
      */
     deadline: Timestamp;
     /**
@@ -738,7 +738,7 @@ export interface JobView {
     usage?: Usage;
     ended_at?: Timestamp;
     /**
-     * Held until it ends.
+     * Held from submit until it ended.
      */
     escrow: Cycles;
     submitted_at: Timestamp;
@@ -964,7 +964,7 @@ export type JobError = {
 } | {
     __kind__: "TooLate";
     /**
-     * It is being settled and can no longer be cancelled.
+     * A part of the answer was shown or committed; the job runs to its end and can no longer be cancelled.
      */
     TooLate: JobId;
 } | {
@@ -1092,6 +1092,15 @@ export type WorkerError = {
     WrongOpening: {
         root: Hash;
         lease: LeaseId;
+    };
+} | {
+    __kind__: "TooManyOffers";
+    /**
+     * The model has as many offers as fit in.
+     */
+    TooManyOffers: {
+        max: number;
+        model: ModelId;
     };
 } | {
     __kind__: "NotRevealing";
@@ -2657,6 +2666,11 @@ function from_candid_variant_n4(value: {
         lease: _LeaseId;
     };
 } | {
+    TooManyOffers: {
+        max: number;
+        model: _ModelId;
+    };
+} | {
     NotRevealing: {
         job: _JobId;
         state: _JobState;
@@ -2705,6 +2719,12 @@ function from_candid_variant_n4(value: {
         lease: LeaseId;
     };
 } | {
+    __kind__: "TooManyOffers";
+    TooManyOffers: {
+        max: number;
+        model: ModelId;
+    };
+} | {
     __kind__: "NotRevealing";
     NotRevealing: {
         job: JobId;
@@ -2744,6 +2764,9 @@ function from_candid_variant_n4(value: {
     } : "WrongOpening" in value ? {
         __kind__: "WrongOpening",
         WrongOpening: value.WrongOpening
+    } : "TooManyOffers" in value ? {
+        __kind__: "TooManyOffers",
+        TooManyOffers: value.TooManyOffers
     } : "NotRevealing" in value ? {
         __kind__: "NotRevealing",
         NotRevealing: from_candid_record_n8(value.NotRevealing)

@@ -443,7 +443,7 @@ export interface Worker {
     added_at: Timestamp;
     hardware: Hardware;
     /**
-     * Jobs it can run at once.
+     * Leases it can hold at once, committed ones included; more than these it is never given.
      */
     slots: number;
 }

@@ -280,7 +280,7 @@ export type JobError = { 'Ended' : { 'job' : JobId, 'state' : JobState } } |
   } |
   {
     /**
-     * It is being settled and can no longer be cancelled.
+     * A part of the answer was shown or committed; the job runs to its end and can no longer be cancelled.
      */
     'TooLate' : JobId
   } |
@@ -391,7 +391,7 @@ export interface JobView {
    */
   'paid' : Cycles,
   /**
-   * When it expires.
+   * When it expires; commitments that are being opened then still have their time.
    */
   'deadline' : Timestamp,
   /**
@@ -411,7 +411,7 @@ export interface JobView {
   'usage' : [] | [Usage],
   'ended_at' : [] | [Timestamp],
   /**
-   * Held until it ends.
+   * Held from submit until it ended.
    */
   'escrow' : Cycles,
   'submitted_at' : Timestamp,
@@ -1169,6 +1169,12 @@ export type WorkerError = {
   } |
   {
     /**
+     * The model has as many offers as fit in.
+     */
+    'TooManyOffers' : { 'max' : number, 'model' : ModelId }
+  } |
+  {
+    /**
      * Reveal when all commitments are in.
      */
     'NotRevealing' : { 'job' : JobId, 'state' : JobState }
@@ -1191,7 +1197,8 @@ export interface _SERVICE {
    */
   'cancel' : ActorMethod<[JobId], CancelResult>,
   /**
-   * Takes over the leases that the caller was granted.
+   * Takes over the leases that the caller was granted. Those without a commitment come again with every call,
+   * new ones first, so that a lost answer costs nothing.
    */
   'claim' : ActorMethod<[], ClaimResult>,
   'commit' : ActorMethod<[CommitArgs], WorkerResult>,
@@ -1284,6 +1291,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Silent' : IDL.Null,
   });
   const Hash = IDL.Vec(IDL.Nat8);
+  const ModelId = Hash;
   const JobId = IDL.Nat64;
   const JobState = IDL.Variant({
     'Queued' : IDL.Null,
@@ -1295,7 +1303,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Expired' : IDL.Null,
     'Settled' : IDL.Null,
   });
-  const ModelId = Hash;
   const WorkerError = IDL.Variant({
     'Invalid' : IDL.Record({ 'field' : IDL.Text, 'problem' : IDL.Text }),
     'TooLate' : IDL.Record({ 'deadline' : Timestamp, 'lease' : LeaseId }),
@@ -1306,6 +1313,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Other' : IDL.Text,
     'UnknownWorker' : IDL.Principal,
     'WrongOpening' : IDL.Record({ 'root' : Hash, 'lease' : LeaseId }),
+    'TooManyOffers' : IDL.Record({ 'max' : IDL.Nat32, 'model' : ModelId }),
     'NotRevealing' : IDL.Record({ 'job' : JobId, 'state' : JobState }),
     'ForeignLease' : LeaseId,
     'UnknownModel' : ModelId,
