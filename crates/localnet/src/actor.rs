@@ -1,7 +1,8 @@
 //! The thread that owns the network: it executes rounds, answers requests and makes certificates, one thing at a time.
 //!
-//! Requests come through a bounded channel and are answered through one-shot channels, so nobody waits on a lock. The
-//! clock follows the wall clock. Rounds run while there is work or a timer is due; otherwise the thread sleeps.
+//! Requests come through a bounded channel and are answered through one-shot channels, so nobody waits on a lock. A live
+//! network's clock follows the wall clock, and rounds run while there is work or a timer is due; otherwise the thread
+//! sleeps. On any other network only requests move the clock and run rounds, so the same requests give the same state.
 //!
 //! Invariant: whatever a certificate or a query shows is the state between two rounds.
 
@@ -33,7 +34,7 @@ use candid::Principal;
 use tokio::sync::oneshot;
 
 pub(crate) use self::handle::{Accepted, Handle, ReadError, Unavailable};
-use self::handle::{REQUESTS_MAX, Request};
+use self::handle::{Clock, REQUESTS_MAX, Request};
 
 /// Calls whose senders wait for the outcome; more are told to poll.
 const WAITING_MAX: usize = 4096;
@@ -51,7 +52,7 @@ const STACK_BYTES: usize = 8 << 20;
 /// The longest sleep, so that a wall clock that jumps does not stop timers for long.
 const SLEEP_MAX: Duration = Duration::from_millis(200);
 
-/// The network's present time.
+/// The wall clock.
 pub(crate) fn now() -> Time {
     let since_epoch = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -59,23 +60,40 @@ pub(crate) fn now() -> Time {
     Time(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// What a network is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) seed: [u8; 32],
+    pub(crate) module_cache: Option<PathBuf>,
+    pub(crate) pace: Pace,
+}
+
+/// What moves a network's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// The wall clock, and rounds run by themselves, but not more often than this.
+    Live(Duration),
+    /// Requests only; it stands at this time in the beginning.
+    OnRequest(Time),
+}
+
 /// Starts the thread.
-pub(crate) fn start(
-    topology: Arc<Topology>,
-    seed: [u8; 32],
-    module_cache: Option<PathBuf>,
-) -> io::Result<(Handle, JoinHandle<()>)> {
+pub(crate) fn start(setup: Setup) -> io::Result<(Handle, JoinHandle<()>)> {
     let (sender, receiver) = sync_channel(REQUESTS_MAX);
     let stop = Arc::new(AtomicBool::new(false));
+    let clock = Arc::new(Clock::default());
     let handle = Handle {
         requests: sender,
         stop: stop.clone(),
+        clock: clock.clone(),
     };
+    clock.set(setup.pace);
     let thread = thread::Builder::new()
         .name("localnet-execution".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
-            Actor::new(topology, seed, module_cache).run(&receiver, &stop);
+            Actor::new(setup, clock).run(&receiver, &stop);
         })?;
     Ok((handle, thread))
 }
@@ -83,7 +101,8 @@ pub(crate) fn start(
 /// The certificate for one who waits, in the form that they asked for.
 type Waiting = (RangeForm, oneshot::Sender<Vec<u8>>);
 
-struct Actor {
+/// The network and everything around it that its thread owns.
+pub(crate) struct Actor {
     topology: Arc<Topology>,
     /// The subnet that the network is.
     subnet: Principal,
@@ -95,14 +114,28 @@ struct Actor {
     effective: BTreeMap<RequestId, Principal>,
     /// Whether the network may have changed since the certified state was taken over.
     dirty: bool,
+    /// Whether messages may wait for a round.
+    more: bool,
+    /// Where rounds run by themselves: the shortest time between two of them.
+    live: Option<Duration>,
+    clock: Arc<Clock>,
     last_round: Instant,
 }
 
 impl Actor {
-    fn new(topology: Arc<Topology>, seed: [u8; 32], module_cache: Option<PathBuf>) -> Self {
+    fn new(setup: Setup, clock: Arc<Clock>) -> Self {
+        let Setup {
+            topology,
+            seed,
+            module_cache,
+            pace,
+        } = setup;
+        let (start, live) = match pace {
+            Pace::Live(interval) => (now(), Some(interval)),
+            Pace::OnRequest(start) => (start, None),
+        };
         let subnet = topology.application();
         let range = subnet.ranges[0];
-        let start = now();
         let network = Network::new(NetworkConfig {
             seed,
             start,
@@ -121,42 +154,106 @@ impl Actor {
             waiting_count: 0,
             effective: BTreeMap::new(),
             dirty: false,
+            more: false,
+            live,
+            clock,
             last_round: Instant::now(),
         }
     }
 
     fn run(mut self, requests: &Receiver<Request>, stop: &AtomicBool) {
-        let mut more = false;
         while !stop.load(Ordering::Acquire) {
-            let mut next = match requests.recv_timeout(self.sleep(more)) {
+            let mut next = match requests.recv_timeout(self.sleep()) {
                 Ok(request) => Some(request),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            self.network.set_time(now());
+            self.follow_clock();
             for _ in 0..BATCH_MAX {
                 let Some(request) = next else { break };
-                more |= self.answer(request);
+                self.answer(request);
                 next = requests.try_recv().ok();
             }
             if let Some(request) = next {
-                more |= self.answer(request);
+                self.answer(request);
             }
-            if more || self.until_task().is_some_and(|wait| wait.is_zero()) {
-                more = self.network.round().more;
-                self.last_round = Instant::now();
-                self.dirty = true;
-                self.answer_waiting();
+            if self.until_round().is_some_and(|wait| wait.is_zero()) {
+                self.round();
             }
         }
     }
 
-    fn sleep(&self, more: bool) -> Duration {
-        if more {
-            return Duration::ZERO;
+    /// One round, after which those who waited for what it did are answered.
+    pub(crate) fn round(&mut self) {
+        self.more = self.network.round().more;
+        self.last_round = Instant::now();
+        self.dirty = true;
+        self.clock.advance(self.network.time());
+        self.answer_waiting();
+    }
+
+    /// A live network takes the wall clock's time over.
+    fn follow_clock(&mut self) {
+        if self.live.is_some() {
+            self.set_time(now());
         }
-        self.until_task()
+    }
+
+    fn sleep(&self) -> Duration {
+        self.until_round()
             .map_or(SLEEP_MAX, |wait| wait.min(SLEEP_MAX))
+    }
+
+    /// How long until a live network runs a round, if it has anything to do.
+    fn until_round(&self) -> Option<Duration> {
+        let interval = self.live?;
+        let wait = if self.more {
+            Duration::ZERO
+        } else {
+            self.until_task()?
+        };
+        Some(wait.max(interval.saturating_sub(self.last_round.elapsed())))
+    }
+
+    /// The network, to be looked at.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network, to be changed; certificates show the change.
+    pub(crate) fn network_mut(&mut self) -> &mut Network {
+        self.dirty = true;
+        self.more = true;
+        &mut self.network
+    }
+
+    /// Moves the clock; a time in the past is ignored.
+    pub(crate) fn set_time(&mut self, time: Time) {
+        self.network.set_time(time);
+        self.clock.advance(self.network.time());
+    }
+
+    /// Whether rounds run by themselves.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Lets rounds run by themselves and the clock follow the wall clock, or stops both.
+    pub(crate) fn set_live(&mut self, live: Option<Duration>) {
+        self.live = live;
+        self.clock.set(match live {
+            Some(interval) => Pace::Live(interval),
+            None => Pace::OnRequest(self.network.time()),
+        });
+        // Something may have waited for a round, or for its time.
+        self.more = true;
+        self.follow_clock();
+    }
+
+    /// Brings certificates up to the present, their time included.
+    pub(crate) fn certify_now(&mut self) {
+        self.refresh();
+        self.certification.set_time(self.network.time());
     }
 
     /// How long until time alone makes work.
@@ -167,10 +264,10 @@ impl Actor {
         Some(until_due.max(TASK_INTERVAL.saturating_sub(self.last_round.elapsed())))
     }
 
-    /// Answers one request, and says whether it made work for a round.
-    fn answer(&mut self, request: Request) -> bool {
+    fn answer(&mut self, request: Request) {
         match request {
-            Request::Wake => false,
+            Request::Wake => {}
+            Request::Run(job) => (job.0)(self),
             Request::Submit {
                 message,
                 form,
@@ -186,7 +283,6 @@ impl Actor {
                     // It may be a repetition of a call that is answered already.
                     self.answer_waiting();
                 }
-                work
             }
             Request::Query {
                 id,
@@ -196,7 +292,6 @@ impl Actor {
                 answer,
             } => {
                 let _ = answer.send(self.query(&id, &query, &subnet, form));
-                false
             }
             Request::ReadState {
                 envelope,
@@ -205,12 +300,12 @@ impl Actor {
                 answer,
             } => {
                 let _ = answer.send(self.read_state(&envelope, place, form));
-                false
             }
         }
     }
 
-    fn submit(&mut self, message: Ingress) -> Result<(), Reject> {
+    /// Takes a call in.
+    pub(crate) fn submit(&mut self, message: Ingress) -> Result<(), Reject> {
         if self.network.status(&message.id).is_some() {
             return Ok(());
         }
@@ -224,6 +319,7 @@ impl Actor {
         }
         self.network.submit(message)?;
         self.dirty = true;
+        self.more = true;
         self.effective.insert(id, effective);
         Ok(())
     }
@@ -272,23 +368,33 @@ impl Actor {
         subnet: &Principal,
         form: RangeForm,
     ) -> Vec<u8> {
-        let answer = if *subnet != self.subnet {
-            Err(not_hosted(&query.canister))
-        } else if query.canister == Principal::management_canister() {
-            self.network.query(query, None)
-        } else {
-            self.refresh();
-            let certificate = self
-                .certification
-                .data_certificate(subnet, &query.canister, form);
-            self.network.query(query, Some(&certificate))
-        };
+        let answer = self.answer_query(query, subnet, form);
         let node = self
             .topology
             .subnet(subnet)
             .and_then(|subnet| subnet.nodes.first());
         let node = node.expect("BUG: a query was routed to a subnet without nodes");
         sign_answer(node, id, self.network.time(), &answer)
+    }
+
+    /// Answers a query to a canister of a subnet, unsigned.
+    pub(crate) fn answer_query(
+        &mut self,
+        query: &Query,
+        subnet: &Principal,
+        form: RangeForm,
+    ) -> Result<Vec<u8>, Reject> {
+        if *subnet != self.subnet {
+            return Err(not_hosted(&query.canister));
+        }
+        if query.canister == Principal::management_canister() {
+            return self.network.query(query, None);
+        }
+        self.refresh();
+        let certificate = self
+            .certification
+            .data_certificate(subnet, &query.canister, form);
+        self.network.query(query, Some(&certificate))
     }
 
     fn read_state(

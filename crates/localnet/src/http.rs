@@ -27,7 +27,7 @@ use candid::Principal;
 
 use crate::{
     IMPL_VERSION,
-    actor::{Handle, ReadError, Unavailable, now},
+    actor::{Handle, ReadError, Unavailable},
 };
 
 /// What handlers share.
@@ -149,7 +149,7 @@ async fn call(
     wait: bool,
 ) -> Result<Response, Refusal> {
     let effective = parse(&id)?;
-    let mut envelope = open(&body?, Kind::Call, now())?;
+    let mut envelope = open(&body?, Kind::Call, server.network.now())?;
     let call = match take(&mut envelope) {
         Content::Call(call) => call,
         Content::Query(_) | Content::ReadState(_) => return Err(Refusal::bad("not a call")),
@@ -185,7 +185,7 @@ async fn query(
     form: RangeForm,
 ) -> Result<Response, Refusal> {
     let effective = parse(&id)?;
-    let mut envelope = open(&body?, Kind::Query, now())?;
+    let mut envelope = open(&body?, Kind::Query, server.network.now())?;
     let call = match take(&mut envelope) {
         Content::Query(call) => call,
         Content::Call(_) | Content::ReadState(_) => return Err(Refusal::bad("not a query")),
@@ -212,7 +212,7 @@ async fn read_state(
     body: Body,
     form: RangeForm,
 ) -> Result<Response, Refusal> {
-    let envelope = open(&body?, Kind::ReadState, now())?;
+    let envelope = open(&body?, Kind::ReadState, server.network.now())?;
     let certificate = server.network.read_state(envelope, place?, form).await??;
     let mut out = Writer::self_described();
     out.map(1).text("certificate").bytes(&certificate);

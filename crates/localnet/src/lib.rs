@@ -13,6 +13,7 @@
 //!
 //! [`Network`]: assay_localnet_core::network::Network
 
+#[allow(dead_code, reason = "networks that are not live are served next")]
 mod actor;
 mod http;
 
@@ -31,7 +32,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::actor::Handle;
+use crate::actor::{Handle, Pace, Setup};
 
 /// What `/api/v2/status` says is answering.
 pub const IMPL_VERSION: &str = concat!("assay-localnet ", env!("CARGO_PKG_VERSION"));
@@ -155,8 +156,13 @@ impl Localnet {
                 .map_err(|source| StartError::Listen { port, bind, source })?;
 
         let topology = Arc::new(Topology::new(&seed));
-        let (network, executing) =
-            actor::start(topology.clone(), seed, module_cache).map_err(StartError::Thread)?;
+        let (network, executing) = actor::start(Setup {
+            topology: topology.clone(),
+            seed,
+            module_cache,
+            pace: Pace::Live(Duration::ZERO),
+        })
+        .map_err(StartError::Thread)?;
         let mut localnet = Self {
             address,
             topology: topology.clone(),

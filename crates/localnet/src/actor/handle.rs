@@ -1,19 +1,24 @@
 //! How the rest of the process asks the network's thread.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-    mpsc::{SyncSender, TrySendError},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
 };
 
 use assay_localnet_core::{
     cert::RangeForm,
     ingress::{Envelope, PathError, Place},
-    types::{Ingress, Query, Reject, RequestId},
+    types::{Ingress, Query, Reject, RequestId, Time},
 };
 use candid::Principal;
 use thiserror::Error;
 use tokio::sync::oneshot;
+
+use super::{Actor, Pace, now};
 
 /// Requests that may wait for the network's thread.
 pub(super) const REQUESTS_MAX: usize = 1024;
@@ -23,6 +28,46 @@ pub(super) const REQUESTS_MAX: usize = 1024;
 pub(crate) struct Handle {
     pub(super) requests: SyncSender<Request>,
     pub(super) stop: Arc<AtomicBool>,
+    pub(super) clock: Arc<Clock>,
+}
+
+/// The network's clock as others read it.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    nanos: AtomicU64,
+    live: AtomicBool,
+}
+
+impl Clock {
+    pub(super) fn set(&self, pace: Pace) {
+        if let Pace::OnRequest(time) = pace {
+            self.nanos.store(time.0, Ordering::Release);
+        }
+        self.live
+            .store(matches!(pace, Pace::Live(_)), Ordering::Release);
+    }
+
+    pub(super) fn advance(&self, time: Time) {
+        self.nanos.fetch_max(time.0, Ordering::AcqRel);
+    }
+
+    fn read(&self) -> Time {
+        let time = Time(self.nanos.load(Ordering::Acquire));
+        if self.live.load(Ordering::Acquire) {
+            time.max(now())
+        } else {
+            time
+        }
+    }
+}
+
+/// Something to be done on the network's thread, between two rounds.
+pub(super) struct Job(pub(super) Box<dyn FnOnce(&mut Actor) + Send>);
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
 }
 
 /// Why the thread did not answer.
@@ -44,6 +89,7 @@ pub(crate) type Accepted = Option<oneshot::Receiver<Vec<u8>>>;
 pub(super) enum Request {
     /// Nothing; ends a sleep.
     Wake,
+    Run(Job),
     Submit {
         message: Ingress,
         form: Option<RangeForm>,
@@ -76,6 +122,25 @@ pub(crate) enum ReadError {
 }
 
 impl Handle {
+    /// The network's present time.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.read()
+    }
+
+    /// Does something on the network's thread, between two rounds.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Actor) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.ask(|answer| {
+            Request::Run(Job(Box::new(move |actor| {
+                // Whoever asked may have gone.
+                let _ = answer.send(job(actor));
+            })))
+        })
+        .await
+    }
+
     /// Submits a call; with a form, its sender wants to wait for the certificate.
     pub(crate) async fn submit(
         &self,

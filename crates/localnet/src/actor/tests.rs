@@ -2,12 +2,23 @@ use std::sync::mpsc::sync_channel;
 
 use super::*;
 
+fn actor(pace: Pace) -> Actor {
+    let setup = Setup {
+        topology: Arc::new(Topology::new(&[1; 32])),
+        seed: [1; 32],
+        module_cache: None,
+        pace,
+    };
+    Actor::new(setup, Arc::default())
+}
+
 #[test]
 fn a_full_queue_is_busy_and_a_gone_thread_has_stopped() {
     let (requests, receiver) = sync_channel(1);
     let handle = Handle {
         requests,
         stop: Arc::new(AtomicBool::new(false)),
+        clock: Arc::default(),
     };
     handle.stop();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -34,7 +45,7 @@ fn a_full_queue_is_busy_and_a_gone_thread_has_stopped() {
 
 #[test]
 fn the_number_of_those_who_wait_is_limited() {
-    let mut actor = Actor::new(Arc::new(Topology::new(&[1; 32])), [1; 32], None);
+    let mut actor = actor(Pace::Live(Duration::ZERO));
     let waiting: Vec<_> = (0..WAITING_MAX)
         .map(|_| actor.wait(RequestId([7; 32]), RangeForm::Sharded))
         .collect();
@@ -47,8 +58,38 @@ fn the_number_of_those_who_wait_is_limited() {
 
 #[test]
 fn nothing_wakes_an_idle_network_but_the_longest_sleep() {
-    let actor = Actor::new(Arc::new(Topology::new(&[1; 32])), [1; 32], None);
+    let mut actor = actor(Pace::Live(Duration::ZERO));
     assert_eq!(actor.until_task(), None);
-    assert_eq!(actor.sleep(false), SLEEP_MAX);
-    assert_eq!(actor.sleep(true), Duration::ZERO);
+    assert_eq!(actor.sleep(), SLEEP_MAX);
+    actor.more = true;
+    assert_eq!(actor.sleep(), Duration::ZERO);
+}
+
+#[test]
+fn a_network_that_is_not_live_moves_on_request_only() {
+    let start = Time(1_620_328_630_000_000_000);
+    let mut actor = actor(Pace::OnRequest(start));
+    actor.more = true;
+    actor.follow_clock();
+    assert_eq!(actor.network().time(), start);
+    assert_eq!(actor.sleep(), SLEEP_MAX);
+    actor.round();
+    assert_eq!(actor.network().time(), start.plus_nanos(1));
+
+    actor.set_live(Some(Duration::ZERO));
+    assert!(actor.network().time() > start.plus_nanos(1));
+    assert_eq!(actor.sleep(), Duration::ZERO);
+    actor.set_live(None);
+    let stopped = actor.network().time();
+    actor.follow_clock();
+    assert_eq!(actor.network().time(), stopped);
+}
+
+#[test]
+fn a_slowed_network_lets_time_pass_between_rounds() {
+    let mut actor = actor(Pace::Live(Duration::from_secs(3600)));
+    actor.more = true;
+    actor.round();
+    actor.more = true;
+    assert!(actor.until_round().unwrap() > Duration::from_secs(3000));
 }
