@@ -11,8 +11,6 @@ use assay_protocol::{
 
 use crate::{authority::submit, worker::CanisterMarket};
 
-const REQUESTERS: u8 = 6;
-
 #[test]
 fn a_full_market_is_quoted_and_matched() {
     let mut fixture = Fixture::crowd(OFFERS_PER_MODEL_MAX as u32, 1);
@@ -26,20 +24,19 @@ fn a_full_market_is_quoted_and_matched() {
         market.set_offers(operator, &[offer]).unwrap();
         market.ready(operator, 1).unwrap();
     }
+    let asker = requester(0);
+    market.deposit(asker, Cycles(1_000_000_000));
     let mut asked = Vec::new();
-    for asker in (0..REQUESTERS).map(requester) {
-        market.deposit(asker, Cycles(1_000_000_000));
-        for key in 0..OPEN_JOBS_PER_REQUESTER_MAX {
-            let mut args = submit(ModelRef::Name("tiny".to_owned()), 5);
-            args.idempotency_key = key.to_le_bytes().to_vec();
-            args.request.assurance = Assurance::Checked { checkers: 5 };
-            args.price_cap = market.quote(&args.request).unwrap().price_max;
-            let (submitted, _) = market.submit(asker, &args, Cycles::ZERO).unwrap();
-            asked.push((asker, submitted.job));
-        }
+    for key in 0..OPEN_JOBS_PER_REQUESTER_MAX {
+        let mut args = submit(ModelRef::Name("tiny".to_owned()), 5);
+        args.idempotency_key = key.to_le_bytes().to_vec();
+        args.request.assurance = Assurance::Checked { checkers: 5 };
+        args.price_cap = market.quote(&args.request).unwrap().price_max;
+        let (submitted, _) = market.submit(asker, &args, Cycles::ZERO).unwrap();
+        asked.push(submitted.job);
     }
     market.tick();
-    for (asker, job) in asked {
+    for job in asked {
         let view = market.job(asker, job).unwrap();
         assert_eq!((view.state, view.leases.len()), (JobState::Running, 6));
     }

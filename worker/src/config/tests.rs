@@ -46,9 +46,10 @@ fn the_least_file_gives_the_documented_defaults() {
 fn the_shipped_example_is_a_configuration_and_shows_the_defaults() {
     // Until the ids are put in it is refused, and says where they go.
     refused(EXAMPLE, "canisters.registry");
-    let registry = EXAMPLE.replacen("aaaaa-aa", "rwlgt-iiaaa-aaaaa-aaaaa-cai", 1);
+    let registry = EXAMPLE.replacen("\"aaaaa-aa\"", "\"rwlgt-iiaaa-aaaaa-aaaaa-cai\"", 1);
     refused(&registry, "canisters.jobs");
-    let example = check(&registry.replacen("aaaaa-aa", "rrkah-fqaaa-aaaaa-aaaaq-cai", 1)).unwrap();
+    let example =
+        check(&registry.replacen("\"aaaaa-aa\"", "\"rrkah-fqaaa-aaaaa-aaaaq-cai\"", 1)).unwrap();
     assert_eq!(example.root_key, RootKey::Mainnet);
     let least = check(LEAST).unwrap();
     assert_eq!(
