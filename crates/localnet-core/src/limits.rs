@@ -26,23 +26,52 @@ pub const MODULE_METADATA_BYTES_MAX: usize = 1 << 20;
 /// Instructions in one function.
 pub const FUNCTION_INSTRUCTIONS_MAX: usize = 1_000_000;
 
-/// Instructions of one update, callback, heartbeat or timer.
-pub const UPDATE_INSTRUCTIONS_MAX: u64 = 40_000_000_000;
-/// Instructions of one query.
-pub const QUERY_INSTRUCTIONS_MAX: u64 = 5_000_000_000;
-/// Instructions of a composite query with all the queries that it calls.
-pub const COMPOSITE_INSTRUCTIONS_MAX: u64 = 20_000_000_000;
-/// Instructions of one installation or upgrade, all its entry points together.
-pub const INSTALL_INSTRUCTIONS_MAX: u64 = 300_000_000_000;
-/// Instructions of `canister_inspect_message`.
-pub const INSPECT_INSTRUCTIONS_MAX: u64 = 200_000_000;
+/// How many instructions each kind of message may use on a subnet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instructions {
+    /// One update, callback, heartbeat or timer.
+    pub update: u64,
+    /// One query.
+    pub query: u64,
+    /// A composite query with all the queries that it calls.
+    pub composite: u64,
+    /// One installation or upgrade, all its entry points together.
+    pub install: u64,
+    /// `canister_inspect_message`.
+    pub inspect: u64,
+}
+
+/// Instructions on subnets for everybody.
+pub const INSTRUCTIONS: Instructions = Instructions {
+    update: 40_000_000_000,
+    query: 5_000_000_000,
+    composite: 20_000_000_000,
+    install: 300_000_000_000,
+    inspect: 200_000_000,
+};
+/// Instructions on system subnets.
+pub const INSTRUCTIONS_SYSTEM: Instructions = Instructions {
+    update: 50_000_000_000,
+    install: 1_000_000_000_000,
+    ..INSTRUCTIONS
+};
+/// Instructions on subnets on which things are measured.
+pub const INSTRUCTIONS_BENCHMARKING: Instructions = Instructions {
+    update: 99_999_999_999_999,
+    query: 99_999_999_999_999,
+    composite: 99_999_999_999_999,
+    install: 99_999_999_999_999,
+    inspect: 99_999_999_999_999,
+};
 /// Part of a callback's instructions that is kept for its cleanup: one in this many.
 pub const CLEANUP_SHARE: u64 = 20;
 
 /// Bytes in the argument of an ingress message.
 pub const INGRESS_BYTES_MAX: usize = 2 << 20;
-/// Bytes in the argument of a call between canisters, name included.
+/// Bytes in the argument of a call between canisters of one subnet, name included.
 pub const CALL_BYTES_MAX: usize = 10 << 20;
+/// Bytes in the argument of a call to a canister on another subnet, name included.
+pub const CALL_BYTES_MAX_ACROSS: usize = 2 << 20;
 /// Bytes in a reply to an update.
 pub const REPLY_BYTES_MAX: usize = 2 << 20;
 /// Bytes in a reply to a query.
@@ -95,6 +124,13 @@ pub const LOG_BYTES_MAX: usize = 4_096;
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// Chunks in one chunk store.
 pub const CHUNKS_MAX: usize = 100;
+
+/// Subnets of one network.
+pub const SUBNETS_MAX: usize = 64;
+/// Administrators of one subnet.
+pub const SUBNET_ADMINS_MAX: usize = 100;
+/// Requests whose changes are remembered one by one; whoever asks later looks at all of them.
+pub const REQUEST_CHANGES_MAX: usize = 65_536;
 
 /// Messages that one round executes.
 pub const ROUND_MESSAGES_MAX: usize = 500;

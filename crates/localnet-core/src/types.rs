@@ -76,6 +76,10 @@ pub enum ErrorCode {
     InsufficientMemoryAllocation = 402,
     /// Fewer cycles attached than a new canister costs.
     InsufficientCyclesForCreateCanister = 403,
+    /// No such subnet.
+    SubnetNotFound = 404,
+    /// The subnet does not host this canister id.
+    CanisterNotHostedBySubnet = 405,
     /// The canister rejected the message before it was executed.
     CanisterRejectedMessage = 406,
     /// The management canister has no such method.

@@ -11,7 +11,7 @@ mod handle;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io,
     path::PathBuf,
     sync::{
@@ -28,7 +28,7 @@ use assay_localnet_core::{
     ingress::{Content, Envelope, Facts, Place, Sent, authorise},
     network::{CanisterView, Network, NetworkConfig},
     topology::Topology,
-    types::{ErrorCode, Ingress, IngressStatus, Query, Reject, RejectCode, RequestId, Time},
+    types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
 use candid::Principal;
 use tokio::sync::oneshot;
@@ -104,14 +104,10 @@ type Waiting = (RangeForm, oneshot::Sender<Vec<u8>>);
 /// The network and everything around it that its thread owns.
 pub(crate) struct Actor {
     topology: Arc<Topology>,
-    /// The subnet that the network is.
-    subnet: Principal,
     network: Network,
     certification: Certification,
     waiting: HashMap<RequestId, Vec<Waiting>>,
     waiting_count: usize,
-    /// Effective canister ids of the messages that the network remembers.
-    effective: BTreeMap<RequestId, Principal>,
     /// Whether the network may have changed since the certified state was taken over.
     dirty: bool,
     /// Whether messages may wait for a round.
@@ -134,25 +130,18 @@ impl Actor {
             Pace::Live(interval) => (now(), Some(interval)),
             Pace::OnRequest(start) => (start, None),
         };
-        let subnet = topology.application();
-        let range = subnet.ranges[0];
         let network = Network::new(NetworkConfig {
             seed,
             start,
-            first_canister: range.first,
-            last_canister: range.last,
-            subnet: subnet.id,
-            root_key: topology.root_key().to_vec(),
+            topology: topology.clone(),
             module_cache,
         });
         Self {
-            subnet: subnet.id,
             certification: Certification::new(topology.clone(), start),
             topology,
             network,
             waiting: HashMap::new(),
             waiting_count: 0,
-            effective: BTreeMap::new(),
             dirty: false,
             more: false,
             live,
@@ -309,18 +298,9 @@ impl Actor {
         if self.network.status(&message.id).is_some() {
             return Ok(());
         }
-        let (id, effective) = (message.id, message.effective_canister);
-        if self
-            .topology
-            .subnet_of(&effective)
-            .is_none_or(|subnet| subnet.id != self.subnet)
-        {
-            return Err(not_hosted(&effective));
-        }
         self.network.submit(message)?;
         self.dirty = true;
         self.more = true;
-        self.effective.insert(id, effective);
         Ok(())
     }
 
@@ -352,10 +332,11 @@ impl Actor {
         for id in &done {
             for (form, sender) in self.waiting.remove(id).unwrap_or_default() {
                 self.refresh();
-                let _ = sender.send(
-                    self.certification
-                        .request_certificate(&self.subnet, id, form),
-                );
+                let subnet = match self.network.status(id) {
+                    Some(record) => record.subnet,
+                    None => self.topology.default_subnet().id,
+                };
+                let _ = sender.send(self.certification.request_certificate(&subnet, id, form));
             }
         }
         self.waiting_count = self.waiting.values().map(Vec::len).sum();
@@ -384,9 +365,6 @@ impl Actor {
         subnet: &Principal,
         form: RangeForm,
     ) -> Result<Vec<u8>, Reject> {
-        if *subnet != self.subnet {
-            return Err(not_hosted(&query.canister));
-        }
         if query.canister == Principal::management_canister() {
             return self.network.query(query, None);
         }
@@ -412,10 +390,9 @@ impl Actor {
             }
             Place::Subnet(id) => self.topology.subnet(&id).ok_or(ReadError::NoSubnet(id))?.id,
         };
-        let network = (subnet == self.subnet).then_some(&self.network);
         let known = Known {
-            network,
-            effective: &self.effective,
+            network: &self.network,
+            subnet,
         };
         authorise(envelope, place, form, &self.topology.root().id, &known)?;
         let Content::ReadState(paths) = &envelope.content else {
@@ -431,46 +408,30 @@ impl Actor {
         if !self.dirty {
             return self.certification.advance(self.network.time());
         }
-        self.certification.refresh(&self.subnet, &self.network);
+        self.certification.refresh(&self.network);
         self.dirty = false;
-        let remembered = self.network.statuses().count();
-        if self.effective.len() > 2 * remembered + WAITING_MAX {
-            self.effective
-                .retain(|id, _| self.network.status(id).is_some());
-        }
-    }
-}
-
-fn not_hosted(canister: &Principal) -> Reject {
-    Reject {
-        code: RejectCode::DestinationInvalid,
-        error: Some(ErrorCode::CanisterNotFound),
-        message: format!(
-            "Canister {canister} not found: the root subnet of this network hosts no canisters"
-        ),
     }
 }
 
 /// What paths may name, at one subnet.
 struct Known<'a> {
-    /// `None` at a subnet without canisters.
-    network: Option<&'a Network>,
-    effective: &'a BTreeMap<RequestId, Principal>,
+    network: &'a Network,
+    subnet: Principal,
 }
 
 impl Facts for Known<'_> {
     fn request(&self, id: &RequestId) -> Option<Sent> {
-        let record = self.network?.status(id)?;
-        // Every message came through here, so its effective id is known as long as the message is.
-        let effective = *self.effective.get(id)?;
-        Some(Sent {
+        let record = self.network.status(id)?;
+        (record.subnet == self.subnet).then_some(Sent {
             sender: record.sender,
             canister: record.canister,
-            effective,
+            effective: record.effective,
         })
     }
 
     fn canister(&self, id: &Principal) -> Option<CanisterView<'_>> {
-        self.network?.canister(id)
+        self.network
+            .canister(id)
+            .filter(|canister| canister.subnet == self.subnet)
     }
 }

@@ -228,7 +228,7 @@ async fn status(State(server): State<Server>) -> Response {
 }
 
 async fn page(State(server): State<Server>) -> Html<String> {
-    let subnet = server.topology.application();
+    let subnet = server.topology.default_subnet();
     Html(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{IMPL_VERSION}</title>\n\
          <h1>{IMPL_VERSION}</h1>\n\

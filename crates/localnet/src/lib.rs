@@ -212,7 +212,7 @@ impl Localnet {
 
     /// The subnet on which canisters are created.
     pub fn application_subnet_id(&self) -> Principal {
-        self.topology.application().id
+        self.topology.default_subnet().id
     }
 
     /// The effective canister id for calls that create a canister.

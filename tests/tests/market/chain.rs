@@ -1,10 +1,11 @@
 //! The canisters on a network in this process: no socket, no clock but the one that tests move.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use assay_jobs_core::testing::{Fixture, funder, model_owner};
 use assay_localnet_core::{
     network::{Network, NetworkConfig},
+    topology::Topology,
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
 use assay_protocol::{
@@ -122,10 +123,7 @@ impl Chain {
         let config = NetworkConfig {
             seed: Sha256::digest(seed.to_le_bytes()).into(),
             start: START,
-            first_canister: 0xffff_ffff_ffe0_0000,
-            last_canister: 0xffff_ffff_ffef_ffff,
-            subnet: Principal::self_authenticating([3]),
-            root_key: b"root key".to_vec(),
+            topology: Arc::new(Topology::new(&[3; 32])),
             module_cache: Some(module_cache()),
         };
         let nobody = Principal::management_canister();

@@ -23,10 +23,10 @@ pub use log::LogLine;
 pub(crate) use settings::Settings;
 
 use crate::{
-    cycles, limits,
+    limits,
     mem::{Heap, Stable},
     network::RunState,
-    sysapi::Facts,
+    sysapi::{Facts, SubnetFacts},
     types::Time,
     wasm::Compiled,
 };
@@ -70,6 +70,8 @@ pub(crate) struct StopWaiter {
 #[derive(Debug)]
 pub(crate) struct Canister {
     pub(crate) id: CanisterId,
+    /// The subnet that it lives on.
+    pub(crate) home: Arc<SubnetFacts>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) balance: u128,
     pub(crate) state: RunState,
@@ -97,9 +99,16 @@ pub(crate) struct Canister {
 
 impl Canister {
     /// A canister without code.
-    pub(crate) fn new(id: CanisterId, settings: Settings, balance: u128, created: Time) -> Self {
+    pub(crate) fn new(
+        id: CanisterId,
+        home: Arc<SubnetFacts>,
+        settings: Settings,
+        balance: u128,
+        created: Time,
+    ) -> Self {
         Self {
             id,
+            home,
             settings: Arc::new(settings),
             balance,
             state: RunState::Running,
@@ -138,9 +147,37 @@ impl Canister {
         (code + chunks) as u64 + self.stable.wasm_pages() * limits::WASM_PAGE_BYTES as u64
     }
 
-    /// Cycles that it may not spend, so that it can hold its memory for a while.
+    /// Whether its memory is 64 bits wide, which makes instructions dearer; modules of that kind are not taken yet.
+    pub(crate) const fn wide(&self) -> bool {
+        false
+    }
+
+    /// Bytes that it pays for: what it holds, or what is kept for it where that is more.
+    pub(crate) fn paid_bytes(&self) -> u64 {
+        self.memory_bytes().max(self.settings.memory_allocation)
+    }
+
+    /// Cycles that it costs in a day in which it does nothing.
+    pub(crate) fn idle_day(&self) -> u128 {
+        self.home
+            .prices
+            .idle_day(self.paid_bytes(), self.settings.compute_allocation)
+    }
+
+    /// Cycles that it may not spend, so that it can do nothing for a while.
     pub(crate) fn frozen(&self) -> u128 {
-        cycles::storage(self.memory_bytes(), self.settings.freezing_threshold)
+        self.home.prices.freezing(
+            self.paid_bytes(),
+            self.settings.compute_allocation,
+            self.settings.freezing_threshold,
+        )
+    }
+
+    /// What its longest message costs.
+    pub(crate) fn longest_execution(&self) -> u128 {
+        self.home
+            .prices
+            .execution(self.home.instructions.update, self.wide())
     }
 
     /// Cycles that it may spend.
@@ -149,7 +186,7 @@ impl Canister {
     }
 
     /// What its code is told about it during a message.
-    pub(crate) fn facts(&self, time: Time, subnet: &Arc<crate::sysapi::SubnetFacts>) -> Facts {
+    pub(crate) fn facts(&self, time: Time) -> Facts {
         Facts {
             canister: self.id,
             settings: Arc::clone(&self.settings),
@@ -162,7 +199,8 @@ impl Canister {
             time,
             frozen: self.frozen(),
             open_calls: self.open_calls.clone(),
-            subnet: Arc::clone(subnet),
+            wide: self.wide(),
+            subnet: Arc::clone(&self.home),
         }
     }
 

@@ -55,6 +55,8 @@ pub enum RangeForm {
 pub struct Certification {
     topology: Arc<Topology>,
     time: Time,
+    /// How many of the network's changes are shown.
+    seen: u64,
     /// One per subnet, by its id.
     subnets: BTreeMap<Principal, CertifiedSubnet>,
 }
@@ -89,6 +91,7 @@ impl Certification {
         Self {
             topology,
             time,
+            seen: 0,
             subnets,
         }
     }
@@ -103,12 +106,15 @@ impl Certification {
         self.time
     }
 
-    /// Takes over what has changed in a network that is this subnet, and its clock.
-    ///
-    /// # Panics
-    /// Where there is no such subnet.
-    pub fn refresh(&mut self, subnet: &Principal, network: &Network) {
-        if self.subnet(subnet).state.sync(network) {
+    /// Takes over what has changed in a network of these subnets, and its clock.
+    pub fn refresh(&mut self, network: &Network) {
+        let requests = network.requests_changed_since(self.seen);
+        self.seen = network.request_changes();
+        let mut changed = false;
+        for (id, subnet) in &mut self.subnets {
+            changed |= subnet.state.sync(id, network, requests.as_ref());
+        }
+        if changed {
             self.set_time(network.time());
         } else {
             self.advance(network.time());
@@ -139,6 +145,11 @@ impl Certification {
     /// Shows what became of a message.
     pub fn put_request(&mut self, subnet: &Principal, id: RequestId, status: &IngressStatus) {
         self.subnet(subnet).state.put_request(id, status);
+    }
+
+    /// The hash of a subnet's state tree: what its certificates sign.
+    pub fn root_hash(&self, subnet: &Principal) -> Option<Hash> {
+        Some(self.subnets.get(subnet)?.state.tree().root_hash())
     }
 
     /// The state tree of a subnet, as it is now; cheap.

@@ -2,7 +2,10 @@
 //!
 //! Every subnet shows all subnets' keys and ranges, and its own nodes, canisters and messages.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use candid::Principal;
 
@@ -11,7 +14,7 @@ use super::{
     tree::{Content, LabelTree},
 };
 use crate::{
-    network::{CanisterView, Network},
+    network::{CanisterView, Network, SubnetMetrics},
     topology::{CanisterRange, Subnet, Topology},
     types::{IngressStatus, RequestId, Time},
 };
@@ -22,6 +25,7 @@ pub(super) struct SubnetState {
     tree: LabelTree,
     canisters: BTreeMap<Principal, ShownCanister>,
     requests: BTreeMap<RequestId, ShownStatus>,
+    metrics: SubnetMetrics,
 }
 
 /// What tells whether a canister has changed; a module's metadata changes with its installation only.
@@ -68,7 +72,9 @@ impl SubnetState {
             tree,
             canisters: BTreeMap::new(),
             requests: BTreeMap::new(),
+            metrics: SubnetMetrics::default(),
         };
+        state.put_metrics(&own.id, SubnetMetrics::default());
         state.set_time(time);
         state
     }
@@ -81,12 +87,27 @@ impl SubnetState {
         self.tree.set(&[b"time"], leb128(time.0));
     }
 
+    /// Shows what the subnet says of itself.
+    pub(super) fn put_metrics(&mut self, own: &Principal, metrics: SubnetMetrics) {
+        let path = [b"subnet".as_slice(), own.as_slice(), b"metrics"];
+        self.tree.set(&path, encode_metrics(&metrics));
+        self.metrics = metrics;
+    }
+
     pub(super) fn put_canister(&mut self, canister: &CanisterView<'_>) {
         let mut below = LabelTree::new();
-        below.set(&[b"certified_data"], canister.certified_data);
         below.set(&[b"controllers"], encode_principals(canister.controllers));
+        below.set(
+            &[b"canister_creation_timestamp"],
+            leb128(canister.created.0),
+        );
+        // What belongs to a module is not there without one.
         if let Some(hash) = canister.module_hash {
+            below.set(&[b"certified_data"], canister.certified_data);
             below.set(&[b"module_hash"], hash.as_slice());
+            if let Some(installed) = canister.installed {
+                below.set(&[b"last_install_timestamp"], leb128(installed.0));
+            }
         }
         for section in canister.metadata {
             below.set(
@@ -118,19 +139,45 @@ impl SubnetState {
         self.requests.insert(id, name);
     }
 
-    /// Takes over what a network shows now, and says whether that changed anything.
-    pub(super) fn sync(&mut self, network: &Network) -> bool {
+    /// Takes over what a network shows now of a subnet, and says whether that changed anything. Of the requests only
+    /// those are looked at that are named, where any are.
+    pub(super) fn sync(
+        &mut self,
+        own: &Principal,
+        network: &Network,
+        changed: Option<&BTreeSet<RequestId>>,
+    ) -> bool {
         let canisters = changes(
             &self.canisters,
-            network.canisters().map(|view| (view.id, view)),
+            network
+                .canisters()
+                .filter(|view| view.subnet == *own)
+                .map(|view| (view.id, view)),
             |shown, view| shown.same(view),
         );
-        let requests = changes(
-            &self.requests,
-            network.statuses().map(|(id, record)| (*id, record)),
-            |shown, record| *shown == status_name(&record.status),
-        );
-        let changed = !canisters.is_empty() || !requests.is_empty();
+        let requests = match changed {
+            None => changes(
+                &self.requests,
+                network
+                    .statuses()
+                    .filter(|(_, record)| record.subnet == *own)
+                    .map(|(id, record)| (*id, record)),
+                |shown, record| *shown == status_name(&record.status),
+            ),
+            Some(changed) => changed
+                .iter()
+                .map(|id| (*id, network.status(id)))
+                .filter(|(id, record)| match record {
+                    Some(record) => {
+                        record.subnet == *own
+                            && self.requests.get(id) != Some(&status_name(&record.status))
+                    }
+                    None => self.requests.contains_key(id),
+                })
+                .collect(),
+        };
+        let metrics = network.subnet_metrics(own).unwrap_or_default();
+        let changed = !canisters.is_empty() || !requests.is_empty() || metrics != self.metrics;
         for (id, view) in canisters {
             match view {
                 Some(view) => self.put_canister(&view),
@@ -148,6 +195,9 @@ impl SubnetState {
                     self.tree.unset(&[b"request_status", &id.0]);
                 }
             }
+        }
+        if metrics != self.metrics {
+            self.put_metrics(own, metrics);
         }
         changed
     }
@@ -240,6 +290,24 @@ fn encode_ranges(ranges: &[CanisterRange]) -> Vec<u8> {
             .bytes(range.first_id().as_slice())
             .bytes(range.last_id().as_slice());
     }
+    out.finish()
+}
+
+/// Clients read these as numbers, and the sum of cycles as its lower and its upper half.
+fn encode_metrics(metrics: &SubnetMetrics) -> Vec<u8> {
+    let SubnetMetrics {
+        canisters,
+        state_bytes,
+        spent,
+        transactions,
+    } = *metrics;
+    let mut out = Writer::self_described();
+    out.map(4).text("num_canisters").nat(canisters);
+    out.text("canister_state_bytes").nat(state_bytes);
+    out.text("consumed_cycles_total").map(2);
+    out.nat(0).nat(spent as u64);
+    out.nat(1).nat((spent >> 64) as u64);
+    out.text("update_transactions_total").nat(transactions);
     out.finish()
 }
 

@@ -236,8 +236,8 @@ fn verify_delegated(certificate: &Certificate, root_key: &[u8], subnet: &Princip
 fn delegations_list_ranges_in_the_form_of_the_endpoint() {
     let mut certification = certification();
     let topology = certification.topology.clone();
-    let subnet = topology.application().id;
-    let range = topology.application().ranges[0];
+    let subnet = topology.default_subnet().id;
+    let range = topology.default_subnet().ranges[0];
     let flat = [b"subnet".as_slice(), subnet.as_slice(), b"canister_ranges"];
     let first = range.first_id();
     let sharded = [
@@ -276,11 +276,11 @@ fn the_root_subnet_signs_without_delegation_and_shows_its_ranges() {
             .lookup_path([b"subnet".as_slice(), id.as_slice(), b"canister_ranges"])
     };
     assert!(matches!(ranges(&root), LookupResult::Found(_)));
-    assert_eq!(ranges(&topology.application().id), LookupResult::Unknown);
-    let node = topology.application().nodes[0].id;
+    assert_eq!(ranges(&topology.default_subnet().id), LookupResult::Unknown);
+    let node = topology.default_subnet().nodes[0].id;
     let path = [
         b"subnet".as_slice(),
-        topology.application().id.as_slice(),
+        topology.default_subnet().id.as_slice(),
         b"node",
         node.as_slice(),
         b"public_key",
@@ -296,9 +296,9 @@ fn the_root_subnet_signs_without_delegation_and_shows_its_ranges() {
 fn canisters_and_messages_are_shown_and_their_absence_proved() {
     let mut certification = certification();
     let topology = certification.topology.clone();
-    let subnet = topology.application().id;
+    let subnet = topology.default_subnet().id;
     let id = topology.default_effective_canister();
-    let other = topology.application().ranges[0].last_id();
+    let other = topology.default_subnet().ranges[0].last_id();
     let controllers = [Principal::anonymous()];
     let metadata = [MetadataSection {
         name: "candid:service".into(),
@@ -309,6 +309,7 @@ fn canisters_and_messages_are_shown_and_their_absence_proved() {
         &subnet,
         &CanisterView {
             id,
+            subnet,
             module_hash: Some([9; 32]),
             controllers: &controllers,
             certified_data: b"root",
@@ -412,7 +413,7 @@ fn canisters_and_messages_are_shown_and_their_absence_proved() {
 #[test]
 fn one_state_is_signed_once() {
     let mut certification = certification();
-    let subnet = certification.topology.application().id;
+    let subnet = certification.topology.default_subnet().id;
     certification.certificate(&subnet, &Wanted::nothing(), RangeForm::Sharded);
     let signed = certification.subnets[&subnet].signed.unwrap();
     certification.certificate(&subnet, &Wanted::paths([[b"subnet"]]), RangeForm::Sharded);
@@ -426,7 +427,7 @@ fn one_state_is_signed_once() {
 #[test]
 fn delegations_are_renewed() {
     let mut certification = certification();
-    let subnet = certification.topology.application().id;
+    let subnet = certification.topology.default_subnet().id;
     let start = certification.time();
     certification.certificate(&subnet, &Wanted::nothing(), RangeForm::Flat);
     let signed_at = |certification: &Certification| {
@@ -445,7 +446,7 @@ fn delegations_are_renewed() {
 #[test]
 fn answers_are_signed_by_the_node() {
     let topology = Topology::new(&[3; 32]);
-    let node = &topology.application().nodes[0];
+    let node = &topology.default_subnet().nodes[0];
     let public = ic_ed25519::PublicKey::deserialize_rfc8410_der(node.key.public_der()).unwrap();
     let answers = [
         Ok(b"DIDL\0\0".to_vec()),

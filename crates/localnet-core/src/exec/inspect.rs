@@ -2,7 +2,8 @@
 
 use super::{Entry, Execution, Keep};
 use crate::{
-    cycles, limits,
+    canister::Canister,
+    limits,
     network::Network,
     sysapi::{Message, Mode},
     types::{ErrorCode, Ingress, Reject},
@@ -17,17 +18,15 @@ impl Network {
             .get_mut(&id)
             .ok_or_else(|| super::refusals::not_found(&id))?;
         super::refusals::running(canister)?;
-        let facts = canister.facts(self.time, &self.subnet);
-        if canister.liquid() < cycles::ingress(ingress.arg.len() as u64) {
-            return Err(super::refusals::out_of_cycles(canister));
-        }
+        let facts = canister.facts(self.time);
+        super::refusals::affordable(canister, ingress_fee(canister, ingress), &ingress.sender)?;
         let message = Message {
             mode: Mode::Inspect,
             facts: Some(facts),
             caller: ingress.sender,
             arg: ingress.arg.clone(),
             method: ingress.method.clone(),
-            limit: limits::INSPECT_INSTRUCTIONS_MAX,
+            limit: canister.home.instructions.inspect,
             timer_before: canister.timer.map_or(0, |time| time.0),
             balance: canister.balance,
             stable: canister.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
@@ -56,4 +55,10 @@ impl Network {
             ))
         }
     }
+}
+
+/// What a canister pays for a message from a user.
+pub(crate) fn ingress_fee(canister: &Canister, ingress: &Ingress) -> u128 {
+    let bytes = ingress.arg.len() + ingress.method.len();
+    canister.home.prices.ingress(bytes as u64)
 }

@@ -10,7 +10,7 @@ use candid::Principal;
 use super::{Entry, Execution, Keep};
 use crate::{
     canister::{CanisterId, Code},
-    cycles, limits,
+    limits,
     mem::Stable,
     network::Network,
     sysapi::{Fault, Message, Mode},
@@ -91,13 +91,17 @@ impl Network {
             (InstallMode::Upgrade { .. }, None) => return Err(super::refusals::no_module(&id)),
             _ => {}
         }
-        let prepaid = cycles::execution(limits::INSTALL_INSTRUCTIONS_MAX);
-        if canister.liquid() < prepaid {
-            return Err(super::refusals::out_of_cycles(canister));
-        }
+        let home = Arc::clone(&canister.home);
+        let wide = canister.wide();
+        let prepaid = home.prices.execution(home.instructions.install, wide);
+        super::refusals::affordable(canister, prepaid, &order.caller).map_err(|reject| Reject {
+            message: format!("Canister installation failed with `{}`.", reject.message),
+            ..reject
+        })?;
         canister.balance -= prepaid;
         let (trial, result) = self.try_install(&order, module);
-        let used = cycles::execution(trial.as_ref().map_or(0, |trial| trial.instructions));
+        let instructions = trial.as_ref().map_or(0, |trial| trial.instructions);
+        let used = home.prices.execution(instructions, wide);
         self.spend(used);
         let time = self.time;
         let canister = self
@@ -247,7 +251,7 @@ impl Network {
             .canisters
             .get(&order.canister)
             .ok_or_else(|| super::refusals::not_found(&order.canister))?;
-        let mut facts = canister.facts(self.time, &self.subnet);
+        let mut facts = canister.facts(self.time);
         if mode != Mode::PreUpgrade {
             // The new code is told the version that it will have.
             facts.version += 1;
@@ -261,7 +265,7 @@ impl Network {
             } else {
                 Vec::new()
             },
-            limit: limits::INSTALL_INSTRUCTIONS_MAX - trial.instructions,
+            limit: canister.home.instructions.install - trial.instructions,
             timer_before: trial.timer.map_or(0, |time| time.0),
             balance: trial.balance,
             stable: trial.stable.session(limits::STABLE_DIRTY_PAGES_MAX_INSTALL),

@@ -4,13 +4,13 @@ use candid::Principal;
 
 use super::{
     Entry, Execution, Keep,
-    refusals::{no_method, no_module, not_found, out_of_cycles, running},
+    refusals::{affordable, no_method, no_module, not_found, running},
 };
 use crate::{
     canister::{
         CallContext, Callback, Canister, CanisterId, Input, Origin, Request, Response, TaskKind,
     },
-    cycles, limits,
+    limits,
     network::{Network, RunState},
     sysapi::{Answer, Fault, Message, Mode},
     types::{ErrorCode, Reject},
@@ -64,7 +64,8 @@ impl Network {
             return 0;
         }
         let context = canister.open_context(Origin::System, Principal::management_canister(), 0);
-        let run = Run::entry(context, Mode::Task, name.into(), Vec::new());
+        let limit = canister.home.instructions.update;
+        let run = Run::entry(context, Mode::Task, name.into(), Vec::new(), limit);
         let (instructions, failure) = self.run(id, run);
         self.settle_prepaid(id, instructions);
         self.conclude(id, context, failure.map(|fault| fault.reject(id)));
@@ -104,8 +105,9 @@ impl Network {
         } else {
             Mode::Update
         };
-        let (instructions, failure) =
-            self.run(id, Run::entry(context, mode, kind.export(&method), arg));
+        let limit = canister.home.instructions.update;
+        let run = Run::entry(context, mode, kind.export(&method), arg, limit);
+        let (instructions, failure) = self.run(id, run);
         self.settle_prepaid(id, instructions);
         self.conclude(id, context, failure.map(|fault| fault.reject(id)));
         instructions
@@ -127,7 +129,9 @@ impl Network {
             Ok(reply) => reply.len(),
             Err(reject) => reject.message.len(),
         };
-        let fee = cycles::answer(bytes as u64).min(cycles::answer(limits::REPLY_BYTES_MAX as u64));
+        let prices = canister.home.prices;
+        let wide = canister.wide();
+        let fee = prices.answer(bytes.min(limits::REPLY_BYTES_MAX) as u64);
         canister.balance += refund;
         self.spend(fee);
         let Some(canister) = self.canisters.get_mut(id) else {
@@ -143,7 +147,9 @@ impl Network {
             return 0;
         }
         let (instructions, failure) = self.run_callback(id, &callback, answer, refund);
-        let used = cycles::execution(instructions).min(callback.prepaid - fee);
+        let used = prices
+            .execution(instructions, wide)
+            .min(callback.prepaid - fee);
         self.spend(used);
         if let Some(canister) = self.canisters.get_mut(id) {
             canister.balance += callback.prepaid - fee - used;
@@ -159,7 +165,13 @@ impl Network {
         answer: Result<Vec<u8>, Reject>,
         refunded: u128,
     ) -> (u64, Option<Reject>) {
-        let whole = limits::UPDATE_INSTRUCTIONS_MAX;
+        let Some(whole) = self
+            .canisters
+            .get(id)
+            .map(|canister| canister.home.instructions.update)
+        else {
+            return (0, None);
+        };
         // A cleanup must be able to run after its callback has used everything up.
         let limit = if callback.cleanup.is_some() {
             whole - whole / limits::CLEANUP_SHARE
@@ -226,7 +238,7 @@ impl Network {
         let Some(canister) = self.canisters.get_mut(id) else {
             return (0, None);
         };
-        let facts = canister.facts(time, &self.subnet);
+        let facts = canister.facts(time);
         let Some(context) = canister.contexts.get(&number) else {
             return (0, None);
         };
@@ -305,16 +317,20 @@ impl Network {
     }
 
     fn settle_prepaid(&mut self, id: &CanisterId, instructions: u64) {
-        let used = cycles::execution(instructions);
-        if let Some(canister) = self.canisters.get_mut(id) {
-            canister.balance += cycles::execution(limits::UPDATE_INSTRUCTIONS_MAX) - used;
-        }
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return;
+        };
+        let used = canister
+            .home
+            .prices
+            .execution(instructions, canister.wide());
+        canister.balance += canister.longest_execution() - used;
         self.spend(used);
     }
 }
 
 impl Run {
-    fn entry(context: u64, mode: Mode, export: String, arg: Vec<u8>) -> Self {
+    fn entry(context: u64, mode: Mode, export: String, arg: Vec<u8>, limit: u64) -> Self {
         Self {
             context,
             entry: Entry::Export(export),
@@ -322,7 +338,7 @@ impl Run {
             arg,
             rejection: None,
             refunded: 0,
-            limit: limits::UPDATE_INSTRUCTIONS_MAX,
+            limit,
         }
     }
 }
@@ -360,7 +376,7 @@ impl Canister {
 
 /// Takes what the longest execution costs; false where the canister has too little.
 fn prepay(canister: &mut Canister) -> bool {
-    let cost = cycles::execution(limits::UPDATE_INSTRUCTIONS_MAX);
+    let cost = canister.longest_execution();
     let enough = canister.liquid() >= cost;
     if enough {
         canister.balance -= cost;
@@ -395,9 +411,7 @@ fn admit(canister: &mut Canister, request: &Request) -> Result<MethodKind, Rejec
             ),
         ));
     }
-    if prepay(canister) {
-        Ok(kind)
-    } else {
-        Err(out_of_cycles(canister))
-    }
+    affordable(canister, canister.longest_execution(), &request.caller)?;
+    prepay(canister);
+    Ok(kind)
 }

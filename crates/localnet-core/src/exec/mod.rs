@@ -20,6 +20,7 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 use wasmtime::{Engine, Global, Instance, Memory, Ref, Store, Table, Val};
 
+pub(crate) use inspect::ingress_fee;
 pub(crate) use install::{InstallMode, Installation};
 pub(crate) use refusals::not_found;
 

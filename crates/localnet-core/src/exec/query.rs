@@ -31,6 +31,10 @@ struct Session {
 /// What is left for a composite query and all queries below it.
 struct Budget {
     instructions: u64,
+    /// What was there in the beginning.
+    all: u64,
+    /// For one query.
+    each: u64,
 }
 
 impl Network {
@@ -40,8 +44,19 @@ impl Network {
         query: &Query,
         certificate: Option<&[u8]>,
     ) -> Result<Vec<u8>, Reject> {
+        let at = self
+            .canisters
+            .get(&query.canister)
+            .ok_or_else(|| refusals::not_found(&query.canister))?;
+        let limits::Instructions {
+            query: each,
+            composite: instructions,
+            ..
+        } = at.home.instructions;
         let mut budget = Budget {
-            instructions: limits::COMPOSITE_INSTRUCTIONS_MAX,
+            instructions,
+            all: instructions,
+            each,
         };
         self.evaluate(query, certificate, 0, &mut budget)
     }
@@ -97,7 +112,7 @@ impl Network {
             .ok_or_else(|| refusals::not_found(&id))?;
         let message = Message {
             mode: Mode::Query,
-            facts: Some(canister.facts(self.time, &self.subnet)),
+            facts: Some(canister.facts(self.time)),
             caller: query.sender,
             arg: query.arg.clone(),
             certificate: certificate.map(<[u8]>::to_vec),
@@ -219,9 +234,9 @@ impl Network {
         let Some(canister) = self.canisters.get(&session.canister) else {
             return Err(Fault::Engine("the canister is gone".into()));
         };
-        let limit = limits::QUERY_INSTRUCTIONS_MAX.min(budget.instructions);
+        let limit = budget.each.min(budget.instructions);
         let message = Message {
-            facts: Some(canister.facts(self.time, &self.subnet)),
+            facts: Some(canister.facts(self.time)),
             caller: session.caller,
             limit,
             may_answer: session.answer.is_none() && message.mode != Mode::CompositeCleanup,
@@ -256,11 +271,11 @@ impl Budget {
                 ErrorCode::QueryCallGraphTotalInstructionLimitExceeded,
                 format!(
                     "a query and the queries that it calls used more than {} instructions",
-                    limits::COMPOSITE_INSTRUCTIONS_MAX
+                    self.all
                 ),
             ));
         }
-        Ok(limits::QUERY_INSTRUCTIONS_MAX.min(self.instructions))
+        Ok(self.each.min(self.instructions))
     }
 
     fn spend(&mut self, instructions: u64) {

@@ -1,8 +1,10 @@
 //! Why a message is not executed, in the words that clients of the Internet Computer know.
 
+use candid::Principal;
+
 use crate::{
     canister::{Canister, CanisterId},
-    limits,
+    cycles, limits,
     network::RunState,
     types::{ErrorCode, Reject},
 };
@@ -50,17 +52,25 @@ pub(crate) fn no_method(id: &CanisterId, kind: &str, method: &str) -> Reject {
     )
 }
 
-/// The canister cannot pay.
-pub(crate) fn out_of_cycles(canister: &Canister) -> Reject {
-    Reject::of(
-        ErrorCode::CanisterOutOfCycles,
-        format!(
-            "Canister {} is out of cycles: it has {} and keeps {} for storage; please top it up",
-            canister.id,
-            canister.balance,
-            canister.frozen()
-        ),
-    )
+/// Refuses where the canister cannot pay so much and keep what it must. Only those who control it are told how much
+/// is missing.
+pub(crate) fn affordable(
+    canister: &Canister,
+    cost: u128,
+    caller: &Principal,
+) -> Result<(), Reject> {
+    let needed = canister.frozen().saturating_add(cost);
+    if canister.balance >= needed {
+        return Ok(());
+    }
+    let mut message = format!("Canister {} is out of cycles", canister.id);
+    if canister.settings.controllers.contains(caller) {
+        let missing = cycles::grouped(needed - canister.balance);
+        message.push_str(&format!(
+            ": please top up the canister with at least {missing} additional cycles"
+        ));
+    }
+    Err(Reject::of(ErrorCode::CanisterOutOfCycles, message))
 }
 
 /// The canister ended without an answer.

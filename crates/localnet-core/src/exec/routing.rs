@@ -5,9 +5,10 @@ use candid::Principal;
 use super::refusals::{bounded, did_not_reply, not_found};
 use crate::{
     canister::{CallContext, Callback, CanisterId, Input, Origin, Request, Response},
+    limits,
     network::Network,
     sysapi::OutgoingCall,
-    types::{IngressStatus, Reject},
+    types::{ErrorCode, IngressStatus, Reject},
 };
 
 impl Network {
@@ -47,6 +48,17 @@ impl Network {
             callback,
             deadline,
         };
+        let bytes = method.len() + arg.len();
+        if bytes > limits::CALL_BYTES_MAX_ACROSS && self.is_elsewhere(caller, &callee) {
+            let message = format!(
+                "Canister {caller} violated contract: attempted to send a message of size {bytes} exceeding the \
+                 limit {}",
+                limits::CALL_BYTES_MAX_ACROSS
+            );
+            let reject = Reject::of(ErrorCode::CanisterContractViolation, message);
+            self.respond(origin, Err(reject), cycles);
+            return;
+        }
         self.deliver(
             callee,
             Request {
@@ -57,6 +69,12 @@ impl Network {
                 cycles,
             },
         );
+    }
+
+    /// Whether a callee lives on another subnet than its caller.
+    fn is_elsewhere(&self, caller: &CanisterId, callee: &CanisterId) -> bool {
+        *callee != Principal::management_canister()
+            && self.topology.index_of(callee) != self.topology.index_of(caller)
     }
 
     /// Puts a call where its callee will find it.

@@ -1,5 +1,7 @@
 //! Both kinds of memory, against each other.
 
+use std::sync::Arc;
+
 use candid::Principal;
 
 use super::{InstallMode, Installation};
@@ -7,7 +9,8 @@ use crate::{
     canister::{Canister, Settings},
     limits,
     mem::Regions,
-    network::{Network, NetworkConfig, canister_id},
+    network::{Network, NetworkConfig},
+    topology::Topology,
     types::{Ingress, Query, RequestId, Time},
     wasm::Compiler,
 };
@@ -34,23 +37,21 @@ const SCRIBBLER: &str = r#"(module
     (func (export "canister_update go") (call $scribble))
     (func (export "canister_query go_query") (call $scribble)))"#;
 
-fn run(regions: Option<std::sync::Arc<Regions>>) -> (Network, Vec<[u8; 32]>) {
+fn run(regions: Option<Arc<Regions>>) -> (Network, Vec<[u8; 32]>) {
     let config = NetworkConfig {
         seed: [0; 32],
         start: Time(1),
-        first_canister: 0,
-        last_canister: 10,
-        subnet: Principal::anonymous(),
-        root_key: Vec::new(),
+        topology: Arc::new(Topology::new(&[0; 32])),
         module_cache: None,
     };
     let mut network = Network::assemble(config, Compiler::with(None, regions));
-    let canister = canister_id(0);
+    let canister = network.topology().default_effective_canister();
+    let home = Arc::clone(&network.homes[network.topology().default_index()].facts);
     let user = Principal::anonymous();
     let settings = Settings::new(vec![user]);
     network.canisters.insert(
         canister,
-        Canister::new(canister, settings, 1 << 60, Time(1)),
+        Canister::new(canister, home, settings, 1 << 60, Time(1)),
     );
     let module = wat::parse_str(SCRIBBLER).unwrap();
     let order = Installation {
@@ -94,7 +95,7 @@ fn run(regions: Option<std::sync::Arc<Regions>>) -> (Network, Vec<[u8; 32]>) {
 #[test]
 fn tracked_and_compared_memories_hold_the_same_after_every_message() {
     let (compared, expected) = run(None);
-    let heap = &compared.canisters[&canister_id(0)]
+    let heap = &compared.canisters[&compared.topology().default_effective_canister()]
         .code
         .as_ref()
         .unwrap()

@@ -1,5 +1,7 @@
 //! Creating, starting, stopping, deleting and paying canisters; random bytes.
 
+use std::sync::Arc;
+
 use candid::{Nat, Principal};
 use ic_management_canister_types::{
     CanisterIdRecord, CreateCanisterArgs, ProvisionalCreateCanisterWithCyclesArgs,
@@ -10,7 +12,8 @@ use super::{Call, Method, Outcome, decode, done, existing, reply};
 use crate::{
     canister::{Canister, CanisterId, Input, Settings, StopWaiter},
     cycles, limits,
-    network::{Network, RunState, canister_id, canister_number},
+    network::{Network, RunState},
+    sysapi::SubnetFacts,
     types::{ErrorCode, Reject},
 };
 
@@ -24,12 +27,12 @@ pub(super) fn provisional_create(
         None => cycles::PROVISIONAL,
     };
     let settings = new_settings(&call.caller, args.settings)?;
-    let id = match args.specified_id {
-        Some(id) => claim(network, id)?,
-        None => allocate(network)?,
+    let (id, home) = match args.specified_id {
+        Some(id) => network.claim_id(id)?,
+        None => network.allocate_id(network.subnet_of_origin(&call.origin))?,
     };
     network.totals.minted += amount;
-    insert(network, id, settings, amount);
+    insert(network, id, home, settings, amount);
     Ok(Outcome::Reply(reply(&CanisterIdRecord { canister_id: id })))
 }
 
@@ -54,21 +57,23 @@ pub(super) fn provisional_top_up(
 pub(super) fn create(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
     let args: CreateCanisterArgs = decode(call.method, &call.arg)?;
     let settings = new_settings(&call.caller, args.settings)?;
-    if call.cycles < cycles::CREATE_CANISTER {
+    let at = network.subnet_of_origin(&call.origin);
+    let fee = network.homes[at].facts.prices.create_canister();
+    if call.cycles < fee {
         return Err(Reject::of(
             ErrorCode::InsufficientCyclesForCreateCanister,
             format!(
                 "Creating a canister requires a fee of {} that is deducted from the canister's initial balance but \
                  only {} cycles were received with the create_canister request.",
-                cycles::CREATE_CANISTER,
-                call.cycles
+                cycles::grouped(fee),
+                cycles::grouped(call.cycles)
             ),
         ));
     }
-    let id = allocate(network)?;
-    let balance = std::mem::take(&mut call.cycles) - cycles::CREATE_CANISTER;
-    network.spend(cycles::CREATE_CANISTER);
-    insert(network, id, settings, balance);
+    let (id, home) = network.allocate_id(at)?;
+    let balance = std::mem::take(&mut call.cycles) - fee;
+    network.spend(fee);
+    insert(network, id, home, settings, balance);
     Ok(Outcome::Reply(reply(&CanisterIdRecord { canister_id: id })))
 }
 
@@ -174,49 +179,17 @@ fn new_settings(
         .map_err(|error| Reject::of(ErrorCode::InvalidManagementPayload, error.to_string()))
 }
 
-fn insert(network: &mut Network, id: CanisterId, settings: Settings, balance: u128) {
+fn insert(
+    network: &mut Network,
+    id: CanisterId,
+    home: Arc<SubnetFacts>,
+    settings: Settings,
+    balance: u128,
+) {
     let created = network.time;
     network
         .canisters
-        .insert(id, Canister::new(id, settings, balance, created));
-}
-
-/// The next free id.
-fn allocate(network: &mut Network) -> Result<CanisterId, Reject> {
-    while network.next_canister <= network.last_canister {
-        let id = canister_id(network.next_canister);
-        network.next_canister += 1;
-        if !network.canisters.contains_key(&id) {
-            return Ok(id);
-        }
-    }
-    Err(Reject::of(
-        ErrorCode::MaxNumberOfCanistersReached,
-        "all canister ids of this network are taken",
-    ))
-}
-
-/// An id that the caller asks for.
-fn claim(network: &Network, id: CanisterId) -> Result<CanisterId, Reject> {
-    let in_range = canister_number(&id)
-        .is_some_and(|number| (network.first_canister..=network.last_canister).contains(&number));
-    if !in_range {
-        return Err(Reject::of(
-            ErrorCode::InvalidManagementPayload,
-            format!(
-                "specified_id {id} is outside this network's canister ids, {} to {}",
-                canister_id(network.first_canister),
-                canister_id(network.last_canister)
-            ),
-        ));
-    }
-    if network.canisters.contains_key(&id) {
-        return Err(Reject::of(
-            ErrorCode::CanisterIdAlreadyExists,
-            format!("Canister {id} is already installed"),
-        ));
-    }
-    Ok(id)
+        .insert(id, Canister::new(id, home, settings, balance, created));
 }
 
 fn to_cycles(method: Method, amount: Nat) -> Result<u128, Reject> {

@@ -11,12 +11,10 @@ use ic_management_canister_types::{
 use super::{Call, Outcome, decode, done, existing, reply};
 use crate::{
     canister::Canister,
-    cycles, limits,
+    limits,
     network::{Network, RunState},
     types::{ErrorCode, Reject},
 };
-
-const SECONDS_PER_DAY: u64 = 86_400;
 
 pub(super) fn update(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
     let UpdateSettingsArgs {
@@ -55,7 +53,7 @@ pub(super) fn status(network: &mut Network, call: &mut Call) -> Result<Outcome, 
         memory_metrics: metrics(canister),
         cycles: canister.balance.into(),
         reserved_cycles: zero(),
-        idle_cycles_burned_per_day: cycles::storage(memory, SECONDS_PER_DAY).into(),
+        idle_cycles_burned_per_day: canister.idle_day().into(),
         query_stats: QueryStats {
             num_calls_total: zero(),
             num_instructions_total: zero(),

@@ -76,7 +76,7 @@ impl Network {
         note(&(
             self.time,
             self.round,
-            self.next_canister,
+            self.homes.iter().map(|home| home.next).collect::<Vec<_>>(),
             self.turn,
             self.totals.minted,
             self.totals.spent,

@@ -2,14 +2,17 @@
 //!
 //! An answer is kept for a while, and the fact that there was one for as long as the message could be sent again.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+};
 
 use candid::Principal;
 
 use super::Network;
 use crate::{
     limits,
-    types::{ErrorCode, IngressStatus, Reject, RequestId, Time},
+    types::{ErrorCode, Ingress, IngressStatus, Reject, RequestId, Time},
 };
 
 /// An ingress message as the state tree shows it.
@@ -19,6 +22,10 @@ pub struct RequestRecord {
     pub sender: Principal,
     /// To whom.
     pub canister: Principal,
+    /// The canister, or subnet, to which it was addressed.
+    pub effective: Principal,
+    /// The subnet that took it in.
+    pub subnet: Principal,
     /// What became of it.
     pub status: IngressStatus,
     expiry: Time,
@@ -37,6 +44,32 @@ pub(crate) struct History {
     answer_bytes: usize,
     /// Messages whose answer is gone, by expiry.
     done: BTreeSet<(Time, RequestId)>,
+    changes: Changes,
+}
+
+/// Which messages have changed lately, so that whoever shows them need not look at all.
+#[derive(Default)]
+struct Changes {
+    /// Changes before those in `latest`.
+    dropped: u64,
+    latest: VecDeque<RequestId>,
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // How far back it goes changes nothing that anybody can notice.
+        f.write_str("Changes")
+    }
+}
+
+impl Changes {
+    fn note(&mut self, id: RequestId) {
+        if self.latest.len() >= limits::REQUEST_CHANGES_MAX {
+            self.latest.pop_front();
+            self.dropped += 1;
+        }
+        self.latest.push_back(id);
+    }
 }
 
 impl History {
@@ -46,6 +79,17 @@ impl History {
 
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (&RequestId, &RequestRecord)> {
         self.records.iter()
+    }
+
+    /// How many changes there were so far, for [`Self::changed_since`].
+    pub(crate) fn change_count(&self) -> u64 {
+        self.changes.dropped + self.changes.latest.len() as u64
+    }
+
+    /// The messages that changed after so many changes; `None` where that is too long ago.
+    pub(crate) fn changed_since(&self, count: u64) -> Option<BTreeSet<RequestId>> {
+        let skipped = usize::try_from(count.checked_sub(self.changes.dropped)?).ok()?;
+        Some(self.changes.latest.iter().skip(skipped).copied().collect())
     }
 
     /// Whether another message fits.
@@ -72,25 +116,21 @@ impl History {
     }
 
     /// Remembers a new message.
-    pub(crate) fn receive(
-        &mut self,
-        id: RequestId,
-        sender: Principal,
-        canister: Principal,
-        expiry: Time,
-    ) {
-        let status = IngressStatus::Received;
+    pub(crate) fn receive(&mut self, message: &Ingress, subnet: Principal) {
         self.records.insert(
-            id,
+            message.id,
             RequestRecord {
-                sender,
-                canister,
-                status,
-                expiry,
+                sender: message.sender,
+                canister: message.canister,
+                effective: message.effective_canister,
+                subnet,
+                status: IngressStatus::Received,
+                expiry: message.expiry,
                 finished: false,
             },
         );
         self.open += 1;
+        self.changes.note(message.id);
     }
 
     /// Writes an answer down; the first one counts.
@@ -102,6 +142,7 @@ impl History {
         record.status = status;
         record.finished = true;
         self.open -= 1;
+        self.changes.note(*id);
         self.answered.push_back((now, *id));
         while self.answer_bytes > limits::INGRESS_ANSWER_BYTES_MAX {
             self.drop_oldest_answer();
@@ -124,6 +165,7 @@ impl History {
             }
             self.done.pop_first();
             self.records.remove(&id);
+            self.changes.note(id);
         }
     }
 
@@ -136,6 +178,7 @@ impl History {
         };
         self.answer_bytes -= reply_bytes(&record.status);
         record.status = IngressStatus::Done;
+        self.changes.note(id);
         self.done.insert((record.expiry, id));
     }
 }
@@ -155,6 +198,7 @@ impl Network {
         };
         if record.expiry >= self.time {
             record.status = IngressStatus::Processing;
+            self.history.changes.note(*id);
             return true;
         }
         let message = format!("Ingress message {id} timed out waiting to start executing.");
@@ -176,12 +220,17 @@ mod tests {
     }
 
     fn receive(history: &mut History, number: usize, expiry: u64) {
-        history.receive(
-            id(number),
-            Principal::anonymous(),
-            Principal::anonymous(),
-            Time(expiry),
-        );
+        let nobody = Principal::anonymous();
+        let message = Ingress {
+            id: id(number),
+            sender: nobody,
+            canister: nobody,
+            effective_canister: nobody,
+            method: String::new(),
+            arg: Vec::new(),
+            expiry: Time(expiry),
+        };
+        history.receive(&message, nobody);
     }
 
     #[test]
@@ -220,6 +269,28 @@ mod tests {
         history.forget(later);
         assert_eq!(history.iter().len(), 0);
         assert_eq!(history.check_room(), Ok(()));
+    }
+
+    #[test]
+    fn changes_are_known_as_far_back_as_they_are_remembered() {
+        let mut history = History::default();
+        assert_eq!(history.changed_since(0), Some(BTreeSet::new()));
+        receive(&mut history, 1, 10);
+        let before = history.change_count();
+        receive(&mut history, 2, 10);
+        history.finish(&id(1), IngressStatus::Replied(vec![]), Time(1));
+        assert_eq!(
+            history.changed_since(before),
+            Some(BTreeSet::from([id(1), id(2)]))
+        );
+        for number in 3..limits::REQUEST_CHANGES_MAX {
+            receive(&mut history, number, 10);
+        }
+        assert!(history.changed_since(before).is_some());
+        assert!(history.changed_since(before - 1).is_some());
+        receive(&mut history, 0, 10);
+        assert!(history.changed_since(before).is_some());
+        assert_eq!(history.changed_since(before - 1), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod audit;
 mod history;
+mod homes;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,13 +19,14 @@ use candid::Principal;
 pub use audit::CyclesTotals;
 pub(crate) use history::History;
 pub use history::RequestRecord;
+pub(crate) use homes::Home;
+pub use homes::SubnetMetrics;
 
 use crate::{
     canister::{Canister, CanisterId, LogLine, Origin, Request},
-    cycles,
     exec::Executor,
     limits, mgmt,
-    sysapi::SubnetFacts,
+    topology::{Subnet, Topology},
     types::{ErrorCode, Ingress, Query, Reject, RequestId, Time},
     wasm::Compiler,
 };
@@ -36,14 +38,8 @@ pub struct NetworkConfig {
     pub seed: [u8; 32],
     /// The clock at the first round.
     pub start: Time,
-    /// Id of the first created canister, as the number in its first eight bytes.
-    pub first_canister: u64,
-    /// Id of the last canister that may be created.
-    pub last_canister: u64,
-    /// What canisters see as their subnet.
-    pub subnet: Principal,
-    /// What canisters see as the root key, DER.
-    pub root_key: Vec<u8>,
+    /// The subnets.
+    pub topology: Arc<Topology>,
     /// A folder for compiled modules, private to this user; `None` keeps them in memory only.
     pub module_cache: Option<PathBuf>,
 }
@@ -71,6 +67,8 @@ pub enum RunState {
 pub struct CanisterView<'a> {
     /// Its id.
     pub id: Principal,
+    /// The subnet that it lives on.
+    pub subnet: Principal,
     /// SHA-256 of the installed module as it was sent.
     pub module_hash: Option<[u8; 32]>,
     /// Who controls it, sorted.
@@ -103,10 +101,9 @@ pub struct Network {
     pub(crate) seed: [u8; 32],
     pub(crate) time: Time,
     pub(crate) round: u64,
-    pub(crate) subnet: Arc<SubnetFacts>,
-    pub(crate) first_canister: u64,
-    pub(crate) last_canister: u64,
-    pub(crate) next_canister: u64,
+    pub(crate) topology: Arc<Topology>,
+    /// One per subnet, in the topology's order.
+    pub(crate) homes: Vec<Home>,
     pub(crate) canisters: BTreeMap<CanisterId, Canister>,
     pub(crate) history: History,
     /// Calls to the management canister.
@@ -154,10 +151,7 @@ impl Network {
         let NetworkConfig {
             seed,
             start,
-            first_canister,
-            last_canister,
-            subnet,
-            root_key,
+            topology,
             module_cache: _,
         } = config;
         let executor = Executor::new(&compiler);
@@ -165,13 +159,8 @@ impl Network {
             seed,
             time: start,
             round: 0,
-            subnet: Arc::new(SubnetFacts {
-                id: subnet,
-                root_key,
-            }),
-            first_canister,
-            last_canister,
-            next_canister: first_canister,
+            homes: Home::all(&topology),
+            topology,
             canisters: BTreeMap::new(),
             history: History::default(),
             management: VecDeque::new(),
@@ -183,6 +172,16 @@ impl Network {
             compiler,
             executor,
         }
+    }
+
+    /// The subnets.
+    pub const fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// The subnet that hosts this canister id, whether or not there is such a canister.
+    pub fn subnet_of(&self, canister: &Principal) -> Option<&Subnet> {
+        self.topology.subnet_of(canister)
     }
 
     /// The clock.
@@ -221,6 +220,9 @@ impl Network {
         }
         self.check_ingress(&message)?;
         self.history.check_room()?;
+        let at = self.effective_subnet(&message.effective_canister);
+        self.charge_ingress(&message);
+        self.history.receive(&message, self.homes[at].facts.id);
         let Ingress {
             id,
             sender,
@@ -228,14 +230,8 @@ impl Network {
             effective_canister: _,
             method,
             arg,
-            expiry,
+            expiry: _,
         } = message;
-        let fee = cycles::ingress(arg.len() as u64);
-        if let Some(canister) = self.canisters.get_mut(&canister) {
-            canister.balance -= fee;
-            self.spend(fee);
-        }
-        self.history.receive(id, sender, canister, expiry);
         let origin = Origin::Ingress { id };
         self.deliver(
             canister,
@@ -258,6 +254,17 @@ impl Network {
     /// Every message that is still remembered, by request id.
     pub fn statuses(&self) -> impl Iterator<Item = (&RequestId, &RequestRecord)> {
         self.history.iter()
+    }
+
+    /// How many changes of messages there were so far; see [`Self::requests_changed_since`].
+    pub fn request_changes(&self) -> u64 {
+        self.history.change_count()
+    }
+
+    /// The messages of which something changed after so many changes, forgotten ones included; `None` where that was
+    /// too long ago to tell.
+    pub fn requests_changed_since(&self, count: u64) -> Option<BTreeSet<RequestId>> {
+        self.history.changed_since(count)
     }
 
     /// Answers a query from the present state; nothing that it does is kept.
@@ -322,6 +329,7 @@ fn view(canister: &Canister) -> CanisterView<'_> {
     let module = canister.code.as_ref().map(|code| &code.module);
     CanisterView {
         id: canister.id,
+        subnet: canister.home.id,
         module_hash: module.map(|module| module.hash),
         controllers: &canister.settings.controllers,
         certified_data: &canister.certified_data,
@@ -330,13 +338,6 @@ fn view(canister: &Canister) -> CanisterView<'_> {
         created: canister.created,
         installed: canister.installed,
     }
-}
-
-/// The canister id with this number.
-pub fn canister_id(number: u64) -> Principal {
-    let mut bytes = [1; 10];
-    bytes[..8].copy_from_slice(&number.to_be_bytes());
-    Principal::from_slice(&bytes)
 }
 
 /// The number of a canister id, if it is one of the usual form.

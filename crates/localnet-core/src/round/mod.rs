@@ -62,14 +62,18 @@ impl Network {
         let mut progress = false;
         if let Some(request) = self.management.pop_front() {
             room.take(0);
-            mgmt::execute(self, request);
+            let at = self.subnet_of_origin(&request.origin);
+            self.on_subnet(at, |network| mgmt::execute(network, request));
             progress = true;
         }
         for id in self.turns() {
             if !room.left() {
                 break;
             }
-            let instructions = self.step(&id);
+            let instructions = match self.canisters.get(&id).map(|canister| canister.home.index) {
+                Some(at) => self.on_subnet(at, |network| network.step(&id)),
+                None => 0,
+            };
             room.take(instructions);
             progress = true;
             self.turn = Some(id);

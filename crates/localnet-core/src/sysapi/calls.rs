@@ -4,8 +4,8 @@
 
 use candid::Principal;
 
-use super::{Fault, Message, Mode};
-use crate::{cycles, limits};
+use super::{Facts, Fault, Message, Mode};
+use crate::limits;
 
 /// What `call_perform` answers where the call cannot be made now.
 const SYS_TRANSIENT: u32 = 2;
@@ -150,7 +150,9 @@ impl Message {
         let cost = if free {
             0
         } else {
-            cycles::call_with_prepaid(bytes)
+            self.facts()
+                .subnet
+                .call_with_prepaid(bytes, self.facts().wide)
         };
         if open >= limits::CALLS_PER_PAIR_MAX || cost > self.liquid() {
             self.balance += call.cycles;
@@ -158,8 +160,10 @@ impl Message {
         }
         self.balance -= cost;
         if !free {
-            self.spent += cycles::call(bytes);
-            call.prepaid = cycles::callback_prepaid();
+            let Facts { subnet, wide, .. } = self.facts();
+            let (sending, prepaid) = (subnet.prices.call(bytes), subnet.callback_prepaid(*wide));
+            self.spent += sending;
+            call.prepaid = prepaid;
         }
         self.calls.push(call);
         Ok(0)

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use candid::Principal;
 
 use super::{Fault, Mode, OutgoingCall, api::Api};
-use crate::{canister::Settings, limits, mem::StableSession, types::Time};
+use crate::{canister::Settings, cycles::Prices, limits, mem::StableSession, types::Time};
 
 /// What stays the same while a message is executed.
 #[derive(Clone, Debug)]
@@ -26,17 +26,38 @@ pub(crate) struct Facts {
     pub(crate) frozen: u128,
     /// Its open calls, by callee.
     pub(crate) open_calls: BTreeMap<Principal, usize>,
-    /// What all canisters see alike.
+    /// Whether its memory is 64 bits wide.
+    pub(crate) wide: bool,
+    /// What all canisters of its subnet see alike.
     pub(crate) subnet: Arc<SubnetFacts>,
 }
 
-/// What all canisters see alike.
+/// What all canisters of a subnet see alike.
 #[derive(Clone, Debug)]
 pub(crate) struct SubnetFacts {
+    /// The subnet's place in the topology.
+    pub(crate) index: usize,
     /// The subnet's id.
     pub(crate) id: Principal,
     /// The root key, DER.
     pub(crate) root_key: Vec<u8>,
+    /// What things cost.
+    pub(crate) prices: Prices,
+    /// How long messages may run.
+    pub(crate) instructions: limits::Instructions,
+}
+
+impl SubnetFacts {
+    /// Set aside when a call is made, for the longest answer and its callback; what is not used comes back.
+    pub(crate) fn callback_prepaid(&self, wide: bool) -> u128 {
+        self.prices.execution(self.instructions.update, wide)
+            + self.prices.answer(limits::REPLY_BYTES_MAX as u64)
+    }
+
+    /// All that a call of so many bytes takes from the balance when it is made.
+    pub(crate) fn call_with_prepaid(&self, bytes: u64, wide: bool) -> u128 {
+        self.prices.call(bytes) + self.callback_prepaid(wide)
+    }
 }
 
 /// A canister's answer to its caller.

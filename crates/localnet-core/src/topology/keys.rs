@@ -89,6 +89,11 @@ impl fmt::Debug for NodeKey {
     }
 }
 
+/// What a subnet is said to be made from; no key follows from it.
+pub(super) fn subnet_seed(seed: &[u8; 32], subnet: &str) -> [u8; 32] {
+    secret(seed, &["seed", subnet])
+}
+
 fn secret(seed: &[u8; 32], purpose: &[&str]) -> [u8; 32] {
     let mut hash = Sha256::new()
         .chain_update("assay-localnet/key/1")

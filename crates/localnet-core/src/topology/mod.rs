@@ -1,51 +1,25 @@
 //! Subnets: their keys, nodes and canister ranges, all derived from one seed.
 //!
-//! A network has a root subnet, whose key every client trusts and which hosts no canisters yet, and one application
-//! subnet. Nothing below assumes that there are only these two.
+//! Every network has a root subnet, whose key every client trusts; where nobody asked for one it is hidden and hosts
+//! no canisters. The others are as planned: each kind has the size, the type and the canister ids that it has on the
+//! public network.
 //!
-//! Invariants: the root subnet's id is self-authenticating over its key, as clients compute it; ranges of subnets do not
-//! overlap. Keys follow from the seed, so they are no secret: such a network is for development and tests only.
+//! Invariants: the root subnet comes first, and its id is self-authenticating over its key, as clients compute it;
+//! ranges of subnets do not overlap. Keys follow from the seed, so they are no secret: such a network is for
+//! development and tests only.
 
 mod keys;
+mod plan;
 #[cfg(test)]
 mod tests;
 
 use candid::Principal;
 
-pub use self::keys::{NodeKey, SubnetKey};
-
-/// First of the ids that flexible subnets hand out, and how many each has.
-const FLEXIBLE_FIRST: u64 = 0xFFFF_FFFF_FFE0_0000;
-const FLEXIBLE_IDS: u64 = 1 << 20;
-
-/// Ids that the root subnet owns.
-const ROOT_RANGE: CanisterRange = CanisterRange {
-    first: 0,
-    last: 0xF_FFFF,
+use self::plan::RangeSource;
+pub use self::{
+    keys::{NodeKey, SubnetKey},
+    plan::{CostSchedule, InstructionLimits, SubnetKind, SubnetPlan, TopologyError},
 };
-
-/// Replicas of a subnet: the sizes that costs on the public network are quoted for.
-const ROOT_NODES: usize = 40;
-const APPLICATION_NODES: usize = 13;
-
-/// What a subnet is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubnetKind {
-    /// It holds the network's trust anchor.
-    Root,
-    /// It hosts anybody's canisters.
-    Application,
-}
-
-impl SubnetKind {
-    /// As the state tree calls it.
-    pub const fn as_text(self) -> &'static str {
-        match self {
-            Self::Root => "system",
-            Self::Application => "application",
-        }
-    }
-}
 
 /// Canister ids from `first` to `last`, both included, as the numbers in their first eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,24 +63,41 @@ pub struct Subnet {
     pub id: Principal,
     /// What it is for.
     pub kind: SubnetKind,
-    /// The ids it hosts, in order.
+    /// What it was made from, for clients that ask.
+    pub seed: [u8; 32],
+    /// The ids it hosts, in order; `allocation` is one of them.
     pub ranges: Vec<CanisterRange>,
+    /// The ids that it gives to new canisters.
+    pub allocation: CanisterRange,
     /// Its nodes; at least one.
     pub nodes: Vec<Node>,
     /// What signs its certificates.
     pub key: SubnetKey,
+    /// What it charges.
+    pub cost: CostSchedule,
+    /// How long messages may run.
+    pub instructions: InstructionLimits,
+    /// Who administers it.
+    pub admins: Vec<Principal>,
+    /// Whether nobody asked for it: it exists for its key, and hosts no canisters.
+    pub hidden: bool,
 }
 
 impl Subnet {
-    fn new(
-        seed: &[u8; 32],
-        name: &str,
-        kind: SubnetKind,
-        ranges: Vec<CanisterRange>,
-        nodes: usize,
-    ) -> Self {
+    /// A subnet that gives away ids of this range, which nobody else has.
+    fn new(seed: &[u8; 32], name: &str, plan: SubnetPlan, allocation: CanisterRange) -> Self {
+        let SubnetPlan {
+            kind,
+            cost,
+            instructions,
+            admins,
+        } = plan;
+        let mut ranges = kind.own_ranges().to_vec();
+        if !ranges.contains(&allocation) {
+            ranges.push(allocation);
+        }
         let key = SubnetKey::derive(seed, name);
-        let nodes = (0..nodes)
+        let nodes = (0..kind.nodes())
             .map(|index| {
                 let key = NodeKey::derive(seed, name, index);
                 Node {
@@ -118,9 +109,15 @@ impl Subnet {
         Self {
             id: Principal::self_authenticating(key.public_der()),
             kind,
+            seed: keys::subnet_seed(seed, name),
             ranges,
+            allocation,
             nodes,
             key,
+            cost,
+            instructions,
+            admins,
+            hidden: false,
         }
     }
 
@@ -134,27 +131,54 @@ impl Subnet {
 #[derive(Clone, Debug)]
 pub struct Topology {
     subnets: Vec<Subnet>,
+    /// Where canisters are created unless somebody says otherwise.
+    default: usize,
 }
 
 impl Topology {
-    /// A root subnet and one application subnet, with keys from the seed.
+    /// A hidden root subnet and one application subnet, with keys from the seed.
     pub fn new(seed: &[u8; 32]) -> Self {
-        let range = CanisterRange {
-            first: FLEXIBLE_FIRST,
-            last: FLEXIBLE_FIRST + FLEXIBLE_IDS - 1,
-        };
-        Self {
-            subnets: vec![
-                Subnet::new(seed, "root", SubnetKind::Root, vec![ROOT_RANGE], ROOT_NODES),
-                Subnet::new(
-                    seed,
-                    "application 0",
-                    SubnetKind::Application,
-                    vec![range],
-                    APPLICATION_NODES,
-                ),
-            ],
+        Self::plan(seed, &[SubnetPlan::of(SubnetKind::Application)])
+            .expect("BUG: one application subnet is a valid plan")
+    }
+
+    /// The subnets that are asked for, with keys from the seed, and a hidden root subnet where none is among them.
+    /// Ranges of ids are handed out in the order of the plan.
+    ///
+    /// # Errors
+    /// Where no subnet is asked for, too many are, or two of a kind of which there is one.
+    pub fn plan(seed: &[u8; 32], plan: &[SubnetPlan]) -> Result<Self, TopologyError> {
+        plan::check(plan)?;
+        let mut source = RangeSource::default();
+        let mut names = plan::Names::default();
+        let mut subnets: Vec<Subnet> = plan
+            .iter()
+            .map(|subnet| {
+                let name = names.next(subnet.kind);
+                Subnet::new(seed, &name, subnet.clone(), source.take())
+            })
+            .collect();
+        match subnets
+            .iter()
+            .position(|subnet| subnet.kind == SubnetKind::Nns)
+        {
+            Some(root) => subnets[..=root].rotate_right(1),
+            None => {
+                // It gives no ids away, so it needs none besides its own.
+                let plan = SubnetPlan::of(SubnetKind::Nns);
+                let own = plan.kind.own_ranges()[0];
+                let root = Subnet::new(seed, &names.next(plan.kind), plan, own);
+                subnets.insert(
+                    0,
+                    Subnet {
+                        hidden: true,
+                        ..root
+                    },
+                );
+            }
         }
+        let default = plan::default_subnet(&subnets);
+        Ok(Self { subnets, default })
     }
 
     /// Every subnet, the root first.
@@ -167,9 +191,10 @@ impl Topology {
         &self.subnets[0]
     }
 
-    /// The subnet on which canisters are created unless somebody says otherwise.
-    pub fn application(&self) -> &Subnet {
-        &self.subnets[1]
+    /// The subnet on which canisters are created unless somebody says otherwise: the first application subnet, else
+    /// the first verified application subnet, else the first system subnet, else the first that is not hidden.
+    pub fn default_subnet(&self) -> &Subnet {
+        &self.subnets[self.default]
     }
 
     /// The subnet with this id.
@@ -179,7 +204,19 @@ impl Topology {
 
     /// The subnet that hosts this canister id, whether or not there is such a canister.
     pub fn subnet_of(&self, canister: &Principal) -> Option<&Subnet> {
-        self.subnets.iter().find(|subnet| subnet.hosts(canister))
+        Some(&self.subnets[self.index_of(canister)?])
+    }
+
+    /// The place in [`Self::subnets`] of the subnet that hosts this canister id.
+    pub(crate) fn index_of(&self, canister: &Principal) -> Option<usize> {
+        self.subnets
+            .iter()
+            .position(|subnet| subnet.hosts(canister))
+    }
+
+    /// The place in [`Self::subnets`] of the default subnet.
+    pub(crate) const fn default_index(&self) -> usize {
+        self.default
     }
 
     /// The root key, DER: what clients must trust.
@@ -187,9 +224,9 @@ impl Topology {
         self.root().key.public_der()
     }
 
-    /// Where calls that name no canister go: the first id of the application subnet.
+    /// Where calls that name no canister go: the first id of the default subnet.
     pub fn default_effective_canister(&self) -> Principal {
-        self.application().ranges[0].first_id()
+        self.default_subnet().ranges[0].first_id()
     }
 }
 

@@ -1,7 +1,10 @@
 //! A network that one line of a test can talk to.
 
+use std::sync::Arc;
+
 use assay_localnet_core::{
     network::{Network, NetworkConfig},
+    topology::Topology,
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
 use candid::{CandidType, Principal, encode_one};
@@ -32,10 +35,7 @@ pub(crate) fn config() -> NetworkConfig {
     NetworkConfig {
         seed: [7; 32],
         start: START,
-        first_canister: 0xffff_ffff_ffe0_0000,
-        last_canister: 0xffff_ffff_ffef_ffff,
-        subnet: Principal::self_authenticating([3]),
-        root_key: b"root key".to_vec(),
+        topology: Arc::new(Topology::new(&[7; 32])),
         module_cache: None,
     }
 }

@@ -1,7 +1,8 @@
 //! The management canister: making, changing and ending canisters.
 
 use assay_localnet_core::{
-    network::{RunState, canister_id},
+    network::RunState,
+    topology::canister_id,
     types::{ErrorCode, RejectCode},
 };
 use candid::Principal;
@@ -48,7 +49,7 @@ fn ids_count_up_from_the_first() {
     let outside = net
         .manage("provisional_create_canister_with_cycles", &arg(5))
         .unwrap_err();
-    assert_eq!(outside.error, Some(ErrorCode::InvalidManagementPayload));
+    assert_eq!(outside.error, Some(ErrorCode::CanisterNotHostedBySubnet));
     assert_eq!(
         net.create(),
         canister_id(0xffff_ffff_ffe0_0003),

@@ -199,7 +199,7 @@ async fn refusals_before_execution_come_at_once() {
     let network = start();
     let agent = agent(&network, user(1));
     let canister = install(&network, &agent).await;
-    let absent = network.topology().application().ranges[0].last_id();
+    let absent = network.topology().default_subnet().ranges[0].last_id();
     let reject = uncertified(agent.update(&absent, "inc").call_and_wait().await);
     assert_eq!(reject.reject_code, RejectCode::DestinationInvalid);
     assert_eq!(reject.error_code.as_deref(), Some("IC0301"));
@@ -269,7 +269,7 @@ async fn the_state_shows_a_canister_and_proves_what_it_lacks() {
             .await,
     );
     absent(stranger.read_state_canister_module_hash(empty).await);
-    let nobody = network.topology().application().ranges[0].last_id();
+    let nobody = network.topology().default_subnet().ranges[0].last_id();
     absent(stranger.read_state_canister_module_hash(nobody).await);
 }
 
@@ -278,7 +278,7 @@ async fn subnets_are_known_by_canister_and_by_id() {
     let network = start();
     let agent = agent(&network, user(1));
     let canister = network.default_effective_canister();
-    let range = network.topology().application().ranges[0];
+    let range = network.topology().default_subnet().ranges[0];
     let by_canister = agent.fetch_subnet_by_canister(&canister).await.unwrap();
     let by_id = agent
         .fetch_subnet_by_id(&network.application_subnet_id())
@@ -292,7 +292,7 @@ async fn subnets_are_known_by_canister_and_by_id() {
         );
         assert_eq!(
             subnet.iter_nodes().count(),
-            network.topology().application().nodes.len()
+            network.topology().default_subnet().nodes.len()
         );
     }
     let root = agent

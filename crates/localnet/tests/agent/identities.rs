@@ -84,7 +84,7 @@ fn delegated(
 async fn delegations_hold_for_their_targets_only() {
     let network = start();
     let canister = install(&network, &agent(&network, user(1))).await;
-    let elsewhere = vec![network.topology().application().ranges[0].last_id()];
+    let elsewhere = vec![network.topology().default_subnet().ranges[0].last_id()];
     let agent = agent(&network, delegated(&user(3), user(4), Some(elsewhere)));
     let (status, reason) = http_error(agent.update(&canister, "who").call_and_wait().await);
     assert_eq!(status, 400);

@@ -112,7 +112,7 @@ async fn requests_must_be_addressed_to_their_canister() {
     let network = start();
     let agent = agent(&network, user(1));
     let canister = install(&network, &agent).await;
-    let other = network.topology().application().ranges[0].last_id();
+    let other = network.topology().default_subnet().ranges[0].last_id();
     let signed = agent.update(&canister, "inc").sign().unwrap().signed_update;
     let (status, reason) = text(
         &network,
@@ -198,7 +198,7 @@ async fn older_call_endpoints_answer_as_they_always_did() {
     );
 
     // Refused before it is executed: without a status where the endpoint has none.
-    let absent = network.topology().application().ranges[0].last_id();
+    let absent = network.topology().default_subnet().ranges[0].last_id();
     let signed = agent.update(&absent, "inc").sign().unwrap();
     let (status, body) = http(
         &network,

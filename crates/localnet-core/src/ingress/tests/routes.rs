@@ -95,6 +95,7 @@ impl Facts for World {
     fn canister(&self, id: &Principal) -> Option<CanisterView<'_>> {
         (*id == self.sent.effective).then_some(CanisterView {
             id: *id,
+            subnet: Principal::anonymous(),
             module_hash: None,
             controllers: &self.controllers,
             certified_data: b"",

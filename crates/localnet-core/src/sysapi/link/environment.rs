@@ -4,9 +4,10 @@ use wasmtime::{Linker, Result};
 
 use super::{Ic, put};
 use crate::{
-    cycles, limits,
+    cycles::Prices,
+    limits,
     sysapi::{
-        Fault, Host,
+        Facts, Fault, Host,
         api::{self, Api},
         cost,
         memory::{self, Pointer, charge, enter},
@@ -155,12 +156,9 @@ pub(super) fn costs<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, name: u64, payload: u64, dst: P| -> Result<()> {
             let api = &api::COST_CALL;
             enter(&mut ic, api, 0)?;
-            put(
-                &mut ic,
-                api,
-                dst,
-                cycles::call_with_prepaid(name.saturating_add(payload)),
-            )
+            let Facts { subnet, wide, .. } = ic.data().message.facts();
+            let cost = subnet.call_with_prepaid(name.saturating_add(payload), *wide);
+            put(&mut ic, api, dst, cost)
         },
     )?;
     linker.func_wrap(
@@ -169,7 +167,8 @@ pub(super) fn costs<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, dst: P| -> Result<()> {
             let api = &api::COST_CREATE_CANISTER;
             enter(&mut ic, api, 0)?;
-            put(&mut ic, api, dst, cycles::CREATE_CANISTER)
+            let cost = prices(&ic).create_canister();
+            put(&mut ic, api, dst, cost)
         },
     )?;
     linker.func_wrap(
@@ -178,7 +177,8 @@ pub(super) fn costs<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, request: u64, max: u64, dst: P| -> Result<()> {
             let api = &api::COST_HTTP_REQUEST;
             enter(&mut ic, api, 0)?;
-            put(&mut ic, api, dst, cycles::http_request(request, max))
+            let cost = prices(&ic).http_request(request, max);
+            put(&mut ic, api, dst, cost)
         },
     )?;
     for (api, curves) in [
@@ -192,7 +192,7 @@ pub(super) fn costs<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
             move |mut ic: Ic<'_>, src: P, size: P, curve: u32, dst: P| -> Result<u32> {
                 enter(&mut ic, &api, size.wide())?;
                 let key = memory::read(&ic, &api, src.wide(), size.wide())?;
-                match cost::signature(&key, curve, curves)? {
+                match cost::signature(prices(&ic), &key, curve, curves)? {
                     Ok(price) => put(&mut ic, &api, dst, price).map(|()| 0),
                     Err(code) => Ok(code),
                 }
@@ -200,6 +200,10 @@ pub(super) fn costs<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn prices(ic: &Ic<'_>) -> Prices {
+    ic.data().message.facts().subnet.prices
 }
 
 pub(super) fn debug<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {

@@ -3,12 +3,9 @@
 use wasmtime::{Linker, Result};
 
 use super::{Ic, blob};
-use crate::{
-    cycles,
-    sysapi::{
-        Fault, Host, api,
-        memory::{self, Pointer, enter},
-    },
+use crate::sysapi::{
+    Fault, Host, api,
+    memory::{self, Pointer, enter},
 };
 
 pub(super) fn message<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
@@ -116,7 +113,7 @@ pub(super) fn identity<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         "subnet_self_node_count",
         |mut ic: Ic<'_>| -> Result<u32> {
             enter(&mut ic, &api::SUBNET_SELF_NODE_COUNT, 0)?;
-            Ok(cycles::NODES)
+            Ok(ic.data().message.facts().subnet.prices.nodes())
         },
     )?;
     linker.func_wrap("ic0", "canister_status", |mut ic: Ic<'_>| -> Result<u32> {

@@ -1,0 +1,196 @@
+//! Subnets as the network counts for them: ids given away, messages executed, cycles spent.
+
+use std::sync::Arc;
+
+use candid::Principal;
+
+use super::{Network, canister_number};
+use crate::{
+    canister::{CanisterId, Origin},
+    cycles::Prices,
+    exec, limits,
+    sysapi::SubnetFacts,
+    topology::{InstructionLimits, Subnet, Topology, canister_id},
+    types::{ErrorCode, Ingress, Reject},
+};
+
+/// A subnet and what the network counts for it.
+#[derive(Debug)]
+pub(crate) struct Home {
+    /// What its canisters see of it.
+    pub(crate) facts: Arc<SubnetFacts>,
+    /// The next id that it gives to a new canister, as a number.
+    pub(crate) next: u64,
+    /// Messages that it has executed.
+    pub(crate) transactions: u64,
+    /// Cycles that its canisters have spent.
+    pub(crate) spent: u128,
+}
+
+/// What a subnet says of itself in the state tree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubnetMetrics {
+    /// Canisters that it hosts.
+    pub canisters: u64,
+    /// Bytes that they hold.
+    pub state_bytes: u64,
+    /// Cycles that its canisters have spent, deleted ones included.
+    pub spent: u128,
+    /// Messages that it has executed.
+    pub transactions: u64,
+}
+
+impl Home {
+    /// One per subnet, in the topology's order.
+    pub(super) fn all(topology: &Topology) -> Vec<Self> {
+        topology
+            .subnets()
+            .iter()
+            .enumerate()
+            .map(|(index, subnet)| Self {
+                facts: Arc::new(SubnetFacts {
+                    index,
+                    id: subnet.id,
+                    root_key: topology.root_key().to_vec(),
+                    prices: Prices::of(subnet),
+                    instructions: instructions(subnet),
+                }),
+                next: subnet.allocation.first,
+                transactions: 0,
+                spent: 0,
+            })
+            .collect()
+    }
+}
+
+fn instructions(subnet: &Subnet) -> limits::Instructions {
+    match subnet.instructions {
+        InstructionLimits::Benchmarking => limits::INSTRUCTIONS_BENCHMARKING,
+        InstructionLimits::Production if subnet.kind.is_system() => limits::INSTRUCTIONS_SYSTEM,
+        InstructionLimits::Production => limits::INSTRUCTIONS,
+    }
+}
+
+impl Network {
+    /// The place of the subnet that a call with this effective id goes to: a canister's, or a subnet by its own id.
+    pub(crate) fn effective_subnet(&self, effective: &Principal) -> usize {
+        self.topology
+            .index_of(effective)
+            .or_else(|| {
+                let mut subnets = self.topology.subnets().iter();
+                subnets.position(|subnet| subnet.id == *effective)
+            })
+            .unwrap_or_else(|| self.topology.default_index())
+    }
+
+    /// The place of the subnet that a call to the management canister came in at.
+    pub(crate) fn subnet_of_origin(&self, origin: &Origin) -> usize {
+        match origin {
+            Origin::Ingress { id } => self
+                .history
+                .get(id)
+                .map(|record| self.effective_subnet(&record.effective)),
+            Origin::Canister { caller, .. } => self
+                .canisters
+                .get(caller)
+                .map(|canister| canister.home.index),
+            Origin::System => None,
+        }
+        .unwrap_or_else(|| self.topology.default_index())
+    }
+
+    /// The next free id of a subnet.
+    pub(crate) fn allocate_id(
+        &mut self,
+        at: usize,
+    ) -> Result<(CanisterId, Arc<SubnetFacts>), Reject> {
+        let subnet = &self.topology.subnets()[at];
+        if subnet.hidden {
+            return Err(Reject::of(
+                ErrorCode::SubnetNotFound,
+                format!(
+                    "Subnet {} exists for its key only and hosts no canisters; ask for an NNS subnet",
+                    subnet.id
+                ),
+            ));
+        }
+        let home = &mut self.homes[at];
+        while home.next <= subnet.allocation.last {
+            let id = canister_id(home.next);
+            home.next += 1;
+            if !self.canisters.contains_key(&id) {
+                return Ok((id, Arc::clone(&home.facts)));
+            }
+        }
+        Err(Reject::of(
+            ErrorCode::MaxNumberOfCanistersReached,
+            format!("Subnet {} has given away all its canister ids", subnet.id),
+        ))
+    }
+
+    /// An id that the caller asks for.
+    pub(crate) fn claim_id(
+        &self,
+        id: CanisterId,
+    ) -> Result<(CanisterId, Arc<SubnetFacts>), Reject> {
+        let at = canister_number(&id)
+            .and_then(|_| self.topology.index_of(&id))
+            .filter(|at| !self.topology.subnets()[*at].hidden)
+            .ok_or_else(|| {
+                Reject::of(
+                    ErrorCode::CanisterNotHostedBySubnet,
+                    format!(
+                        "Specified CanisterId {id} is not hosted by any subnet of this network; \
+                         ask for a subnet whose canister ranges contain it"
+                    ),
+                )
+            })?;
+        if self.canisters.contains_key(&id) {
+            return Err(Reject::of(
+                ErrorCode::CanisterIdAlreadyExists,
+                format!("Canister {id} is already installed"),
+            ));
+        }
+        Ok((id, Arc::clone(&self.homes[at].facts)))
+    }
+
+    /// Takes the fee for an ingress message from the canister that it is for.
+    pub(super) fn charge_ingress(&mut self, message: &Ingress) {
+        let Some(canister) = self.canisters.get_mut(&message.canister) else {
+            return;
+        };
+        let fee = exec::ingress_fee(canister, message).min(canister.balance);
+        canister.balance -= fee;
+        let at = canister.home.index;
+        self.spend(fee);
+        self.homes[at].spent += fee;
+    }
+
+    /// Runs something on a subnet, and counts what it spends there.
+    pub(crate) fn on_subnet<T>(&mut self, at: usize, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.totals.spent;
+        let result = work(self);
+        let spent = self.totals.spent - before;
+        let home = &mut self.homes[at];
+        home.spent += spent;
+        home.transactions += 1;
+        result
+    }
+
+    /// What a subnet says of itself in the state tree.
+    pub fn subnet_metrics(&self, subnet: &Principal) -> Option<SubnetMetrics> {
+        let home = self.homes.iter().find(|home| home.facts.id == *subnet)?;
+        let mut metrics = SubnetMetrics {
+            spent: home.spent,
+            transactions: home.transactions,
+            ..SubnetMetrics::default()
+        };
+        for canister in self.canisters.values() {
+            if canister.home.index == home.facts.index {
+                metrics.canisters += 1;
+                metrics.state_bytes += canister.memory_bytes();
+            }
+        }
+        Some(metrics)
+    }
+}
