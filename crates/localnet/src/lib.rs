@@ -1,7 +1,7 @@
-//! The embedded Internet Computer on a socket: the IC HTTP interface over one [`Network`].
+//! The embedded Internet Computer on a socket: the IC HTTP interface over one [`Network`], and its canisters as web sites.
 //!
 //! [`Localnet::start`] gives a running network in this process. One thread owns the network and executes (see `actor`);
-//! another serves HTTP (see `http`) and hands it requests. It follows the wall clock, because clients refuse old
+//! another serves HTTP (see `http` and [`gateway`]) and hands it requests. It follows the wall clock, because clients refuse old
 //! certificates. It is not a public replica: its keys follow from a seed, and nobody but local tests should trust them.
 //!
 //! ```no_run
@@ -15,6 +15,7 @@
 
 #[allow(dead_code, reason = "networks that are not live are served next")]
 mod actor;
+pub mod gateway;
 mod http;
 
 use std::{
@@ -32,7 +33,10 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use crate::actor::{Handle, Pace, Setup};
+use crate::{
+    actor::{Handle, Pace, Setup},
+    gateway::{Domains, Upstream},
+};
 
 /// What `/api/v2/status` says is answering.
 pub const IMPL_VERSION: &str = concat!("assay-localnet ", env!("CARGO_PKG_VERSION"));
@@ -182,11 +186,11 @@ impl Localnet {
         let serving = thread::Builder::new()
             .name("localnet-http".to_owned())
             .spawn(move || {
-                runtime.block_on(serve(
-                    listener,
-                    http::router(network, topology, call_wait),
-                    stopped,
-                ));
+                let root_key = topology.root_key().to_vec();
+                let interface = http::router(network.clone(), topology, call_wait);
+                let upstream = Upstream::new(interface, &root_key, Arc::new(move || network.now()));
+                let router = gateway::router(upstream, Domains::default());
+                runtime.block_on(serve(listener, router, stopped));
             })
             .map_err(StartError::Thread)?;
         localnet.stop_http = Some(stop_http);
@@ -247,6 +251,7 @@ impl Drop for Localnet {
     }
 }
 
+/// Serves until the sender is used or dropped; then connections get a moment to end.
 async fn serve(
     listener: tokio::net::TcpListener,
     router: axum::Router,

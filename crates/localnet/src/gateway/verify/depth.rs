@@ -1,0 +1,134 @@
+//! Whether something can be read by recursion and allocation without harm, found without either.
+
+/// Why a recursive reader would come to harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Harm {
+    /// Values are nested deeper than allowed.
+    TooDeep,
+    /// A map claims more entries than bytes follow.
+    Inflated,
+}
+
+/// Walks CBOR as the official reader does: tags, simple values and floats stand before another value, lengths are never
+/// open. What that reader refuses ends the walk without harm, for it gets no further either.
+pub(super) fn check(mut bytes: &[u8], limit: usize) -> Result<(), Harm> {
+    // Values that each level still waits for; the outermost waits for the one that is read.
+    let mut open: Vec<u64> = vec![1];
+    while let Some(waits) = open.last_mut() {
+        if *waits == 0 {
+            open.pop();
+            continue;
+        }
+        *waits -= 1;
+        let Some((major, length, rest)) = head(bytes) else {
+            return Ok(());
+        };
+        bytes = rest;
+        match major {
+            2 | 3 => {
+                let string = usize::try_from(length)
+                    .ok()
+                    .and_then(|length| bytes.get(length..));
+                let Some(rest) = string else {
+                    return Ok(());
+                };
+                bytes = rest;
+            }
+            4 => open.push(length),
+            5 if usize::try_from(length).is_ok_and(|pairs| pairs <= bytes.len()) => {
+                open.push(length * 2);
+            }
+            5 => return Err(Harm::Inflated),
+            6 | 7 => open.push(1),
+            _ => {}
+        }
+        if open.len() > limit + 1 {
+            return Err(Harm::TooDeep);
+        }
+    }
+    Ok(())
+}
+
+/// Major type, length, and what follows.
+fn head(bytes: &[u8]) -> Option<(u8, u64, &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    let (length, rest) = match first & 0x1f {
+        short @ 0..24 => (short.into(), rest),
+        wide @ 24..28 => {
+            let (digits, rest) = rest.split_at_checked(1 << (wide - 24))?;
+            let value = digits
+                .iter()
+                .fold(0, |number, digit| number << 8 | u64::from(*digit));
+            (value, rest)
+        }
+        _ => return None,
+    };
+    Some((first >> 5, length, rest))
+}
+
+/// How deep brackets of any kind are nested.
+pub(super) fn of_brackets(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_arrays_maps_and_tags() {
+        // {"a": [1, [2, []]]}, tagged: a tag, a map and three arrays.
+        let bytes = [0xd9, 0xd9, 0xf7, 0xa1, 0x61, b'a', 0x82, 1, 0x82, 2, 0x80];
+        assert_eq!(check(&bytes, 5), Ok(()));
+        assert_eq!(check(&bytes, 4), Err(Harm::TooDeep));
+    }
+
+    #[test]
+    fn siblings_are_not_deep() {
+        let mut bytes = vec![0x99, 0x03, 0xe8];
+        bytes.extend([0x80; 1000]);
+        assert_eq!(check(&bytes, 2), Ok(()));
+    }
+
+    #[test]
+    fn values_that_stand_before_others_are_deep() {
+        assert_eq!(check(&[0xf6; 10], 9), Err(Harm::TooDeep));
+        assert_eq!(check(&[0xc1; 10], 9), Err(Harm::TooDeep));
+        assert_eq!(check(&[0xf6; 9], 9), Ok(()));
+    }
+
+    #[test]
+    fn a_map_has_no_more_entries_than_bytes() {
+        assert_eq!(check(&[0xa2, 0x80, 0x80], 9), Ok(()));
+        assert_eq!(check(&[0xa3, 0x80, 0x80], 9), Err(Harm::Inflated));
+        let most = [0xbb, 255, 255, 255, 255, 255, 255, 255, 255];
+        assert_eq!(check(&most, 9), Err(Harm::Inflated));
+    }
+
+    #[test]
+    fn what_the_reader_refuses_ends_the_walk() {
+        let long = [
+            0x5b, 255, 255, 255, 255, 255, 255, 255, 255, 0x81, 0x81, 0x81,
+        ];
+        for bytes in [&[][..], &[0x82], &[0x1c, 0x81, 0x81, 0x81], &long] {
+            assert_eq!(check(bytes, 1), Ok(()), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn brackets_of_all_kinds_are_counted() {
+        assert_eq!(of_brackets("f(A{b: [\"c\"]}, []) ]]] ("), 3);
+        assert_eq!(of_brackets(""), 0);
+    }
+}
