@@ -15,6 +15,7 @@ mod show;
 
 use std::{ffi::OsString, process::ExitCode};
 
+use assay_worker::cli::code_of;
 use clap::Parser as _;
 
 pub use failure::Failure;
@@ -24,14 +25,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match args::Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, not errors.
-            let code = if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::OK
-            };
             let _ = error.print();
-            return ExitCode::from(code);
+            return ExitCode::from(code_of(&error));
         }
     };
     let level = if cli.verbose {

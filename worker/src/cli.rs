@@ -103,15 +103,18 @@ pub fn main_code(args: impl IntoIterator<Item = OsString>) -> u8 {
     match Cli::try_parse_from(args) {
         Ok(cli) => dispatch(cli.command),
         Err(error) => {
-            // Help and version are answers, not errors.
-            let code = if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::OK
-            };
             let _ = error.print();
-            code
+            code_of(&error)
         }
+    }
+}
+
+/// The exit code of what the parser answers: help and version are answers, not errors.
+pub fn code_of(error: &clap::Error) -> u8 {
+    if error.use_stderr() {
+        exit::USAGE
+    } else {
+        exit::OK
     }
 }
 

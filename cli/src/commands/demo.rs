@@ -10,7 +10,7 @@ use assay_protocol::{
 };
 use assay_worker::{cheat::Cheat, client::Jobs};
 
-use super::{market_options, tell, until_interrupted};
+use super::{market_options, start_workers, tell, until_interrupted};
 use crate::{
     Failure,
     args::Demo,
@@ -51,17 +51,7 @@ async fn play(args: &Demo, home: &Home, dir: &Path) -> Result<u8, Failure> {
     let options = market_options(&args.parts, args.port, dir.join("market"), home)?;
     talk("starting a market of our own");
     let mut market = LocalMarket::start(&options).await?;
-    let plans = plans(args);
-    let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
-    step("workers", async {
-        market.add_workers(&plans).await?;
-        market.wait_until_ready(&names).await?;
-        Ok((
-            (),
-            format!("{}, each of a provider of its own", names.join(", ")),
-        ))
-    })
-    .await?;
+    start_workers(&mut market, &plans(args)).await?;
     let result = question(args, &mut market, dir).await;
     market.fleet.stop().await;
     result

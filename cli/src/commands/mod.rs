@@ -15,7 +15,8 @@ use crate::{
     args::{self, Command},
     exit,
     home::Home,
-    local::{Launcher, MarketOptions},
+    local::{Launcher, LocalMarket, MarketOptions, ProviderPlan},
+    show::step,
 };
 
 /// Does what one command says; gives the exit code.
@@ -52,6 +53,20 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             | Command::Engine(_) => Ok(exit::OK),
         }
     })
+}
+
+/// Adds workers to a market and waits until each has offered its model.
+async fn start_workers(market: &mut LocalMarket, plans: &[ProviderPlan]) -> Result<(), Failure> {
+    let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+    step("workers", async {
+        market.add_workers(plans).await?;
+        market.wait_until_ready(&names).await?;
+        Ok((
+            (),
+            format!("{}, each of a provider of its own", names.join(", ")),
+        ))
+    })
+    .await
 }
 
 /// Where everything for a local market is found; what is missing is told at once.

@@ -2,7 +2,7 @@
 
 use assay_protocol::Cycles;
 
-use super::{interrupted, market_options};
+use super::{interrupted, market_options, start_workers};
 use crate::{
     Failure,
     args::Up,
@@ -29,17 +29,7 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
     let up_file = home.up_file();
     let work = async {
         let mut market = LocalMarket::start(&options).await?;
-        let plans = ProviderPlan::honest(args.workers);
-        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
-        step("workers", async {
-            market.add_workers(&plans).await?;
-            market.wait_until_ready(&names).await?;
-            Ok((
-                (),
-                format!("{}, each of a provider of its own", names.join(", ")),
-            ))
-        })
-        .await?;
+        start_workers(&mut market, &ProviderPlan::honest(args.workers)).await?;
         let (_, requester) = step("purse", async {
             let funded = market.fund("requester.pem", FUNDS).await?;
             Ok((funded, format!("{FUNDS} cycles for the requester")))
