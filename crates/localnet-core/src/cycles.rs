@@ -4,6 +4,9 @@
 //! what they do themselves, and subnets with a free schedule charge nothing at all. Whoever charges asks [`Prices`];
 //! no number is anywhere else.
 
+#[cfg(test)]
+mod tests;
+
 use crate::topology::{CostSchedule, Subnet};
 
 /// Creating a canister.
@@ -51,7 +54,7 @@ const SIGN_TEST: u128 = 10_000_000_000;
 /// Bytes of memory in use on a subnet from which on more memory is paid for ahead.
 const RESERVATION_FROM: u64 = 450 << 30;
 /// Bytes of memory that a subnet has.
-const RESERVATION_FULL: u64 = 2 << 40;
+pub const SUBNET_BYTES: u64 = 2 << 40;
 /// Seconds that are paid for ahead on a subnet that is nearly full.
 const RESERVATION_SECONDS: u64 = 300_000_000;
 
@@ -145,7 +148,7 @@ impl Prices {
     /// What is set aside when so many bytes are added to a subnet on which `used` are in use: the fuller it is, the
     /// longer they are paid for ahead.
     pub fn reservation(self, used: u64, added: u64) -> u128 {
-        let room = u128::from(RESERVATION_FULL - RESERVATION_FROM);
+        let room = u128::from(SUBNET_BYTES - RESERVATION_FROM);
         let above = |bytes: u64| u128::from(bytes.saturating_sub(RESERVATION_FROM)).min(room);
         let (before, after) = (above(used), above(used.saturating_add(added)));
         let charged = u64::try_from(after - before).unwrap_or(u64::MAX);

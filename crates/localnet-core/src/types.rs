@@ -126,12 +126,20 @@ pub enum ErrorCode {
     QueryCallGraphTotalInstructionLimitExceeded = 526,
     /// A composite query cannot answer an update call.
     CompositeQueryCalledInReplicatedMode = 527,
+    /// Too few cycles to keep so much of a processor.
+    InsufficientCyclesInComputeAllocation = 530,
+    /// Too few cycles to keep so much memory.
+    InsufficientCyclesInMemoryAllocation = 531,
+    /// Setting so many cycles aside for memory is not allowed.
+    ReservedCyclesLimitExceededInMemoryAllocation = 533,
     /// No exported method of this name and kind.
     CanisterMethodNotFound = 536,
     /// The canister has no module.
     CanisterWasmModuleNotFound = 537,
     /// The heap would pass the canister's own limit.
     CanisterWasmMemoryLimitExceeded = 539,
+    /// More cycles are set aside for memory than the limit that was asked for.
+    ReservedCyclesLimitIsTooLow = 540,
     /// A bounded-wait call ran past its deadline.
     DeadlineExpired = 601,
 }

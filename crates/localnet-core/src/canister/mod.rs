@@ -74,6 +74,10 @@ pub(crate) struct Canister {
     pub(crate) home: Arc<SubnetFacts>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) balance: u128,
+    /// Cycles that are set aside for memory; they are used up before the balance.
+    pub(crate) reserved: u128,
+    /// Up to when memory and processors are paid for.
+    pub(crate) charged: Time,
     pub(crate) state: RunState,
     pub(crate) stop_waiters: Vec<StopWaiter>,
     /// Grows with every change of code, settings, state or memory.
@@ -111,6 +115,8 @@ impl Canister {
             home,
             settings: Arc::new(settings),
             balance,
+            reserved: 0,
+            charged: created,
             state: RunState::Running,
             stop_waiters: Vec::new(),
             version: 0,
@@ -166,11 +172,25 @@ impl Canister {
 
     /// Cycles that it may not spend, so that it can do nothing for a while.
     pub(crate) fn frozen(&self) -> u128 {
-        self.home.prices.freezing(
-            self.paid_bytes(),
-            self.settings.compute_allocation,
-            self.settings.freezing_threshold,
-        )
+        self.home
+            .prices
+            .freezing(
+                self.paid_bytes(),
+                self.settings.compute_allocation,
+                self.settings.freezing_threshold,
+            )
+            .saturating_sub(self.reserved)
+    }
+
+    /// Takes what being there costs; false, and nothing taken, where it has too little.
+    pub(crate) fn take_idle(&mut self, cost: u128) -> bool {
+        if cost > self.reserved.saturating_add(self.balance) {
+            return false;
+        }
+        let reserved = cost.min(self.reserved);
+        self.reserved -= reserved;
+        self.balance -= cost - reserved;
+        true
     }
 
     /// What its longest message costs.

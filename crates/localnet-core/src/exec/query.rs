@@ -76,6 +76,7 @@ impl Network {
         if canister.state != RunState::Running {
             refusals::running(canister)?;
         }
+        refusals::thawed(canister)?;
         let code = canister
             .code
             .as_ref()

@@ -73,6 +73,21 @@ pub(crate) fn affordable(
     Err(Reject::of(ErrorCode::CanisterOutOfCycles, message))
 }
 
+/// Refuses queries for a canister that has less than it must keep.
+pub(crate) fn thawed(canister: &Canister) -> Result<(), Reject> {
+    if canister.balance >= canister.frozen() {
+        return Ok(());
+    }
+    Err(Reject::of(
+        ErrorCode::CanisterOutOfCycles,
+        format!(
+            "Canister {} is unable to process query calls because it's frozen. Please top up the canister with \
+             cycles and try again.",
+            canister.id
+        ),
+    ))
+}
+
 /// The canister ended without an answer.
 pub(crate) fn did_not_reply(id: &CanisterId) -> Reject {
     Reject::of(

@@ -138,7 +138,14 @@ pub fn authorise(
                 check_request(envelope, place, id, facts)
                     .map_err(|error| error.unwrap_or_else(|| invalid(path)))?;
             }
-            [b"canister", id, b"module_hash" | b"controllers"] => check_canister(place, id)?,
+            [
+                b"canister",
+                id,
+                b"module_hash"
+                | b"controllers"
+                | b"canister_creation_timestamp"
+                | b"last_install_timestamp",
+            ] => check_canister(place, id)?,
             [b"canister", id, b"metadata", name] => {
                 let canister = Principal::try_from_slice(id).map_err(|_| invalid(path))?;
                 let name = std::str::from_utf8(name).map_err(|_| invalid(path))?;
@@ -162,7 +169,8 @@ fn check_request(
     let Some(sent) = facts.request(&id) else {
         return Ok(());
     };
-    if sent.sender != envelope.sender || place != Place::Canister(sent.effective) {
+    let (Place::Canister(here) | Place::Subnet(here)) = place;
+    if sent.sender != envelope.sender || here != sent.effective {
         return Err(Some(PathError::NotYours { id }));
     }
     match &envelope.targets {

@@ -110,7 +110,7 @@ pub(super) fn uninstall(network: &mut Network, call: &mut Call) -> Result<Outcom
 }
 
 /// Removes code and state; whoever waits for the code is told so.
-fn uninstall_code(network: &mut Network, id: &CanisterId) -> Result<(), Reject> {
+pub(crate) fn uninstall_code(network: &mut Network, id: &CanisterId) -> Result<(), Reject> {
     let canister = existing(network, id)?;
     canister.code = None;
     canister.stable = Stable::default();

@@ -136,7 +136,7 @@ pub(super) fn delete(network: &mut Network, call: &mut Call) -> Result<Outcome, 
         ));
     }
     let inbox = std::mem::take(&mut canister.inbox);
-    let balance = canister.balance;
+    let balance = canister.balance + canister.reserved;
     network.canisters.remove(&id);
     network.ready.remove(&id);
     network.executor.forget(&id);

@@ -7,6 +7,8 @@ mod code;
 mod lifecycle;
 mod settings;
 
+pub(crate) use code::uninstall_code;
+
 use candid::{CandidType, Principal, decode_one, encode_args, encode_one};
 use ic_management_canister_types::StatusVisibility;
 use serde::{Deserialize, de::DeserializeOwned};

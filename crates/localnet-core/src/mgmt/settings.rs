@@ -1,7 +1,5 @@
 //! Reading what a canister is, and changing what its controllers decide.
 
-use std::sync::Arc;
-
 use candid::Nat;
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInfoArgs, CanisterInfoResult, CanisterStatusResult,
@@ -27,10 +25,10 @@ pub(super) fn update(network: &mut Network, call: &mut Call) -> Result<Outcome, 
         .settings
         .with(settings)
         .map_err(|error| Reject::of(ErrorCode::InvalidManagementPayload, error.to_string()))?;
-    if changed.controllers != canister.settings.controllers {
-        canister.changes += 1;
-    }
-    canister.settings = Arc::new(changed);
+    let changes = u64::from(changed.controllers != canister.settings.controllers);
+    network.change_settings(&canister_id, changed)?;
+    let canister = existing(network, &canister_id)?;
+    canister.changes += changes;
     canister.version += 1;
     done()
 }
@@ -52,7 +50,7 @@ pub(super) fn status(network: &mut Network, call: &mut Call) -> Result<Outcome, 
         memory_size: memory.into(),
         memory_metrics: metrics(canister),
         cycles: canister.balance.into(),
-        reserved_cycles: zero(),
+        reserved_cycles: canister.reserved.into(),
         idle_cycles_burned_per_day: canister.idle_day().into(),
         query_stats: QueryStats {
             num_calls_total: zero(),

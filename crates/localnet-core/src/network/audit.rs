@@ -12,7 +12,7 @@ use crate::canister::{Input, Request};
 pub struct CyclesTotals {
     /// Made by the provisional methods.
     pub minted: u128,
-    /// In balances.
+    /// In balances, those that are set aside for memory among them.
     pub held: u128,
     /// On their way: with calls and answers, and set aside for callbacks.
     pub moving: u128,
@@ -36,7 +36,7 @@ impl Network {
                     .sum::<u128>(),
         };
         for canister in self.canisters.values() {
-            totals.held += canister.balance;
+            totals.held += canister.balance + canister.reserved;
             totals.moving += canister
                 .callbacks
                 .values()

@@ -8,10 +8,10 @@ use super::{Network, canister_number};
 use crate::{
     canister::{CanisterId, Origin},
     cycles::Prices,
-    exec, limits,
+    limits,
     sysapi::SubnetFacts,
     topology::{InstructionLimits, Subnet, Topology, canister_id},
-    types::{ErrorCode, Ingress, Reject},
+    types::{ErrorCode, Reject},
 };
 
 /// A subnet and what the network counts for it.
@@ -152,18 +152,6 @@ impl Network {
             ));
         }
         Ok((id, Arc::clone(&self.homes[at].facts)))
-    }
-
-    /// Takes the fee for an ingress message from the canister that it is for.
-    pub(super) fn charge_ingress(&mut self, message: &Ingress) {
-        let Some(canister) = self.canisters.get_mut(&message.canister) else {
-            return;
-        };
-        let fee = exec::ingress_fee(canister, message).min(canister.balance);
-        canister.balance -= fee;
-        let at = canister.home.index;
-        self.spend(fee);
-        self.homes[at].spent += fee;
     }
 
     /// Runs something on a subnet, and counts what it spends there.

@@ -4,6 +4,7 @@
 //! state, to the byte. It knows no sockets, signatures or certificates; who sent a message was settled before.
 
 mod audit;
+mod charges;
 mod history;
 mod homes;
 
@@ -208,7 +209,8 @@ impl Network {
             ));
         }
         if message.canister == Principal::management_canister() {
-            return mgmt::check_ingress(self, message);
+            mgmt::check_ingress(self, message)?;
+            return self.check_ingress_fee(message);
         }
         self.inspect(message)
     }

@@ -46,6 +46,7 @@ impl Network {
         self.expire_calls();
         self.expire_stops();
         self.history.forget(self.time);
+        self.charge_idle();
         self.schedule_tasks();
         let mut room = Room {
             messages: limits::ROUND_MESSAGES_MAX,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use assay_localnet_core::{
     network::{Network, NetworkConfig},
-    topology::Topology,
+    topology::{SubnetPlan, Topology},
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
 use candid::{CandidType, Principal, encode_one};
@@ -40,6 +40,14 @@ pub(crate) fn config() -> NetworkConfig {
     }
 }
 
+/// As [`config`], with these subnets.
+pub(crate) fn config_with(plan: &[SubnetPlan]) -> NetworkConfig {
+    NetworkConfig {
+        topology: Arc::new(Topology::plan(&[7; 32], plan).unwrap()),
+        ..config()
+    }
+}
+
 impl Net {
     pub(crate) fn new() -> Self {
         Self::with(config())
@@ -60,10 +68,8 @@ impl Net {
         method: &str,
         arg: impl Into<Vec<u8>>,
     ) -> Result<RequestId, Reject> {
-        self.requests += 1;
-        let id = RequestId(Sha256::digest(self.requests.to_le_bytes()).into());
         let arg = arg.into();
-        let effective_canister = if canister == Principal::management_canister() {
+        let effective = if canister == Principal::management_canister() {
             #[derive(CandidType, serde::Deserialize)]
             struct Target {
                 canister_id: Principal,
@@ -72,6 +78,20 @@ impl Net {
         } else {
             canister
         };
+        self.submit_at(effective, sender, canister, method, arg)
+    }
+
+    /// Submits a call to where this canister lives, or would live, or to a subnet.
+    pub(crate) fn submit_at(
+        &mut self,
+        effective_canister: Principal,
+        sender: Principal,
+        canister: Principal,
+        method: &str,
+        arg: Vec<u8>,
+    ) -> Result<RequestId, Reject> {
+        self.requests += 1;
+        let id = RequestId(Sha256::digest(self.requests.to_le_bytes()).into());
         let expiry = self.network.time().plus_nanos(240 * SECOND);
         self.network.submit(Ingress {
             id,
@@ -183,6 +203,39 @@ impl Net {
         candid::decode_one::<ic::CanisterIdRecord>(&reply)
             .unwrap()
             .canister_id
+    }
+
+    /// Creates a canister where this id lives, or would live, or on this subnet.
+    pub(crate) fn create_at(
+        &mut self,
+        effective: Principal,
+        specified_id: Option<Principal>,
+    ) -> Result<Principal, Reject> {
+        let arg = ic::ProvisionalCreateCanisterWithCyclesArgs {
+            amount: Some(100_000_000_000_000u128.into()),
+            specified_id,
+            ..Default::default()
+        };
+        let id = self.submit_at(
+            effective,
+            user(),
+            Principal::management_canister(),
+            "provisional_create_canister_with_cycles",
+            encode_one(arg).unwrap(),
+        )?;
+        let reply = self.wait(&id)?;
+        Ok(candid::decode_one::<ic::CanisterIdRecord>(&reply)
+            .unwrap()
+            .canister_id)
+    }
+
+    /// A new canister on the subnet with this place, with this code.
+    pub(crate) fn canister_on(&mut self, subnet: usize, body: &str) -> Principal {
+        let at = self.network.topology().subnets()[subnet].id;
+        let id = self.create_at(at, None).unwrap();
+        self.install_code(id, ic::CanisterInstallMode::Install, wasm(body), b"")
+            .unwrap();
+        id
     }
 
     pub(crate) fn install_code(
@@ -315,6 +368,9 @@ const IMPORTS: &[(&str, &str)] = &[
     ("stable64_read", "(param i64 i64 i64)"),
     ("stable64_size", "(result i64)"),
     ("stable64_write", "(param i64 i64 i64)"),
+    ("subnet_self_copy", "(param i32 i32 i32)"),
+    ("subnet_self_node_count", "(result i32)"),
+    ("subnet_self_size", "(result i32)"),
     ("time", "(result i64)"),
     ("trap", "(param i32 i32)"),
 ];

@@ -11,4 +11,5 @@ mod modes;
 mod modules;
 mod state;
 mod storm;
+mod subnets;
 mod time;
