@@ -148,13 +148,16 @@ impl Prices {
     /// What is set aside when so many bytes are added to a subnet on which `used` are in use: the fuller it is, the
     /// longer they are paid for ahead.
     pub fn reservation(self, used: u64, added: u64) -> u128 {
-        let room = u128::from(SUBNET_BYTES - RESERVATION_FROM);
-        let above = |bytes: u64| u128::from(bytes.saturating_sub(RESERVATION_FROM)).min(room);
-        let (before, after) = (above(used), above(used.saturating_add(added)));
-        let charged = u64::try_from(after - before).unwrap_or(u64::MAX);
-        // On average over the bytes that are added.
-        let seconds = u128::from(RESERVATION_SECONDS) * (before + after) / (2 * room);
-        self.storage(charged, u64::try_from(seconds).unwrap_or(u64::MAX))
+        self.reserved_up_to(used.saturating_add(added)) - self.reserved_up_to(used)
+    }
+
+    /// What is set aside when a subnet is filled up to so many bytes: half of the bytes above the threshold times the
+    /// seconds for which the last of them is paid ahead.
+    fn reserved_up_to(self, used: u64) -> u128 {
+        let room = SUBNET_BYTES - RESERVATION_FROM;
+        let above = used.min(SUBNET_BYTES).saturating_sub(RESERVATION_FROM);
+        let seconds = u128::from(RESERVATION_SECONDS) * u128::from(above) / u128::from(room);
+        self.storage(above, u64::try_from(seconds / 2).unwrap_or(u64::MAX))
     }
 
     /// An HTTPS outcall with a request of so many bytes and a response of at most so many, made by all nodes.

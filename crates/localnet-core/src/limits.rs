@@ -68,6 +68,8 @@ pub const CLEANUP_SHARE: u64 = 20;
 
 /// Bytes in the argument of an ingress message.
 pub const INGRESS_BYTES_MAX: usize = 2 << 20;
+/// Bytes in the argument of an ingress message to the NNS subnet.
+pub const INGRESS_BYTES_MAX_NNS: usize = 7 << 19;
 /// Bytes in the argument of a call between canisters of one subnet, name included.
 pub const CALL_BYTES_MAX: usize = 10 << 20;
 /// Bytes in the argument of a call to a canister on another subnet, name included.

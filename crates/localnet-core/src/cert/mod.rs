@@ -25,7 +25,10 @@ pub use self::{
     tree::{Content, LabelTree, Path},
     witness::{Wanted, Witness},
 };
-use self::{cbor::Writer, state::SubnetState};
+use self::{
+    cbor::Writer,
+    state::{News, SubnetState},
+};
 use crate::{
     network::{CanisterView, Network},
     topology::{SubnetKey, Topology},
@@ -110,9 +113,21 @@ impl Certification {
     pub fn refresh(&mut self, network: &Network) {
         let requests = network.requests_changed_since(self.seen);
         self.seen = network.request_changes();
+        let mut canisters: BTreeMap<Principal, Vec<CanisterView<'_>>> = BTreeMap::new();
+        for canister in network.canisters() {
+            canisters.entry(canister.subnet).or_default().push(canister);
+        }
         let mut changed = false;
-        for (id, subnet) in &mut self.subnets {
-            changed |= subnet.state.sync(id, network, requests.as_ref());
+        for (subnet, metrics) in self.topology.subnets().iter().zip(network.metrics()) {
+            let news = News {
+                subnet: subnet.id,
+                canisters: canisters.remove(&subnet.id).unwrap_or_default(),
+                requests: requests.as_ref(),
+                metrics,
+            };
+            if let Some(shown) = self.subnets.get_mut(&subnet.id) {
+                changed |= shown.state.sync(news, network);
+            }
         }
         if changed {
             self.set_time(network.time());

@@ -28,6 +28,18 @@ pub(super) struct SubnetState {
     metrics: SubnetMetrics,
 }
 
+/// What a network shows now of one subnet.
+pub(super) struct News<'a> {
+    /// Which.
+    pub(super) subnet: Principal,
+    /// Its canisters, by id.
+    pub(super) canisters: Vec<CanisterView<'a>>,
+    /// The messages of which something has changed, on any subnet; `None` where all must be looked at.
+    pub(super) requests: Option<&'a BTreeSet<RequestId>>,
+    /// What it says of itself.
+    pub(super) metrics: SubnetMetrics,
+}
+
 /// What tells whether a canister has changed; a module's metadata changes with its installation only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ShownCanister {
@@ -139,20 +151,17 @@ impl SubnetState {
         self.requests.insert(id, name);
     }
 
-    /// Takes over what a network shows now of a subnet, and says whether that changed anything. Of the requests only
-    /// those are looked at that are named, where any are.
-    pub(super) fn sync(
-        &mut self,
-        own: &Principal,
-        network: &Network,
-        changed: Option<&BTreeSet<RequestId>>,
-    ) -> bool {
+    /// Takes over what a network shows now of a subnet, and says whether that changed anything.
+    pub(super) fn sync(&mut self, news: News<'_>, network: &Network) -> bool {
+        let News {
+            subnet: own,
+            canisters,
+            requests: changed,
+            metrics,
+        } = news;
         let canisters = changes(
             &self.canisters,
-            network
-                .canisters()
-                .filter(|view| view.subnet == *own)
-                .map(|view| (view.id, view)),
+            canisters.into_iter().map(|view| (view.id, view)),
             |shown, view| shown.same(view),
         );
         let requests = match changed {
@@ -160,7 +169,7 @@ impl SubnetState {
                 &self.requests,
                 network
                     .statuses()
-                    .filter(|(_, record)| record.subnet == *own)
+                    .filter(|(_, record)| record.subnet == own)
                     .map(|(id, record)| (*id, record)),
                 |shown, record| *shown == status_name(&record.status),
             ),
@@ -169,14 +178,13 @@ impl SubnetState {
                 .map(|id| (*id, network.status(id)))
                 .filter(|(id, record)| match record {
                     Some(record) => {
-                        record.subnet == *own
+                        record.subnet == own
                             && self.requests.get(id) != Some(&status_name(&record.status))
                     }
                     None => self.requests.contains_key(id),
                 })
                 .collect(),
         };
-        let metrics = network.subnet_metrics(own).unwrap_or_default();
         let changed = !canisters.is_empty() || !requests.is_empty() || metrics != self.metrics;
         for (id, view) in canisters {
             match view {
@@ -197,7 +205,7 @@ impl SubnetState {
             }
         }
         if metrics != self.metrics {
-            self.put_metrics(own, metrics);
+            self.put_metrics(&own, metrics);
         }
         changed
     }

@@ -177,7 +177,13 @@ impl Network {
                 method: call.method.clone(),
                 arg: call.arg.clone(),
             };
-            let answer = self.evaluate(&callee, None, depth + 1, budget);
+            // Queries see the state of one subnet only.
+            let answer = if self.topology.index_of(&callee.canister) == self.topology.index_of(&id)
+            {
+                self.evaluate(&callee, None, depth + 1, budget)
+            } else {
+                Err(refusals::not_found(&callee.canister))
+            };
             if let Err(fault) = self.run_callback_of_query(&mut session, &call, answer, budget) {
                 failure = Some(fault.reject(&id));
             }

@@ -76,7 +76,10 @@ impl Network {
         note(&(
             self.time,
             self.round,
-            self.homes.iter().map(|home| home.next).collect::<Vec<_>>(),
+            self.homes
+                .iter()
+                .map(|home| (home.next, home.transactions, home.spent))
+                .collect::<Vec<_>>(),
             self.turn,
             self.totals.minted,
             self.totals.spent,

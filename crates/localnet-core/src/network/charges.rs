@@ -17,7 +17,7 @@ use crate::{
 
 /// Settings that come in so short an argument are paid for after they have changed, so that a frozen canister can be
 /// thawed by them.
-const SETTINGS_BYTES_PAID_LATER: usize = 267;
+const SETTINGS_BYTES_PAID_LATER: usize = 338;
 
 impl Network {
     /// Charges canisters for the time since they were last charged.

@@ -10,7 +10,7 @@ use crate::{
     cycles::Prices,
     limits,
     sysapi::SubnetFacts,
-    topology::{InstructionLimits, Subnet, Topology, canister_id},
+    topology::{InstructionLimits, Subnet, SubnetKind, Topology, canister_id},
     types::{ErrorCode, Reject},
 };
 
@@ -81,6 +81,14 @@ impl Network {
                 subnets.position(|subnet| subnet.id == *effective)
             })
             .unwrap_or_else(|| self.topology.default_index())
+    }
+
+    /// Bytes in the argument of an ingress message with this effective id.
+    pub(crate) fn ingress_bytes_max(&self, effective: &Principal) -> usize {
+        match self.topology.subnets()[self.effective_subnet(effective)].kind {
+            SubnetKind::Nns => limits::INGRESS_BYTES_MAX_NNS,
+            _ => limits::INGRESS_BYTES_MAX,
+        }
     }
 
     /// The place of the subnet that a call to the management canister came in at.
@@ -165,20 +173,22 @@ impl Network {
         result
     }
 
-    /// What a subnet says of itself in the state tree.
-    pub fn subnet_metrics(&self, subnet: &Principal) -> Option<SubnetMetrics> {
-        let home = self.homes.iter().find(|home| home.facts.id == *subnet)?;
-        let mut metrics = SubnetMetrics {
-            spent: home.spent,
-            transactions: home.transactions,
-            ..SubnetMetrics::default()
-        };
+    /// What subnets say of themselves in the state tree, in the topology's order.
+    pub fn metrics(&self) -> Vec<SubnetMetrics> {
+        let mut all: Vec<_> = self
+            .homes
+            .iter()
+            .map(|home| SubnetMetrics {
+                spent: home.spent,
+                transactions: home.transactions,
+                ..SubnetMetrics::default()
+            })
+            .collect();
         for canister in self.canisters.values() {
-            if canister.home.index == home.facts.index {
-                metrics.canisters += 1;
-                metrics.state_bytes += canister.memory_bytes();
-            }
+            let metrics = &mut all[canister.home.index];
+            metrics.canisters += 1;
+            metrics.state_bytes += canister.memory_bytes();
         }
-        Some(metrics)
+        all
     }
 }

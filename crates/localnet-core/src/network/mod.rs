@@ -26,7 +26,7 @@ pub use homes::SubnetMetrics;
 use crate::{
     canister::{Canister, CanisterId, LogLine, Origin, Request},
     exec::Executor,
-    limits, mgmt,
+    mgmt,
     topology::{Subnet, Topology},
     types::{ErrorCode, Ingress, Query, Reject, RequestId, Time},
     wasm::Compiler,
@@ -198,13 +198,13 @@ impl Network {
     /// Whether this message may be submitted: its callee exists, runs, has a module, can pay for it, and accepts it;
     /// or, for the management canister, the sender may call the method.
     pub fn check_ingress(&mut self, message: &Ingress) -> Result<(), Reject> {
-        if message.arg.len() > limits::INGRESS_BYTES_MAX {
+        let max = self.ingress_bytes_max(&message.effective_canister);
+        if message.arg.len() > max {
             return Err(Reject::of(
                 ErrorCode::CanisterRejectedMessage,
                 format!(
-                    "argument has {} bytes, at most {} are allowed",
-                    message.arg.len(),
-                    limits::INGRESS_BYTES_MAX
+                    "argument has {} bytes, at most {max} are allowed",
+                    message.arg.len()
                 ),
             ));
         }

@@ -187,6 +187,46 @@ fn a_call_to_another_subnet_has_at_most_two_mib() {
 }
 
 #[test]
+fn composite_queries_see_their_own_subnet_only() {
+    const ASKER: &str = r#"
+        (table 2 funcref)
+        (elem (i32.const 0) $ok $no)
+        (data (i32.const 600) "subnet")
+        (func $ok (param i32) (call $reply32 (i32.const 0)))
+        (func $no (param i32) (call $reply32 (call $msg_reject_code)))
+        (func (export "canister_composite_query ask")
+          (drop (call $arg))
+          (call $call_new (i32.const 1000) (i32.const 10) (i32.const 600) (i32.const 6)
+            (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0))
+          (drop (call $call_perform)))"#;
+    use SubnetKind::Application;
+    let mut net = net(&[Application, Application]);
+    let asker = net.canister_on(1, ASKER);
+    let (here, there) = (net.canister_on(1, WHERE), net.canister_on(2, WHERE));
+    assert_eq!(net.query(asker, "ask", here.as_slice()), Ok(n(0)));
+    assert_eq!(
+        net.query(asker, "ask", there.as_slice()),
+        Ok(n(3)),
+        "no such canister"
+    );
+}
+
+#[test]
+fn the_nns_subnet_takes_longer_messages_from_users() {
+    use SubnetKind::{Application, Nns};
+    let mut net = net(&[Nns, Application]);
+    for (place, most) in [
+        (0, limits::INGRESS_BYTES_MAX_NNS),
+        (1, limits::INGRESS_BYTES_MAX),
+    ] {
+        let id = net.canister_on(place, WHERE);
+        assert_eq!(net.call(id, "nodes", vec![0; most]), Ok(n([40, 13][place])));
+        let reject = net.call(id, "nodes", vec![0; most + 1]).unwrap_err();
+        assert_eq!(reject.error, Some(ErrorCode::CanisterRejectedMessage));
+    }
+}
+
+#[test]
 fn fees_follow_the_subnet() {
     use SubnetKind::{Application, Fiduciary, System};
     let free = SubnetPlan {
@@ -249,12 +289,7 @@ fn messages_and_spent_cycles_are_counted_per_subnet() {
     let mut net = net(&[Application, Application, System]);
     let ids: Vec<_> = (1..=3).map(|place| net.canister_on(place, WHERE)).collect();
     net.call(ids[0], "nodes", "").unwrap();
-    let topology = net.network.topology().clone();
-    let metrics: Vec<_> = topology
-        .subnets()
-        .iter()
-        .map(|subnet| net.network.subnet_metrics(&subnet.id).unwrap())
-        .collect();
+    let metrics = net.network.metrics();
     assert_eq!(
         metrics[0],
         Default::default(),

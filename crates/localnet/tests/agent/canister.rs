@@ -307,6 +307,29 @@ async fn subnets_are_known_by_canister_and_by_id() {
 }
 
 #[tokio::test]
+async fn a_subnet_tells_what_it_has_done() {
+    let network = start();
+    let agent = agent(&network, user(1));
+    let subnet = network.application_subnet_id();
+    let before = agent.read_state_subnet_metrics(subnet).await.unwrap();
+    assert_eq!((before.num_canisters, before.canister_state_bytes), (0, 0));
+    let canister = install(&network, &agent).await;
+    agent
+        .update(&canister, "inc")
+        .call_and_wait()
+        .await
+        .unwrap();
+    let after = agent.read_state_subnet_metrics(subnet).await.unwrap();
+    assert_eq!(after.num_canisters, 1);
+    assert!(after.canister_state_bytes > 65_536);
+    assert!(after.consumed_cycles_total > 5_000_000);
+    assert!(after.update_transactions_total >= 3);
+    let root = network.topology().root().id;
+    let root = agent.read_state_subnet_metrics(root).await.unwrap();
+    assert_eq!(root.num_canisters, 0);
+}
+
+#[tokio::test]
 async fn queries_carry_certificates_over_certified_data() {
     let network = start();
     let agent = agent(&network, user(1));
