@@ -171,6 +171,30 @@ impl Prices {
         (OUTCALL_NODE + OUTCALL_NODE_NODE * nodes + bytes) * nodes
     }
 
+    /// An HTTPS outcall that is paid for by what it uses: bytes, milliseconds, and instructions of its transform.
+    pub fn http_request_v2(
+        self,
+        request: u64,
+        milliseconds: u64,
+        raw_response: u64,
+        transformed_response: u64,
+        instructions: u64,
+    ) -> u128 {
+        if self.idle {
+            return 0;
+        }
+        let nodes = u128::from(self.nodes);
+        let each = 1_000_000
+            + 50 * u128::from(request)
+            + 140_000 * nodes
+            + 800 * nodes * nodes
+            + 50 * u128::from(raw_response)
+            + 300 * u128::from(milliseconds)
+            + u128::from(instructions) / 13
+            + (10 * nodes + 650) * u128::from(transformed_response);
+        each * nodes
+    }
+
     /// Reading so many bytes of a log from a canister.
     pub fn log_fetch(self, bytes: u64) -> u128 {
         self.scaled(LOG_FETCH + LOG_FETCH_BYTE * u128::from(bytes))

@@ -25,6 +25,8 @@ pub const MODULE_METADATA_SECTIONS_MAX: usize = 16;
 pub const MODULE_METADATA_BYTES_MAX: usize = 1 << 20;
 /// Instructions in one function.
 pub const FUNCTION_INSTRUCTIONS_MAX: usize = 1_000_000;
+/// How hard one function may be to compile: its operators, branches and calls counting for many.
+pub const FUNCTION_COMPLEXITY_MAX: usize = 1_000_000;
 
 /// How many instructions each kind of message may use on a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,8 @@ pub const CALL_BYTES_MAX_ACROSS: usize = 2 << 20;
 pub const REPLY_BYTES_MAX: usize = 2 << 20;
 /// Bytes in a reply to a query.
 pub const QUERY_REPLY_BYTES_MAX: usize = 3 << 20;
+/// Bytes of the message that a canister gives when it traps.
+pub const TRAP_BYTES_MAX: usize = 32 << 10;
 /// Bytes of a message that goes with a reject.
 pub const REJECT_BYTES_MAX: usize = 8 << 10;
 /// Open calls from one canister to another.
@@ -97,18 +101,22 @@ pub const STOP_SECONDS_MAX: u64 = 300;
 /// Depth of composite queries that call each other.
 pub const COMPOSITE_DEPTH_MAX: usize = 20;
 
-/// Bytes of a heap.
+/// Bytes of a heap with 32-bit addresses.
 pub const HEAP_BYTES_MAX: u64 = 4 << 30;
+/// Bytes of a heap with 64-bit addresses.
+pub const HEAP_BYTES_MAX_64: u64 = 6 << 30;
 /// Elements of a table.
 pub const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 /// Wasm pages of a stable memory.
 pub const STABLE_PAGES_MAX: u64 = (500 << 30) / WASM_PAGE_BYTES as u64;
 /// Wasm pages that the 32-bit stable memory functions can address.
 pub const STABLE_PAGES_MAX_32: u64 = 65_536;
-/// Stable OS pages that one message may write.
-pub const STABLE_DIRTY_PAGES_MAX: usize = (2 << 30) / OS_PAGE_BYTES;
-/// Stable OS pages that one installation or upgrade may write.
-pub const STABLE_DIRTY_PAGES_MAX_INSTALL: usize = (8 << 30) / OS_PAGE_BYTES;
+/// Stable OS pages that one message may write, and that it may read.
+pub const STABLE_PAGES_PER_MESSAGE_MAX: u64 = (2 << 30) / OS_PAGE_BYTES as u64;
+/// Stable OS pages that one installation or upgrade may write, and that it may read.
+pub const STABLE_PAGES_PER_INSTALL_MAX: u64 = (8 << 30) / OS_PAGE_BYTES as u64;
+/// Stable OS pages that one query may write, and that it may read.
+pub const STABLE_PAGES_PER_QUERY_MAX: u64 = (1 << 30) / OS_PAGE_BYTES as u64;
 
 /// Bytes of certified data.
 pub const CERTIFIED_DATA_BYTES_MAX: usize = 32;

@@ -130,6 +130,8 @@ pub enum ErrorCode {
     InsufficientCyclesInComputeAllocation = 530,
     /// Too few cycles to keep so much memory.
     InsufficientCyclesInMemoryAllocation = 531,
+    /// Too few cycles to hold more memory for as long as the freezing threshold says.
+    InsufficientCyclesInMemoryGrow = 532,
     /// Setting so many cycles aside for memory is not allowed.
     ReservedCyclesLimitExceededInMemoryAllocation = 533,
     /// No exported method of this name and kind.

@@ -36,6 +36,8 @@ pub(crate) enum TaskKind {
     Heartbeat,
     /// `canister_global_timer`.
     GlobalTimer,
+    /// `canister_on_low_wasm_memory`.
+    LowMemory,
 }
 
 /// A call on its way to its callee.

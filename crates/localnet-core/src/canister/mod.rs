@@ -8,6 +8,7 @@
 
 mod calls;
 mod log;
+mod low_memory;
 mod settings;
 
 use std::{
@@ -20,6 +21,7 @@ use candid::Principal;
 pub(crate) use calls::{CallContext, Callback, Input, Origin, Request, Response, TaskKind};
 pub(crate) use log::CanisterLog;
 pub use log::LogLine;
+pub(crate) use low_memory::LowMemory;
 pub(crate) use settings::Settings;
 
 use crate::{
@@ -89,6 +91,8 @@ pub(crate) struct Canister {
     pub(crate) certified_data: Vec<u8>,
     /// When the global timer fires.
     pub(crate) timer: Option<Time>,
+    /// Whether its heap is nearly full.
+    pub(crate) low_memory: LowMemory,
     pub(crate) contexts: BTreeMap<u64, CallContext>,
     pub(crate) callbacks: BTreeMap<u64, Callback>,
     next_number: u64,
@@ -126,6 +130,7 @@ impl Canister {
             stable: Stable::default(),
             certified_data: Vec::new(),
             timer: None,
+            low_memory: LowMemory::default(),
             contexts: BTreeMap::new(),
             callbacks: BTreeMap::new(),
             next_number: 0,
@@ -153,9 +158,9 @@ impl Canister {
         (code + chunks) as u64 + self.stable.wasm_pages() * limits::WASM_PAGE_BYTES as u64
     }
 
-    /// Whether its memory is 64 bits wide, which makes instructions dearer; modules of that kind are not taken yet.
-    pub(crate) const fn wide(&self) -> bool {
-        false
+    /// Whether its memory is 64 bits wide, which makes instructions dearer.
+    pub(crate) fn wide(&self) -> bool {
+        self.code.as_ref().is_some_and(|code| code.module.info.wide)
     }
 
     /// Bytes that it pays for: what it holds, or what is kept for it where that is more.
@@ -218,6 +223,7 @@ impl Canister {
             version: self.version,
             time,
             frozen: self.frozen(),
+            held: self.memory_bytes(),
             open_calls: self.open_calls.clone(),
             wide: self.wide(),
             subnet: Arc::clone(&self.home),

@@ -29,7 +29,7 @@ impl Network {
             limit: canister.home.instructions.inspect,
             timer_before: canister.timer.map_or(0, |time| time.0),
             balance: canister.balance,
-            stable: canister.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            stable: canister.stable.session(limits::STABLE_PAGES_PER_QUERY_MAX),
             ..Message::default()
         };
         let code = canister

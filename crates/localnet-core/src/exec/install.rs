@@ -9,7 +9,7 @@ use candid::Principal;
 
 use super::{Entry, Execution, Keep};
 use crate::{
-    canister::{CanisterId, Code},
+    canister::{Canister, CanisterId, Code},
     limits,
     mem::Stable,
     network::Network,
@@ -71,7 +71,7 @@ impl Network {
         let module = self.compiler.compile(order.module).map_err(|error| {
             Reject::of(
                 ErrorCode::CanisterInvalidWasm,
-                format!("Error from Canister {id}: Canister's Wasm module is not valid: {error}"),
+                format!("Error from Canister {id}: {}", error.explain()),
             )
         })?;
         let canister = self
@@ -99,7 +99,7 @@ impl Network {
             ..reject
         })?;
         canister.balance -= prepaid;
-        let (trial, result) = self.try_install(&order, module);
+        let (trial, mut result) = self.try_install(&order, module);
         let instructions = trial.as_ref().map_or(0, |trial| trial.instructions);
         let used = home.prices.execution(instructions, wide);
         self.spend(used);
@@ -108,6 +108,9 @@ impl Network {
             .canisters
             .get_mut(&id)
             .ok_or_else(|| super::refusals::not_found(&id))?;
+        if let (Some(trial), Ok(())) = (&trial, &result) {
+            result = affordable(canister, trial, prepaid - used, &order.caller);
+        }
         if let Some(mut trial) = trial {
             canister.log.extend(time, std::mem::take(&mut trial.log));
             if result.is_ok() {
@@ -124,6 +127,9 @@ impl Network {
             }
         }
         canister.balance += prepaid - used;
+        if canister.watch_memory() {
+            self.ready.insert(id);
+        }
         result.map_err(|fault| match fault {
             InstallFault::Fault(fault) => fault.reject(&id),
             InstallFault::Reject(reject) => reject,
@@ -268,7 +274,7 @@ impl Network {
             limit: canister.home.instructions.install - trial.instructions,
             timer_before: trial.timer.map_or(0, |time| time.0),
             balance: trial.balance,
-            stable: trial.stable.session(limits::STABLE_DIRTY_PAGES_MAX_INSTALL),
+            stable: trial.stable.session(limits::STABLE_PAGES_PER_INSTALL_MAX),
             ..Message::default()
         };
         let Execution {
@@ -314,6 +320,37 @@ impl From<Reject> for InstallFault {
     fn from(reject: Reject) -> Self {
         Self::Reject(reject)
     }
+}
+
+/// Checks that a canister which has grown can pay for its memory until its freezing threshold ends.
+fn affordable(
+    canister: &Canister,
+    trial: &Trial,
+    left: u128,
+    caller: &Principal,
+) -> Result<(), InstallFault> {
+    let bytes = |code: Option<&Code>, stable: &Stable| {
+        let code = code.map_or(0, |code| code.heap.len() + code.module.info.len);
+        code as u64 + stable.wasm_pages() * limits::WASM_PAGE_BYTES as u64
+    };
+    let before = bytes(canister.code.as_ref(), &canister.stable);
+    let after = bytes(Some(&trial.code), &trial.stable);
+    let grown = after.saturating_sub(before);
+    let settings = &canister.settings;
+    let frozen = canister.home.prices.freezing(
+        (canister.memory_bytes() + grown).max(settings.memory_allocation),
+        settings.compute_allocation,
+        settings.freezing_threshold,
+    );
+    let balance = trial.balance + left;
+    if grown > 0 && frozen > balance {
+        let asks = settings.controllers.contains(caller);
+        return Err(InstallFault::Fault(Fault::GrowthUnpaid {
+            bytes: grown,
+            missing: asks.then_some(frozen - balance),
+        }));
+    }
+    Ok(())
 }
 
 fn contract(text: &str) -> InstallFault {

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     canister::{
-        CallContext, Callback, Canister, CanisterId, Input, Origin, Request, Response, TaskKind,
+        CallContext, Callback, Canister, CanisterId, Input, LowMemory, Origin, Request, Response,
+        TaskKind,
     },
     limits,
     network::{Network, RunState},
@@ -56,16 +57,28 @@ impl Network {
             return 0;
         };
         let exports = &code.module.info.exports;
-        let (exported, name) = match kind {
-            TaskKind::Heartbeat => (exports.heartbeat, "canister_heartbeat"),
-            TaskKind::GlobalTimer => (exports.global_timer, "canister_global_timer"),
+        let (exported, mode, name) = match kind {
+            TaskKind::Heartbeat => (exports.heartbeat, Mode::Heartbeat, "canister_heartbeat"),
+            TaskKind::GlobalTimer => (
+                exports.global_timer,
+                Mode::GlobalTimer,
+                "canister_global_timer",
+            ),
+            TaskKind::LowMemory => (
+                exports.low_memory && canister.low_memory == LowMemory::Due,
+                Mode::LowMemory,
+                "canister_on_low_wasm_memory",
+            ),
         };
         if !exported || !prepay(canister) {
             return 0;
         }
+        if kind == TaskKind::LowMemory {
+            canister.low_memory = LowMemory::Told;
+        }
         let context = canister.open_context(Origin::System, Principal::management_canister(), 0);
         let limit = canister.home.instructions.update;
-        let run = Run::entry(context, Mode::Task, name.into(), Vec::new(), limit);
+        let run = Run::entry(context, mode, name.into(), Vec::new(), limit);
         let (instructions, failure) = self.run(id, run);
         self.settle_prepaid(id, instructions);
         self.conclude(id, context, failure.map(|fault| fault.reject(id)));
@@ -218,7 +231,7 @@ impl Network {
         if let Some(fault) = failure {
             reject
                 .message
-                .push_str(&format!("; its cleanup callback failed as well: {fault}"));
+                .push_str(&format!("\n\ncall_on_cleanup also failed:\n\n{fault}"));
         }
         (instructions + more, Some(reject))
     }
@@ -258,7 +271,11 @@ impl Network {
             refunded,
             timer_before: canister.timer.map_or(0, |time| time.0),
             balance: canister.balance,
-            stable: canister.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            stable: canister.stable.session(if mode == Mode::ReplicatedQuery {
+                limits::STABLE_PAGES_PER_QUERY_MAX
+            } else {
+                limits::STABLE_PAGES_PER_MESSAGE_MAX
+            }),
             ..Message::default()
         };
         let Some(code) = canister.code.as_mut() else {
@@ -293,6 +310,12 @@ impl Network {
         if keep == Keep::Changes {
             canister.adopt(message);
         }
+        if canister.watch_memory() {
+            self.ready.insert(*id);
+        }
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return (instructions, None);
+        };
         let origin = canister.contexts.get_mut(&number).and_then(|context| {
             context.available = available;
             answer.is_some().then(|| {

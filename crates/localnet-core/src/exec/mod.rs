@@ -28,7 +28,7 @@ use crate::{
     canister::{CanisterId, Code, GlobalValue},
     limits,
     mem::{Region, Regions},
-    sysapi::{Fault, Host, Message, Mode, TableCall},
+    sysapi::{DIRTY_PAGE, Fault, Host, Message, Mode, TableCall, WASM64_DIRTY_PAGE_FACTOR},
     wasm::{self, Compiled, Compiler, Instantiate as _},
 };
 
@@ -147,13 +147,23 @@ impl Executor {
         live.used = self.runs;
         let Execution {
             result,
-            instructions,
+            mut instructions,
             mut message,
         } = live.run(entry, message, limit);
-        let clean = if result.is_ok() && keep == Keep::Changes {
-            live.commit(code)
+        let clean = if keep == Keep::Changes || warm.is_some() {
+            let changes = live.changes();
+            if keep == Keep::Changes {
+                let pages = live.dirty_pages(code, changes.as_deref());
+                // Paid for, but no reason to fail.
+                instructions = instructions.saturating_add(pages).min(limit);
+            }
+            if result.is_ok() && keep == Keep::Changes {
+                live.commit(code, changes)
+            } else {
+                live.restore(code, changes)
+            }
         } else {
-            warm.is_some() && live.restore(code)
+            false
         };
         if let Some(id) = warm
             && clean
@@ -162,8 +172,13 @@ impl Executor {
             self.warm.insert(id, live);
             self.make_room();
         }
-        if result.is_ok() {
-            message.abandon_call();
+        match &result {
+            Ok(()) => message.abandon_call(),
+            Err(fault) => {
+                if let Some(line) = fault.log_line() {
+                    message.print(line.into_bytes());
+                }
+            }
         }
         Execution {
             result,
@@ -197,7 +212,7 @@ impl Executor {
         let mut store = Store::new(
             &self.engine,
             Host {
-                heap_max: limits::HEAP_BYTES_MAX,
+                heap_max: code.module.info.heap_max(),
                 ..Host::default()
             },
         );
@@ -267,7 +282,7 @@ impl Live {
         host.heap_own_max = own_max;
         let result = self
             .store
-            .set_fuel(limit.saturating_add(wasm::FUNCTION_ENTRY))
+            .set_fuel(limit)
             .and_then(|()| self.call(entry))
             .map_err(|error| Fault::from_engine(error, limit));
         let left = self.store.get_fuel().unwrap_or(0);
@@ -299,10 +314,15 @@ impl Live {
                     Some(Ref::Func(Some(function))) => function,
                     _ => return Err(missing().into()),
                 };
-                let function = function
-                    .typed::<u32, ()>(&self.store)
-                    .map_err(|_| missing())?;
-                function.call(&mut self.store, *env as u32)
+                if self.module.info.wide {
+                    let function = function.typed::<u64, ()>(&self.store);
+                    function.map_err(|_| missing())?.call(&mut self.store, *env)
+                } else {
+                    let function = function.typed::<u32, ()>(&self.store);
+                    function
+                        .map_err(|_| missing())?
+                        .call(&mut self.store, *env as u32)
+                }
             }
         }
     }
@@ -337,12 +357,12 @@ impl Live {
     }
 
     /// The canister takes over what the instance has become; false where the instance is of no further use.
-    fn commit(&mut self, code: &mut Code) -> bool {
+    fn commit(&mut self, code: &mut Code, changes: Option<Vec<Range<usize>>>) -> bool {
         code.globals = self.globals();
         let Some(memory) = self.memory else {
             return true;
         };
-        let Some(changes) = self.changes() else {
+        let Some(changes) = changes else {
             code.heap.commit(memory.data(&self.store));
             // A region must be told what was committed, and that is not known here.
             return self.region.is_none();
@@ -364,7 +384,7 @@ impl Live {
     }
 
     /// The instance becomes what the canister is; false where it cannot, because memories do not shrink.
-    fn restore(&mut self, code: &Code) -> bool {
+    fn restore(&mut self, code: &Code, changes: Option<Vec<Range<usize>>>) -> bool {
         if self.bytes() != code.heap.len() {
             return false;
         }
@@ -372,7 +392,7 @@ impl Live {
         let Some(memory) = self.memory else {
             return true;
         };
-        match (self.changes(), &self.region) {
+        match (changes, &self.region) {
             (Some(changes), Some((_, region))) => changes
                 .iter()
                 .try_for_each(|range| region.set_back(range))
@@ -383,6 +403,30 @@ impl Live {
                 true
             }
         }
+    }
+
+    /// What the pages of memory that differ from the canister's heap cost, in instructions.
+    fn dirty_pages(&self, code: &Code, changes: Option<&[Range<usize>]>) -> u64 {
+        let Some(memory) = self.memory else {
+            return 0;
+        };
+        let bytes = memory.data(&self.store);
+        let pages: u64 = match changes {
+            Some(changes) => changes
+                .iter()
+                .map(|range| {
+                    code.heap
+                        .differing_pages(range.start, &bytes[range.clone()])
+                })
+                .sum(),
+            None => code.heap.differing_pages(0, bytes),
+        };
+        let price = if self.module.info.wide {
+            DIRTY_PAGE * WASM64_DIRTY_PAGE_FACTOR
+        } else {
+            DIRTY_PAGE
+        };
+        pages.saturating_mul(price)
     }
 
     /// The bytes of memory that were written, where that can be known without looking at all of them.
@@ -397,12 +441,18 @@ impl Live {
 
 /// The heap limit that the canister's controllers have set, where it binds this message.
 fn own_heap_max(message: &Message) -> Option<u64> {
+    // It must not stand in the way of a canister's saving its data, or of answers that it waits for.
     let binds = match message.mode {
-        Mode::Update | Mode::Init | Mode::Task | Mode::Reply | Mode::Reject => true,
-        Mode::Start
-        | Mode::PreUpgrade
+        Mode::Start | Mode::Init | Mode::Update => true,
+        Mode::PreUpgrade
+        | Mode::Heartbeat
+        | Mode::GlobalTimer
+        | Mode::LowMemory
+        | Mode::Reply
+        | Mode::Reject
         | Mode::ReplicatedQuery
         | Mode::Query
+        | Mode::Transform
         | Mode::CompositeQuery
         | Mode::CompositeReply
         | Mode::CompositeReject

@@ -61,6 +61,40 @@ impl Network {
         self.evaluate(query, certificate, 0, &mut budget)
     }
 
+    /// What a canister's query method makes of an answer to an HTTPS outcall; `arg` is what the method is given.
+    pub fn transform(
+        &mut self,
+        canister: Principal,
+        method: &str,
+        arg: Vec<u8>,
+    ) -> Result<Vec<u8>, Reject> {
+        let known = self
+            .canisters
+            .get(&canister)
+            .ok_or_else(|| refusals::not_found(&canister))?;
+        let code = known
+            .code
+            .as_ref()
+            .ok_or_else(|| refusals::no_module(&canister))?;
+        if code.module.info.exports.methods.get(method) != Some(&MethodKind::Query) {
+            return Err(refusals::no_method(&canister, "query", method));
+        }
+        let instructions = known.home.instructions.query;
+        let query = Query {
+            // The network itself asks.
+            sender: Principal::management_canister(),
+            canister,
+            method: method.into(),
+            arg,
+        };
+        let mut budget = Budget {
+            instructions,
+            all: instructions,
+            each: instructions,
+        };
+        self.plain_query(&query, Mode::Transform, None, &mut budget)
+    }
+
     fn evaluate(
         &mut self,
         query: &Query,
@@ -82,7 +116,7 @@ impl Network {
             .as_ref()
             .ok_or_else(|| refusals::no_module(&id))?;
         match code.module.info.exports.methods.get(&query.method) {
-            Some(MethodKind::Query) => self.plain_query(query, certificate, budget),
+            Some(MethodKind::Query) => self.plain_query(query, Mode::Query, certificate, budget),
             Some(MethodKind::CompositeQuery) => {
                 let session = Session {
                     canister: id,
@@ -103,6 +137,7 @@ impl Network {
     fn plain_query(
         &mut self,
         query: &Query,
+        mode: Mode,
         certificate: Option<&[u8]>,
         budget: &mut Budget,
     ) -> Result<Vec<u8>, Reject> {
@@ -112,7 +147,7 @@ impl Network {
             .get_mut(&id)
             .ok_or_else(|| refusals::not_found(&id))?;
         let message = Message {
-            mode: Mode::Query,
+            mode,
             facts: Some(canister.facts(self.time)),
             caller: query.sender,
             arg: query.arg.clone(),
@@ -121,7 +156,7 @@ impl Network {
             may_answer: true,
             timer_before: canister.timer.map_or(0, |time| time.0),
             balance: canister.balance,
-            stable: canister.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            stable: canister.stable.session(limits::STABLE_PAGES_PER_QUERY_MAX),
             ..Message::default()
         };
         let code = canister
@@ -249,7 +284,7 @@ impl Network {
             may_answer: session.answer.is_none() && message.mode != Mode::CompositeCleanup,
             timer_before: canister.timer.map_or(0, |time| time.0),
             balance: canister.balance,
-            stable: session.stable.session(limits::STABLE_DIRTY_PAGES_MAX),
+            stable: session.stable.session(limits::STABLE_PAGES_PER_QUERY_MAX),
             ..message
         };
         let Execution {

@@ -86,6 +86,19 @@ impl Heap {
         }
     }
 
+    /// How many OS pages of a memory, which begin at `offset`, differ from this heap.
+    pub(crate) fn differing_pages(&self, offset: usize, memory: &[u8]) -> u64 {
+        let pages = memory.chunks_exact(OS_PAGE_BYTES);
+        let differing = pages
+            .zip((offset..).step_by(OS_PAGE_BYTES))
+            .filter(|(now, at)| {
+                let page = self.pages.get(at / WASM_PAGE_BYTES).unwrap_or(&ZEROS);
+                let within = at % WASM_PAGE_BYTES;
+                **now != page[within..within + OS_PAGE_BYTES]
+            });
+        differing.count() as u64
+    }
+
     /// Sets an instance's memory back to this heap; it must have the same length.
     pub(crate) fn restore(&self, memory: &mut [u8]) {
         for (now, page) in memory.chunks_exact_mut(WASM_PAGE_BYTES).zip(&self.pages) {
@@ -133,7 +146,13 @@ mod tests {
         let mut memory = vec![0; 2 * WASM_PAGE_BYTES];
         memory[5_000] = 7;
         memory[WASM_PAGE_BYTES] = 9;
+        assert_eq!(heap.differing_pages(0, &memory), 2);
+        assert_eq!(
+            heap.differing_pages(WASM_PAGE_BYTES, &memory[WASM_PAGE_BYTES..]),
+            1
+        );
         heap.commit(&memory);
+        assert_eq!(heap.differing_pages(0, &memory), 0);
         assert_eq!(heap.chunks().collect::<Vec<_>>().concat(), memory);
         assert_eq!(
             before,

@@ -29,7 +29,7 @@ use rustix::{
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 use super::Heap;
-use crate::limits::{HEAP_BYTES_MAX, OS_PAGE_BYTES, WASM_PAGE_BYTES};
+use crate::limits::{HEAP_BYTES_MAX_64, OS_PAGE_BYTES, WASM_PAGE_BYTES};
 
 /// Bytes per page in `/proc/self/pagemap`.
 const ENTRY_BYTES: usize = 8;
@@ -302,7 +302,7 @@ unsafe impl MemoryCreator for Regions {
         reserved_size_in_bytes: Option<usize>,
         guard_size_in_bytes: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        let most = maximum.unwrap_or(HEAP_BYTES_MAX as usize).max(minimum);
+        let most = maximum.unwrap_or(HEAP_BYTES_MAX_64 as usize).max(minimum);
         let capacity = reserved_size_in_bytes.unwrap_or(most);
         let region = Region::new(minimum, capacity, guard_size_in_bytes)
             .map_err(|error| format!("cannot make a memory of {minimum} bytes: {error}"))?;

@@ -8,7 +8,10 @@ use std::{
 
 use thiserror::Error;
 
-use crate::limits::{OS_PAGE_BYTES, STABLE_PAGES_MAX, WASM_PAGE_BYTES};
+use crate::limits::{
+    OS_PAGE_BYTES, STABLE_PAGES_MAX, STABLE_PAGES_PER_INSTALL_MAX, STABLE_PAGES_PER_MESSAGE_MAX,
+    STABLE_PAGES_PER_QUERY_MAX, WASM_PAGE_BYTES,
+};
 
 /// One OS page between messages; always [`OS_PAGE_BYTES`] long.
 type Page = Arc<[u8]>;
@@ -20,11 +23,26 @@ pub(crate) enum StableError {
     #[error("stable memory out of bounds")]
     OutOfBounds,
     /// More pages written than one message may write.
-    #[error("wrote to more than {max} pages of stable memory")]
-    TooManyPages {
-        /// The most allowed.
-        max: usize,
-    },
+    #[error(
+        "Exceeded the limit for the number of modified pages in the stable memory in a single execution: \
+         limit {} KB for regular messages, {} KB for upgrade messages and {} KB for queries.",
+        kilobytes(STABLE_PAGES_PER_MESSAGE_MAX),
+        kilobytes(STABLE_PAGES_PER_INSTALL_MAX),
+        kilobytes(STABLE_PAGES_PER_QUERY_MAX)
+    )]
+    TooManyWritten,
+    /// More pages read than one message may read.
+    #[error(
+        "Exceeded the limit for the number of accessed pages in the stable memory in a single message execution: \
+         limit {} KB for regular messages and {} KB for queries.",
+        kilobytes(STABLE_PAGES_PER_MESSAGE_MAX),
+        kilobytes(STABLE_PAGES_PER_QUERY_MAX)
+    )]
+    TooManyRead,
+}
+
+fn kilobytes(pages: u64) -> u64 {
+    pages * OS_PAGE_BYTES as u64 / 1_024
 }
 
 /// A stable memory between messages. A clone shares all pages.
@@ -49,7 +67,27 @@ pub(crate) struct StableSession {
     base: Stable,
     wasm_pages: u64,
     written: BTreeMap<u64, Box<[u8]>>,
-    max_written: usize,
+    read: PageSet,
+    /// Pages that may be written, and pages that may be read.
+    max_pages: u64,
+}
+
+/// Which pages were read: sets of 64 by their place.
+#[derive(Debug, Default)]
+struct PageSet {
+    words: BTreeMap<u64, u64>,
+    len: u64,
+}
+
+impl PageSet {
+    fn insert(&mut self, page: u64) {
+        let word = self.words.entry(page / 64).or_default();
+        let bit = 1 << (page % 64);
+        if *word & bit == 0 {
+            *word |= bit;
+            self.len += 1;
+        }
+    }
 }
 
 impl Stable {
@@ -58,13 +96,14 @@ impl Stable {
         self.wasm_pages
     }
 
-    /// A journal over this memory, which may write this many OS pages.
-    pub(crate) fn session(&self, max_written: usize) -> StableSession {
+    /// A journal over this memory, which may write this many OS pages, and read as many.
+    pub(crate) fn session(&self, max_pages: u64) -> StableSession {
         StableSession {
             base: self.clone(),
             wasm_pages: self.wasm_pages,
             written: BTreeMap::new(),
-            max_written,
+            read: PageSet::default(),
+            max_pages,
         }
     }
 
@@ -90,14 +129,20 @@ impl StableSession {
     }
 
     /// Reads into `out`.
-    pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), StableError> {
-        self.check(offset, out.len())?;
+    pub(crate) fn read(&mut self, offset: u64, out: &mut [u8]) -> Result<(), StableError> {
+        self.check(offset, out.len() as u64)?;
         let mut rest = out;
         for (index, within, len) in spans(offset, rest.len()) {
             let (now, later) = rest.split_at_mut(len);
             let page = match self.written.get(&index) {
                 Some(page) => Some(&**page),
-                None => self.base.pages.get(&index).map(|page| &**page),
+                None => {
+                    self.read.insert(index);
+                    if self.read.len > self.max_pages {
+                        return Err(StableError::TooManyRead);
+                    }
+                    self.base.pages.get(&index).map(|page| &**page)
+                }
             };
             match page {
                 Some(page) => now.copy_from_slice(&page[within..within + len]),
@@ -110,18 +155,16 @@ impl StableSession {
 
     /// Writes, and tells how many OS pages this message has written for the first time.
     pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<u64, StableError> {
-        self.check(offset, bytes.len())?;
+        self.check(offset, bytes.len() as u64)?;
         let mut fresh = 0;
         let mut rest = bytes;
         for (index, within, len) in spans(offset, bytes.len()) {
             let (now, later) = rest.split_at(len);
-            let count = self.written.len();
+            let count = self.written.len() as u64;
             let page = match self.written.entry(index) {
                 Entry::Occupied(page) => page.into_mut(),
-                Entry::Vacant(_) if count >= self.max_written => {
-                    return Err(StableError::TooManyPages {
-                        max: self.max_written,
-                    });
+                Entry::Vacant(_) if count >= self.max_pages => {
+                    return Err(StableError::TooManyWritten);
                 }
                 Entry::Vacant(slot) => {
                     fresh += 1;
@@ -137,14 +180,19 @@ impl StableSession {
         Ok(fresh)
     }
 
-    /// How many OS pages a write would be the first to write.
-    pub(crate) fn fresh_pages(&self, offset: u64, len: u64) -> u64 {
+    /// How many OS pages a write would be the first to write, where it may write them.
+    pub(crate) fn fresh_pages(&self, offset: u64, len: u64) -> Result<u64, StableError> {
+        self.check(offset, len)?;
         if len == 0 {
-            return 0;
+            return Ok(0);
         }
         let first = offset / OS_PAGE_BYTES as u64;
-        let last = offset.saturating_add(len - 1) / OS_PAGE_BYTES as u64;
-        last - first + 1 - self.written.range(first..=last).count() as u64
+        let last = (offset + len - 1) / OS_PAGE_BYTES as u64;
+        let fresh = last - first + 1 - self.written.range(first..=last).count() as u64;
+        if self.written.len() as u64 + fresh > self.max_pages {
+            return Err(StableError::TooManyWritten);
+        }
+        Ok(fresh)
     }
 
     /// Puts everything written into the memory that this session began with.
@@ -153,7 +201,8 @@ impl StableSession {
             base,
             wasm_pages,
             written,
-            max_written: _,
+            read: _,
+            max_pages: _,
         } = self;
         stable.wasm_pages = wasm_pages;
         // Without this the map would be shared, and copied before it is written.
@@ -164,10 +213,8 @@ impl StableSession {
         }
     }
 
-    fn check(&self, offset: u64, len: usize) -> Result<(), StableError> {
-        let end = offset
-            .checked_add(len as u64)
-            .ok_or(StableError::OutOfBounds)?;
+    fn check(&self, offset: u64, len: u64) -> Result<(), StableError> {
+        let end = offset.checked_add(len).ok_or(StableError::OutOfBounds)?;
         if end > self.wasm_pages * WASM_PAGE_BYTES as u64 {
             return Err(StableError::OutOfBounds);
         }
@@ -196,8 +243,8 @@ fn spans(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
 mod tests {
     use super::*;
 
-    fn session(wasm_pages: u64, max_written: usize) -> StableSession {
-        let mut session = Stable::default().session(max_written);
+    fn session(wasm_pages: u64, max_pages: u64) -> StableSession {
+        let mut session = Stable::default().session(max_pages);
         assert_eq!(session.grow(wasm_pages, u64::MAX), Some(0));
         session
     }
@@ -217,7 +264,7 @@ mod tests {
         dropped.write(4_090, b"lost").unwrap();
         drop(dropped);
         let mut out = [0; 4];
-        stable.session(0).read(4_090, &mut out).unwrap();
+        stable.session(10).read(4_090, &mut out).unwrap();
         assert_eq!(&out, b"Over");
     }
 
@@ -239,10 +286,33 @@ mod tests {
         let mut session = session(1, 2);
         assert_eq!(session.write(0, &[1; 2 * OS_PAGE_BYTES]), Ok(2));
         assert_eq!(
-            session.write(8_192, b"x"),
-            Err(StableError::TooManyPages { max: 2 })
+            session.fresh_pages(8_192, 1),
+            Err(StableError::TooManyWritten)
         );
+        assert_eq!(session.write(8_192, b"x"), Err(StableError::TooManyWritten));
         assert_eq!(session.write(0, b"x"), Ok(0));
+        assert_eq!(
+            StableError::TooManyWritten.to_string(),
+            "Exceeded the limit for the number of modified pages in the stable memory in a single execution: \
+             limit 2097152 KB for regular messages, 8388608 KB for upgrade messages and 1048576 KB for queries."
+        );
+    }
+
+    #[test]
+    fn pages_read_are_limited_and_written_ones_do_not_count() {
+        let mut session = session(1, 2);
+        session.write(0, b"x").unwrap();
+        let mut out = [0; 3 * OS_PAGE_BYTES];
+        assert_eq!(session.read(0, &mut out), Ok(()));
+        assert_eq!(
+            session.read(100, &mut out[..8_000]),
+            Ok(()),
+            "the same pages again"
+        );
+        assert_eq!(
+            session.read(3 * OS_PAGE_BYTES as u64, &mut out[..1]),
+            Err(StableError::TooManyRead)
+        );
     }
 
     #[test]
@@ -257,9 +327,13 @@ mod tests {
     #[test]
     fn fresh_pages_are_counted_before_the_write() {
         let mut session = session(1, 10);
-        assert_eq!(session.fresh_pages(4_095, 2), 2);
+        assert_eq!(session.fresh_pages(4_095, 2), Ok(2));
         session.write(4_096, b"x").unwrap();
-        assert_eq!(session.fresh_pages(4_095, 2), 1);
-        assert_eq!(session.fresh_pages(0, 0), 0);
+        assert_eq!(session.fresh_pages(4_095, 2), Ok(1));
+        assert_eq!(session.fresh_pages(0, 0), Ok(0));
+        assert_eq!(
+            session.fresh_pages(65_535, 2),
+            Err(StableError::OutOfBounds)
+        );
     }
 }

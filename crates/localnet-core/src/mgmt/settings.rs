@@ -30,6 +30,9 @@ pub(super) fn update(network: &mut Network, call: &mut Call) -> Result<Outcome, 
     let canister = existing(network, &canister_id)?;
     canister.changes += changes;
     canister.version += 1;
+    if canister.watch_memory() {
+        network.ready.insert(canister_id);
+    }
     done()
 }
 

@@ -9,13 +9,17 @@ pub(super) struct Api {
     pub(super) name: &'static str,
     /// Where it may be called.
     pub(super) modes: Modes,
-    /// Instructions, before any byte.
+    /// Instructions, before any byte and beside those of the call itself.
     pub(super) cost: u64,
 }
 
 macro_rules! functions {
     ($($constant:ident $name:literal $modes:ident $cost:literal;)*) => {
         $(pub(super) const $constant: Api = Api { name: $name, modes: modes::$modes, cost: $cost };)*
+
+        /// All of them.
+        #[cfg(test)]
+        pub(super) const ALL: &[Api] = &[$($constant),*];
     };
 }
 
@@ -31,7 +35,7 @@ functions! {
     MSG_REJECT_CODE "msg_reject_code" CALLBACK 500;
     MSG_REJECT_MSG_SIZE "msg_reject_msg_size" REJECTED 500;
     MSG_REJECT_MSG_COPY "msg_reject_msg_copy" REJECTED 500;
-    MSG_DEADLINE "msg_deadline" ANSWERING 500;
+    MSG_DEADLINE "msg_deadline" DEADLINE 500;
     MSG_REPLY_DATA_APPEND "msg_reply_data_append" ANSWERING 500;
     MSG_REPLY "msg_reply" ANSWERING 500;
     MSG_REJECT "msg_reject" ANSWERING 500;
@@ -62,11 +66,11 @@ functions! {
     CALL_CYCLES_ADD "call_cycles_add" CYCLES_OUT 500;
     CALL_CYCLES_ADD128 "call_cycles_add128" CYCLES_OUT 500;
     CALL_PERFORM "call_perform" CALLING 5_000;
-    STABLE_SIZE "stable_size" ALWAYS 20;
+    STABLE_SIZE "stable_size" ALWAYS 0;
     STABLE_GROW "stable_grow" ALWAYS 100;
     STABLE_WRITE "stable_write" ALWAYS 20;
     STABLE_READ "stable_read" ALWAYS 20;
-    STABLE64_SIZE "stable64_size" ALWAYS 20;
+    STABLE64_SIZE "stable64_size" ALWAYS 0;
     STABLE64_GROW "stable64_grow" ALWAYS 100;
     STABLE64_WRITE "stable64_write" ALWAYS 20;
     STABLE64_READ "stable64_read" ALWAYS 20;
@@ -84,6 +88,7 @@ functions! {
     COST_CALL "cost_call" ALWAYS 500;
     COST_CREATE_CANISTER "cost_create_canister" ALWAYS 500;
     COST_HTTP_REQUEST "cost_http_request" ALWAYS 500;
+    COST_HTTP_REQUEST_V2 "cost_http_request_v2" ALWAYS 10_000;
     COST_SIGN_WITH_ECDSA "cost_sign_with_ecdsa" ALWAYS 500;
     COST_SIGN_WITH_SCHNORR "cost_sign_with_schnorr" ALWAYS 500;
     COST_VETKD_DERIVE_KEY "cost_vetkd_derive_key" ALWAYS 500;
@@ -99,5 +104,7 @@ functions! {
 
 /// Instructions per byte of a payload that leaves the canister.
 pub(super) const PAYLOAD_BYTE: u64 = 50;
-/// Instructions per OS page of stable memory that a message writes for the first time.
-pub(super) const STABLE_DIRTY_PAGE: u64 = 1_000;
+/// Instructions per OS page that a message writes for the first time.
+pub(crate) const DIRTY_PAGE: u64 = 1_000;
+/// How much more a page costs in the heap of a module with a 64-bit memory.
+pub(crate) const WASM64_DIRTY_PAGE_FACTOR: u64 = 4;

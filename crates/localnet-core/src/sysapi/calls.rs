@@ -52,11 +52,7 @@ impl Message {
         reject: TableCall,
     ) -> Result<(), Fault> {
         self.abandon_call();
-        let callee = Principal::try_from(callee).map_err(|error| {
-            Fault::Contract(format!(
-                "ic0.call_new: the callee is not a principal: {error}"
-            ))
-        })?;
+        let callee = Principal::try_from(callee).map_err(|_| Fault::Principal)?;
         let method = String::from_utf8(method).map_err(|_| {
             Fault::Contract("ic0.call_new: the method name is not valid UTF-8".into())
         })?;
@@ -77,7 +73,7 @@ impl Message {
 
     /// `call_data_append`.
     pub(super) fn append_call(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let call = self.building("call_data_append")?;
+        let call = self.building("ic0.call_data_append")?;
         check_len(call.method.len() + call.arg.len() + bytes.len())?;
         call.arg.extend_from_slice(bytes);
         Ok(())
@@ -85,7 +81,7 @@ impl Message {
 
     /// `call_on_cleanup`.
     pub(super) fn set_cleanup(&mut self, cleanup: TableCall) -> Result<(), Fault> {
-        let call = self.building("call_on_cleanup")?;
+        let call = self.building("ic0.call_on_cleanup")?;
         if call.cleanup.replace(cleanup).is_some() {
             return Err(Fault::Contract(
                 "ic0.call_on_cleanup can be called at most once between calls".into(),
@@ -96,29 +92,27 @@ impl Message {
 
     /// `call_with_best_effort_response`.
     pub(super) fn set_timeout(&mut self, seconds: u32) -> Result<(), Fault> {
-        let call = self.building("call_with_best_effort_response")?;
+        let call = self.building("ic0.call_with_best_effort_response")?;
         if call
             .timeout
             .replace(seconds.min(limits::BEST_EFFORT_SECONDS_MAX))
             .is_some()
         {
             return Err(Fault::Contract(
-                "ic0.call_with_best_effort_response: a timeout has already been set for this call"
+                "ic0_call_with_best_effort_response failed because a timeout is already set."
                     .into(),
             ));
         }
         Ok(())
     }
 
-    /// `call_cycles_add`.
-    pub(super) fn add_call_cycles(&mut self, amount: u128) -> Result<(), Fault> {
+    /// `call_cycles_add`, by either name.
+    pub(super) fn add_call_cycles(&mut self, name: &str, amount: u128) -> Result<(), Fault> {
         let available = self.liquid();
-        let call = self.building("call_cycles_add")?;
+        let canister = self.facts().canister;
+        let call = self.building(name)?;
         if amount > available {
-            return Err(Fault::Cycles {
-                wanted: amount,
-                available,
-            });
+            return Err(Fault::Cycles { canister });
         }
         call.cycles += amount;
         self.balance -= amount;
@@ -127,7 +121,7 @@ impl Message {
 
     /// `call_perform`: 0 where the call will be made.
     pub(super) fn perform_call(&mut self) -> Result<u32, Fault> {
-        self.building("call_perform")?;
+        self.building("ic0.call_perform")?;
         let Some(mut call) = self.building.take() else {
             return Ok(SYS_TRANSIENT);
         };
@@ -178,9 +172,7 @@ impl Message {
 
     fn building(&mut self, name: &str) -> Result<&mut OutgoingCall, Fault> {
         self.building.as_mut().ok_or_else(|| {
-            Fault::Contract(format!(
-                "ic0.{name} called when no call is under construction."
-            ))
+            Fault::Contract(format!("{name} called when no call is under construction."))
         })
     }
 }

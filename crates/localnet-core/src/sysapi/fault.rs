@@ -4,7 +4,10 @@ use candid::Principal;
 use thiserror::Error;
 use wasmtime::Trap;
 
-use crate::types::{ErrorCode, Reject};
+use crate::{
+    mem::StableError,
+    types::{ErrorCode, Reject},
+};
 
 /// How an execution ended badly. The texts are those that clients of the Internet Computer know.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -18,6 +21,9 @@ pub(crate) enum Fault {
     /// A function of the System API was used wrongly.
     #[error("Canister violated contract: {0}")]
     Contract(String),
+    /// Bytes that are no principal.
+    #[error("Canister provided invalid principal id")]
+    Principal,
     /// Too many instructions.
     #[error("Canister exceeded the limit of {limit} instructions for single message execution.")]
     Instructions {
@@ -26,32 +32,62 @@ pub(crate) enum Fault {
     },
     /// Too much stable memory touched.
     #[error("Canister exceeded memory access limits: {0}")]
-    MemoryAccess(String),
+    MemoryAccess(StableError),
     /// The heap would pass the canister's own limit.
     #[error(
         "Canister exceeded its current Wasm memory limit of {max} bytes. \
-         The peak Wasm memory usage should be kept below the limit; raise wasm_memory_limit in its settings"
+         The peak Wasm memory usage was {wanted} bytes."
     )]
     HeapLimit {
         /// The limit in its settings.
         max: u64,
+        /// What the heap would have become.
+        wanted: u64,
+    },
+    /// More memory than the canister could pay for, for as long as its freezing threshold says.
+    #[error(
+        "Canister cannot grow memory by {bytes} bytes due to insufficient cycles.{}",
+        missing.map_or_else(String::new, |cycles| format!(
+            " At least {cycles} additional cycles are required."
+        ))
+    )]
+    GrowthUnpaid {
+        /// How much more memory.
+        bytes: u64,
+        /// How many more cycles it would take, where a controller asks.
+        missing: Option<u128>,
     },
     /// More cycles attached than there are.
-    #[error("Canister tried to attach {wanted} cycles to a call, but has {available}")]
+    #[error("Canister {canister} is out of cycles")]
     Cycles {
-        /// What was to be attached.
-        wanted: u128,
-        /// What it has.
-        available: u128,
+        /// Who wanted to attach them.
+        canister: Principal,
+    },
+    /// An environment variable that does not exist, by its place.
+    #[error(
+        "Environment variable index {index} is out of bounds. \
+         The number of environment variables is {count}."
+    )]
+    VariableIndex {
+        /// The place.
+        index: u64,
+        /// How many there are.
+        count: usize,
+    },
+    /// An environment variable that does not exist, by its name.
+    #[error("Environment variable {name} not found.")]
+    Variable {
+        /// Its name.
+        name: String,
     },
     /// A callback that is not in the table, or is not a callback.
-    #[error("Canister's callback {index} is not a function in its table that takes one pointer")]
+    #[error("Canister requested to invoke a non-existent Wasm function {index} from table 0")]
     NoCallback {
         /// Its place in the table.
         index: u64,
     },
     /// The engine failed.
-    #[error("Wasm engine error: {0}")]
+    #[error("Canister encountered a Wasm engine error: {0}")]
     Engine(String),
 }
 
@@ -62,18 +98,20 @@ impl Fault {
             Ok(fault) => return fault,
             Err(error) => error,
         };
-        match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => Self::Instructions { limit },
-            Some(Trap::StackOverflow) => Self::Trapped("stack overflow"),
-            Some(Trap::MemoryOutOfBounds) => Self::Trapped("heap out of bounds"),
-            Some(Trap::TableOutOfBounds) => Self::Trapped("table out of bounds"),
-            Some(Trap::IndirectCallToNull) => Self::Trapped("indirect call to null"),
-            Some(Trap::BadSignature) => Self::Trapped("indirect call type mismatch"),
-            Some(Trap::IntegerOverflow) => Self::Trapped("integer overflow"),
-            Some(Trap::IntegerDivisionByZero) => Self::Trapped("integer divide by 0"),
-            Some(Trap::BadConversionToInteger) => Self::Trapped("invalid conversion to integer"),
-            Some(Trap::UnreachableCodeReached) => Self::Trapped("unreachable"),
-            _ => Self::Engine(format!("{error:#}")),
+        let Some(trap) = error.downcast_ref::<Trap>() else {
+            return Self::Engine(format!("{error:#}"));
+        };
+        match trap {
+            Trap::OutOfFuel => Self::Instructions { limit },
+            Trap::BadSignature => {
+                Self::Contract("function invocation does not match its signature".into())
+            }
+            Trap::StackOverflow => Self::Trapped("stack overflow"),
+            Trap::MemoryOutOfBounds => Self::Trapped("heap out of bounds"),
+            Trap::TableOutOfBounds => Self::Trapped("table out of bounds"),
+            Trap::IntegerDivisionByZero => Self::Trapped("integer division by 0"),
+            Trap::UnreachableCodeReached => Self::Trapped("unreachable"),
+            _ => Self::Trapped("unknown"),
         }
     }
 
@@ -82,13 +120,27 @@ impl Fault {
         match self {
             Self::Trapped(_) => ErrorCode::CanisterTrapped,
             Self::CalledTrap(_) => ErrorCode::CanisterCalledTrap,
-            Self::Contract(_) => ErrorCode::CanisterContractViolation,
+            Self::Contract(_)
+            | Self::Principal
+            | Self::Cycles { .. }
+            | Self::VariableIndex { .. }
+            | Self::Variable { .. } => ErrorCode::CanisterContractViolation,
             Self::Instructions { .. } => ErrorCode::CanisterInstructionLimitExceeded,
             Self::MemoryAccess(_) => ErrorCode::CanisterMemoryAccessLimitExceeded,
             Self::HeapLimit { .. } => ErrorCode::CanisterWasmMemoryLimitExceeded,
-            Self::Cycles { .. } => ErrorCode::InsufficientCyclesInCall,
+            Self::GrowthUnpaid { .. } => ErrorCode::InsufficientCyclesInMemoryGrow,
             Self::NoCallback { .. } => ErrorCode::CanisterFunctionNotFound,
             Self::Engine(_) => ErrorCode::CanisterWasmEngineError,
+        }
+    }
+
+    /// What a controller reads of it in the canister's log.
+    pub(crate) fn log_line(&self) -> Option<String> {
+        match self {
+            Self::Trapped(reason) => Some(format!("[TRAP]: {reason}")),
+            Self::CalledTrap(text) if text.is_empty() => Some("[TRAP]: (no message)".into()),
+            Self::CalledTrap(text) => Some(format!("[TRAP]: {text}")),
+            _ => None,
         }
     }
 

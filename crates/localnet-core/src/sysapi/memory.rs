@@ -3,7 +3,6 @@
 use wasmtime::{Caller, Result, WasmTy};
 
 use super::{Fault, Host, api::Api};
-use crate::wasm::FUNCTION_ENTRY;
 
 /// A pointer or size of canister code; 32 bits wide, or 64 where the memory is.
 pub(crate) trait Pointer: WasmTy + Copy + 'static {
@@ -35,14 +34,7 @@ impl Pointer for u64 {
 
 /// What every function of the System API does first: charge, then check the mode.
 pub(super) fn enter(caller: &mut Caller<'_, Host>, api: &Api, bytes: u64) -> Result<()> {
-    // The engine charges one unit less for a call, because it takes one when a function of the module is entered;
-    // functions of the host are not, so it is taken here.
-    charge(
-        caller,
-        api.cost
-            .saturating_add(bytes)
-            .saturating_add(FUNCTION_ENTRY),
-    )?;
+    charge(caller, api.cost.saturating_add(bytes))?;
     caller.data().message.allow(api)?;
     Ok(())
 }
@@ -64,7 +56,14 @@ pub(super) fn read(caller: &Caller<'_, Host>, api: &Api, src: u64, size: u64) ->
         return Ok(Vec::new());
     }
     let memory = caller.data().memory.ok_or_else(no_memory)?;
-    let range = range(api, src, size, memory.data_size(caller))?;
+    let len = memory.data_size(caller);
+    let range = range(src, size, len).ok_or_else(|| {
+        let what = match api.name {
+            "msg_reply_data_append" => "msg.reply".into(),
+            name => format!("ic0.{name}"),
+        };
+        outside(&what, src, size, len)
+    })?;
     Ok(memory.data(caller)[range].to_vec())
 }
 
@@ -79,7 +78,14 @@ pub(super) fn write(
         return Ok(());
     }
     let memory = caller.data().memory.ok_or_else(no_memory)?;
-    let range = range(api, dst, bytes.len() as u64, memory.data_size(&*caller))?;
+    let (size, len) = (bytes.len() as u64, memory.data_size(&*caller));
+    let range = range(dst, size, len).ok_or_else(|| {
+        Fault::Contract(format!(
+            "ic0_{} failed because dst + size is out of bounds.\
+             Found dst = {dst} and size = {size} while must be <= {len}",
+            api.name
+        ))
+    })?;
     memory.data_mut(caller)[range].copy_from_slice(bytes);
     Ok(())
 }
@@ -100,26 +106,32 @@ pub(super) fn copy<'a>(
     };
     let (bytes, host) = memory.data_and_store_mut(caller);
     let source = source(host)?;
-    let to = range(api, dst, size, bytes.len())?;
-    let from = range(api, offset, size, source.len())?;
+    let to = range(dst, size, bytes.len())
+        .ok_or_else(|| outside(&format!("ic0.{} heap", api.name), dst, size, bytes.len()))?;
+    let from = range(offset, size, source.len()).ok_or_else(|| {
+        outside(
+            &format!("ic0.{} payload", api.name),
+            offset,
+            size,
+            source.len(),
+        )
+    })?;
     bytes[to].copy_from_slice(&source[from]);
     Ok(())
 }
 
-/// The bytes `at..at + size` of something `len` long.
-pub(super) fn range(
-    api: &Api,
-    at: u64,
-    size: u64,
-    len: usize,
-) -> std::result::Result<std::ops::Range<usize>, Fault> {
-    match at.checked_add(size) {
-        Some(end) if end <= len as u64 => Ok(at as usize..end as usize),
-        _ => Err(Fault::Contract(format!(
-            "ic0_{}: src={at} + length={size} exceeds the slice size={len}",
-            api.name
-        ))),
-    }
+/// The bytes `at..at + size` of something `len` long, where it has them.
+pub(super) fn range(at: u64, size: u64, len: usize) -> Option<std::ops::Range<usize>> {
+    let end = at.checked_add(size).filter(|end| *end <= len as u64)?;
+    Some(at as usize..end as usize)
+}
+
+fn outside(what: &str, at: u64, size: u64, len: usize) -> Fault {
+    Fault::Contract(if at.checked_add(size).is_some() {
+        format!("{what}: src={at} + length={size} exceeds the slice size={len}")
+    } else {
+        format!("{what}: src={at} + length={size} is an invalid address")
+    })
 }
 
 fn no_memory() -> Fault {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use candid::Principal;
 
-use super::{Fault, Mode, OutgoingCall, api::Api};
+use super::{Fault, Mode, OutgoingCall, api::Api, modes::GROWING};
 use crate::{canister::Settings, cycles::Prices, limits, mem::StableSession, types::Time};
 
 /// What stays the same while a message is executed.
@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     pub(crate) time: Time,
     /// Cycles that calls may not touch.
     pub(crate) frozen: u128,
+    /// Bytes that it holds.
+    pub(crate) held: u64,
     /// Its open calls, by callee.
     pub(crate) open_calls: BTreeMap<Principal, usize>,
     /// Whether its memory is 64 bits wide.
@@ -105,6 +107,8 @@ pub(crate) struct Message {
     /// Stable memory.
     pub(crate) stable: StableSession,
 
+    /// Bytes of memory that the canister holds in addition by now.
+    pub(crate) grown: u64,
     /// The answer, once given.
     pub(crate) answer: Option<Answer>,
     /// Cycles that go back with the answer.
@@ -148,6 +152,7 @@ impl Default for Message {
             timer_before: 0,
             balance: 0,
             stable: StableSession::default(),
+            grown: 0,
             answer: None,
             refund: 0,
             spent: 0,
@@ -169,10 +174,7 @@ impl Message {
         if api.modes.contains(self.mode) {
             Ok(())
         } else {
-            Err(Fault::Contract(format!(
-                "\"ic0_{}\" cannot be executed in {} mode",
-                api.name, self.mode
-            )))
+            Err(self.refuse(api.name))
         }
     }
 
@@ -197,9 +199,16 @@ impl Message {
 
     /// The certificate that came with the query.
     pub(super) fn certificate(&self) -> Result<&[u8], Fault> {
-        self.certificate.as_deref().ok_or_else(|| {
-            Fault::Contract("no data certificate is present; check data_certificate_present".into())
-        })
+        self.certificate
+            .as_deref()
+            .ok_or_else(|| self.refuse("data_certificate_size"))
+    }
+
+    fn refuse(&self, name: &str) -> Fault {
+        Fault::Contract(format!(
+            "\"ic0_{name}\" cannot be executed in {} mode",
+            self.mode
+        ))
     }
 
     /// `msg_reply_data_append`.
@@ -213,7 +222,7 @@ impl Message {
         let len = self.reply_data.len() + bytes.len();
         if len > max {
             return Err(Fault::Contract(format!(
-                "ic0.msg_reply_data_append: application payload size ({len}) cannot be larger than {max}"
+                "ic0.msg_reply_data_append: application payload size ({len}) cannot be larger than {max}."
             )));
         }
         self.reply_data.extend_from_slice(bytes);
@@ -235,7 +244,7 @@ impl Message {
         if text.len() > max {
             let len = text.len();
             return Err(Fault::Contract(format!(
-                "ic0.msg_reject: application payload size ({len}) cannot be larger than {max}"
+                "ic0.msg_reject: application payload size ({len}) cannot be larger than {max}."
             )));
         }
         let text = String::from_utf8(text)
@@ -269,7 +278,58 @@ impl Message {
 
     /// Cycles above those that are set aside for the future.
     pub(super) fn liquid(&self) -> u128 {
-        self.balance.saturating_sub(self.facts().frozen)
+        self.balance.saturating_sub(self.frozen(self.grown))
+    }
+
+    /// Cycles that are set aside when the canister holds so many bytes more than before this message.
+    fn frozen(&self, grown: u64) -> u128 {
+        let facts = self.facts();
+        if grown == 0 {
+            return facts.frozen;
+        }
+        let settings = &facts.settings;
+        facts.subnet.prices.freezing(
+            facts
+                .held
+                .saturating_add(grown)
+                .max(settings.memory_allocation),
+            settings.compute_allocation,
+            settings.freezing_threshold,
+        )
+    }
+
+    /// The canister wants to hold so many bytes more.
+    ///
+    /// Whoever could not pay for them until the freezing threshold ends does not get them, where that still
+    /// helps: queries keep nothing, answers must be taken in, and installations are looked at as a whole.
+    pub(super) fn hold_more(&mut self, bytes: u64) -> Result<(), Fault> {
+        if self.facts.is_none() {
+            return Ok(());
+        }
+        let grown = self.grown.saturating_add(bytes);
+        let frozen = self.frozen(grown);
+        if GROWING.contains(self.mode) && frozen > self.balance {
+            let asks = self.facts().settings.controllers.contains(&self.caller);
+            return Err(Fault::GrowthUnpaid {
+                bytes,
+                missing: asks.then_some(frozen - self.balance),
+            });
+        }
+        self.grown = grown;
+        Ok(())
+    }
+
+    /// `stable_grow`: the old size in pages, or nothing where it would become too large.
+    pub(super) fn grow_stable(&mut self, pages: u64, max: u64) -> Result<Option<u64>, Fault> {
+        let before = self.stable.wasm_pages();
+        let fits = before
+            .checked_add(pages)
+            .is_some_and(|new| new <= max.min(limits::STABLE_PAGES_MAX));
+        if !fits {
+            return Ok(None);
+        }
+        self.hold_more(pages * limits::WASM_PAGE_BYTES as u64)?;
+        Ok(self.stable.grow(pages, max))
     }
 
     /// `cycles_burn`: destroys at most so many.
@@ -284,7 +344,7 @@ impl Message {
     pub(super) fn certify(&mut self, data: Vec<u8>) -> Result<(), Fault> {
         if data.len() > limits::CERTIFIED_DATA_BYTES_MAX {
             return Err(Fault::Contract(format!(
-                "ic0_certified_data_set failed because the passed data must be no larger than {} bytes. Found {} bytes",
+                "ic0_certified_data_set failed because the passed data must be no larger than {} bytes. Found {} bytes.",
                 limits::CERTIFIED_DATA_BYTES_MAX,
                 data.len()
             )));
@@ -306,27 +366,20 @@ impl Message {
             .ok()
             .and_then(|index| self.facts().settings.environment.keys().nth(index))
             .map(String::as_str)
-            .ok_or_else(|| {
-                Fault::Contract(format!(
-                    "ic0.env_var_name: there is no variable number {index}"
-                ))
+            .ok_or_else(|| Fault::VariableIndex {
+                index,
+                count: self.facts().settings.environment.len(),
             })
     }
 
     /// An environment variable's value.
-    pub(super) fn variable(&self, name: &[u8]) -> Result<Option<&str>, Fault> {
-        let name = std::str::from_utf8(name)
-            .map_err(|_| Fault::Contract("ic0.env_var: the name is not valid UTF-8".into()))?;
-        Ok(self
-            .facts()
-            .settings
-            .environment
-            .get(name)
-            .map(String::as_str))
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        let variables = &self.facts().settings.environment;
+        variables.get(name).map(String::as_str)
     }
 
-    /// `debug_print`, and the text of a trap.
-    pub(super) fn print(&mut self, mut text: Vec<u8>) {
+    /// `debug_print`, and what ended a message.
+    pub(crate) fn print(&mut self, mut text: Vec<u8>) {
         text.truncate(limits::LOG_BYTES_MAX);
         tracing::debug!(
             target: "canister",

@@ -12,12 +12,15 @@ mod link;
 mod memory;
 mod message;
 mod modes;
+#[cfg(test)]
+mod tests;
 
 use wasmtime::{Memory, ResourceLimiter};
 
+pub(crate) use api::{DIRTY_PAGE, WASM64_DIRTY_PAGE_FACTOR};
 pub(crate) use calls::{OutgoingCall, TableCall};
 pub(crate) use fault::Fault;
-pub(crate) use link::link;
+pub(crate) use link::{link32, link64};
 pub(crate) use message::{Answer, Facts, Message, SubnetFacts};
 pub(crate) use modes::Mode;
 
@@ -39,16 +42,21 @@ pub(crate) struct Host {
 impl ResourceLimiter for Host {
     fn memory_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        if let Some(max) = self.heap_own_max
-            && desired as u64 > max
-        {
-            return Err(Fault::HeapLimit { max }.into());
+        let (current, wanted) = (current as u64, desired as u64);
+        if wanted > self.heap_max {
+            return Ok(false);
         }
-        Ok(desired as u64 <= self.heap_max)
+        if let Some(max) = self.heap_own_max
+            && wanted > max
+        {
+            return Err(Fault::HeapLimit { max, wanted }.into());
+        }
+        self.message.hold_more(wanted - current)?;
+        Ok(true)
     }
 
     fn table_growing(

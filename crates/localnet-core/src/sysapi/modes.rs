@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     ReplicatedQuery,
     /// A query method [NRQ].
     Query,
+    /// A query method that rewrites the answer to an HTTPS outcall [TQ].
+    Transform,
     /// A composite query method [CQ].
     CompositeQuery,
     /// A reply callback [Ry].
@@ -35,8 +37,12 @@ pub(crate) enum Mode {
     CompositeCleanup,
     /// `canister_inspect_message` [F].
     Inspect,
-    /// A heartbeat or the global timer [T].
-    Task,
+    /// `canister_heartbeat` [T].
+    Heartbeat,
+    /// `canister_global_timer` [T].
+    GlobalTimer,
+    /// `canister_on_low_wasm_memory` [T].
+    LowMemory,
 }
 
 impl fmt::Display for Mode {
@@ -47,7 +53,7 @@ impl fmt::Display for Mode {
             Self::PreUpgrade => "pre upgrade",
             Self::Update => "update",
             Self::ReplicatedQuery => "replicated query",
-            Self::Query => "non replicated query",
+            Self::Query | Self::Transform => "non replicated query",
             Self::CompositeQuery => "composite query",
             Self::Reply => "reply callback",
             Self::Reject => "reject callback",
@@ -56,14 +62,16 @@ impl fmt::Display for Mode {
             Self::Cleanup => "cleanup",
             Self::CompositeCleanup => "composite cleanup",
             Self::Inspect => "inspect message",
-            Self::Task => "system task",
+            Self::Heartbeat => "heartbeat",
+            Self::GlobalTimer => "global timer",
+            Self::LowMemory => "on low Wasm memory",
         })
     }
 }
 
 /// A set of modes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Modes(u16);
+pub(crate) struct Modes(u32);
 
 impl Modes {
     /// Exactly these.
@@ -71,7 +79,7 @@ impl Modes {
         let mut set = 0;
         let mut at = 0;
         while at < modes.len() {
-            set |= 1 << modes[at] as u16;
+            set |= 1 << modes[at] as u32;
             at += 1;
         }
         Self(set)
@@ -79,12 +87,12 @@ impl Modes {
 
     /// These and one more.
     const fn and(self, mode: Mode) -> Self {
-        Self(self.0 | 1 << mode as u16)
+        Self(self.0 | 1 << mode as u32)
     }
 
     /// Whether a mode is among them.
     pub(crate) const fn contains(self, mode: Mode) -> bool {
-        self.0 & (1 << mode as u16) != 0
+        self.0 & (1 << mode as u32) != 0
     }
 }
 
@@ -93,6 +101,7 @@ impl Mode {
     pub(crate) const fn replicated(self) -> bool {
         !Modes::of(&[
             Self::Query,
+            Self::Transform,
             Self::CompositeQuery,
             Self::CompositeReply,
             Self::CompositeReject,
@@ -104,8 +113,9 @@ impl Mode {
 }
 
 use Mode::{
-    Cleanup, CompositeCleanup, CompositeQuery, CompositeReject, CompositeReply, Init, Inspect,
-    PreUpgrade, Query, Reject, ReplicatedQuery, Reply, Start, Task, Update,
+    Cleanup, CompositeCleanup, CompositeQuery, CompositeReject, CompositeReply, GlobalTimer,
+    Heartbeat, Init, Inspect, LowMemory, PreUpgrade, Query, Reject, ReplicatedQuery, Reply, Start,
+    Transform, Update,
 };
 
 /// `* s` in the specification's table.
@@ -117,6 +127,7 @@ pub(crate) const ANY: Modes = Modes::of(&[
     Update,
     ReplicatedQuery,
     Query,
+    Transform,
     CompositeQuery,
     Reply,
     Reject,
@@ -125,7 +136,9 @@ pub(crate) const ANY: Modes = Modes::of(&[
     Cleanup,
     CompositeCleanup,
     Inspect,
-    Task,
+    Heartbeat,
+    GlobalTimer,
+    LowMemory,
 ]);
 /// Where there is an argument.
 pub(crate) const ARGUMENT: Modes = Modes::of(&[
@@ -133,6 +146,7 @@ pub(crate) const ARGUMENT: Modes = Modes::of(&[
     Update,
     ReplicatedQuery,
     Query,
+    Transform,
     CompositeQuery,
     Reply,
     CompositeReply,
@@ -153,18 +167,12 @@ pub(crate) const CALLER_INFO: Modes = Modes::of(&[
     Inspect,
 ]);
 /// Where a call has come back.
-pub(crate) const CALLBACK: Modes = Modes::of(&[
-    Reply,
-    Reject,
-    CompositeReply,
-    CompositeReject,
-    Cleanup,
-    CompositeCleanup,
-]);
+pub(crate) const CALLBACK: Modes =
+    Modes::of(&[Reply, Reject, CompositeReply, CompositeReject, Cleanup]);
 /// Where a call has been rejected.
 pub(crate) const REJECTED: Modes = Modes::of(&[Reject, CompositeReject]);
-/// Where a caller waits for an answer.
-pub(crate) const ANSWERING: Modes = Modes::of(&[
+/// Where a caller waits for an answer, and may have said for how long.
+pub(crate) const DEADLINE: Modes = Modes::of(&[
     Update,
     ReplicatedQuery,
     Query,
@@ -174,6 +182,8 @@ pub(crate) const ANSWERING: Modes = Modes::of(&[
     CompositeReply,
     CompositeReject,
 ]);
+/// Where a caller waits for an answer.
+pub(crate) const ANSWERING: Modes = DEADLINE.and(Transform);
 /// Where cycles may have come with a call.
 pub(crate) const CYCLES_IN: Modes = Modes::of(&[Update, ReplicatedQuery, Reply, Reject]);
 /// Where cycles may have come back with an answer.
@@ -186,10 +196,13 @@ pub(crate) const CALLING: Modes = Modes::of(&[
     Reject,
     CompositeReply,
     CompositeReject,
-    Task,
+    Heartbeat,
+    GlobalTimer,
+    LowMemory,
 ]);
 /// Where cycles can go with a call.
-pub(crate) const CYCLES_OUT: Modes = Modes::of(&[Update, Reply, Reject, Task]);
+pub(crate) const CYCLES_OUT: Modes =
+    Modes::of(&[Update, Reply, Reject, Heartbeat, GlobalTimer, LowMemory]);
 /// Where balances change.
 pub(crate) const BURNING: Modes = Modes::of(&[
     Init,
@@ -199,14 +212,36 @@ pub(crate) const BURNING: Modes = Modes::of(&[
     Reply,
     Reject,
     Cleanup,
-    Task,
+    Heartbeat,
+    GlobalTimer,
+    LowMemory,
 ]);
 /// Where certified data may be set.
-pub(crate) const CERTIFYING: Modes = Modes::of(&[Init, PreUpgrade, Update, Reply, Reject, Task]);
+pub(crate) const CERTIFYING: Modes = Modes::of(&[
+    Init,
+    PreUpgrade,
+    Update,
+    Reply,
+    Reject,
+    Heartbeat,
+    GlobalTimer,
+    LowMemory,
+]);
 /// Where the timer may be set.
-pub(crate) const TIMING: Modes =
-    Modes::of(&[Init, PreUpgrade, Update, Reply, Reject, Cleanup, Task]);
+pub(crate) const TIMING: Modes = Modes::of(&[
+    Init,
+    PreUpgrade,
+    Update,
+    Reply,
+    Reject,
+    Cleanup,
+    Heartbeat,
+    GlobalTimer,
+    LowMemory,
+]);
 /// Where a certificate may be at hand.
 pub(crate) const CERTIFICATE: Modes = Modes::of(&[Query, CompositeQuery]);
 /// Where a message waits to be let in.
 pub(crate) const INSPECTING: Modes = Modes::of(&[Inspect]);
+/// Where memory may only grow as far as the canister can pay for it.
+pub(crate) const GROWING: Modes = Modes::of(&[Update, Heartbeat, GlobalTimer, LowMemory]);

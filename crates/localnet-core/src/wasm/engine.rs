@@ -8,20 +8,24 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{Config, Engine, Instance, InstancePre, Linker, Module, Store, UnknownImportError};
+use wasmtime::{Config, Engine, Instance, InstancePre, Linker, Module, Store};
 
 use super::{
-    InvalidModule,
+    InvalidModule, Widths,
     meter::operator_cost,
     prepare::{Info, Prepared, prepare},
+    signature::Imports,
 };
 use crate::{
+    limits,
     mem::{Heap, Regions},
-    sysapi::Host,
+    sysapi::{self, Host},
 };
 
 /// Compiled modules that stay in memory although no canister uses them.
 const UNUSED_MODULES_MAX: usize = 64;
+/// Counts the ways in which modules were ever rewritten before they were compiled.
+const PREPARATION: u32 = 2;
 /// Stack for canister code, in bytes. Threads that run a network need twice as much.
 const WASM_STACK_BYTES: usize = 1 << 20;
 
@@ -60,7 +64,8 @@ impl fmt::Debug for Compiled {
 pub(crate) struct Compiler {
     engine: Engine,
     regions: Option<Arc<Regions>>,
-    linker: Linker<Host>,
+    linkers: Widths<Linker<Host>>,
+    imports: Widths<Imports>,
     known: BTreeMap<[u8; 32], Arc<Compiled>>,
     folder: Option<PathBuf>,
 }
@@ -88,9 +93,20 @@ impl Compiler {
         }
         let engine =
             Engine::new(&config).expect("BUG: this engine configuration is fixed and valid");
-        let mut linker = Linker::new(&engine);
-        crate::sysapi::link::<u32>(&mut linker)
-            .expect("BUG: the System API names every function once");
+        let linker = |link: fn(&mut Linker<Host>) -> wasmtime::Result<()>| {
+            let mut linker = Linker::new(&engine);
+            link(&mut linker).expect("BUG: the System API names every function once");
+            linker
+        };
+        let linkers = Widths {
+            narrow: linker(sysapi::link32),
+            wide: linker(sysapi::link64),
+        };
+        let mut store = Store::new(&engine, Host::default());
+        let imports = Widths {
+            narrow: Imports::of(&linkers.narrow, &mut store),
+            wide: Imports::of(&linkers.wide, &mut store),
+        };
         let folder = folder.filter(|folder| match private_folder(folder) {
             Ok(()) => true,
             Err(error) => {
@@ -101,7 +117,8 @@ impl Compiler {
         Self {
             engine,
             regions,
-            linker,
+            linkers,
+            imports,
             known: BTreeMap::new(),
             folder,
         }
@@ -123,19 +140,14 @@ impl Compiler {
         if let Some(known) = self.known.get(&hash) {
             return Ok(Arc::clone(known));
         }
-        let Prepared { bytes, info, data } = prepare(sent)?;
+        let Prepared { bytes, info, data } = prepare(sent, &self.imports)?;
         let module = self.module(&hash, &bytes)?;
-        let ready = self.linker.instantiate_pre(&module).map_err(|error| {
-            error.downcast_ref::<UnknownImportError>().map_or_else(
-                || InvalidModule::ImportType {
-                    reason: error.to_string(),
-                },
-                |import| InvalidModule::UnknownImport {
-                    module: import.module().into(),
-                    name: import.name().into(),
-                },
-            )
-        })?;
+        let linker = self.linkers.get(info.wide);
+        let ready = linker
+            .instantiate_pre(&module)
+            .map_err(|error| InvalidModule::Compile {
+                reason: format!("{error:#}"),
+            })?;
         let mut heap = Heap::new(info.memory_pages.unwrap_or(0));
         for (offset, bytes) in data {
             heap.write(offset, &bytes);
@@ -157,7 +169,7 @@ impl Compiler {
         let file = self
             .folder
             .as_deref()
-            .map(|folder| folder.join(format!("{}.cwasm", hex::encode(hash))));
+            .map(|folder| folder.join(format!("{}.{PREPARATION}.cwasm", hex::encode(hash))));
         if let Some(module) = file.as_deref().and_then(|file| self.load(file)) {
             return Ok(module);
         }
@@ -203,7 +215,9 @@ fn config() -> Config {
         .wasm_tail_call(true)
         .wasm_simd(true)
         .wasm_relaxed_simd(false)
-        .wasm_memory64(false)
+        .wasm_memory64(true)
+        // All memories stay where they are; growing one means making more of its reservation reachable.
+        .memory_reservation(limits::HEAP_BYTES_MAX_64)
         .wasm_multi_memory(false)
         .wasm_extended_const(false);
     config

@@ -2,29 +2,33 @@
 
 use thiserror::Error;
 
-/// Why a module may not be installed.
+/// Why a module may not be installed. The texts are those that clients of the Internet Computer know.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InvalidModule {
     /// It is longer than allowed, packed or unpacked.
-    #[error("module is longer than {max} bytes")]
+    #[error("Wasm module size of {found} exceeds the maximum allowed size of {max}.")]
     TooLong {
+        /// Its bytes, as far as they were counted.
+        found: usize,
         /// The most bytes allowed.
         max: usize,
     },
     /// It begins like a gzip stream, but cannot be unpacked.
-    #[error("cannot decompress the module: {reason}")]
+    #[error("Failed to decode wasm module: {reason}")]
     Compression {
         /// What the decoder said.
         reason: String,
     },
     /// It is not valid WebAssembly, or uses a proposal that canisters may not use.
-    #[error("wasm validation failed: {reason}")]
+    #[error(
+        "Wasmtime failed to validate wasm module wasmtime::Module::validate() failed with {reason}"
+    )]
     Invalid {
         /// What the validator said.
         reason: String,
     },
     /// Its code section is longer than allowed.
-    #[error("code section has {found} bytes, at most {max} are allowed")]
+    #[error("Wasm module code section size of {found} exceeds the maximum allowed size of {max}.")]
     CodeTooLong {
         /// Bytes in the code section.
         found: usize,
@@ -32,7 +36,7 @@ pub enum InvalidModule {
         max: usize,
     },
     /// More of something than allowed.
-    #[error("module has {found} {what}, at most {max} are allowed")]
+    #[error("Wasm module defined {found} {what} which exceeds the maximum number allowed {max}.")]
     TooMany {
         /// What is counted.
         what: &'static str,
@@ -41,8 +45,34 @@ pub enum InvalidModule {
         /// The most allowed.
         max: usize,
     },
+    /// More methods than allowed.
+    #[error(
+        "The number of exported functions called `canister_update <name>`, `canister_query <name>`, or \
+         `canister_composite_query <name>` is {found} which exceeds {max}."
+    )]
+    TooManyMethods {
+        /// How many there are.
+        found: usize,
+        /// The most allowed.
+        max: usize,
+    },
+    /// The names of its methods are longer than allowed, all together.
+    #[error(
+        "The sum of `<name>` lengths in exported functions called `canister_update <name>`, \
+         `canister_query <name>`, or `canister_composite_query <name>` is {found} which exceeds \
+         the allowed limit of {max}."
+    )]
+    MethodNamesTooLong {
+        /// Their bytes.
+        found: usize,
+        /// The most allowed.
+        max: usize,
+    },
     /// One function is too long.
-    #[error("function {index} has {found} instructions, at most {max} are allowed")]
+    #[error(
+        "Wasm module contains a function at index {index} of size {found} \
+         that exceeds the maximum allowed size of {max}."
+    )]
     FunctionTooLong {
         /// Its index among the defined functions.
         index: usize,
@@ -51,79 +81,107 @@ pub enum InvalidModule {
         /// The most allowed.
         max: usize,
     },
-    /// It imports something that the network does not provide.
+    /// One function is too hard to compile.
     #[error(
-        "import {module}.{name} is not available; canisters may import functions of the IC System API (ic0) only"
+        "Wasm module contains a function at index {index} with complexity {found} \
+         which exceeds the maximum complexity allowed {max}."
     )]
-    UnknownImport {
-        /// The import's module.
-        module: String,
-        /// The import's name.
-        name: String,
+    FunctionTooComplex {
+        /// Its index among the defined functions.
+        index: usize,
+        /// The sum over its instructions.
+        found: usize,
+        /// The most allowed.
+        max: usize,
     },
-    /// It imports a function of the System API with the wrong type.
-    #[error("an import does not have the type that the System API gives it: {reason}")]
-    ImportType {
+    /// An instruction that changes a table: tables are not kept between messages.
+    #[error(
+        "Wasm module contains a function at index {index} with unsupported instruction {name}."
+    )]
+    Instruction {
+        /// The function's index among the defined functions.
+        index: usize,
+        /// The instruction.
+        name: &'static str,
+    },
+    /// It imports something that the network does not provide.
+    #[error("Wasm module has an invalid import section. {reason}")]
+    Import {
+        /// Which, and why not.
+        reason: String,
+    },
+    /// A function that it imports or exports has the wrong type.
+    #[error("Wasm module has an invalid function signature. {reason}")]
+    Signature {
         /// Which, and what was expected.
         reason: String,
     },
-    /// An entry point takes or returns something.
-    #[error("exported function {name} must have no parameters and no results")]
-    ExportType {
-        /// The export's name.
-        name: String,
-    },
     /// One method under two kinds.
     #[error(
-        "method {name} is exported more than once; a method is an update, a query or a composite query"
+        "Duplicate function '{name}' exported multiple times \
+         with different call types: update, query, or composite_query."
     )]
     DuplicateMethod {
         /// The method's name.
         name: String,
     },
     /// An export whose name belongs to the network.
-    #[error("exported name {name} is reserved")]
-    ReservedExport {
-        /// The export's name.
-        name: String,
+    #[error("Wasm module has an invalid export section. {reason}")]
+    Export {
+        /// Which, and why not.
+        reason: String,
     },
-    /// A custom section `icp:…` that is neither public nor private, or exists twice.
-    #[error("custom section {name}: {reason}")]
+    /// A custom section `icp:…` that is neither public nor private, exists twice, or is too long.
+    #[error("Wasm module has an invalid custom section. {reason}")]
     Metadata {
-        /// The section's whole name.
-        name: String,
-        /// What is wrong.
-        reason: &'static str,
+        /// Which, and what is wrong.
+        reason: String,
     },
     /// A data segment is placed by something other than a constant.
-    #[error("data segment {index} is not placed by a constant")]
+    #[error("Wasm module has an invalid data section. {reason}")]
     DataOffset {
-        /// Which data segment.
-        index: usize,
+        /// What places it.
+        reason: String,
     },
     /// A data segment does not fit into the initial memory.
-    #[error("data segment {index} ends at byte {end}, the initial memory has {memory}")]
+    #[error("Wasm module has invalid data segment of {len} bytes at {offset}")]
     DataOutOfBounds {
-        /// Which data segment.
-        index: usize,
-        /// Where it ends.
-        end: u64,
-        /// Bytes in the initial memory.
-        memory: u64,
+        /// Its bytes.
+        len: usize,
+        /// Where it would be.
+        offset: u64,
     },
-    /// It uses a 64-bit memory.
-    #[error("64-bit memories are not available on this network yet; build the module for wasm32")]
-    Memory64,
-    /// A mutable global that cannot be kept between messages.
-    #[error("mutable global {index} holds a reference; only numbers can be kept between messages")]
-    ReferenceGlobal {
-        /// Which global.
-        index: u32,
+    /// It declares a larger memory than canisters may have.
+    #[error("Wasm memory of {found} pages exceeds the maximum of {max} pages.")]
+    MemoryTooLarge {
+        /// Wasm pages that it declares.
+        found: u64,
+        /// The most allowed.
+        max: u64,
+    },
+    /// A global that is not a number.
+    #[error("Wasm module has an invalid global section. Unsupported global type: {found}")]
+    Global {
+        /// Its type.
+        found: String,
     },
     /// The compiler refused it.
-    #[error("cannot compile the module: {reason}")]
+    #[error("Failed to compile wasm module: {reason}")]
     Compile {
         /// What the compiler said.
         reason: String,
     },
+}
+
+impl InvalidModule {
+    /// What whoever wanted to install it is told.
+    pub(crate) fn explain(&self) -> String {
+        match self {
+            // Found by a later pass than all the others.
+            Self::DataOutOfBounds { .. } => {
+                format!("Could not instrument wasm module of canister: {self}")
+            }
+            _ => format!("Canister's Wasm module is not valid: {self}"),
+        }
+    }
 }

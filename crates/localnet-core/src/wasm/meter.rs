@@ -1,22 +1,22 @@
 //! What each Wasm operator costs, as the Internet Computer publishes it.
 //!
-//! Wasmtime subtracts these from its fuel. Two corrections make its sums come out as the network's:
-//! it takes one unit more whenever a function of the module is entered, so calls are one cheaper here; and it cannot
-//! hold a price above 255, so the rewritten module has [`PADDING_NOPS`] one-unit `nop`s before each operator that
-//! costs 300.
+//! Wasmtime subtracts these from its fuel, and one unit whenever a function of the module is entered, as the network
+//! does. What its table cannot say, the rewritten module says by one-unit `nop`s before an operator ([`padding`]):
+//! prices above 255, and those that depend on the width of the memory.
+//!
+//! Tables cannot be changed by canisters, so what that would cost is not here.
 
+use wasmparser::Operator;
 use wasmtime::OperatorCost;
 
 /// The most that the price table can hold.
 const MAX_PRICE: u8 = 255;
-/// Published price of growing a memory or a table, or of dropping a segment.
+/// Published price of growing a memory, or of dropping a segment.
 const GROW_OR_DROP: usize = 300;
-/// `nop`s to put before each operator that costs [`GROW_OR_DROP`].
-pub(super) const PADDING_NOPS: usize = GROW_OR_DROP - MAX_PRICE as usize;
-/// What wasmtime takes for entering a function.
-pub(crate) const FUNCTION_ENTRY: u64 = 1;
+/// How much dearer a load or a store is in a 64-bit memory.
+const WIDE_ACCESS: usize = 1;
 
-/// The price table for modules with a 32-bit memory.
+/// The price table, but for [`padding`].
 pub(super) fn operator_cost() -> OperatorCost {
     let mut cost = OperatorCost::default();
     macro_rules! price {
@@ -26,16 +26,16 @@ pub(super) fn operator_cost() -> OperatorCost {
         0 => Block Loop Else End;
         1 => Nop Drop Return Unreachable;
         2 => If Br BrIf BrTable;
-        4 => Call; // 5
-        9 => CallIndirect; // 10
-        2 => ReturnCall; // 3
-        59 => ReturnCallIndirect; // 60
-        5 => RefIsNull TableGet TableSet;
+        5 => Call;
+        10 => CallIndirect;
+        3 => ReturnCall;
+        60 => ReturnCallIndirect;
+        5 => RefIsNull TableGet;
         130 => RefFunc;
         2 => GlobalGet GlobalSet;
         20 => MemorySize;
-        100 => TableSize MemoryFill MemoryCopy MemoryInit TableFill TableCopy TableInit;
-        MAX_PRICE => MemoryGrow TableGrow DataDrop ElemDrop;
+        100 => TableSize MemoryFill MemoryCopy MemoryInit;
+        MAX_PRICE => MemoryGrow DataDrop ElemDrop;
         10 => I32DivS I32DivU I32RemS I32RemU I64DivS I64DivU I64RemS I64RemU;
         2 => F32Add F32Sub F32Mul F32Ceil F32Floor F32Trunc F32Nearest;
         2 => F64Add F64Sub F64Mul F64Ceil F64Floor F64Trunc F64Nearest;
@@ -68,4 +68,68 @@ pub(super) fn operator_cost() -> OperatorCost {
         3 => I32x4TruncSatF64x2UZero;
     }
     cost
+}
+
+/// How many `nop`s to put before an operator; `wide` says that the module's memory has 64-bit addresses.
+pub(super) fn padding(operator: &Operator<'_>, wide: bool) -> usize {
+    match operator {
+        Operator::MemoryGrow { .. } | Operator::DataDrop { .. } | Operator::ElemDrop { .. } => {
+            GROW_OR_DROP - MAX_PRICE as usize
+        }
+        _ if wide && accesses_memory(operator) => WIDE_ACCESS,
+        _ => 0,
+    }
+}
+
+/// Whether the operator loads from memory or stores to it.
+fn accesses_memory(operator: &Operator<'_>) -> bool {
+    use Operator as O;
+    matches!(
+        operator,
+        O::I32Load { .. }
+            | O::I64Load { .. }
+            | O::F32Load { .. }
+            | O::F64Load { .. }
+            | O::I32Load8S { .. }
+            | O::I32Load8U { .. }
+            | O::I32Load16S { .. }
+            | O::I32Load16U { .. }
+            | O::I64Load8S { .. }
+            | O::I64Load8U { .. }
+            | O::I64Load16S { .. }
+            | O::I64Load16U { .. }
+            | O::I64Load32S { .. }
+            | O::I64Load32U { .. }
+            | O::I32Store { .. }
+            | O::I64Store { .. }
+            | O::F32Store { .. }
+            | O::F64Store { .. }
+            | O::I32Store8 { .. }
+            | O::I32Store16 { .. }
+            | O::I64Store8 { .. }
+            | O::I64Store16 { .. }
+            | O::I64Store32 { .. }
+            | O::V128Load { .. }
+            | O::V128Load8x8S { .. }
+            | O::V128Load8x8U { .. }
+            | O::V128Load16x4S { .. }
+            | O::V128Load16x4U { .. }
+            | O::V128Load32x2S { .. }
+            | O::V128Load32x2U { .. }
+            | O::V128Load8Splat { .. }
+            | O::V128Load16Splat { .. }
+            | O::V128Load32Splat { .. }
+            | O::V128Load64Splat { .. }
+            | O::V128Load32Zero { .. }
+            | O::V128Load64Zero { .. }
+            | O::V128Store { .. }
+            | O::V128Load8Lane { .. }
+            | O::V128Load16Lane { .. }
+            | O::V128Load32Lane { .. }
+            | O::V128Load64Lane { .. }
+            | O::V128Store8Lane { .. }
+            | O::V128Store16Lane { .. }
+            | O::V128Store32Lane { .. }
+            | O::V128Store64Lane { .. }
+    )
 }

@@ -7,14 +7,28 @@
 
 mod engine;
 mod error;
+mod limit;
 mod meter;
 mod prepare;
 mod rewrite;
+mod signature;
 
 pub(crate) use engine::{Compiled, Compiler, Instantiate};
 pub use error::InvalidModule;
-pub(crate) use meter::FUNCTION_ENTRY;
 pub(crate) use prepare::MethodKind;
+
+/// One thing for modules with a 32-bit memory, or with none, and one for those with a 64-bit memory.
+#[derive(Debug)]
+struct Widths<T> {
+    narrow: T,
+    wide: T,
+}
+
+impl<T> Widths<T> {
+    fn get(&self, wide: bool) -> &T {
+        if wide { &self.wide } else { &self.narrow }
+    }
+}
 
 /// Name under which a rewritten module exports its memory.
 pub(crate) const MEMORY_EXPORT: &str = "localnet memory";

@@ -6,11 +6,17 @@ use std::{
 };
 
 use wasmparser::{
-    DataKind, ExternalKind, FunctionBody, KnownCustom, Operator, Parser, Payload, TypeRef, ValType,
-    Validator, WasmFeatures,
+    DataKind, ExternalKind, FuncType, FunctionBody, KnownCustom, MemoryType, Operator, Parser,
+    Payload, TypeRef, ValType, Validator, WasmFeatures,
 };
 
-use super::{InvalidModule, RESERVED_PREFIX, global_export, rewrite::rewrite};
+use super::{
+    InvalidModule, RESERVED_PREFIX, Widths, global_export,
+    limit::check_function,
+    meter::padding,
+    rewrite::rewrite,
+    signature::{Imports, check_entry},
+};
 use crate::{limits, network::MetadataSection};
 
 /// A module ready for the compiler.
@@ -33,6 +39,8 @@ pub(crate) struct Info {
     pub(crate) globals: Vec<String>,
     /// Wasm pages of its initial memory, where it has one.
     pub(crate) memory_pages: Option<u64>,
+    /// Whether its memory has 64-bit addresses.
+    pub(crate) wide: bool,
     /// Whether it has a table.
     pub(crate) table: bool,
     /// Whether it has a `(start)` function.
@@ -68,6 +76,18 @@ pub(crate) struct Exports {
     pub(crate) inspect: bool,
     pub(crate) heartbeat: bool,
     pub(crate) global_timer: bool,
+    pub(crate) low_memory: bool,
+}
+
+impl Info {
+    /// Bytes that the heap may hold.
+    pub(crate) fn heap_max(&self) -> u64 {
+        if self.wide {
+            limits::HEAP_BYTES_MAX_64
+        } else {
+            limits::HEAP_BYTES_MAX
+        }
+    }
 }
 
 impl MethodKind {
@@ -82,14 +102,14 @@ impl MethodKind {
 }
 
 /// Unpacks, checks and rewrites a module.
-pub(super) fn prepare(sent: &[u8]) -> Result<Prepared, InvalidModule> {
+pub(super) fn prepare(sent: &[u8], imports: &Widths<Imports>) -> Result<Prepared, InvalidModule> {
     let unpacked = unpack(sent)?;
     let bytes: &[u8] = unpacked.as_deref().unwrap_or(sent);
-    refuse_memory64(bytes)?;
+    check_code_size(bytes)?;
     Validator::new_with_features(features())
         .validate_all(bytes)
         .map_err(invalid)?;
-    let outline = Outline::read(bytes)?;
+    let outline = Outline::read(bytes, imports)?;
     rewrite(bytes, outline)
 }
 
@@ -105,17 +125,22 @@ fn features() -> WasmFeatures {
         | WasmFeatures::MULTI_VALUE
         | WasmFeatures::SIMD
         | WasmFeatures::TAIL_CALL
+        | WasmFeatures::MEMORY64
         | WasmFeatures::FLOATS
         | WasmFeatures::GC_TYPES
 }
 
 fn unpack(sent: &[u8]) -> Result<Option<Vec<u8>>, InvalidModule> {
-    let too_long = InvalidModule::TooLong {
-        max: limits::MODULE_BYTES_MAX,
+    let check = |found| {
+        if found > limits::MODULE_BYTES_MAX {
+            return Err(InvalidModule::TooLong {
+                found,
+                max: limits::MODULE_BYTES_MAX,
+            });
+        }
+        Ok(())
     };
-    if sent.len() > limits::MODULE_BYTES_MAX {
-        return Err(too_long);
-    }
+    check(sent.len())?;
     if !sent.starts_with(&[0x1f, 0x8b, 0x08]) {
         return Ok(None);
     }
@@ -126,21 +151,22 @@ fn unpack(sent: &[u8]) -> Result<Option<Vec<u8>>, InvalidModule> {
         .map_err(|error| InvalidModule::Compression {
             reason: error.to_string(),
         })?;
-    if bytes.len() > limits::MODULE_BYTES_MAX {
-        return Err(too_long);
-    }
+    check(bytes.len())?;
     Ok(Some(bytes))
 }
 
-/// Says so in words before the validator says it in numbers.
-fn refuse_memory64(bytes: &[u8]) -> Result<(), InvalidModule> {
+/// Nothing is worth validating in a module that has too much code.
+fn check_code_size(bytes: &[u8]) -> Result<(), InvalidModule> {
     for payload in Parser::new(0).parse_all(bytes) {
-        if let Payload::MemorySection(memories) = payload.map_err(invalid)? {
-            for memory in memories {
-                if memory.map_err(invalid)?.memory64 {
-                    return Err(InvalidModule::Memory64);
-                }
+        if let Payload::CodeSectionStart { range, .. } = payload.map_err(invalid)? {
+            let found = range.end - range.start;
+            if found > limits::MODULE_CODE_BYTES_MAX {
+                return Err(InvalidModule::CodeTooLong {
+                    found,
+                    max: limits::MODULE_CODE_BYTES_MAX,
+                });
             }
+            break;
         }
     }
     Ok(())
@@ -173,14 +199,14 @@ pub(super) struct Outline {
 }
 
 impl Outline {
-    fn read(bytes: &[u8]) -> Result<Self, InvalidModule> {
+    fn read(bytes: &[u8], imports: &Widths<Imports>) -> Result<Self, InvalidModule> {
         let mut outline = Self::default();
         outline.info.reusable = true;
         outline.info.len = bytes.len();
         let mut types = Vec::new();
         let mut functions = Vec::new();
+        let mut imported_functions = Vec::new();
         let mut exported_functions = Vec::new();
-        let mut metadata_bytes = 0;
         let mut defined = 0;
         for payload in Parser::new(0).parse_all(bytes) {
             match payload.map_err(invalid)? {
@@ -201,15 +227,20 @@ impl Outline {
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
                         let import = import.map_err(invalid)?;
-                        match import.ty {
-                            TypeRef::Func(ty) if import.module == "ic0" => functions.push(ty),
-                            _ => {
-                                return Err(InvalidModule::UnknownImport {
-                                    module: import.module.into(),
-                                    name: import.name.into(),
-                                });
+                        let what = match import.ty {
+                            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                                functions.push(ty);
+                                imported_functions.push((import.module, import.name));
+                                continue;
                             }
-                        }
+                            TypeRef::Table(_) => "tables",
+                            TypeRef::Memory(_) => "memories",
+                            TypeRef::Global(_) => "globals",
+                            TypeRef::Tag(_) => "tags",
+                        };
+                        return Err(InvalidModule::Import {
+                            reason: format!("Importing {what} is not allowed."),
+                        });
                     }
                 }
                 Payload::FunctionSection(section) => {
@@ -225,7 +256,7 @@ impl Outline {
                 Payload::TableSection(section) => outline.info.table = section.count() > 0,
                 Payload::MemorySection(section) => {
                     for memory in section {
-                        outline.info.memory_pages = Some(memory.map_err(invalid)?.initial);
+                        outline.read_memory(&memory.map_err(invalid)?)?;
                     }
                 }
                 Payload::GlobalSection(section) => {
@@ -236,10 +267,12 @@ impl Outline {
                     )?;
                     for (index, global) in (0..).zip(section) {
                         let ty = global.map_err(invalid)?.ty;
+                        if matches!(ty.content_type, ValType::Ref(_)) {
+                            return Err(InvalidModule::Global {
+                                found: format!("{:?}", ty.content_type),
+                            });
+                        }
                         if ty.mutable {
-                            if matches!(ty.content_type, ValType::Ref(_)) {
-                                return Err(InvalidModule::ReferenceGlobal { index });
-                            }
                             outline.mutable_globals.push(index);
                             outline.info.globals.push(global_export(index));
                         }
@@ -249,8 +282,11 @@ impl Outline {
                     for export in section {
                         let export = export.map_err(invalid)?;
                         if export.name.starts_with(RESERVED_PREFIX) {
-                            return Err(InvalidModule::ReservedExport {
-                                name: export.name.into(),
+                            return Err(InvalidModule::Export {
+                                reason: format!(
+                                    "Exporting reserved symbol {} not allowed.",
+                                    export.name
+                                ),
                             });
                         }
                         if export.kind == ExternalKind::Func {
@@ -262,26 +298,15 @@ impl Outline {
                     outline.start = Some(func);
                     outline.info.start = true;
                 }
-                Payload::CodeSectionStart { range, .. } => {
-                    let found = range.end - range.start;
-                    if found > limits::MODULE_CODE_BYTES_MAX {
-                        return Err(InvalidModule::CodeTooLong {
-                            found,
-                            max: limits::MODULE_CODE_BYTES_MAX,
-                        });
-                    }
-                }
                 Payload::CodeSectionEntry(body) => {
                     outline.read_body(defined, &body)?;
                     defined += 1;
                 }
                 Payload::DataSection(section) => {
-                    for (index, data) in section.into_iter().enumerate() {
+                    for data in section {
                         let data = data.map_err(invalid)?;
                         if let DataKind::Active { offset_expr, .. } = data.kind {
-                            let offset = constant(&offset_expr)
-                                .ok_or(InvalidModule::DataOffset { index })?;
-                            outline.place(index, offset, data.data)?;
+                            outline.place(&offset_expr, data.data)?;
                         }
                     }
                 }
@@ -289,100 +314,128 @@ impl Outline {
                     if !matches!(section.as_known(), KnownCustom::Unknown) {
                         continue;
                     }
-                    if let Some(name) = section.name().strip_prefix("icp:") {
-                        metadata_bytes += section.name().len() + section.data().len();
-                        outline.read_metadata(name, section.data())?;
-                        at_most(
-                            "bytes in metadata sections",
-                            metadata_bytes,
-                            limits::MODULE_METADATA_BYTES_MAX,
-                        )?;
+                    if section.name().starts_with("icp:") {
+                        outline.read_metadata(section.name(), section.data())?;
                     }
                 }
                 _ => {}
             }
         }
+        let type_of = |function: usize| &types[functions[function] as usize];
+        let imports = imports.get(outline.info.wide);
+        for (index, (module, name)) in imported_functions.into_iter().enumerate() {
+            imports.check(module, name, type_of(index))?;
+        }
         for (name, function) in exported_functions {
-            let takes_nothing = || {
-                let ty = &types[functions[function as usize] as usize];
-                ty.params().is_empty() && ty.results().is_empty()
-            };
-            outline.info.exports.add(name, takes_nothing)?;
+            let exports = &mut outline.info.exports;
+            exports.add(name, type_of(function as usize))?;
         }
         outline.info.exports.check()?;
         Ok(outline)
     }
 
-    fn read_body(&mut self, index: usize, body: &FunctionBody<'_>) -> Result<(), InvalidModule> {
-        let mut found = 0;
-        for operator in body.get_operators_reader().map_err(invalid)? {
-            let operator = operator.map_err(invalid)?;
-            found += 1;
-            if needs_padding(&operator) {
-                self.padded.insert(index);
-            }
-            if changes_instance(&operator) {
-                self.info.reusable = false;
-            }
+    fn read_memory(&mut self, memory: &MemoryType) -> Result<(), InvalidModule> {
+        let bytes = if memory.memory64 {
+            limits::HEAP_BYTES_MAX_64
+        } else {
+            limits::HEAP_BYTES_MAX
+        };
+        let max = bytes / limits::WASM_PAGE_BYTES as u64;
+        let found = memory.initial.max(memory.maximum.unwrap_or(0));
+        if found > max {
+            return Err(InvalidModule::MemoryTooLarge { found, max });
         }
-        if found > limits::FUNCTION_INSTRUCTIONS_MAX {
-            return Err(InvalidModule::FunctionTooLong {
-                index,
-                found,
-                max: limits::FUNCTION_INSTRUCTIONS_MAX,
-            });
-        }
+        self.info.memory_pages = Some(memory.initial);
+        self.info.wide = memory.memory64;
         Ok(())
     }
 
-    fn read_metadata(&mut self, name: &str, content: &[u8]) -> Result<(), InvalidModule> {
-        let whole = || format!("icp:{name}");
-        let (public, name) = if let Some(name) = name.strip_prefix("public ") {
+    fn read_body(&mut self, index: usize, body: &FunctionBody<'_>) -> Result<(), InvalidModule> {
+        let wide = self.info.wide;
+        check_function(index, body, |operator| {
+            if padding(operator, wide) > 0 {
+                self.padded.insert(index);
+            }
+            // A dropped segment stays dropped in its instance only.
+            if matches!(
+                operator,
+                Operator::ElemDrop { .. } | Operator::DataDrop { .. }
+            ) {
+                self.info.reusable = false;
+            }
+        })
+    }
+
+    fn read_metadata(&mut self, section: &str, content: &[u8]) -> Result<(), InvalidModule> {
+        let refuse = |reason| Err(InvalidModule::Metadata { reason });
+        let (public, name) = if let Some(name) = section.strip_prefix("icp:public ") {
             (true, name)
-        } else if let Some(name) = name.strip_prefix("private ") {
+        } else if let Some(name) = section.strip_prefix("icp:private ") {
             (false, name)
+        } else if matches!(section, "icp:public" | "icp:private") {
+            return refuse(
+                "'icp:' section names must have a space after the public/private scope".into(),
+            );
         } else {
-            return Err(InvalidModule::Metadata {
-                name: whole(),
-                reason: "must be icp:public or icp:private",
-            });
+            return refuse(format!(
+                "Invalid custom section: Custom section '{section}' has no public/private scope defined."
+            ));
         };
-        if self
-            .info
-            .metadata
-            .iter()
-            .any(|section| section.name == name)
-        {
-            return Err(InvalidModule::Metadata {
-                name: whole(),
-                reason: "exists twice",
-            });
+        let known = &mut self.info.metadata;
+        if known.iter().any(|section| section.name == name) {
+            return refuse(format!(
+                "Invalid custom section: name {name} already exists"
+            ));
         }
-        self.info.metadata.push(MetadataSection {
+        known.push(MetadataSection {
             name: name.into(),
             public,
             content: content.to_vec(),
         });
+        let bytes: usize = known
+            .iter()
+            .map(|section| section.name.len() + section.content.len())
+            .sum();
+        if bytes > limits::MODULE_METADATA_BYTES_MAX {
+            return refuse(format!(
+                "Invalid custom sections: total size of the custom sections exceeds the maximum allowed: \
+                 size {bytes} bytes, allowed {} bytes",
+                limits::MODULE_METADATA_BYTES_MAX
+            ));
+        }
         at_most(
-            "metadata sections",
-            self.info.metadata.len(),
+            "custom sections",
+            known.len(),
             limits::MODULE_METADATA_SECTIONS_MAX,
         )
     }
 
-    fn place(&mut self, index: usize, offset: u64, data: &[u8]) -> Result<(), InvalidModule> {
+    fn place(
+        &mut self,
+        offset: &wasmparser::ConstExpr<'_>,
+        data: &[u8],
+    ) -> Result<(), InvalidModule> {
+        let offset = constant(offset).ok_or_else(|| InvalidModule::DataOffset {
+            reason: format!(
+                "Invalid offset expression in data segment for {}bit memory: {:?}",
+                if self.info.wide { 64 } else { 32 },
+                offset.get_operators_reader().read().ok()
+            ),
+        })?;
         let memory = self.info.memory_pages.unwrap_or(0) * limits::WASM_PAGE_BYTES as u64;
-        let end = offset + data.len() as u64;
-        if end > memory {
-            return Err(InvalidModule::DataOutOfBounds { index, end, memory });
+        let len = data.len();
+        match offset.checked_add(len as u64) {
+            Some(end) if end <= memory => {
+                self.data.push((offset, data.to_vec()));
+                Ok(())
+            }
+            _ => Err(InvalidModule::DataOutOfBounds { len, offset }),
         }
-        self.data.push((offset, data.to_vec()));
-        Ok(())
     }
 }
 
 impl Exports {
-    fn add(&mut self, name: &str, takes_nothing: impl Fn() -> bool) -> Result<(), InvalidModule> {
+    fn add(&mut self, name: &str, ty: &FuncType) -> Result<(), InvalidModule> {
         let method = [
             ("canister_update ", MethodKind::Update),
             ("canister_query ", MethodKind::Query),
@@ -404,29 +457,36 @@ impl Exports {
                 "canister_inspect_message" => self.inspect = true,
                 "canister_heartbeat" => self.heartbeat = true,
                 "canister_global_timer" => self.global_timer = true,
-                "canister_on_low_wasm_memory" => {}
+                "canister_on_low_wasm_memory" => self.low_memory = true,
+                _ if name.starts_with("canister_") => {
+                    return Err(InvalidModule::Export {
+                        reason: format!(
+                            "Exporting reserved function '{name}' with \"canister_\" prefix"
+                        ),
+                    });
+                }
                 _ => return Ok(()),
             }
         }
-        if takes_nothing() {
-            Ok(())
-        } else {
-            Err(InvalidModule::ExportType { name: name.into() })
-        }
+        check_entry(name, ty)
     }
 
     fn check(&self) -> Result<(), InvalidModule> {
-        at_most(
-            "exported methods",
-            self.methods.len(),
-            limits::MODULE_METHODS_MAX,
-        )?;
-        let names = self.methods.keys().map(String::len).sum();
-        at_most(
-            "bytes in names of exported methods",
-            names,
-            limits::MODULE_METHOD_NAMES_BYTES_MAX,
-        )
+        let found = self.methods.len();
+        if found > limits::MODULE_METHODS_MAX {
+            return Err(InvalidModule::TooManyMethods {
+                found,
+                max: limits::MODULE_METHODS_MAX,
+            });
+        }
+        let found = self.methods.keys().map(String::len).sum();
+        if found > limits::MODULE_METHOD_NAMES_BYTES_MAX {
+            return Err(InvalidModule::MethodNamesTooLong {
+                found,
+                max: limits::MODULE_METHOD_NAMES_BYTES_MAX,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -435,32 +495,8 @@ fn constant(expression: &wasmparser::ConstExpr<'_>) -> Option<u64> {
     let mut operators = expression.get_operators_reader();
     let value = match operators.read().ok()? {
         Operator::I32Const { value } => u64::from(value.cast_unsigned()),
+        Operator::I64Const { value } => value.cast_unsigned(),
         _ => return None,
     };
     matches!(operators.read().ok()?, Operator::End).then_some(value)
-}
-
-/// Whether the operator costs more than the price table can hold.
-pub(super) fn needs_padding(operator: &Operator<'_>) -> bool {
-    matches!(
-        operator,
-        Operator::MemoryGrow { .. }
-            | Operator::TableGrow { .. }
-            | Operator::DataDrop { .. }
-            | Operator::ElemDrop { .. }
-    )
-}
-
-/// Whether the operator changes something in an instance that is neither memory nor a global.
-fn changes_instance(operator: &Operator<'_>) -> bool {
-    matches!(
-        operator,
-        Operator::TableSet { .. }
-            | Operator::TableGrow { .. }
-            | Operator::TableFill { .. }
-            | Operator::TableCopy { .. }
-            | Operator::TableInit { .. }
-            | Operator::ElemDrop { .. }
-            | Operator::DataDrop { .. }
-    )
 }

@@ -10,8 +10,8 @@ use wasmparser::{DataKind, ExternalKind, FunctionBody, Parser, Payload};
 
 use super::{
     InvalidModule, MEMORY_EXPORT, START_EXPORT, TABLE_EXPORT,
-    meter::PADDING_NOPS,
-    prepare::{Outline, Prepared, invalid, needs_padding},
+    meter::padding,
+    prepare::{Outline, Prepared, invalid},
 };
 
 /// Rewrites a valid module.
@@ -54,7 +54,7 @@ pub(super) fn rewrite(bytes: &[u8], outline: Outline) -> Result<Prepared, Invali
             Payload::CodeSectionStart { count, .. } => functions = *count as usize,
             Payload::CodeSectionEntry(body) => {
                 if outline.padded.contains(&defined) {
-                    code.raw(&pad(body)?);
+                    code.raw(&pad(body, outline.info.wide)?);
                 } else {
                     code.raw(body.as_bytes());
                 }
@@ -123,12 +123,12 @@ fn export_kind(kind: ExternalKind) -> ExportKind {
     }
 }
 
-/// The body with `nop`s before each operator whose price the table cannot hold.
-fn pad(body: &FunctionBody<'_>) -> Result<Vec<u8>, InvalidModule> {
+/// The body with `nop`s before each operator whose price the table does not hold.
+fn pad(body: &FunctionBody<'_>, wide: bool) -> Result<Vec<u8>, InvalidModule> {
     const NOP: u8 = 0x01;
     let bytes = body.as_bytes();
     let begin = body.range().start;
-    let mut padded = Vec::with_capacity(bytes.len() + PADDING_NOPS);
+    let mut padded = Vec::with_capacity(bytes.len() + bytes.len() / 8);
     let mut copied = 0;
     for operator in body
         .get_operators_reader()
@@ -136,10 +136,11 @@ fn pad(body: &FunctionBody<'_>) -> Result<Vec<u8>, InvalidModule> {
         .into_iter_with_offsets()
     {
         let (operator, offset) = operator.map_err(invalid)?;
-        if needs_padding(&operator) {
+        let nops = padding(&operator, wide);
+        if nops > 0 {
             let here = offset - begin;
             padded.extend_from_slice(&bytes[copied..here]);
-            padded.extend_from_slice(&[NOP; PADDING_NOPS]);
+            padded.resize(padded.len() + nops, NOP);
             copied = here;
         }
     }

@@ -86,7 +86,11 @@ fn cycles_of_a_call_that_is_not_made_stay() {
     net.call(payer, "not_performed", taker.as_slice()).unwrap();
     net.check_cycles();
     let reject = net.call(payer, "too_much", taker.as_slice()).unwrap_err();
-    assert_eq!(reject.error, Some(ErrorCode::InsufficientCyclesInCall));
+    assert_eq!(reject.error, Some(ErrorCode::CanisterContractViolation));
+    assert_eq!(
+        reject.message,
+        format!("Error from Canister {payer}: Canister {payer} is out of cycles")
+    );
     net.check_cycles();
 }
 

@@ -507,7 +507,10 @@ fn printed_lines_are_kept_even_from_a_message_that_trapped() {
         .log(&id)
         .map(|line| (line.index, line.content.clone()))
         .collect();
-    assert_eq!(lines, [(0, b"hello".to_vec())]);
+    assert_eq!(
+        lines,
+        [(0, b"hello".to_vec()), (1, b"[TRAP]: unreachable".to_vec())]
+    );
 }
 
 #[test]

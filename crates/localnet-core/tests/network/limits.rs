@@ -17,8 +17,10 @@ fn refusal(module: Vec<u8>) -> String {
         "{}",
         reject.message
     );
-    let begin = format!("Error from Canister {id}: Canister's Wasm module is not valid: ");
-    reject.message.strip_prefix(&begin).unwrap().to_owned()
+    let begin = format!("Error from Canister {id}: ");
+    let text = reject.message.strip_prefix(&begin).unwrap();
+    let valid = "Canister's Wasm module is not valid: ";
+    text.strip_prefix(valid).unwrap_or(text).to_owned()
 }
 
 fn accepted(module: Vec<u8>) {
@@ -201,13 +203,13 @@ fn modules_are_limited_in_length() {
     }
     assert_eq!(
         refusal(packer.finish().unwrap()),
-        "module is longer than 104857600 bytes"
+        "Wasm module size of 104857601 exceeds the maximum allowed size of 104857600."
     );
     let mut broken = vec![0x1f, 0x8b, 0x08];
     broken.extend([0; 20]);
-    assert!(refusal(broken).starts_with("cannot decompress the module"));
-    assert!(refusal(b"not wasm".to_vec()).starts_with("wasm validation failed"));
-    assert!(refusal(Vec::new()).starts_with("wasm validation failed"));
+    assert!(refusal(broken).starts_with("Failed to decode wasm module: "));
+    assert!(refusal(b"not wasm".to_vec()).starts_with("Wasmtime failed to validate wasm module "));
+    assert!(refusal(Vec::new()).starts_with("Wasmtime failed to validate wasm module "));
 }
 
 #[test]
@@ -216,7 +218,7 @@ fn modules_are_limited_in_functions_globals_and_methods() {
     accepted(functions(limits::MODULE_FUNCTIONS_MAX));
     assert_eq!(
         refusal(functions(limits::MODULE_FUNCTIONS_MAX + 1)),
-        "module has 50001 functions, at most 50000 are allowed"
+        "Wasm module defined 50001 functions which exceeds the maximum number allowed 50000."
     );
     let globals = |count: usize| {
         text(&format!(
@@ -227,7 +229,7 @@ fn modules_are_limited_in_functions_globals_and_methods() {
     accepted(globals(limits::MODULE_GLOBALS_MAX));
     assert_eq!(
         refusal(globals(limits::MODULE_GLOBALS_MAX + 1)),
-        "module has 1001 globals, at most 1000 are allowed"
+        "Wasm module defined 1001 globals which exceeds the maximum number allowed 1000."
     );
     let methods = |count: usize| {
         let exports: String = (0..count)
@@ -238,7 +240,7 @@ fn modules_are_limited_in_functions_globals_and_methods() {
     accepted(methods(limits::MODULE_METHODS_MAX));
     assert!(
         refusal(methods(limits::MODULE_METHODS_MAX + 1))
-            .starts_with("module has 1001 exported methods")
+            .ends_with("or `canister_composite_query <name>` is 1001 which exceeds 1000.")
     );
     let long = |len: usize| {
         text(&format!(
@@ -249,7 +251,7 @@ fn modules_are_limited_in_functions_globals_and_methods() {
     accepted(long(limits::MODULE_METHOD_NAMES_BYTES_MAX));
     assert!(
         refusal(long(limits::MODULE_METHOD_NAMES_BYTES_MAX + 1))
-            .contains("bytes in names of exported methods")
+            .ends_with("is 20001 which exceeds the allowed limit of 20000.")
     );
 }
 
@@ -260,7 +262,14 @@ fn functions_are_limited_in_instructions() {
     accepted(long(limits::FUNCTION_INSTRUCTIONS_MAX - 1));
     assert_eq!(
         refusal(long(limits::FUNCTION_INSTRUCTIONS_MAX)),
-        "function 0 has 1000001 instructions, at most 1000000 are allowed"
+        "Wasm module contains a function at index 0 with complexity 1000001 \
+         which exceeds the maximum complexity allowed 1000000."
+    );
+    let branches = |count: usize| text(&format!("(module (func {}))", "br 0 ".repeat(count)));
+    accepted(branches(limits::FUNCTION_COMPLEXITY_MAX / 50 - 1));
+    assert!(
+        refusal(branches(limits::FUNCTION_COMPLEXITY_MAX / 50))
+            .contains("with complexity 1000001 which exceeds")
     );
 }
 
@@ -275,14 +284,29 @@ fn metadata_sections_are_limited() {
     accepted(sections(limits::MODULE_METADATA_SECTIONS_MAX));
     assert!(
         refusal(sections(limits::MODULE_METADATA_SECTIONS_MAX + 1))
-            .starts_with("module has 17 metadata sections")
+            .starts_with("Wasm module defined 17 custom sections which exceeds")
     );
     assert!(
         refusal(text("(module (@custom \"icp:open x\" \"\"))"))
-            .contains("must be icp:public or icp:private")
+            .contains("Custom section 'icp:open x' has no public/private scope defined.")
+    );
+    assert!(
+        refusal(text("(module (@custom \"icp:public\" \"\"))"))
+            .contains("must have a space after the public/private scope")
     );
     let twice = "(module (@custom \"icp:public x\" \"\") (@custom \"icp:private x\" \"\"))";
-    assert!(refusal(text(twice)).contains("exists twice"));
+    assert!(refusal(text(twice)).contains("name x already exists"));
+    let long = |len: usize| {
+        text(&format!(
+            "(module (@custom \"icp:public x\" \"{}\"))",
+            "y".repeat(len)
+        ))
+    };
+    accepted(long(limits::MODULE_METADATA_BYTES_MAX - 1));
+    assert!(
+        refusal(long(limits::MODULE_METADATA_BYTES_MAX))
+            .ends_with("size 1048577 bytes, allowed 1048576 bytes")
+    );
 }
 
 #[test]
@@ -290,50 +314,97 @@ fn modules_that_break_the_contract_are_refused() {
     let cases = [
         (
             "(module (import \"env\" \"f\" (func)))",
-            "import env.f is not available",
+            "invalid import section. Module imports function 'f' from 'env' that is not exported by the runtime.",
         ),
         (
             "(module (import \"ic0\" \"f\" (func)))",
-            "import ic0.f is not available",
+            "invalid import section. Module imports function 'f' from 'ic0' that is not exported by the runtime.",
+        ),
+        (
+            "(module (import \"env\" \"time\" (func (result i64))))",
+            "Module imports function \"time\" from \"env\", expected to be imported from one of [\"ic0\"] instead.",
+        ),
+        (
+            "(module (import \"ic0\" \"stable_size\" (func (result i32))) (memory i64 1))",
+            "Module imports function 'stable_size' from 'ic0' that is not exported by the runtime.",
         ),
         (
             "(module (import \"ic0\" \"m\" (memory 1)))",
-            "import ic0.m is not available",
+            "Importing memories is not allowed.",
+        ),
+        (
+            "(module (import \"ic0\" \"g\" (global i32)))",
+            "invalid import section. Importing globals is not allowed.",
         ),
         (
             "(module (import \"ic0\" \"time\" (func (param i32))))",
-            "an import does not have the type",
+            "invalid function signature. Expected input params [] for 'time', got [I32].",
         ),
         (
-            "(module (memory i64 1))",
-            "64-bit memories are not available on this network yet",
+            "(module (import \"ic0\" \"time\" (func (result i32))))",
+            "invalid function signature. Expected return type [I64] for 'time', got [I32].",
+        ),
+        (
+            "(module (import \"ic0\" \"msg_arg_data_size\" (func (result i32))) (memory i64 1))",
+            "Expected return type [I64] for 'msg_arg_data_size', got [I32].",
         ),
         (
             "(module (func (export \"canister_update x\") (param i32)))",
-            "must have no parameters and no results",
+            "invalid function signature. Expected input params [] for 'canister_update x', got [I32].",
         ),
         (
             "(module (func (export \"canister_init\") (result i32) (i32.const 1)))",
-            "must have no parameters",
+            "Expected return type [] for 'canister_init', got [I32].",
         ),
         (
             "(module (func (export \"canister_update x\")) (func (export \"canister_query x\")))",
-            "method x is exported more than once",
+            "Duplicate function 'x' exported multiple times",
+        ),
+        (
+            "(module (func (export \"canister_query x\")) (func (export \"canister_composite_query x\")))",
+            "with different call types: update, query, or composite_query.",
+        ),
+        (
+            "(module (func (export \"canister_stop\")))",
+            "invalid export section. Exporting reserved function 'canister_stop' with \"canister_\" prefix",
         ),
         (
             "(module (func (export \"localnet start\")))",
-            "exported name localnet start is reserved",
+            "Exporting reserved symbol localnet start not allowed.",
         ),
         (
             "(module (memory 1) (data (i32.const 65530) \"0123456789\"))",
-            "data segment 0 ends at byte 65540",
+            "Could not instrument wasm module of canister: Wasm module has invalid data segment of 10 bytes at 65530",
+        ),
+        (
+            "(module (memory i64 1) (data (i64.const -1) \"0\"))",
+            "invalid data segment of 1 bytes at 18446744073709551615",
         ),
         (
             "(module (global (mut funcref) (ref.null func)))",
-            "mutable global 0 holds a reference",
+            "invalid global section. Unsupported global type: ",
         ),
-        ("(module (memory 1) (memory 1))", "wasm validation failed"),
-        ("(module (memory 1 1 shared))", "wasm validation failed"),
+        (
+            "(module (table 1 funcref) (func (table.set 0 (i32.const 0) (ref.null func))))",
+            "a function at index 0 with unsupported instruction table.set.",
+        ),
+        (
+            "(module (table 1 funcref) (func) (func (drop (table.grow 0 (ref.null func) (i32.const 0)))))",
+            "a function at index 1 with unsupported instruction table.grow.",
+        ),
+        (
+            "(module (memory i64 1 98305))",
+            "Wasm memory of 98305 pages exceeds the maximum of 98304 pages.",
+        ),
+        (
+            "(module (memory i64 0x1000000000000))",
+            "Wasm memory of 281474976710656 pages exceeds the maximum of 98304 pages.",
+        ),
+        (
+            "(module (memory 1) (memory 1))",
+            "Wasmtime failed to validate wasm module wasmtime::Module::validate() failed with multiple memories",
+        ),
+        ("(module (memory 1 1 shared))", "validate() failed with"),
     ];
     for (module, reason) in cases {
         let found = refusal(text(module));

@@ -4,8 +4,10 @@ mod harness;
 
 mod calls;
 mod cycles;
+mod hostile;
 mod lifecycle;
 mod limits;
+mod low_memory;
 mod metering;
 mod modes;
 mod modules;
@@ -13,3 +15,4 @@ mod state;
 mod storm;
 mod subnets;
 mod time;
+mod wide;

@@ -92,21 +92,21 @@ fn ranges_outside_of_memory_or_argument_trap() {
             "query",
             "(call $msg_reply_data_append (i32.const 65530) (i32.const 7))"
         ),
-        "ic0_msg_reply_data_append: src=65530 + length=7 exceeds the slice size=65536"
+        "msg.reply: src=65530 + length=7 exceeds the slice size=65536"
     );
     assert_eq!(
         violation(
             "query",
             "(call $msg_arg_data_copy (i32.const 0) (i32.const 0) (i32.const 1))"
         ),
-        "ic0_msg_arg_data_copy: src=0 + length=1 exceeds the slice size=0"
+        "ic0.msg_arg_data_copy payload: src=0 + length=1 exceeds the slice size=0"
     );
     assert_eq!(
         violation(
             "query",
             "(call $msg_arg_data_copy (i32.const -1) (i32.const 0) (i32.const -1))"
         ),
-        "ic0_msg_arg_data_copy: src=4294967295 + length=4294967295 exceeds the slice size=65536"
+        "ic0.msg_arg_data_copy heap: src=4294967295 + length=4294967295 exceeds the slice size=65536"
     );
 }
 
@@ -132,7 +132,7 @@ fn certified_data_has_at_most_32_bytes() {
         "(call $certified_data_set (i32.const 0) (i32.const 33))",
     );
     assert!(
-        text.ends_with("no larger than 32 bytes. Found 33 bytes"),
+        text.ends_with("no larger than 32 bytes. Found 33 bytes."),
         "{text}"
     );
 }

@@ -158,23 +158,31 @@ fn start_runs_once_and_every_mutable_global_is_kept() {
 }
 
 #[test]
-fn tables_begin_anew_with_every_message() {
+fn dropped_segments_are_there_again_with_every_message() {
     let mut net = Net::new();
     let id = net.canister(
         r#"
-        (table $t 2 funcref)
-        (elem (i32.const 0) $one)
-        (elem declare func $two)
-        (func $one (result i32) (i32.const 1))
-        (func $two (result i32) (i32.const 2))
-        (func (export "canister_update change")
-          (table.set $t (i32.const 0) (ref.func $two))
-          (call $reply32 (call_indirect (result i32) (i32.const 0))))
-        (func (export "canister_query get") (call $reply32 (call_indirect (result i32) (i32.const 0))))
+        (data $d "\07\00\00\00")
+        (elem $e func $init)
+        (func $init (memory.init $d (i32.const 600) (i32.const 0) (i32.const 4)))
+        (func (export "canister_update drop")
+          (call $init)
+          (data.drop $d)
+          (elem.drop $e)
+          (call $reply32 (i32.load (i32.const 600))))
+        (func (export "canister_update drop_first") (data.drop $d) (call $init) (call $msg_reply))
         "#,
     );
-    assert_eq!(net.call(id, "change", ""), Ok(n(2)));
-    assert_eq!(net.query(id, "get", ""), Ok(n(1)));
+    assert_eq!(net.call(id, "drop", ""), Ok(n(7)));
+    assert_eq!(net.call(id, "drop", ""), Ok(n(7)));
+    let reject = net.call(id, "drop_first", "").unwrap_err();
+    assert!(
+        reject
+            .message
+            .ends_with("Canister trapped: heap out of bounds"),
+        "{}",
+        reject.message
+    );
 }
 
 #[test]

@@ -79,7 +79,8 @@ pub(super) fn calls<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         "call_cycles_add128",
         |mut ic: Ic<'_>, high: u64, low: u64| -> Result<()> {
             enter(&mut ic, &api::CALL_CYCLES_ADD128, 0)?;
-            Ok(ic.data_mut().message.add_call_cycles(wide(high, low))?)
+            let message = &mut ic.data_mut().message;
+            Ok(message.add_call_cycles("ic0_call_cycles_add128", wide(high, low))?)
         },
     )?;
     linker.func_wrap("ic0", "call_perform", |mut ic: Ic<'_>| -> Result<u32> {

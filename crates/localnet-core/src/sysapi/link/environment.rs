@@ -89,7 +89,7 @@ pub(super) fn environment<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, src: P, size: P| -> Result<u32> {
             let api = &api::ENV_VAR_NAME_EXISTS;
             let name = variable_name(&mut ic, api, src, size)?;
-            Ok(ic.data().message.variable(&name)?.is_some().into())
+            Ok(ic.data().message.variable(&name).is_some().into())
         },
     )?;
     linker.func_wrap(
@@ -98,12 +98,10 @@ pub(super) fn environment<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, src: P, size: P| -> Result<P> {
             let api = &api::ENV_VAR_VALUE_SIZE;
             let name = variable_name(&mut ic, api, src, size)?;
-            let value = ic
-                .data()
-                .message
-                .variable(&name)?
-                .ok_or_else(|| no_variable(&name))?;
-            Ok(P::narrow(value.len() as u64))
+            match ic.data().message.variable(&name) {
+                Some(value) => Ok(P::narrow(value.len() as u64)),
+                None => Err(Fault::Variable { name }.into()),
+            }
         },
     )?;
     linker.func_wrap(
@@ -111,17 +109,17 @@ pub(super) fn environment<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         "env_var_value_copy",
         |mut ic: Ic<'_>, src: P, len: P, dst: P, offset: P, size: P| -> Result<()> {
             let api = &api::ENV_VAR_VALUE_COPY;
-            let name = variable_name(&mut ic, api, src, len)?;
             charge(&mut ic, size.wide())?;
+            let name = variable_name(&mut ic, api, src, len)?;
             memory::copy(
                 &mut ic,
                 api,
                 (dst.wide(), offset.wide(), size.wide()),
                 |host| {
                     host.message
-                        .variable(&name)?
+                        .variable(&name)
                         .map(str::as_bytes)
-                        .ok_or_else(|| no_variable(&name))
+                        .ok_or(Fault::Variable { name })
                 },
             )
         },
@@ -129,24 +127,20 @@ pub(super) fn environment<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
     Ok(())
 }
 
-fn variable_name<P: Pointer>(ic: &mut Ic<'_>, api: &Api, src: P, size: P) -> Result<Vec<u8>> {
-    enter(ic, api, size.wide())?;
+/// Reads a variable's name; its bytes are free of charge.
+fn variable_name<P: Pointer>(ic: &mut Ic<'_>, api: &Api, src: P, size: P) -> Result<String> {
+    enter(ic, api, 0)?;
     if size.wide() > limits::ENVIRONMENT_VARIABLE_BYTES_MAX as u64 {
-        return Err(Fault::Contract(format!(
-            "ic0_{}: the name of an environment variable has at most {} bytes",
-            api.name,
-            limits::ENVIRONMENT_VARIABLE_BYTES_MAX
-        ))
-        .into());
+        let text = format!("ic0.{}: Variable name is too large.", api.name);
+        return Err(Fault::Contract(text).into());
     }
-    memory::read(ic, api, src.wide(), size.wide())
-}
-
-fn no_variable(name: &[u8]) -> Fault {
-    Fault::Contract(format!(
-        "there is no environment variable {:?}",
-        String::from_utf8_lossy(name)
-    ))
+    let name = memory::read(ic, api, src.wide(), size.wide())?;
+    Ok(String::from_utf8(name).map_err(|_| {
+        Fault::Contract(format!(
+            "ic0.{}: Variable name is not a valid UTF-8 string.",
+            api.name
+        ))
+    })?)
 }
 
 pub(super) fn costs<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
@@ -179,6 +173,17 @@ pub(super) fn costs<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
             enter(&mut ic, api, 0)?;
             let cost = prices(&ic).http_request(request, max);
             put(&mut ic, api, dst, cost)
+        },
+    )?;
+    linker.func_wrap(
+        "ic0",
+        "cost_http_request_v2",
+        |mut ic: Ic<'_>, src: P, size: P, dst: P| -> Result<()> {
+            let api = &api::COST_HTTP_REQUEST_V2;
+            enter(&mut ic, api, 0)?;
+            let params = memory::read(&ic, api, src.wide(), size.wide())?;
+            let price = cost::http_request_v2(ic.data().message.facts().subnet.prices, &params)?;
+            put(&mut ic, api, dst, price)
         },
     )?;
     for (api, curves) in [
@@ -214,15 +219,11 @@ pub(super) fn debug<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
             let api = &api::DEBUG_PRINT;
             let cost = ic.data().message.print_cost(size.wide());
             enter(&mut ic, api, cost)?;
-            // A message out of bounds is printed as nothing: printing never changes what a canister does.
-            if let Ok(text) = memory::read(
-                &ic,
-                api,
-                src.wide(),
-                size.wide().min(limits::LOG_BYTES_MAX as u64),
-            ) {
-                ic.data_mut().message.print(text);
-            }
+            // Printing never ends a message, wherever its text may lie.
+            let size = size.wide();
+            let text = memory::read(&ic, api, src.wide(), size.min(limits::LOG_BYTES_MAX as u64))
+                .unwrap_or_else(|_| b"(debug_print message out of memory bounds)".to_vec());
+            ic.data_mut().message.print(text);
             Ok(())
         },
     )?;
@@ -237,12 +238,11 @@ pub(super) fn debug<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
                 &ic,
                 api,
                 src.wide(),
-                size.wide().min(limits::REJECT_BYTES_MAX as u64),
+                size.wide().min(limits::TRAP_BYTES_MAX as u64),
             ) {
                 Ok(text) => String::from_utf8_lossy(&text).into_owned(),
                 Err(_) => "(trap message out of memory bounds)".into(),
             };
-            ic.data_mut().message.print(text.clone().into_bytes());
             Err(Fault::CalledTrap(text).into())
         },
     )?;

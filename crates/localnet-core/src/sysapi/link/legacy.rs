@@ -9,8 +9,7 @@ use super::{
 use crate::{
     limits,
     sysapi::{
-        Fault, Host,
-        api::{self, Api},
+        Fault, Host, api,
         memory::{Pointer, enter},
     },
 };
@@ -22,7 +21,7 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         "msg_cycles_available",
         |mut ic: Ic<'_>| -> Result<u64> {
             enter(&mut ic, &api::MSG_CYCLES_AVAILABLE, 0)?;
-            narrow(&api::MSG_CYCLES_AVAILABLE, ic.data().message.available)
+            narrow(ic.data().message.available)
         },
     )?;
     linker.func_wrap(
@@ -30,7 +29,7 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         "msg_cycles_refunded",
         |mut ic: Ic<'_>| -> Result<u64> {
             enter(&mut ic, &api::MSG_CYCLES_REFUNDED, 0)?;
-            narrow(&api::MSG_CYCLES_REFUNDED, ic.data().message.refunded)
+            narrow(ic.data().message.refunded)
         },
     )?;
     linker.func_wrap(
@@ -39,7 +38,7 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, max: u64| -> Result<u64> {
             enter(&mut ic, &api::MSG_CYCLES_ACCEPT, 0)?;
             let taken = ic.data_mut().message.accept_cycles(max.into());
-            narrow(&api::MSG_CYCLES_ACCEPT, taken)
+            narrow(taken)
         },
     )?;
     linker.func_wrap(
@@ -47,7 +46,7 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         "canister_cycle_balance",
         |mut ic: Ic<'_>| -> Result<u64> {
             enter(&mut ic, &api::CANISTER_CYCLE_BALANCE, 0)?;
-            narrow(&api::CANISTER_CYCLE_BALANCE, ic.data().message.balance)
+            narrow(ic.data().message.balance)
         },
     )?;
     linker.func_wrap(
@@ -55,7 +54,8 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         "call_cycles_add",
         |mut ic: Ic<'_>, amount: u64| -> Result<()> {
             enter(&mut ic, &api::CALL_CYCLES_ADD, 0)?;
-            Ok(ic.data_mut().message.add_call_cycles(amount.into())?)
+            let message = &mut ic.data_mut().message;
+            Ok(message.add_call_cycles("ic0_call_cycles_add", amount.into())?)
         },
     )?;
     linker.func_wrap("ic0", "stable_size", |mut ic: Ic<'_>| -> Result<u32> {
@@ -68,11 +68,8 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, pages: u32| -> Result<u32> {
             enter(&mut ic, &api::STABLE_GROW, 0)?;
             small_stable(&ic)?;
-            let before = ic
-                .data_mut()
-                .message
-                .stable
-                .grow(pages.into(), limits::STABLE_PAGES_MAX_32);
+            let message = &mut ic.data_mut().message;
+            let before = message.grow_stable(pages.into(), limits::STABLE_PAGES_MAX_32)?;
             Ok(before.map_or(u32::MAX, u32::narrow))
         },
     )?;
@@ -80,6 +77,9 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         "ic0",
         "stable_write",
         |mut ic: Ic<'_>, offset: u32, src: u32, size: u32| -> Result<()> {
+            if size > 0 {
+                small_stable(&ic)?;
+            }
             stable_write(
                 &mut ic,
                 &api::STABLE_WRITE,
@@ -93,6 +93,9 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
         "ic0",
         "stable_read",
         |mut ic: Ic<'_>, dst: u32, offset: u32, size: u32| -> Result<()> {
+            if size > 0 {
+                small_stable(&ic)?;
+            }
             stable_read(
                 &mut ic,
                 &api::STABLE_READ,
@@ -109,21 +112,15 @@ pub(super) fn legacy(linker: &mut Linker<Host>) -> Result<()> {
 fn small_stable(ic: &Ic<'_>) -> Result<u32> {
     let pages = ic.data().message.stable.wasm_pages();
     if pages > limits::STABLE_PAGES_MAX_32 {
-        return Err(Fault::Contract(
-            "32 bit stable memory api used on a memory larger than 4GB; use the stable64 functions"
-                .into(),
-        )
-        .into());
+        return Err(
+            Fault::Trapped("32 bit stable memory api used on a memory larger than 4GB").into(),
+        );
     }
     Ok(pages as u32)
 }
 
 /// A value that must fit into the 64 bits of an old function.
-fn narrow(api: &Api, value: u128) -> Result<u64> {
-    Ok(u64::try_from(value).map_err(|_| {
-        Fault::Contract(format!(
-            "ic0_{}: {value} cycles do not fit into 64 bits; use {}128",
-            api.name, api.name
-        ))
-    })?)
+fn narrow(value: u128) -> Result<u64> {
+    Ok(u64::try_from(value)
+        .map_err(|_| Fault::Trapped("cycles amount exceeds 64-bit representation"))?)
 }

@@ -131,9 +131,8 @@ pub(super) fn identity<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
             let api = &api::IS_CONTROLLER;
             enter(&mut ic, api, size.wide())?;
             let bytes = memory::read(&ic, api, src.wide(), size.wide())?;
-            let principal = candid::Principal::try_from(bytes.as_slice()).map_err(|error| {
-                Fault::Contract(format!("ic0.is_controller: not a principal: {error}"))
-            })?;
+            let principal =
+                candid::Principal::try_from(bytes.as_slice()).map_err(|_| Fault::Principal)?;
             Ok(ic
                 .data()
                 .message

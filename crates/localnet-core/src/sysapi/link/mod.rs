@@ -18,8 +18,19 @@ use super::{
 
 type Ic<'a> = Caller<'a, Host>;
 
-/// Adds every function to the linker, for memories whose pointers are `P`.
-pub(crate) fn link<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
+/// Adds every function that modules with a 32-bit memory, or with none, may import.
+pub(crate) fn link32(linker: &mut Linker<Host>) -> Result<()> {
+    link::<u32>(linker)?;
+    legacy::legacy(linker)
+}
+
+/// Adds every function that modules with a 64-bit memory may import.
+pub(crate) fn link64(linker: &mut Linker<Host>) -> Result<()> {
+    link::<u64>(linker)
+}
+
+/// Adds the functions that all modules may import, with pointers that are `P`.
+fn link<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
     messages::message::<P>(linker)?;
     messages::identity::<P>(linker)?;
     calls::calls::<P>(linker)?;
@@ -28,8 +39,7 @@ pub(crate) fn link<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
     stable::certified::<P>(linker)?;
     environment::environment::<P>(linker)?;
     environment::costs::<P>(linker)?;
-    environment::debug::<P>(linker)?;
-    legacy::legacy(linker)
+    environment::debug::<P>(linker)
 }
 
 /// Adds `…_size` and `…_copy` for bytes that the host holds.

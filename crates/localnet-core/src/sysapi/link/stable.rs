@@ -22,17 +22,19 @@ pub(super) fn stable_write(
     size: u64,
 ) -> Result<()> {
     enter(ic, api, size)?;
-    let fresh = ic.data().message.stable.fresh_pages(offset, size);
-    charge(ic, fresh.saturating_mul(api::STABLE_DIRTY_PAGE))?;
-    if size == 0 && ic.data().memory.is_none() {
+    // Nothing is written nowhere, however far out.
+    if size == 0 {
         return Ok(());
     }
+    let fresh = ic.data().message.stable.fresh_pages(offset, size);
+    let fresh = fresh.map_err(stable_fault)?;
+    charge(ic, fresh * api::DIRTY_PAGE)?;
     let Some(heap) = ic.data().memory else {
         memory::read(ic, api, src, size)?;
         return Ok(());
     };
     let (heap, host) = heap.data_and_store_mut(ic);
-    let from = memory::range(api, src, size, heap.len())?;
+    let from = memory::range(src, size, heap.len()).ok_or(OUTSIDE)?;
     host.message
         .stable
         .write(offset, &heap[from])
@@ -48,11 +50,14 @@ pub(super) fn stable_read(
     size: u64,
 ) -> Result<()> {
     enter(ic, api, size)?;
+    if size == 0 {
+        return Ok(());
+    }
     let Some(heap) = ic.data().memory else {
         return memory::read(ic, api, dst, size).map(|_| ());
     };
     let (heap, host) = heap.data_and_store_mut(ic);
-    let to = memory::range(api, dst, size, heap.len())?;
+    let to = memory::range(dst, size, heap.len()).ok_or(OUTSIDE)?;
     host.message
         .stable
         .read(offset, &mut heap[to])
@@ -60,10 +65,13 @@ pub(super) fn stable_read(
     Ok(())
 }
 
+/// Copies between the memories fail like the machine's own.
+const OUTSIDE: Fault = Fault::Trapped("heap out of bounds");
+
 fn stable_fault(error: StableError) -> Fault {
     match error {
         StableError::OutOfBounds => Fault::Trapped("stable memory out of bounds"),
-        StableError::TooManyPages { .. } => Fault::MemoryAccess(error.to_string()),
+        StableError::TooManyWritten | StableError::TooManyRead => Fault::MemoryAccess(error),
     }
 }
 
@@ -77,12 +85,9 @@ pub(super) fn stable<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         "stable64_grow",
         |mut ic: Ic<'_>, pages: u64| -> Result<u64> {
             enter(&mut ic, &api::STABLE64_GROW, 0)?;
-            Ok(ic
-                .data_mut()
-                .message
-                .stable
-                .grow(pages, limits::STABLE_PAGES_MAX)
-                .unwrap_or(u64::MAX))
+            let message = &mut ic.data_mut().message;
+            let before = message.grow_stable(pages, limits::STABLE_PAGES_MAX)?;
+            Ok(before.unwrap_or(u64::MAX))
         },
     )?;
     linker.func_wrap(
