@@ -28,7 +28,7 @@ pub(super) fn provisional_create(
     };
     let settings = new_settings(&call.caller, args.settings)?;
     let (id, home) = match args.specified_id {
-        Some(id) => network.claim_id(id)?,
+        Some(id) => network.claim_id(network.subnet_of_origin(&call.origin), id)?,
         None => network.allocate_id(network.subnet_of_origin(&call.origin))?,
     };
     network.totals.minted += amount;

@@ -15,6 +15,9 @@ use crate::{
     types::{ErrorCode, Ingress, Reject},
 };
 
+/// Percent of processors that the canisters of one subnet may keep together: all but one of four, and never all.
+const SUBNET_COMPUTE_PERCENT: u64 = 299;
+
 /// Settings that come in so short an argument are paid for after they have changed, so that a frozen canister can be
 /// thawed by them.
 const SETTINGS_BYTES_PAID_LATER: usize = 338;
@@ -70,14 +73,28 @@ impl Network {
             canister.paid_bytes(),
             canister.memory_bytes().max(new.memory_allocation),
         );
-        let used = self.paid_bytes_on(canister.home.index);
+        let at = canister.home.index;
+        let others = self.compute_percent_on(at) - canister.settings.compute_allocation;
+        let left = SUBNET_COMPUTE_PERCENT.saturating_sub(others);
+        let (asked, had) = (new.compute_allocation, canister.settings.compute_allocation);
+        if asked > had && asked > left {
+            return Err(Reject::of(
+                ErrorCode::SubnetOversubscribed,
+                format!(
+                    "Canister requested a compute allocation of {asked}% which cannot be satisfied because the \
+                     Subnet's remaining compute capacity is {left}%."
+                ),
+            ));
+        }
+        let used = self.paid_bytes_on(at);
         let added = after.saturating_sub(before);
         if added > SUBNET_BYTES.saturating_sub(used) {
             return Err(Reject::of(
                 ErrorCode::SubnetOversubscribed,
                 format!(
-                    "Canister requested {added} of memory but only {} are available in the subnet.",
-                    SUBNET_BYTES.saturating_sub(used)
+                    "Canister requested {} of memory but only {} are available in the subnet.",
+                    size(added),
+                    size(SUBNET_BYTES.saturating_sub(used))
                 ),
             ));
         }
@@ -90,6 +107,15 @@ impl Network {
             canister.settings = Arc::new(new);
         }
         Ok(())
+    }
+
+    /// Percent of processors that the canisters of a subnet keep.
+    fn compute_percent_on(&self, at: usize) -> u64 {
+        self.canisters
+            .values()
+            .filter(|canister| canister.home.index == at)
+            .map(|canister| canister.settings.compute_allocation)
+            .sum()
     }
 
     /// Bytes that the canisters of a subnet pay for.
@@ -198,7 +224,7 @@ fn check_reserved(canister: &Canister, new: &Settings, added: u128) -> Result<()
         return Err(Reject::of(
             ErrorCode::ReservedCyclesLimitIsTooLow,
             format!(
-                "Cannot set the reserved cycles limit {} below the reserved cycles balance {}",
+                "Cannot set the reserved cycles limit {} below the reserved cycles balance of the canister {}.",
                 grouped(limit),
                 grouped(canister.reserved)
             ),
@@ -218,4 +244,40 @@ fn check_reserved(canister: &Canister, new: &Settings, added: u128) -> Result<()
         ));
     }
     Ok(())
+}
+
+/// A number of bytes as the Internet Computer writes it in its messages, such as `1.50 GiB`.
+fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let Some(power) = (1..=units.len())
+        .rev()
+        .find(|power| bytes >> (10 * power) > 0)
+    else {
+        return format!("{bytes} B");
+    };
+    let hundredths = (u128::from(bytes) * 100) >> (10 * power);
+    format!(
+        "{}.{:02} {}",
+        hundredths / 100,
+        hundredths % 100,
+        units[power - 1]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_written_in_the_largest_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1 << 10, "1.00 KiB"),
+            (3 << 29, "1.50 GiB"),
+            (3 << 40, "3.00 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
 }

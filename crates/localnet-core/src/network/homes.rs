@@ -131,35 +131,48 @@ impl Network {
             }
         }
         Err(Reject::of(
-            ErrorCode::MaxNumberOfCanistersReached,
-            format!("Subnet {} has given away all its canister ids", subnet.id),
+            ErrorCode::SubnetOversubscribed,
+            "Could not create canister. Subnet has surpassed its canister ID allocation.",
         ))
     }
 
-    /// An id that the caller asks for.
+    /// An id that the caller asks for, at the subnet with this place where no other has it.
     pub(crate) fn claim_id(
         &self,
+        at: usize,
         id: CanisterId,
     ) -> Result<(CanisterId, Arc<SubnetFacts>), Reject> {
-        let at = canister_number(&id)
+        let subnets = self.topology.subnets();
+        let home = canister_number(&id)
             .and_then(|_| self.topology.index_of(&id))
-            .filter(|at| !self.topology.subnets()[*at].hidden)
+            .filter(|home| !subnets[*home].hidden)
             .ok_or_else(|| {
                 Reject::of(
                     ErrorCode::CanisterNotHostedBySubnet,
                     format!(
-                        "Specified CanisterId {id} is not hosted by any subnet of this network; \
-                         ask for a subnet whose canister ranges contain it"
+                        "Unsuccessful validation of specified ID: Specified CanisterId {id} is not hosted by subnet {}.",
+                        subnets[at].id
                     ),
                 )
             })?;
+        let subnet = &subnets[home];
+        // Ids that a subnet hands out itself can be asked for only where it has no others.
+        if subnet.ranges.len() > 1 && subnet.allocation.contains(&id) {
+            return Err(Reject::of(
+                ErrorCode::InvalidManagementPayload,
+                format!(
+                    "The `specified_id` {id} is invalid because it belongs to the canister allocation ranges of the \
+                     test environment."
+                ),
+            ));
+        }
         if self.canisters.contains_key(&id) {
             return Err(Reject::of(
                 ErrorCode::CanisterIdAlreadyExists,
-                format!("Canister {id} is already installed"),
+                format!("Unsuccessful canister creation: canister id {id} already exists."),
             ));
         }
-        Ok((id, Arc::clone(&self.homes[at].facts)))
+        Ok((id, Arc::clone(&self.homes[home].facts)))
     }
 
     /// Runs something on a subnet, and counts what it spends there.

@@ -367,7 +367,40 @@ fn allocations_that_cannot_be_paid_for_are_refused() {
         .manage("update_settings", &settings(id, memory(3 << 40)))
         .unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::SubnetOversubscribed));
+    assert_eq!(
+        reject.message,
+        "Canister requested 3.00 TiB of memory but only 2.00 TiB are available in the subnet."
+    );
     net.check_cycles();
+}
+
+#[test]
+fn the_canisters_of_a_subnet_keep_at_most_299_percent_together() {
+    let mut net = Net::new();
+    let ids: Vec<_> = (0..3)
+        .map(|_| net.create_with(100_000_000_000_000_000))
+        .collect();
+    let keep = |percent: u8| ic::CanisterSettings {
+        compute_allocation: Some(percent.into()),
+        ..Default::default()
+    };
+    for id in &ids[..2] {
+        net.manage("update_settings", &settings(*id, keep(100)))
+            .unwrap();
+    }
+    let reject = net
+        .manage("update_settings", &settings(ids[2], keep(100)))
+        .unwrap_err();
+    assert_eq!(reject.error, Some(ErrorCode::SubnetOversubscribed));
+    assert_eq!(
+        reject.message,
+        "Canister requested a compute allocation of 100% which cannot be satisfied because the Subnet's remaining \
+         compute capacity is 99%."
+    );
+    net.manage("update_settings", &settings(ids[2], keep(99)))
+        .unwrap();
+    net.manage("update_settings", &settings(ids[2], keep(98)))
+        .unwrap();
 }
 
 #[test]
