@@ -177,10 +177,15 @@ impl Canister {
 
     /// Cycles that it may not spend, so that it can do nothing for a while.
     pub(crate) fn frozen(&self) -> u128 {
+        self.frozen_holding(self.memory_bytes())
+    }
+
+    /// Cycles that it may not spend once it holds so many bytes.
+    pub(crate) fn frozen_holding(&self, bytes: u64) -> u128 {
         self.home
             .prices
             .freezing(
-                self.paid_bytes(),
+                bytes.max(self.settings.memory_allocation),
                 self.settings.compute_allocation,
                 self.settings.freezing_threshold,
             )
@@ -224,6 +229,7 @@ impl Canister {
             time,
             frozen: self.frozen(),
             held: self.memory_bytes(),
+            reserved: self.reserved,
             open_calls: self.open_calls.clone(),
             wide: self.wide(),
             subnet: Arc::clone(&self.home),

@@ -336,15 +336,10 @@ fn affordable(
     let before = bytes(canister.code.as_ref(), &canister.stable);
     let after = bytes(Some(&trial.code), &trial.stable);
     let grown = after.saturating_sub(before);
-    let settings = &canister.settings;
-    let frozen = canister.home.prices.freezing(
-        (canister.memory_bytes() + grown).max(settings.memory_allocation),
-        settings.compute_allocation,
-        settings.freezing_threshold,
-    );
+    let frozen = canister.frozen_holding(canister.memory_bytes() + grown);
     let balance = trial.balance + left;
     if grown > 0 && frozen > balance {
-        let asks = settings.controllers.contains(caller);
+        let asks = canister.settings.controllers.contains(caller);
         return Err(InstallFault::Fault(Fault::GrowthUnpaid {
             bytes: grown,
             missing: asks.then_some(frozen - balance),

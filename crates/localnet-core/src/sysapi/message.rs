@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     pub(crate) frozen: u128,
     /// Bytes that it holds.
     pub(crate) held: u64,
+    /// Cycles that are set aside for memory already.
+    pub(crate) reserved: u128,
     /// Its open calls, by callee.
     pub(crate) open_calls: BTreeMap<Principal, usize>,
     /// Whether its memory is 64 bits wide.
@@ -288,14 +290,18 @@ impl Message {
             return facts.frozen;
         }
         let settings = &facts.settings;
-        facts.subnet.prices.freezing(
-            facts
-                .held
-                .saturating_add(grown)
-                .max(settings.memory_allocation),
-            settings.compute_allocation,
-            settings.freezing_threshold,
-        )
+        facts
+            .subnet
+            .prices
+            .freezing(
+                facts
+                    .held
+                    .saturating_add(grown)
+                    .max(settings.memory_allocation),
+                settings.compute_allocation,
+                settings.freezing_threshold,
+            )
+            .saturating_sub(facts.reserved)
     }
 
     /// The canister wants to hold so many bytes more.

@@ -181,6 +181,44 @@ fn cost_of(net: &mut Net, id: candid::Principal, work: impl FnOnce(&mut Net)) ->
 }
 
 #[test]
+fn a_call_takes_what_canisters_are_told_that_it_costs() {
+    const TELLER: &str = r#"
+        (table 1 funcref)
+        (elem (i32.const 0) $back)
+        (data (i32.const 600) "take")
+        (func $back (param i32))
+        (func (export "canister_update tell")
+          (drop (call $arg))
+          (call $cost_call (i64.const 4) (i64.const 30) (i32.const 700))
+          (call $canister_cycle_balance128 (i32.const 716))
+          (call $call_new (i32.const 1000) (i32.const 10) (i32.const 600) (i32.const 4)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+          (call $call_data_append (i32.const 1000) (i32.const 30))
+          (drop (call $call_perform))
+          (call $canister_cycle_balance128 (i32.const 732))
+          (call $msg_reply_data_append (i32.const 700) (i32.const 48))
+          (call $msg_reply))"#;
+    let mut net = Net::new();
+    let (teller, taker) = (net.canister(TELLER), net.canister(TAKER));
+    let reply = net.call(teller, "tell", taker.as_slice()).unwrap();
+    let numbers: Vec<_> = reply
+        .chunks(16)
+        .map(|bytes| u128::from_le_bytes(bytes.try_into().unwrap()))
+        .collect();
+    let [told, before, after] = numbers[..] else {
+        panic!("{numbers:?}")
+    };
+    assert_eq!(told, before - after);
+    let longest = USUAL.execution(40_000_000_000, false);
+    assert_eq!(told, 260_000 + 34 * 1_000 + longest + (2 << 20) * 1_000);
+    net.settle();
+    net.check_cycles();
+    // All but the call, its answer's bytes and the callback's instructions has come back.
+    let balance = net.network.balance(&teller).unwrap();
+    assert!(balance > before && balance - before > longest - 20_000_000);
+}
+
+#[test]
 fn an_ingress_message_is_paid_for_when_it_comes_in() {
     let mut net = Net::new();
     let id = net.canister(ANSWERER);
