@@ -85,7 +85,7 @@ struct TestArgs {
 
 #[derive(Args)]
 struct WasmArgs {
-    /// Canisters to build; all when none is named.
+    /// Canisters to build; all of the product when none is named.
     canisters: Vec<String>,
 }
 

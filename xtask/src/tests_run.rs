@@ -24,7 +24,7 @@ pub(crate) fn run(
     filter: Option<&str>,
     args: &[String],
 ) -> anyhow::Result<ExitCode> {
-    let wasm_dir = wasm::build(workspace, may_install, &[])?;
+    let wasm_dir = wasm::build_with_tests(workspace, may_install)?;
     let places = model::fetch(workspace, None)?;
     // Programs and test binaries in one build: asked for one after the other, cargo would select features twice and
     // compile much of the workspace twice.

@@ -16,20 +16,36 @@ use flate2::write::GzEncoder;
 
 use crate::process;
 use crate::toolchain::{self, TARGET, WasmToolchain};
-use crate::workspace::{CANISTERS, Canister, Workspace};
+use crate::workspace::{CANISTERS, Canister, TEST_CANISTERS, Workspace};
 
-/// Builds the named canisters, or all of them; gives the folder of the finished modules.
+/// Builds the named canisters, or all of the product; gives the folder of the finished modules.
 pub(crate) fn build(
     workspace: &Workspace,
     may_install: bool,
     names: &[String],
 ) -> anyhow::Result<PathBuf> {
-    let canisters = select(names)?;
+    build_these(workspace, may_install, &select(names)?)
+}
+
+/// Builds all canisters of the product, and those that only tests install.
+pub(crate) fn build_with_tests(
+    workspace: &Workspace,
+    may_install: bool,
+) -> anyhow::Result<PathBuf> {
+    let all: Vec<&Canister> = CANISTERS.iter().chain(TEST_CANISTERS).collect();
+    build_these(workspace, may_install, &all)
+}
+
+fn build_these(
+    workspace: &Workspace,
+    may_install: bool,
+    canisters: &[&Canister],
+) -> anyhow::Result<PathBuf> {
     let toolchain = toolchain::find_or_install(may_install)?;
     eprintln!("building canisters with {}", toolchain.describe());
     let build_dir = workspace.target.join("wasm-build");
     let flags = remapped_paths(workspace, &toolchain, &build_dir)?;
-    for canister in canisters {
+    for &canister in canisters {
         // One package at a time and only as cdylib: link-time optimisation is off when a package is also a library.
         let mut command = toolchain.cargo_rustc();
         command
@@ -59,12 +75,14 @@ fn select(names: &[String]) -> anyhow::Result<Vec<&'static Canister>> {
             let known = || {
                 CANISTERS
                     .iter()
+                    .chain(TEST_CANISTERS)
                     .map(|canister| canister.name)
                     .collect::<Vec<_>>()
                     .join(", ")
             };
             CANISTERS
                 .iter()
+                .chain(TEST_CANISTERS)
                 .find(|canister| canister.name == *name)
                 .with_context(|| format!("no canister is called {name}; there are: {}", known()))
         })
@@ -104,15 +122,12 @@ fn remapped_paths(
 /// Adds the metadata, and writes the finished module and its packed twin where they differ from what is there.
 fn finish(workspace: &Workspace, canister: &Canister, built: &Path) -> anyhow::Result<()> {
     let code = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
-    let did = canister.did();
-    let candid = std::fs::read(workspace.root.join(&did)).with_context(|| {
-        format!(
-            "cannot read {did}, the interface of canister {}",
-            canister.name
-        )
-    })?;
-    let module = module::with_custom_section(&code, "icp:public candid:service", &candid)
-        .with_context(|| format!("{}: not a module that can carry metadata", built.display()))?;
+    let module = if TEST_CANISTERS.contains(canister) {
+        code
+    } else {
+        described(workspace, canister, &code)
+            .with_context(|| format!("{}: cannot add the interface", built.display()))?
+    };
 
     let path = workspace.root.join(canister.wasm());
     let packed = path.with_extension("wasm.gz");
@@ -131,6 +146,19 @@ fn finish(workspace: &Workspace, canister: &Canister, built: &Path) -> anyhow::R
     // The packed twin goes first: a missing or older module makes the next run write both again.
     process::write_whole(&packed, &gzip)?;
     process::write_whole(&path, &module)
+}
+
+/// The module with its interface as metadata.
+fn described(workspace: &Workspace, canister: &Canister, code: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let did = canister.did();
+    let candid = std::fs::read(workspace.root.join(&did)).with_context(|| {
+        format!(
+            "cannot read {did}, the interface of canister {}",
+            canister.name
+        )
+    })?;
+    module::with_custom_section(code, "icp:public candid:service", &candid)
+        .context("not a module that can carry metadata")
 }
 
 /// Gzip without name or time, so that equal modules are equal files.
@@ -165,7 +193,7 @@ mod tests {
         let error = select(&["nothing".to_owned()]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "no canister is called nothing; there are: registry, jobs, purse"
+            "no canister is called nothing; there are: registry, jobs, purse, assets, pages"
         );
         assert_eq!(select(&[]).unwrap().len(), CANISTERS.len());
     }

@@ -33,6 +33,18 @@ pub(crate) const CANISTERS: &[Canister] = &[
     },
 ];
 
+/// Canisters that only tests install; their interface is no promise, so they carry none.
+pub(crate) const TEST_CANISTERS: &[Canister] = &[
+    Canister {
+        name: "assets",
+        package: "assay-assets",
+    },
+    Canister {
+        name: "pages",
+        package: "assay-pages",
+    },
+];
+
 /// The folder of finished canister modules, relative to the repository: dfx.json and icp.yaml name it.
 pub(crate) const WASM_DIR: &str = "target/wasm";
 

@@ -32,6 +32,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "assay-jobs",
         &["assay-jobs-core", "assay-canister-kit", "assay-protocol"],
     ),
+    ("assay-assets", &[]),
+    ("assay-pages", &[]),
     ("assay-purse", &["assay-protocol"]),
     ("assay-worker", &["assay-engine", "assay-protocol"]),
     (
