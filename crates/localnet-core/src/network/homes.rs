@@ -205,3 +205,41 @@ impl Network {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::SubnetPlan;
+
+    #[test]
+    fn messages_run_longer_on_system_subnets_and_longest_where_things_are_measured() {
+        let limits = |plan: SubnetPlan| {
+            let topology = Topology::plan(&[7; 32], &[plan]).unwrap();
+            instructions(topology.default_subnet())
+        };
+        for (kind, update, install) in [
+            (SubnetKind::Application, 40, 300),
+            (SubnetKind::VerifiedApplication, 40, 300),
+            (SubnetKind::Sns, 40, 300),
+            (SubnetKind::Fiduciary, 40, 300),
+            (SubnetKind::System, 50, 1_000),
+            (SubnetKind::Nns, 50, 1_000),
+            (SubnetKind::Ii, 50, 1_000),
+            (SubnetKind::Bitcoin, 50, 1_000),
+        ] {
+            let found = limits(SubnetPlan::of(kind));
+            let billions = (
+                found.update / 1_000_000_000,
+                found.install / 1_000_000_000,
+                found.query / 1_000_000_000,
+            );
+            assert_eq!(billions, (update, install, 5), "{kind:?}");
+            let measuring = limits(SubnetPlan {
+                instructions: InstructionLimits::Benchmarking,
+                ..SubnetPlan::of(kind)
+            });
+            assert_eq!(measuring.update, 99_999_999_999_999);
+            assert_eq!(measuring.query, 99_999_999_999_999);
+        }
+    }
+}

@@ -222,7 +222,11 @@ impl Network {
         }
         self.check_ingress(&message)?;
         self.history.check_room()?;
-        let at = self.effective_subnet(&message.effective_canister);
+        // A canister's messages are where it is, whatever they were addressed to.
+        let at = match self.canisters.get(&message.canister) {
+            Some(canister) => canister.home.index,
+            None => self.effective_subnet(&message.effective_canister),
+        };
         self.charge_ingress(&message);
         self.history.receive(&message, self.homes[at].facts.id);
         let Ingress {

@@ -190,6 +190,38 @@ fn a_call_to_another_subnet_has_at_most_two_mib() {
 }
 
 #[test]
+fn a_message_is_known_to_the_subnet_of_its_canister() {
+    use SubnetKind::Application;
+    let mut net = net(&[Application, Application]);
+    let id = net.canister_on(2, WHERE);
+    let subnets = net.network.topology().clone();
+    let elsewhere = subnets.subnets()[1].id;
+    let request = net
+        .submit_at(elsewhere, user(), id, "nodes", Vec::new())
+        .unwrap();
+    net.wait(&request).unwrap();
+    let record = net.network.status(&request).unwrap();
+    assert_eq!(record.subnet, subnets.subnets()[2].id);
+    let made = net.submit_at(
+        elsewhere,
+        user(),
+        Principal::management_canister(),
+        "provisional_create_canister_with_cycles",
+        candid::encode_one(ic::ProvisionalCreateCanisterWithCyclesArgs::default()).unwrap(),
+    );
+    let record = net.network.status(&made.unwrap()).unwrap();
+    assert_eq!(record.subnet, elsewhere);
+
+    let mut certification = Certification::new(subnets.clone(), net.network.time());
+    certification.refresh(&net.network);
+    for subnet in subnets.subnets() {
+        let tree = certification.tree(&subnet.id).unwrap();
+        let shown = tree.lookup(&[b"request_status".as_slice(), &request.0]);
+        assert_eq!(shown.is_some(), subnet.id == subnets.subnets()[2].id);
+    }
+}
+
+#[test]
 fn composite_queries_see_their_own_subnet_only() {
     const ASKER: &str = r#"
         (table 2 funcref)
