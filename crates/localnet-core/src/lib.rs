@@ -2,7 +2,7 @@
 //!
 //! Messages go in through [`network::Network`], rounds execute them, and everything that a state tree shows can be
 //! read back. [`ingress`] checks what users send, [`cert`] signs what they are answered, [`topology`] says who the
-//! network is. Nothing here opens a socket, reads a clock or starts a thread.
+//! network is, and [`system`] holds the canisters that are there from the beginning. Nothing here opens a socket, reads a clock or starts a thread.
 
 mod canister;
 pub mod cert;
@@ -15,6 +15,7 @@ mod mgmt;
 pub mod network;
 mod round;
 mod sysapi;
+pub mod system;
 pub mod topology;
 pub mod types;
 mod wasm;

@@ -142,6 +142,27 @@ pub const SUBNET_ADMINS_MAX: usize = 100;
 /// Requests whose changes are remembered one by one; whoever asks later looks at all of them.
 pub const REQUEST_CHANGES_MAX: usize = 65_536;
 
+/// Accounts of one ledger that hold something.
+pub const LEDGER_ACCOUNTS_MAX: usize = 1_000_000;
+/// Allowances on one ledger.
+pub const LEDGER_ALLOWANCES_MAX: usize = 1_000_000;
+/// Transactions of one ledger that are remembered so that they are not executed twice.
+pub const LEDGER_REMEMBERED_MAX: usize = 1_000_000;
+/// Blocks of one ledger that are kept; beyond, the oldest are dropped.
+pub const LEDGER_BLOCKS_KEPT: usize = 1_000_000;
+/// Expired allowances that one transaction removes.
+pub const LEDGER_PRUNED_MAX: usize = 100;
+/// Blocks in one answer of a ledger.
+pub const LEDGER_BLOCKS_PER_ANSWER_MAX: usize = 100;
+/// Allowances in one answer of a ledger.
+pub const LEDGER_ALLOWANCES_PER_ANSWER_MAX: usize = 500;
+/// Work that decoding an argument of a system canister may take.
+pub const LEDGER_DECODING_QUOTA: usize = 20_000_000;
+/// Work that skipping what nobody asked for in such an argument may take.
+pub const LEDGER_SKIPPING_QUOTA: usize = 10_000;
+/// Notified payments whose outcome is kept; beyond, the oldest are dropped.
+pub const CMC_NOTIFICATIONS_KEPT: usize = 100_000;
+
 /// Messages that one round executes.
 pub const ROUND_MESSAGES_MAX: usize = 500;
 /// Instructions after which a round starts no other message.

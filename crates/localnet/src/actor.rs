@@ -27,6 +27,7 @@ use assay_localnet_core::{
     cert::{Certification, RangeForm, Wanted, sign_answer},
     ingress::{Content, Envelope, Facts, Place, Sent, authorise},
     network::{CanisterView, Network, NetworkConfig},
+    system::SystemPlan,
     topology::Topology,
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
@@ -65,6 +66,7 @@ pub(crate) fn now() -> Time {
 pub(crate) struct Setup {
     pub(crate) topology: Arc<Topology>,
     pub(crate) seed: [u8; 32],
+    pub(crate) system: SystemPlan,
     pub(crate) module_cache: Option<PathBuf>,
     pub(crate) pace: Pace,
 }
@@ -123,6 +125,7 @@ impl Actor {
         let Setup {
             topology,
             seed,
+            system,
             module_cache,
             pace,
         } = setup;
@@ -134,6 +137,7 @@ impl Actor {
             seed,
             start,
             topology: topology.clone(),
+            system,
             module_cache,
         });
         Self {

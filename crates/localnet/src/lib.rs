@@ -17,6 +17,7 @@
 mod actor;
 pub mod gateway;
 mod http;
+pub mod launcher;
 
 use std::{
     io,
@@ -27,7 +28,10 @@ use std::{
     time::Duration,
 };
 
-use assay_localnet_core::topology::Topology;
+use assay_localnet_core::{
+    system::SystemPlan,
+    topology::{SubnetKind, SubnetPlan, Topology, TopologyError},
+};
 use candid::Principal;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -56,6 +60,12 @@ pub struct LocalnetConfig {
     pub bind: IpAddr,
     /// Source of all keys and of every random byte that canisters see. See [`seed_from_text`].
     pub seed: [u8; 32],
+    /// The subnets. A hidden root subnet is added where none is asked for.
+    pub subnets: Vec<SubnetPlan>,
+    /// The system canisters; one whose id no subnet hosts is left out.
+    pub system: SystemPlan,
+    /// The shortest time between two rounds.
+    pub round_interval: Duration,
     /// A folder for compiled modules, private to this user; `None` keeps them in memory only.
     pub module_cache: Option<PathBuf>,
     /// How long a synchronous call waits for its outcome before its sender is told to poll.
@@ -69,6 +79,9 @@ impl Default for LocalnetConfig {
             port: 0,
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             seed: seed_from_text(""),
+            subnets: vec![SubnetPlan::of(SubnetKind::Application)],
+            system: SystemPlan::none(),
+            round_interval: Duration::ZERO,
             module_cache: None,
             call_wait: CALL_WAIT,
         }
@@ -87,6 +100,9 @@ pub fn seed_from_text(text: &str) -> [u8; 32] {
 /// Why a network did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
+    /// There is no such network.
+    #[error("the subnets cannot be: {0}")]
+    Topology(#[from] TopologyError),
     /// Something else listens there.
     #[error(
         "port {port} on {bind} is in use; stop what listens there, or choose another port (0 takes any that is free)"
@@ -141,9 +157,13 @@ impl Localnet {
             port,
             bind,
             seed,
+            subnets,
+            system,
+            round_interval,
             module_cache,
             call_wait,
         } = config;
+        let topology = Arc::new(Topology::plan(&seed, &subnets)?);
         let listener = TcpListener::bind((bind, port))
             .and_then(|listener| {
                 listener.set_nonblocking(true)?;
@@ -159,12 +179,12 @@ impl Localnet {
                 .local_addr()
                 .map_err(|source| StartError::Listen { port, bind, source })?;
 
-        let topology = Arc::new(Topology::new(&seed));
         let (network, executing) = actor::start(Setup {
             topology: topology.clone(),
             seed,
+            system,
             module_cache,
-            pace: Pace::Live(Duration::ZERO),
+            pace: Pace::Live(round_interval),
         })
         .map_err(StartError::Thread)?;
         let mut localnet = Self {

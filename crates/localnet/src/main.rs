@@ -1,6 +1,7 @@
 //! `assay-localnet`: one local network, until it is interrupted.
 
 use std::{
+    ffi::OsString,
     io::{self, IsTerminal, Write},
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
@@ -8,7 +9,11 @@ use std::{
 };
 
 use anyhow::Context;
-use assay_localnet::{Localnet, LocalnetConfig, seed_from_text};
+use assay_localnet::{
+    Localnet, LocalnetConfig,
+    launcher::{self, Launched},
+    seed_from_text,
+};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +22,9 @@ use tracing_subscriber::EnvFilter;
 ///
 /// Prints its address and root key on standard output when it can be reached, and runs until it is interrupted. State is
 /// kept in memory only. Set RUST_LOG=debug for a line per request.
+///
+/// With ICP_CLI_NETWORK_LAUNCHER_PATH pointing to this program, `icp network start` starts it as its network; with
+/// --interface-version it takes the arguments of that.
 #[derive(Debug, Parser)]
 #[command(name = "assay-localnet", version)]
 struct Args {
@@ -35,14 +43,13 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
-    match run(args) {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let result = if launcher::is_asked_for(&arguments) {
+        launch(&arguments)
+    } else {
+        run(Args::parse())
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {error:#}");
@@ -51,13 +58,54 @@ fn main() -> ExitCode {
     }
 }
 
+fn start_log(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}
+
+fn launch(arguments: &[OsString]) -> anyhow::Result<()> {
+    let args = launcher::Args::read(arguments)?;
+    start_log(if args.verbose { "info" } else { "warn" });
+    until_ended(
+        || Ok(Launched::start(args)?),
+        |launched| writeln!(io::stdout(), "url  {}", launched.network().url()),
+        Launched::shutdown,
+    )
+}
+
 fn run(args: Args) -> anyhow::Result<()> {
+    start_log("warn");
     let Args {
         port,
         bind,
         seed,
         module_cache,
     } = args;
+    until_ended(
+        || {
+            Ok(Localnet::start(LocalnetConfig {
+                port,
+                bind,
+                seed: seed_from_text(&seed),
+                module_cache,
+                ..LocalnetConfig::default()
+            })?)
+        },
+        announce,
+        Localnet::shutdown,
+    )
+}
+
+/// Starts something, and ends it on an interrupt.
+fn until_ended<T: Send + 'static>(
+    start: impl FnOnce() -> anyhow::Result<T>,
+    announce: impl FnOnce(&T) -> io::Result<()>,
+    shutdown: impl FnOnce(T) + Send + 'static,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -67,20 +115,14 @@ fn run(args: Args) -> anyhow::Result<()> {
             signal(SignalKind::interrupt()).context("cannot wait for an interrupt")?;
         let mut terminate =
             signal(SignalKind::terminate()).context("cannot wait for termination")?;
-        let network = Localnet::start(LocalnetConfig {
-            port,
-            bind,
-            seed: seed_from_text(&seed),
-            module_cache,
-            ..LocalnetConfig::default()
-        })?;
+        let network = start()?;
         announce(&network).context("cannot write to standard output")?;
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         // A long message may be running; a second signal does not wait for it.
-        let ending = tokio::task::spawn_blocking(move || network.shutdown());
+        let ending = tokio::task::spawn_blocking(move || shutdown(network));
         tokio::select! {
             _ = ending => Ok(()),
             _ = interrupt.recv() => std::process::exit(130),

@@ -13,6 +13,9 @@ impl Network {
     /// Checks that the callee exists, runs, has code, can pay, and accepts the message.
     pub(crate) fn inspect(&mut self, ingress: &Ingress) -> Result<(), Reject> {
         let id = ingress.canister;
+        if self.is_native(&id) {
+            return Ok(());
+        }
         let canister = self
             .canisters
             .get_mut(&id)

@@ -38,6 +38,10 @@ impl Network {
         let Some(input) = canister.inbox.pop_front() else {
             return 0;
         };
+        if self.is_native(id) {
+            self.run_native(id, input);
+            return 0;
+        }
         match input {
             Input::Task(kind) => self.run_task(id, kind),
             Input::Request(request) => self.run_request(id, request),

@@ -22,7 +22,7 @@ use wasmtime::{Engine, Global, Instance, Memory, Ref, Store, Table, Val};
 
 pub(crate) use inspect::ingress_fee;
 pub(crate) use install::{InstallMode, Installation};
-pub(crate) use refusals::{affordable, not_found};
+pub(crate) use refusals::{affordable, no_method, not_found};
 
 use crate::{
     canister::{CanisterId, Code, GlobalValue},

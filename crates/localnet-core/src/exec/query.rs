@@ -110,6 +110,9 @@ impl Network {
         if canister.state != RunState::Running {
             refusals::running(canister)?;
         }
+        if self.is_native(&id) {
+            return self.query_native(query, certificate);
+        }
         refusals::thawed(canister)?;
         let code = canister
             .code

@@ -42,6 +42,7 @@ fn run(regions: Option<Arc<Regions>>) -> (Network, Vec<[u8; 32]>) {
         seed: [0; 32],
         start: Time(1),
         topology: Arc::new(Topology::new(&[0; 32])),
+        system: crate::system::SystemPlan::none(),
         module_cache: None,
     };
     let mut network = Network::assemble(config, Compiler::with(None, regions));

@@ -91,6 +91,7 @@ impl Network {
             &self.deadlines,
             &self.ready,
         ));
+        note(&self.system);
         for canister in self.canisters.values() {
             note(canister);
         }

@@ -27,6 +27,7 @@ use crate::{
     canister::{Canister, CanisterId, LogLine, Origin, Request},
     exec::Executor,
     mgmt,
+    system::{System, SystemPlan},
     topology::{Subnet, Topology},
     types::{ErrorCode, Ingress, Query, Reject, RequestId, Time},
     wasm::Compiler,
@@ -41,6 +42,8 @@ pub struct NetworkConfig {
     pub start: Time,
     /// The subnets.
     pub topology: Arc<Topology>,
+    /// The system canisters; each needs a subnet that hosts its id.
+    pub system: SystemPlan,
     /// A folder for compiled modules, private to this user; `None` keeps them in memory only.
     pub module_cache: Option<PathBuf>,
 }
@@ -118,6 +121,8 @@ pub struct Network {
     /// The canister that executed the last message.
     pub(crate) turn: Option<CanisterId>,
     pub(crate) totals: Spending,
+    /// The states of the system canisters; none while one of them executes.
+    pub(crate) system: Option<Box<System>>,
     pub(crate) compiler: Compiler,
     pub(crate) executor: Executor,
 }
@@ -153,10 +158,11 @@ impl Network {
             seed,
             start,
             topology,
+            system,
             module_cache: _,
         } = config;
         let executor = Executor::new(&compiler);
-        Self {
+        let mut network = Self {
             seed,
             time: start,
             round: 0,
@@ -170,9 +176,12 @@ impl Network {
             ready: BTreeSet::new(),
             turn: None,
             totals: Spending::default(),
+            system: None,
             compiler,
             executor,
-        }
+        };
+        network.install_system(&system);
+        network
     }
 
     /// The subnets.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use assay_localnet_core::{
     network::{Network, NetworkConfig},
+    system::SystemPlan,
     topology::{SubnetPlan, Topology},
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
@@ -36,6 +37,7 @@ pub(crate) fn config() -> NetworkConfig {
         seed: [7; 32],
         start: START,
         topology: Arc::new(Topology::new(&[7; 32])),
+        system: SystemPlan::none(),
         module_cache: None,
     }
 }

@@ -14,5 +14,6 @@ mod modules;
 mod state;
 mod storm;
 mod subnets;
+mod system;
 mod time;
 mod wide;

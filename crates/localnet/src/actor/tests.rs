@@ -6,6 +6,7 @@ fn actor(pace: Pace) -> Actor {
     let setup = Setup {
         topology: Arc::new(Topology::new(&[1; 32])),
         seed: [1; 32],
+        system: SystemPlan::none(),
         module_cache: None,
         pace,
     };
