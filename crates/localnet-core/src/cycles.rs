@@ -29,9 +29,9 @@ pub const INGRESS_BYTE: u128 = 2_000;
 pub const GIB_SECOND: u128 = 127_000;
 /// A percent of a processor for a second.
 pub const COMPUTE_PERCENT_SECOND: u128 = 10_000_000;
-/// Reading a canister's log from a canister.
+/// Reading a canister's log from a canister, per node.
 pub const LOG_FETCH: u128 = 1_000_000;
-/// One byte of a log that a canister reads.
+/// One byte of a log that a canister reads, per node.
 pub const LOG_FETCH_BYTE: u128 = 800;
 /// An HTTPS outcall, per node.
 pub const OUTCALL_NODE: u128 = 3_000_000;
@@ -118,7 +118,7 @@ impl Prices {
 
     /// Taking in an ingress message of so many bytes, the method's name among them.
     pub fn ingress(self, bytes: u64) -> u128 {
-        self.scaled(INGRESS + INGRESS_BYTE * u128::from(bytes))
+        self.scaled(INGRESS) + self.scaled(INGRESS_BYTE) * u128::from(bytes)
     }
 
     /// Holding so much memory for so long.
@@ -131,6 +131,13 @@ impl Prices {
         self.scaled(
             (u128::from(percent) * COMPUTE_PERCENT_SECOND).saturating_mul(u128::from(seconds)),
         )
+    }
+
+    /// What a canister costs while it does nothing for so many seconds: its part of what a day costs.
+    pub fn idle(self, bytes: u64, percent: u64, seconds: u64) -> u128 {
+        let part =
+            |day: u128| day.saturating_mul(u128::from(seconds)) / u128::from(SECONDS_PER_DAY);
+        part(self.storage(bytes, SECONDS_PER_DAY)) + part(self.compute(percent, SECONDS_PER_DAY))
     }
 
     /// What a canister costs in a day in which it does nothing.
@@ -197,7 +204,10 @@ impl Prices {
 
     /// Reading so many bytes of a log from a canister.
     pub fn log_fetch(self, bytes: u64) -> u128 {
-        self.scaled(LOG_FETCH + LOG_FETCH_BYTE * u128::from(bytes))
+        if self.idle {
+            return 0;
+        }
+        (LOG_FETCH + LOG_FETCH_BYTE * u128::from(bytes)) * u128::from(self.nodes)
     }
 
     /// A threshold signature or key by the key of this name, where there is such a key on the Internet Computer. The

@@ -28,8 +28,8 @@ fn fees_are_as_published_for_13_nodes() {
     assert_eq!(USUAL.ingress(0), 1_200_000);
     assert_eq!(USUAL.ingress(1) - USUAL.ingress(0), 2_000);
     assert_eq!(USUAL.storage(GIB, 1), 127_000);
-    assert_eq!(USUAL.log_fetch(0), 1_000_000);
-    assert_eq!(USUAL.log_fetch(1) - USUAL.log_fetch(0), 800);
+    assert_eq!(USUAL.log_fetch(0), 13_000_000);
+    assert_eq!(USUAL.log_fetch(1) - USUAL.log_fetch(0), 800 * 13);
     assert_eq!(USUAL.http_request(0, 0), 49_140_000);
     assert_eq!(
         USUAL.http_request(1, 0) - USUAL.http_request(0, 0),
@@ -56,7 +56,8 @@ fn fees_are_as_published_for_34_nodes() {
     assert_eq!(LARGE.call(0), 680_000);
     assert_eq!(LARGE.answer(1), 2_615);
     assert_eq!(LARGE.ingress(0), 3_138_461);
-    assert_eq!(LARGE.answer(1), 2_615);
+    assert_eq!(LARGE.ingress(1_000) - LARGE.ingress(0), 5_230_000);
+    assert_eq!(LARGE.log_fetch(0), 34_000_000);
     assert_eq!(LARGE.storage(GIB, 1), 332_153);
     assert_eq!(LARGE.http_request(0, 0), 171_360_000);
 }
@@ -83,6 +84,13 @@ fn a_gib_costs_four_trillion_a_year() {
 fn what_is_frozen_is_what_idling_costs_for_that_long() {
     let day = 127_000 * 86_400 + 5 * 10_000_000 * 86_400;
     assert_eq!(USUAL.idle_day(GIB, 5), day);
+    assert_eq!(USUAL.idle(GIB, 5, 86_400), day);
+    assert_eq!(USUAL.idle(GIB, 5, 10), 1_270_000 + 500_000_000);
+    assert_eq!(
+        USUAL.idle(1_000, 0, 10),
+        1,
+        "10 of the 86,400 parts of 10,219 cycles"
+    );
     assert_eq!(USUAL.freezing(GIB, 5, 2_592_000), 30 * day);
     assert_eq!(USUAL.freezing(GIB, 5, 0), 0);
     assert_eq!(USUAL.freezing(0, 0, u64::MAX), 0);

@@ -34,9 +34,11 @@ impl Network {
                 continue;
             }
             canister.charged = canister.charged.plus_nanos(seconds * 1_000_000_000);
-            let prices = canister.home.prices;
-            let cost = prices.storage(canister.paid_bytes(), seconds)
-                + prices.compute(canister.settings.compute_allocation, seconds);
+            let cost = canister.home.prices.idle(
+                canister.paid_bytes(),
+                canister.settings.compute_allocation,
+                seconds,
+            );
             if canister.take_idle(cost) {
                 spent.push((canister.home.index, cost));
             } else {

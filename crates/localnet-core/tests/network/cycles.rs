@@ -259,7 +259,7 @@ fn memory_and_processors_are_charged_every_ten_seconds() {
             net.advance(seconds);
             net.rounds(2);
         });
-        let expected = USUAL.storage(bytes, charged) + USUAL.compute(3, charged);
+        let expected = USUAL.idle(bytes, 3, charged);
         assert_eq!(cost, expected, "after {seconds} seconds");
     }
     net.check_cycles();
