@@ -61,6 +61,7 @@ pub(crate) fn router(network: Handle, topology: Arc<Topology>, call_wait: Durati
     };
     Router::new()
         .route("/", get(page))
+        .route("/_/dashboard", get(page))
         .route("/api/v2/status", get(status))
         .route("/api/v2/canister/{id}/call", call(Flat, false))
         .route("/api/v3/canister/{id}/call", call(Flat, true))
@@ -237,7 +238,9 @@ async fn page(State(server): State<Server>) -> Html<String> {
          <dl><dt>Status</dt><dd><a href=\"/api/v2/status\">/api/v2/status</a> (CBOR)</dd>\n\
          <dt>Root key</dt><dd><code>{}</code></dd>\n\
          <dt>Application subnet</dt><dd><code>{}</code></dd>\n\
-         <dt>Effective canister id for creating canisters</dt><dd><code>{}</code></dd></dl>\n</html>\n",
+         <dt>Effective canister id for creating canisters</dt><dd><code>{}</code></dd>\n\
+         <dt>A canister's pages</dt><dd><code>http://&lt;canister-id&gt;.localhost</code> with the port of this network, and \
+         unverified <code>http://&lt;canister-id&gt;.raw.localhost</code></dd></dl>\n</html>\n",
         hex::encode(server.topology.root_key()),
         subnet.id,
         server.topology.default_effective_canister(),

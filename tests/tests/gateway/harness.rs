@@ -76,11 +76,16 @@ fn read(file: &str) -> Vec<u8> {
 impl Site {
     /// A running canister of this module.
     pub(crate) async fn start(module: &[u8], arg: Vec<u8>) -> Self {
+        Self::start_on(LocalnetConfig::default(), module, arg).await
+    }
+
+    /// A running canister of this module, on such a network.
+    pub(crate) async fn start_on(config: LocalnetConfig, module: &[u8], arg: Vec<u8>) -> Self {
         // The tests install the same few modules again and again.
         let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("gateway-modules");
         let network = Localnet::start(LocalnetConfig {
             module_cache: Some(cache),
-            ..LocalnetConfig::default()
+            ..config
         })
         .unwrap();
         let agent = Agent::builder()

@@ -15,8 +15,11 @@ async fn the_interface_answers_on_every_host() {
         );
         assert_eq!(status.header("access-control-allow-origin"), Some("*"));
     }
-    let page = site.ask("GET", "localhost", "/", &[], b"");
-    refused(&page, 200, "not a replica of the public network");
+    for (host, path) in [("localhost", "/"), (&site.host(), "/_/dashboard")] {
+        let page = site.ask("GET", host, path, &[], b"");
+        refused(&page, 200, "not a replica of the public network");
+        refused(&page, 200, "http://&lt;canister-id&gt;.localhost");
+    }
     refused(
         &site.get("/api/nothing"),
         404,

@@ -1,6 +1,10 @@
 //! Pages that come through: what is verified, and with what.
 
-use crate::harness::{Site, module_with_section, refused};
+use std::time::Duration;
+
+use assay_localnet::LocalnetConfig;
+
+use crate::harness::{Site, module, module_with_section, refused};
 
 const BIG_BYTES: usize = 5 << 20;
 
@@ -145,6 +149,18 @@ async fn a_query_that_asks_for_an_update_becomes_one() {
         );
         assert_eq!(page.header("x-updates"), Some(count.to_string().as_str()));
     }
+    refused(&site.get("/upgrade/trap"), 502, "no update today");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_is_not_answered_at_once_is_waited_for() {
+    let config = LocalnetConfig {
+        call_wait: Duration::ZERO,
+        ..LocalnetConfig::default()
+    };
+    let site = Site::start_on(config, &module("pages"), candid::encode_one(()).unwrap()).await;
+    let page = site.ask("POST", &site.host(), "/upgrade", &[], b"");
+    assert_eq!(page.status, 201, "{}", page.text());
     refused(&site.get("/upgrade/trap"), 502, "no update today");
 }
 

@@ -74,21 +74,22 @@ pub(super) enum HostError {
 }
 
 impl Domains {
-    /// These domains, such as `localhost`.
+    /// These domains, such as `localhost`. Addresses among them are left out, since every address is served.
     ///
     /// # Errors
     /// Where one is no host name, or there are too many.
     pub fn new<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Result<Self, DomainError> {
-        let domains: Vec<String> = names
-            .into_iter()
-            .take(DOMAINS_MAX + 1)
-            .map(|name| {
-                host_name(name.as_ref())
-                    .ok_or_else(|| DomainError::Malformed(name.as_ref().to_owned()))
-            })
-            .collect::<Result<_, _>>()?;
-        if domains.len() > DOMAINS_MAX {
-            return Err(DomainError::TooManyDomains);
+        let mut domains = Vec::new();
+        for (at, name) in names.into_iter().enumerate() {
+            let name = name.as_ref();
+            if at >= DOMAINS_MAX {
+                return Err(DomainError::TooManyDomains);
+            }
+            if !is_address(name) {
+                let domain =
+                    host_name(name).ok_or_else(|| DomainError::Malformed(name.to_owned()))?;
+                domains.push(domain);
+            }
         }
         Ok(Self {
             domains,
@@ -402,6 +403,14 @@ mod tests {
     }
 
     #[test]
+    fn addresses_among_the_domains_are_served_anyway() {
+        let domains = Domains::new(["127.0.0.1", "localhost", "[::1]"]).unwrap();
+        assert_eq!(domains.names(), ["localhost"]);
+        let none = Domains::new(["127.0.0.1"]).unwrap();
+        assert_eq!(none.resolve("10.0.0.1", None, None), Ok(Place::Network));
+    }
+
+    #[test]
     fn domains_and_names_are_limited() {
         let names = |count: usize| (0..count).map(|at| format!("d{at}.test"));
         assert!(Domains::new(names(DOMAINS_MAX)).is_ok());
@@ -409,7 +418,7 @@ mod tests {
             Domains::new(names(DOMAINS_MAX + 1)).err(),
             Some(DomainError::TooManyDomains)
         );
-        for name in ["", "http://localhost", "localhost:80", "a/b", "127.0.0.1"] {
+        for name in ["", "http://localhost", "localhost:80", "a/b"] {
             assert!(Domains::new([name]).is_err(), "{name}");
         }
         let id = Principal::anonymous();
