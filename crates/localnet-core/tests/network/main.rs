@@ -4,6 +4,8 @@ mod harness;
 
 mod calls;
 mod cycles;
+mod determinism;
+mod fees;
 mod hostile;
 mod lifecycle;
 mod limits;
