@@ -11,6 +11,7 @@ use assay_protocol::{
         Assurance, JobError, JobRequest, JobView, Message, MessageRole, ModelRef, Quote, Sampling,
         StreamArgs, SubmitArgs, Submitted,
     },
+    limits::{CHECK_GRACE_SECONDS, REVEAL_SECONDS},
     receipt::CertifiedReceipt,
 };
 use assay_worker::{
@@ -31,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How long the receipt of an ended job may take.
 const RECEIPT_SECONDS: u64 = 20;
 /// How long after its deadline a job may take to end.
-const DEADLINE_GRACE_SECONDS: u64 = 60;
+const DEADLINE_GRACE_SECONDS: u64 = CHECK_GRACE_SECONDS + REVEAL_SECONDS + 30;
 
 /// A request for one question.
 pub(crate) fn request(

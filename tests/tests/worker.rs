@@ -316,6 +316,11 @@ async fn a_worker_killed_in_mid_run_takes_its_order_up_again_after_its_restart()
     assert_eq!(lease.state, LeaseState::Revealed, "{}", market.log(&name));
     assert!(lease.paid > Cycles::ZERO);
     assert_eq!(view.leases.len(), 2, "nobody else had to generate");
+    assert!(
+        !market.log(&name).contains("taking up a lease"),
+        "it had committed already: {}",
+        market.log(&name)
+    );
     market.stop().await;
 }
 
@@ -339,6 +344,15 @@ async fn a_commitment_that_comes_too_late_is_refused_and_unpaid() {
         "{view:#?}"
     );
     assert_eq!(lease.paid, Cycles::ZERO);
+    let name = plans[0].name.clone();
+    while !market.log(&name).contains("refused: ") {
+        assert!(
+            market.log(&name).contains("CHEATING"),
+            "it does not cheat: {}",
+            market.log(&name)
+        );
+        sleep(LOOK).await;
+    }
     assert_eq!(
         market.balance().await + view.paid.0 + view.fee.0,
         FUNDS.0,

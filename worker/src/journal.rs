@@ -16,6 +16,7 @@ use std::{
 use assay_protocol::{
     Hash32, JobId, LeaseId,
     lease::{CommitArgs, RevealArgs, Role},
+    limits,
 };
 use candid::{CandidType, Principal};
 use serde::Deserialize;
@@ -131,8 +132,31 @@ impl Journal {
         self.sync_folder()
     }
 
+    /// Notes that a lease's run begins, and gives how often it had begun before. When this returns, that survives
+    /// the end of this process.
+    pub fn begin(&self, lease: LeaseId) -> Result<u32, JournalError> {
+        let path = self.begun_path(lease);
+        let mut options = fs::OpenOptions::new();
+        let mut file = private(options.append(true).create(true))
+            .open(&path)
+            .map_err(at(&path, "open"))?;
+        let before = file.metadata().map_err(at(&path, "read"))?.len();
+        file.write_all(b".")
+            .and_then(|()| file.sync_all())
+            .map_err(at(&path, "write"))?;
+        self.sync_folder()?;
+        Ok(u32::try_from(before).unwrap_or(u32::MAX))
+    }
+
+    /// Forgets how often a lease that has ended had begun.
+    pub fn forget(&self, lease: LeaseId) {
+        // One that stays is thrown away at the next start.
+        let _ = fs::remove_file(self.begun_path(lease));
+    }
+
     /// Forgets a record whose lease has ended.
     pub fn remove(&self, lease: LeaseId) -> Result<(), JournalError> {
+        self.forget(lease);
         let path = self.path(lease);
         match fs::remove_file(&path) {
             Ok(()) => self.sync_folder(),
@@ -148,6 +172,9 @@ impl Journal {
             let path = entry.map_err(at(&self.leases, "list"))?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("new") => fs::remove_file(&path).map_err(at(&path, "remove"))?,
+                Some("begun") if is_old(&path) => {
+                    fs::remove_file(&path).map_err(at(&path, "remove"))?;
+                }
                 Some("lease") => records.push(self.read(&path)?),
                 // Not ours; left alone.
                 _ => {}
@@ -176,6 +203,10 @@ impl Journal {
 
     fn path(&self, lease: LeaseId) -> PathBuf {
         self.leases.join(format!("{lease}.lease"))
+    }
+
+    fn begun_path(&self, lease: LeaseId) -> PathBuf {
+        self.leases.join(format!("{lease}.begun"))
     }
 
     fn sync_folder(&self) -> Result<(), JournalError> {
@@ -245,12 +276,26 @@ fn open_private(path: &Path, truncate: bool) -> io::Result<File> {
         .write(true)
         .create(true)
         .truncate(truncate);
+    private(&mut options).open(path)
+}
+
+/// New files are this user's alone.
+fn private(options: &mut fs::OpenOptions) -> &mut fs::OpenOptions {
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    options.open(path)
+    options
+}
+
+/// Whether a file was last written before any lease that can still be open was granted.
+fn is_old(path: &Path) -> bool {
+    let age = fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
+        .and_then(|modified| modified.elapsed().ok());
+    age.is_some_and(|age| age.as_secs() > 2 * limits::DEADLINE_SECONDS_MAX as u64)
 }
 
 #[cfg(test)]

@@ -196,10 +196,11 @@ async fn announce(jobs: &Jobs, offers: &[Offer], key: &Key) -> Result<(), SetupE
             Err(Outcome::Refused(
                 error @ (WorkerError::UnknownWorker(_)
                 | WorkerError::UnknownModel(_)
+                | WorkerError::TooManyOffers { .. }
                 | WorkerError::NotActive(_)),
             )) => {
                 if backoff.failures() % MENTION_EVERY == 2 {
-                    warn!(worker = %key.principal, %error, "waiting for the jobs canister to know this worker and its models");
+                    warn!(worker = %key.principal, %error, "waiting for the jobs canister to take this worker's offers");
                 }
                 tokio::time::sleep(backoff.pause()).await;
             }

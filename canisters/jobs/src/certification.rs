@@ -12,7 +12,7 @@ use ic_certification::{AsHashTree, Hash, HashTree, RbTree, labeled, labeled_hash
 use crate::memory::{with_jobs, with_jobs_mut};
 
 /// Receipts that one message puts back into the tree after an upgrade.
-const RECEIPTS_PER_MESSAGE: usize = 10_000;
+const RECEIPTS_PER_MESSAGE: usize = 2_000;
 
 /// CBOR's tag that says "this is CBOR", which verifiers of witnesses look for.
 const SELF_DESCRIBED: [u8; 3] = [0xd9, 0xd9, 0xf7];
@@ -82,9 +82,7 @@ pub(crate) fn is_reading() -> bool {
 /// The subnet's certificate and the witness of a job's receipt. Only a query can give them.
 pub(crate) fn proof(job: JobId) -> Result<(Vec<u8>, Vec<u8>), JobError> {
     if is_reading() {
-        return Err(JobError::Other(
-            "receipts are being read again after an upgrade; ask again in a few seconds".to_owned(),
-        ));
+        return Err(JobError::NoReceiptYet(job));
     }
     let certificate = ic_cdk::api::data_certificate().ok_or_else(|| {
         JobError::Other("a certificate comes only with a query; ask receipt as a query".to_owned())

@@ -130,8 +130,8 @@ fn work() -> Result<WorkHint, WorkerError> {
 }
 
 #[update]
-fn claim() -> Result<Vec<Order>, WorkerError> {
-    act(|jobs, at| jobs.claim(at))
+fn claim(known: Vec<LeaseId>) -> Result<Vec<Order>, WorkerError> {
+    act(|jobs, at| jobs.claim(at, &known))
 }
 
 #[update]

@@ -14,35 +14,35 @@ const SWEEP_BUDGET: usize = 100;
 /// Arms every timer.
 pub(crate) fn arm() {
     seed();
-    read_receipts();
     ic_cdk_timers::set_timer(Duration::ZERO, read_registry());
     ic_cdk_timers::set_timer_interval(SYNC_EVERY, read_registry);
     ic_cdk_timers::set_timer_interval(SWEEP_EVERY, || async { sweep() });
+    if certification::is_reading() {
+        sweep_soon();
+    }
 }
 
 fn sweep() {
     let swept = with_jobs_mut(|jobs| jobs.sweep(now(), SWEEP_BUDGET));
+    if certification::is_reading() {
+        certification::read_on();
+    }
     settle();
     seed();
-    if swept.more {
-        ic_cdk_timers::set_timer(Duration::ZERO, async { sweep() });
+    if swept.more || certification::is_reading() {
+        sweep_soon();
     }
+}
+
+/// Goes on in a message of its own; should that fail, the next turn does it.
+fn sweep_soon() {
+    ic_cdk_timers::set_timer(Duration::ZERO, async { sweep() });
 }
 
 /// Draws the first randomness; tried again with every sweep until it has come.
 fn seed() {
     if !matching::is_seeded() {
         ic_cdk_timers::set_timer(Duration::ZERO, matching::seed());
-    }
-}
-
-/// Reads receipts on, message by message, until all are in the tree.
-fn read_receipts() {
-    if certification::is_reading() {
-        ic_cdk_timers::set_timer(Duration::ZERO, async {
-            certification::read_on();
-            read_receipts();
-        });
     }
 }
 

@@ -156,32 +156,32 @@ impl<B: Backend> Step<'_, B> {
                 commitment,
                 claim_hash: _,
                 checkers_until,
+                expiry,
             } => {
                 let mut lease = self.lease(*lease);
                 lease.state = LeaseState::Committed;
                 lease.commitment = Some(*commitment);
-                let job = self.job(lease.job);
-                self.set_pulse(lease.id, job.deadline);
+                let mut job = self.job(lease.job);
                 self.store.leases.insert(lease.id, lease);
-                if let Some(until) = checkers_until {
-                    for mut checker in round(self.store, &job) {
-                        if checker.role == Role::Checker
-                            && checker.state == LeaseState::Leased
-                            && checker.run_deadline.is_some()
-                        {
-                            checker.run_deadline = Some(*until);
-                            self.store.leases.insert(checker.id, checker);
-                        }
+                self.set_expiry(&mut job, *expiry);
+                for mut other in round(self.store, &job) {
+                    if other.state == LeaseState::Committed && other.reveal_deadline.is_none() {
+                        self.set_pulse(other.id, job.expiry);
+                    } else if let Some(until) = checkers_until
+                        && other.role == Role::Checker
+                        && other.state == LeaseState::Leased
+                        && other.run_deadline.is_some()
+                    {
+                        other.run_deadline = Some(*until);
+                        self.store.leases.insert(other.id, other);
                     }
                 }
+                self.store.jobs.insert(job.id, job);
             }
             Event::RevealOpened { job, deadline } => {
                 let mut job = self.job(*job);
-                if *deadline > job.deadline {
-                    self.store.due.remove(&(job.deadline, Due::Job(job.id)));
-                    self.store.due.insert((*deadline, Due::Job(job.id)), ());
-                    job.deadline = *deadline;
-                }
+                let expiry = job.expiry.max(*deadline);
+                self.set_expiry(&mut job, expiry);
                 for mut lease in round(self.store, &job) {
                     if lease.state == LeaseState::Committed && lease.reveal_deadline.is_none() {
                         lease.reveal_deadline = Some(*deadline);
@@ -268,6 +268,8 @@ impl<B: Backend> Step<'_, B> {
                 job.round += 1;
                 job.checkers = checkers_asked(job.assurance);
                 self.set_wait(&mut job, None);
+                let deadline = job.deadline;
+                self.set_expiry(&mut job, deadline);
                 self.turn(&mut job, JobState::Queued, None, *lease, reason.clone());
                 self.refresh(&job);
                 self.store.jobs.insert(job.id, job);
@@ -339,6 +341,7 @@ impl<B: Backend> Step<'_, B> {
             submitted_at: self.at,
             deadline_seconds: *deadline_seconds,
             deadline: *deadline,
+            expiry: *deadline,
             wait: None,
             ended: None,
             paid: Cycles::ZERO,
@@ -463,7 +466,7 @@ impl<B: Backend> Step<'_, B> {
         self.store.accounts.insert(job.requester, account);
 
         self.set_wait(&mut job, None);
-        self.store.due.remove(&(job.deadline, Due::Job(job.id)));
+        self.store.due.remove(&(job.expiry, Due::Job(job.id)));
         let ended = Ended {
             at: self.at,
             stalled: self.meta.stalled,
@@ -496,7 +499,7 @@ impl<B: Backend> Step<'_, B> {
                     .reveal_deadline
                     .or(lease.run_deadline)
                     .unwrap_or(lease.claim_deadline);
-                lease.ended_deadline = Some(self.real(deadline.min(job.deadline)));
+                lease.ended_deadline = Some(self.real(deadline.min(job.expiry)));
                 lease.state = LeaseState::Released;
             } else if lease.state == LeaseState::Revealed && lease.judgement.is_none() {
                 lease.judgement = Some(Judgement::Undecided);
@@ -544,6 +547,13 @@ impl<B: Backend> Step<'_, B> {
                 },
             );
         }
+    }
+
+    /// Moves the time at which a job ends in any case.
+    fn set_expiry(&mut self, job: &mut Job, expiry: Live) {
+        let before = std::mem::replace(&mut job.expiry, expiry);
+        self.store.due.remove(&(before, Due::Job(job.id)));
+        self.store.due.insert((expiry, Due::Job(job.id)), ());
     }
 
     fn set_wait(&mut self, job: &mut Job, wait: Option<Live>) {

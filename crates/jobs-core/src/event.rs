@@ -143,12 +143,14 @@ pub enum Event {
         claim_hash: Option<Hash32>,
         /// Until when the round's claimed checkers may run, now that they can.
         checkers_until: Option<Live>,
+        /// When the job ends in any case, now that it has a commitment.
+        expiry: Live,
     },
     /// Commitments may be opened.
     RevealOpened {
         /// Which job's.
         job: JobId,
-        /// Until when; the job's own deadline is no earlier from now on.
+        /// Until when; the job ends no earlier from now on.
         deadline: Live,
     },
     /// A commitment was opened. What it hid is public with the verdict.

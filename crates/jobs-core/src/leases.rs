@@ -101,10 +101,12 @@ impl<B: Backend> Jobs<B> {
             .get(&id)
             .expect("BUG: the caller has seen this lease");
         if lease.state.is_live() {
-            if self.is_first_to_end(&lease, live) {
+            self.end_overdue_job(now, live, lease.job);
+            if let Some(pulse) = self.store.pulses.get(&id)
+                && pulse.until < live
+            {
                 self.expire(now, live, &lease);
             }
-            self.end_overdue_job(now, live, lease.job);
         }
         self.store
             .leases
@@ -112,24 +114,36 @@ impl<B: Backend> Jobs<B> {
             .expect("BUG: leases are never removed")
     }
 
-    /// Whether the lease's own time was over, and no later than its job's. A commitment that may not be
-    /// opened yet lives as long as its job.
-    fn is_first_to_end(&self, lease: &Lease, live: Live) -> bool {
-        let Some(pulse) = self.store.pulses.get(&lease.id) else {
-            return false;
-        };
-        let deadline = self.stored_job(lease.job).deadline;
-        pulse.until < live
-            && (pulse.until < deadline
-                || pulse.until == deadline && lease.reveal_deadline.is_some())
+    /// Ends every lease of the job's round whose time is over, and the job if its own is.
+    pub(crate) fn end_overdue_round(&mut self, now: Timestamp, live: Live, id: JobId) {
+        for lease in self.round(&self.stored_job(id)) {
+            self.end_overdue(now, live, lease.id);
+        }
+        self.end_overdue_job(now, live, id);
     }
 
-    /// Ends the job if its deadline has passed.
+    /// Ends the job if its time is over, and before it those of its leases that ended earlier: how they
+    /// ended does not depend on who looks first.
     pub(crate) fn end_overdue_job(&mut self, now: Timestamp, live: Live, id: JobId) {
-        let job = self.stored_job(id);
-        if !job.state.is_terminal() && job.deadline < live {
-            self.end_expired(now, &job);
+        loop {
+            let job = self.stored_job(id);
+            if job.state.is_terminal() || job.expiry >= live {
+                return;
+            }
+            let round = self.round(&job);
+            let Some(lease) = round.iter().find(|lease| self.ended_before(&job, lease)) else {
+                return self.end_expired(now, &job);
+            };
+            self.expire(now, live, lease);
         }
+    }
+
+    /// Whether the time of a live lease is over no later than its overdue job's. A commitment that may
+    /// not be opened yet lives as long as its job.
+    fn ended_before(&self, job: &Job, lease: &Lease) -> bool {
+        self.store.pulses.get(&lease.id).is_some_and(|pulse| {
+            pulse.until < job.expiry || pulse.until == job.expiry && lease.reveal_deadline.is_some()
+        })
     }
 
     /// Ends a live lease whose deadline has passed.

@@ -27,6 +27,8 @@ pub struct Jobs<B: Backend> {
     pub(crate) volatile_match_news: bool,
     /// The queued job after which the next matching goes on.
     pub(crate) volatile_match_after: JobId,
+    /// The job at which the present pass through the queue ends.
+    pub(crate) volatile_match_until: JobId,
     /// Receipts not yet taken to be certified.
     pub(crate) volatile_receipts: Vec<(JobId, Hash32)>,
 }
@@ -69,6 +71,7 @@ impl<B: Backend> Jobs<B> {
             volatile_match_due: true,
             volatile_match_news: false,
             volatile_match_after: JobId(0),
+            volatile_match_until: JobId(0),
             volatile_receipts: Vec::new(),
         }
     }

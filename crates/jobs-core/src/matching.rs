@@ -28,6 +28,9 @@ use crate::{
 
 /// What reading one offer counts in [`limits::MATCH_WORK_MAX`]: its worker's records are read with it.
 const READING_WORK: usize = 16;
+/// What trying a job counts, and what a grant does: their records are read and written.
+const TRYING_WORK: usize = 200;
+const GRANT_WORK: usize = 400;
 
 /// A ready worker that may hold another lease.
 #[derive(Clone, Copy, Debug)]
@@ -77,13 +80,17 @@ impl<B: Backend> Jobs<B> {
         let live = self.touch(now);
         if self.volatile_match_after == JobId(0) {
             self.volatile_match_news = false;
+            // A pass ends where the queue ended when it began: else a busy queue's head would wait for ever.
+            self.volatile_match_until = horizon;
         }
+        let until = horizon.min(self.volatile_match_until);
         let news = self.volatile_match_news;
         let mut draws = Draws::new(&random);
         let mut seats = self.seats(now);
-        let (rows, complete) = self.waiting(horizon);
+        let (rows, complete) = self.waiting(until);
         let mut models: BTreeMap<ModelId, Crowd> = BTreeMap::new();
-        let (mut granted, mut tried, mut work) = (0, 0, 0);
+        let (mut granted, mut tried) = (0, 0);
+        let mut work = seats.len() * READING_WORK;
         let mut next = JobId(0);
         for (i, (id, wanted)) in rows.iter().enumerate() {
             if seats.is_empty() {
@@ -106,6 +113,7 @@ impl<B: Backend> Jobs<B> {
             let leases = self.fill(now, live, *id, crowd, &mut seats, &mut draws);
             // One draw for each lease, and one that found nobody.
             work += (leases + 1) * (crowd.candidates.len() + crowd.around.len());
+            work += TRYING_WORK + leases * GRANT_WORK;
             granted += leases;
         }
         if next == JobId(0) && !complete && !seats.is_empty() {
@@ -115,15 +123,15 @@ impl<B: Backend> Jobs<B> {
         self.volatile_match_news = news;
         // Jobs behind the horizon wait for newer randomness; news during the pass make another one.
         self.volatile_match_due =
-            next != JobId(0) || news || self.store.wanted.keys(horizon..).next().is_some();
+            next != JobId(0) || news || self.store.wanted.keys(until..).next().is_some();
         granted
     }
 
     /// A part of the queue, and whether it reaches the queue's end.
-    fn waiting(&self, horizon: JobId) -> (Vec<(JobId, Wanted)>, bool) {
+    fn waiting(&self, until: JobId) -> (Vec<(JobId, Wanted)>, bool) {
         let after = (
             Bound::Excluded(self.volatile_match_after),
-            Bound::Excluded(horizon),
+            Bound::Excluded(until),
         );
         let rows: Vec<_> = self
             .store
@@ -192,6 +200,10 @@ impl<B: Backend> Jobs<B> {
         draws: &mut Draws,
     ) -> usize {
         self.end_overdue_job(now, live, id);
+        if self.stored_job(id).deadline < live {
+            // Only what is under way may end.
+            return 0;
+        }
         let mut granted = 0;
         loop {
             let job = self.stored_job(id);

@@ -77,7 +77,7 @@ impl<B: Backend> Jobs<B> {
         self.store.receipts.range(from..).take(limit).collect()
     }
 
-    /// Receipts written since the last call, to be certified before this message ends.
+    /// Receipts written since the last call, to be certified.
     pub fn take_receipts(&mut self) -> Vec<(JobId, Hash32)> {
         std::mem::take(&mut self.volatile_receipts)
     }

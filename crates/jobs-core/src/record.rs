@@ -175,6 +175,9 @@ pub struct Job {
     pub deadline_seconds: u32,
     /// When it expires.
     pub deadline: Live,
+    /// When it ends in any case: the deadline, or later while commitments that were in by then are
+    /// checked and opened.
+    pub expiry: Live,
     /// Until when it waits for a missing worker.
     pub wait: Option<Live>,
     /// When it ended, and how long all stalls were by then.

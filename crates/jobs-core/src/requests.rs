@@ -199,15 +199,15 @@ impl<B: Backend> Jobs<B> {
         Ok(self.balance(beneficiary))
     }
 
-    /// Ends a job of which nobody has shown anything yet, and gives its escrow back. Too late is who
-    /// could have read a part of the present generation, or whose job got as far as a commitment.
+    /// Ends a job and gives its escrow back, unless a part of its present generation was shown, or it
+    /// ever got as far as a commitment.
     pub fn cancel(&mut self, at: &Moment, id: JobId) -> Result<(), JobError> {
         let job = self.store.jobs.get(&id).ok_or(JobError::UnknownJob(id))?;
         if job.requester != at.caller {
             return Err(JobError::NotYours(id));
         }
         let live = self.touch(at.now);
-        self.end_overdue_job(at.now, live, id);
+        self.end_overdue_round(at.now, live, id);
         let job = self.stored_job(id);
         if job.state.is_terminal() {
             return Err(JobError::Ended {

@@ -80,6 +80,9 @@ impl<B: Backend> Jobs<B> {
         if job.state.is_terminal() {
             return;
         }
+        if job.deadline < live {
+            return self.end_expired(now, &job);
+        }
         let round = self.round(&job);
         let missing = lack(&job, &round).total() > 0;
         if missing && self.is_anybody_around(now, &job) {

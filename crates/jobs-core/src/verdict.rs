@@ -61,6 +61,10 @@ impl<B: Backend> Jobs<B> {
             if let Some((generator, root)) = self.rejection(&job, &round) {
                 return self.reject(now, &job, &self.opened(&round), &generator, root);
             }
+            // Nobody is asked after the deadline.
+            if job.deadline < live {
+                return self.end_expired(now, &job);
+            }
             if job.leases.len() + lack.total() as usize > limits::LEASES_PER_JOB_MAX as usize {
                 return self.end_undone(now, &job, Reason::LimitReached("leases".into()));
             }
@@ -84,7 +88,7 @@ impl<B: Backend> Jobs<B> {
             .iter()
             .any(|lease| lease.state == LeaseState::Committed && lease.reveal_deadline.is_none())
         {
-            // Work that was committed in time is opened in full time: the job's deadline gives way.
+            // Even when the job's deadline comes first.
             let deadline = live.plus_seconds(limits::REVEAL_SECONDS);
             return self.record(now, Event::RevealOpened { job: id, deadline });
         }
@@ -257,6 +261,9 @@ impl<B: Backend> Jobs<B> {
             .iter()
             .filter(|(lease, _)| lease.role == Role::Checker)
             .count() as u32;
+        if job.deadline < live {
+            return self.end_expired(now, job);
+        }
         if self.earned_checks(job) + asked + 1 > checks_max(job.assurance) {
             return self.give_up(now, job, opened, Reason::LimitReached("checks".into()));
         }
@@ -309,6 +316,9 @@ impl<B: Backend> Jobs<B> {
     /// again while its limits allow.
     pub(crate) fn end_round(&mut self, now: Timestamp, id: JobId, lease: LeaseId, reason: Reason) {
         let job = self.stored_job(id);
+        if job.deadline < self.now_live(now) {
+            return self.end_expired(now, &job);
+        }
         if job.round >= limits::ROUNDS_MAX {
             return self.end(
                 now,

@@ -1,7 +1,7 @@
 //! The worker's side: offers, announcements, claims, heartbeats and commitments.
 
 use assay_protocol::{
-    Hash32, LeaseId, Moment, Timestamp,
+    Hash32, LeaseId, ModelId, Moment, Timestamp,
     job::Reason,
     lease::{Beat, CommitArgs, LeaseState, Offer, Order, Role, WorkerError},
     limits,
@@ -77,12 +77,7 @@ impl<B: Backend> Jobs<B> {
                 return Err(WorkerError::UnknownModel(offer.model));
             }
             let new = worker.offers.iter().all(|old| old.model != offer.model);
-            if new
-                && self
-                    .asks(offer.model)
-                    .nth(limits::OFFERS_PER_MODEL_MAX - 1)
-                    .is_some()
-            {
+            if new && self.is_full(offer.model) && self.sleeper(offer.model, at.now).is_none() {
                 return Err(WorkerError::TooManyOffers {
                     model: offer.model,
                     max: limits::OFFERS_PER_MODEL_MAX as u32,
@@ -91,6 +86,12 @@ impl<B: Backend> Jobs<B> {
         }
         self.touch(at.now);
         self.see(at.caller, at.now);
+        for offer in offers {
+            let new = worker.offers.iter().all(|old| old.model != offer.model);
+            if new && self.is_full(offer.model) {
+                self.make_room(at.now, offer.model);
+            }
+        }
         if worker.offers != offers {
             self.record(
                 at.now,
@@ -103,24 +104,59 @@ impl<B: Backend> Jobs<B> {
         Ok(())
     }
 
-    /// Hands over the caller's leases that have no commitment yet: those not yet claimed first, then
-    /// those claimed before, whose orders may have been lost; for these it counts as a heartbeat. What
-    /// does not fit into one answer comes with the next call.
-    pub fn claim(&mut self, at: &Moment) -> Result<Vec<Order>, WorkerError> {
+    /// Whether a model has as many offers as it may.
+    fn is_full(&self, model: ModelId) -> bool {
+        self.asks(model)
+            .nth(limits::OFFERS_PER_MODEL_MAX - 1)
+            .is_some()
+    }
+
+    /// A worker that offers a model and has not been heard of for long.
+    fn sleeper(&self, model: ModelId, now: Timestamp) -> Option<Principal> {
+        self.asks(model)
+            .map(|(operator, _)| operator)
+            .find(|operator| !self.is_awake(*operator, now) && !self.is_around(*operator, now))
+    }
+
+    /// Takes a sleeping worker's offer for a model away.
+    fn make_room(&mut self, now: Timestamp, model: ModelId) {
+        let sleeper = self.sleeper(model, now);
+        if let Some(mut worker) = sleeper.and_then(|operator| self.store.workers.get(&operator)) {
+            worker.offers.retain(|offer| offer.model != model);
+            self.record(
+                now,
+                Event::OffersSet {
+                    worker: worker.operator,
+                    offers: worker.offers,
+                },
+            );
+        }
+    }
+
+    /// Hands over the caller's leases that have no commitment yet, oldest first, except those that it
+    /// names as `known`: new ones, and those whose orders it has lost. What does not fit into one
+    /// answer comes with the next call. Only claiming for the first time extends a lease.
+    pub fn claim(&mut self, at: &Moment, known: &[LeaseId]) -> Result<Vec<Order>, WorkerError> {
         self.known_worker(at.caller)?;
+        if known.len() > limits::HEARTBEAT_LEASES_MAX {
+            return Err(invalid(
+                "known",
+                format!(
+                    "{} leases, at most {} are allowed",
+                    known.len(),
+                    limits::HEARTBEAT_LEASES_MAX
+                ),
+            ));
+        }
         let live = self.touch(at.now);
         self.see(at.caller, at.now);
-        for id in self.leases_of(at.caller) {
-            self.end_overdue(at.now, live, id);
-        }
-        let held = self.leases_of(at.caller);
-        let held = held.iter().filter_map(|id| self.store.leases.get(id));
-        let (again, fresh): (Vec<Lease>, Vec<Lease>) = held
-            .filter(|lease| lease.state == LeaseState::Leased)
-            .partition(|lease| lease.run_deadline.is_some());
         let mut orders = Vec::new();
         let mut bytes = 0;
-        for lease in fresh.iter().chain(&again) {
+        for id in self.leases_of(at.caller) {
+            let lease = self.end_overdue(at.now, live, id);
+            if lease.state != LeaseState::Leased || known.contains(&id) {
+                continue;
+            }
             let asked = self
                 .store
                 .requests
@@ -136,26 +172,19 @@ impl<B: Backend> Jobs<B> {
                 break;
             }
             bytes += size;
-            let job = self.stored_job(lease.job);
             let run_deadline = match lease.run_deadline {
-                Some(run_deadline) => {
-                    self.beat(lease, live);
-                    run_deadline
-                }
-                None => self.take_up(at.now, live, lease),
+                Some(run_deadline) => run_deadline,
+                None => self.take_up(at.now, live, &lease),
             };
+            let job = self.stored_job(lease.job);
             let model = self
                 .store
                 .models
                 .get(&job.model)
                 .expect("BUG: a job's model is known");
-            let until = self
-                .store
-                .pulses
-                .get(&lease.id)
-                .map_or(live, |pulse| pulse.until);
+            let until = self.store.pulses.get(&id).map_or(live, |pulse| pulse.until);
             orders.push(Order {
-                lease: lease.id,
+                lease: id,
                 job: job.id,
                 round: lease.round,
                 role: lease.role,
@@ -169,6 +198,7 @@ impl<B: Backend> Jobs<B> {
                     .expect("BUG: a seed is drawn before the first lease"),
                 deadline: self.real(until),
                 run_deadline: self.real(run_deadline),
+                streamed: self.store.streams.get(&id).unwrap_or_default().tokens,
             });
         }
         Ok(orders)
@@ -301,6 +331,7 @@ impl<B: Backend> Jobs<B> {
         }
         let checkers_until =
             (lease.role == Role::Generator).then(|| live.plus_seconds(limits::RUN_SECONDS_MAX));
+        let grace = job.deadline.plus_seconds(limits::CHECK_GRACE_SECONDS);
         self.record(
             at.now,
             Event::Committed {
@@ -308,6 +339,7 @@ impl<B: Backend> Jobs<B> {
                 commitment: args.commitment,
                 claim_hash: hash,
                 checkers_until,
+                expiry: job.expiry.max(grace),
             },
         );
         self.advance(at.now, lease.job, None);

@@ -374,7 +374,7 @@ pub struct JobView {
     pub verdict: Option<Verdict>,
     /// When it was submitted.
     pub submitted_at: Timestamp,
-    /// When it expires; commitments that are being opened then still have their time.
+    /// When it expires; once it has a commitment, up to two minutes later.
     pub deadline: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
@@ -608,10 +608,10 @@ pub enum JobError {
     },
     /// A part of the answer was shown or committed; it is too late to cancel.
     #[error(
-        "a worker has shown or committed a part of the answer to job {0}; it runs to its end and can no longer be cancelled"
+        "a worker has shown or committed a part of the answer to job {0}, so it cannot be cancelled now"
     )]
     TooLate(JobId),
-    /// The job has not ended, so there is no receipt.
+    /// The job has not ended, so there is no receipt; or receipts are being read again after an upgrade.
     #[error("job {0} has no receipt yet; ask again when it has ended")]
     NoReceiptYet(JobId),
     /// A field is empty, too long or out of range.

@@ -100,8 +100,11 @@ pub struct Order {
     pub seed: u64,
     /// Until when the next step must come; heartbeats extend it.
     pub deadline: Timestamp,
-    /// Until when the commitment must be in, heartbeats or not.
+    /// Until when the commitment must be in, heartbeats or not; for a checker it may become earlier when
+    /// the generator commits.
     pub run_deadline: Timestamp,
+    /// Provisional tokens that were shown for it already.
+    pub streamed: u32,
 }
 
 /// A hint about a worker's leases.

@@ -44,10 +44,12 @@ pub const CLAIM_SECONDS: u64 = 60;
 pub const LEASE_SECONDS: u64 = 30;
 /// Seconds between a worker's heartbeats.
 pub const HEARTBEAT_SECONDS: u64 = 8;
-/// Seconds one run may take in all, heartbeats or not.
+/// Seconds one run may take in all, heartbeats or not; a checker has them from its generator's commitment on.
 pub const RUN_SECONDS_MAX: u64 = 600;
 /// Seconds in which commitments must be opened.
 pub const REVEAL_SECONDS: u64 = 60;
+/// Seconds after its deadline in which a job with a commitment waits for the others of its round.
+pub const CHECK_GRACE_SECONDS: u64 = 60;
 /// Seconds a job that needs one more worker waits for it after its other workers are done.
 pub const EXTENSION_SECONDS: u64 = 60;
 /// Seconds an announced free slot counts.
@@ -64,7 +66,7 @@ pub const KEY_SECONDS: u64 = 24 * 3_600;
 pub const MATCH_SCAN_MAX: usize = 2_000;
 /// Queued jobs that one matching tries to fill.
 pub const MATCH_JOBS_MAX: usize = 200;
-/// Candidates that one matching weighs, all jobs together; the first job is tried in any case.
+/// Work of one matching, in candidates weighed or as much; it ends with the job that passes this.
 pub const MATCH_WORK_MAX: usize = 400_000;
 /// Queued jobs that one explanation looks at.
 pub const EXPLAIN_JOBS_MAX: usize = 100;
@@ -116,7 +118,7 @@ pub const PROVIDERS_MAX: usize = 10_000;
 /// Workers of one provider, retired ones included.
 pub const WORKERS_PER_PROVIDER_MAX: usize = 256;
 /// Workers in the registry, retired ones included.
-pub const WORKERS_MAX: usize = 10_000;
+pub const WORKERS_MAX: usize = 50_000;
 /// Chips of one worker.
 pub const CHIPS_MAX: u32 = 65_536;
 /// Jobs canisters in the registry's list.

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use assay_jobs_core::testing::{Fixture, funder, model_owner};
 use assay_localnet_core::{
     network::{Network, NetworkConfig},
+    system::SystemPlan,
     topology::Topology,
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
@@ -125,6 +126,7 @@ impl Chain {
             start: START,
             topology: Arc::new(Topology::new(&[3; 32])),
             module_cache: Some(module_cache()),
+            system: SystemPlan::none(),
         };
         let nobody = Principal::management_canister();
         Self {

@@ -6,7 +6,7 @@ use assay_jobs_core::testing::{
     Fixture, Market, body_root, honest_body, honest_opening, requester,
 };
 use assay_protocol::{
-    Cycles, Hash32, LeaseId,
+    Cycles, Hash32, JobId, LeaseId,
     job::{JobState, ModelRef, SubmitError, Submitted, Verdict},
     lease::{Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, commitment},
 };
@@ -52,7 +52,7 @@ fn run(upgrade_before: usize) {
             }
             2 => {
                 for (i, &operator) in fixture.workers.iter().enumerate() {
-                    let claimed = market.claim(operator).unwrap();
+                    let claimed = market.claim(operator, &[]).unwrap();
                     assert_eq!(claimed.len(), 1, "each worker has one lease");
                     orders.insert(i, claimed[0].clone());
                 }
@@ -152,5 +152,34 @@ fn find(
 fn an_upgrade_loses_nothing_wherever_it_comes() {
     for step in 0..STEPS {
         run(step);
+    }
+}
+
+#[test]
+fn receipts_that_fill_more_than_one_message_are_all_proven_again_after_an_upgrade() {
+    // One more than a message puts back.
+    const RECEIPTS: u64 = 2_001;
+    let mut fixture = Fixture::new(2, 1, 1);
+    let mut market = CanisterMarket::new(&mut fixture, 250, 1);
+    let asker = requester(0);
+    market.deposit(asker, Cycles(1_000_000_000));
+    for &operator in &fixture.workers {
+        let offer = Offer {
+            model: fixture.model(0).id,
+            ask_input: Cycles(1_000),
+            ask_output: Cycles(9_000),
+        };
+        market.set_offers(operator, &[offer]).unwrap();
+    }
+    for i in 0..RECEIPTS {
+        let mut args = submit(ModelRef::Name("tiny".to_owned()), 1);
+        args.idempotency_key = i.to_le_bytes().to_vec();
+        let (submitted, _) = market.submit(asker, &args, Cycles::ZERO).unwrap();
+        market.cancel(asker, submitted.job).unwrap();
+    }
+    market.chain.upgrade_all();
+    market.chain.rest();
+    for job in [1, 1_000, RECEIPTS - 1, RECEIPTS].map(JobId) {
+        assert_eq!(market.receipt(job).unwrap().state, JobState::Cancelled);
     }
 }

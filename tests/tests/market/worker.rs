@@ -184,8 +184,8 @@ impl Market for CanisterMarket {
         self.query(caller, "work", ())
     }
 
-    fn claim(&mut self, caller: Principal) -> Result<Vec<Order>, WorkerError> {
-        self.update(caller, "claim", ())
+    fn claim(&mut self, caller: Principal, known: &[LeaseId]) -> Result<Vec<Order>, WorkerError> {
+        self.update(caller, "claim", (known,))
     }
 
     fn heartbeat(

@@ -139,9 +139,9 @@ impl Jobs {
         Outcome::fold(self.network.update(self.id, "ready", (slots,)).await)
     }
 
-    /// Takes over the leases that this worker was granted.
-    pub async fn claim(&self) -> Work<Vec<Order>> {
-        Outcome::fold(self.network.update(self.id, "claim", ()).await)
+    /// Takes over the leases that this worker was granted, except those that it knows.
+    pub async fn claim(&self, known: &[LeaseId]) -> Work<Vec<Order>> {
+        Outcome::fold(self.network.update(self.id, "claim", (known,)).await)
     }
 
     /// Keeps leases alive.

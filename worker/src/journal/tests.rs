@@ -114,6 +114,24 @@ fn truncated_flipped_newer_and_misplaced_records_are_refused_and_kept() {
 }
 
 #[test]
+fn how_often_a_run_began_outlives_the_process_until_its_lease_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (LeaseId(1), LeaseId(2));
+    {
+        let journal = Journal::open(dir.path()).unwrap();
+        assert_eq!(journal.begin(first).unwrap(), 0);
+        assert_eq!(journal.begin(second).unwrap(), 0);
+    }
+    let journal = Journal::open(dir.path()).unwrap();
+    assert!(journal.records().unwrap().is_empty());
+    assert_eq!(journal.begin(first).unwrap(), 1);
+    journal.remove(first).unwrap();
+    journal.forget(second);
+    assert_eq!(journal.begin(first).unwrap(), 0);
+    assert_eq!(journal.begin(second).unwrap(), 0);
+}
+
+#[test]
 fn a_second_worker_on_the_same_folder_is_refused_with_the_first_ones_process_id() {
     let dir = tempfile::tempdir().unwrap();
     let first = Journal::open(dir.path()).unwrap();

@@ -39,7 +39,12 @@ pub(crate) async fn run(
     let (sender, receiver) = mpsc::unbounded_channel();
     // Replicas stay silent: what one publishes, another could copy.
     if order.role == Role::Generator {
-        tokio::spawn(publish(shared.worker.jobs.clone(), order.lease, receiver));
+        tokio::spawn(publish(
+            shared.worker.jobs.clone(),
+            order.lease,
+            order.streamed,
+            receiver,
+        ));
     }
     let (stop, stopped) = watch::channel(false);
     let computation = tokio::task::spawn_blocking(move || {
@@ -79,9 +84,19 @@ pub(crate) async fn run(
 }
 
 /// Sends tokens as they come: the first at once, the rest at most once a second. What is refused is not sent again;
-/// the final tokens travel with the commitment in any case.
-async fn publish(jobs: Jobs, lease: LeaseId, mut tokens: mpsc::UnboundedReceiver<Token>) {
-    let mut sent = 0;
+/// the final tokens travel with the commitment in any case. The first `sent` tokens were shown before a restart.
+async fn publish(
+    jobs: Jobs,
+    lease: LeaseId,
+    mut sent: u32,
+    mut tokens: mpsc::UnboundedReceiver<Token>,
+) {
+    for _ in 0..sent {
+        // The same tokens as then: the run repeats to the bit.
+        if tokens.recv().await.is_none() {
+            return;
+        }
+    }
     let mut next = Instant::now();
     let mut waiting = Vec::new();
     loop {

@@ -1,11 +1,14 @@
 //! One lease from claim to end.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::{
+    sync::atomic::{AtomicU8, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use assay_protocol::{
-    LeaseId,
+    LeaseId, Timestamp,
     lease::{Claim, CommitArgs, Opening, Order, RevealArgs, Role, commitment},
-    limits::REASON_BYTES_MAX,
+    limits::{REASON_BYTES_MAX, RUN_SECONDS_MAX},
     result::Usage,
 };
 use tokio::{sync::watch, time::Instant};
@@ -34,6 +37,11 @@ pub(crate) struct Ticket {
     phase: AtomicU8,
     over: watch::Sender<Option<String>>,
 }
+
+/// Times a run is begun, the first included.
+const BEGINNINGS_MAX: u32 = 2;
+/// Time that must be left for a run to be begun again.
+const TIME_LEFT_LEAST: Duration = Duration::from_secs(RUN_SECONDS_MAX / 4);
 
 const COMPUTING: u8 = 0;
 const COMMITTED: u8 = 1;
@@ -118,8 +126,12 @@ pub(crate) enum Fault {
     Run(#[from] RunFault),
     #[error("{0}")]
     Refused(#[from] Outcome<assay_protocol::lease::WorkerError>),
-    #[error("the nonce could not be kept, so nothing was committed: {0}")]
+    #[error("the state folder could not be written, so nothing was committed: {0}")]
     Journal(#[from] JournalError),
+    #[error("this worker has begun it {0} times without an end")]
+    TriedOften(u32),
+    #[error("too little of its time is left")]
+    TooLittleTime,
     #[error(transparent)]
     Nonce(#[from] IdentityError),
     #[error("BUG: the computation panicked")]
@@ -151,6 +163,7 @@ pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: Order) -> End {
             let why = fault.to_string();
             warn!(%job, %lease, ?role, total_ms = started.elapsed().as_millis() as u64, %why, "lease ended without a result");
             give_back(shared, lease, &why).await;
+            shared.worker.journal.forget(lease);
             End::Other
         }
     };
@@ -173,6 +186,7 @@ async fn commit(shared: &Shared, ticket: &Ticket, order: &Order) -> Result<(Reco
         return Err(Fault::Over(ticket.over().await));
     }
     let offered = shared.model(order).ok_or(Fault::OtherModel(order.model))?;
+    begin(shared, order)?;
     let Done {
         opening,
         root,
@@ -205,6 +219,27 @@ async fn commit(shared: &Shared, ticket: &Ticket, order: &Order) -> Result<(Reco
     Ok((record, usage))
 }
 
+/// Notes that a run begins. One that took the worker down with it is not tried for ever, and one that is left from
+/// before a restart is only taken up if it can still end.
+fn begin(shared: &Shared, order: &Order) -> Result<(), Fault> {
+    let before = shared.worker.journal.begin(order.lease)?;
+    if before >= BEGINNINGS_MAX {
+        return Err(Fault::TriedOften(before));
+    }
+    let left = order.run_deadline.since(now());
+    if before > 0 && left < TIME_LEFT_LEAST.as_nanos() as u64 {
+        return Err(Fault::TooLittleTime);
+    }
+    Ok(())
+}
+
+fn now() -> Timestamp {
+    let since_epoch = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+}
+
 async fn compute(
     shared: &Shared,
     ticket: &Ticket,
@@ -218,7 +253,7 @@ async fn compute(
 }
 
 /// Tells the canister that this lease will have no result, so that another worker gets it at once.
-async fn give_back(shared: &Shared, lease: LeaseId, why: &str) {
+pub(crate) async fn give_back(shared: &Shared, lease: LeaseId, why: &str) {
     let mut end = why.len().min(REASON_BYTES_MAX);
     while !why.is_char_boundary(end) {
         end -= 1;

@@ -241,18 +241,31 @@ async fn look(
         announce,
         leases,
     } = shared.worker.jobs.work().await?;
-    let (unknown, free, live) = {
+    let running: Vec<LeaseId> = leases
+        .iter()
+        .filter(|hint| hint.state == LeaseState::Leased)
+        .map(|hint| hint.lease)
+        .collect();
+    let (known, dropped, free, live) = {
         let tickets = shared.tickets();
-        let unknown = leases
-            .iter()
-            .any(|hint| hint.state == LeaseState::Leased && !tickets.knows(hint.lease));
         let busy = tickets
             .live
             .values()
             .filter(|ticket| ticket.is_computing())
             .count();
+        let known: Vec<LeaseId> = running
+            .iter()
+            .copied()
+            .filter(|lease| tickets.knows(*lease))
+            .collect();
+        let dropped: Vec<LeaseId> = known
+            .iter()
+            .copied()
+            .filter(|lease| !tickets.live.contains_key(lease))
+            .collect();
         (
-            unknown,
+            known,
+            dropped,
             usize::from(shared.worker.slots).saturating_sub(busy),
             tickets.live.len(),
         )
@@ -262,9 +275,13 @@ async fn look(
         hints.leases = leases.into_iter().map(|hint| (hint.lease, hint)).collect();
     });
 
-    // Unknown ones were claimed by an earlier life, or the answer to their claim was lost: claiming gives them again.
-    if unclaimed > 0 || unknown {
-        for order in shared.worker.jobs.claim().await? {
+    for lease in dropped {
+        // Giving it back did not get through.
+        lease::give_back(shared, lease, "this worker has ended its run").await;
+    }
+    // Others were claimed by an earlier life, or the answer to their claim was lost: claiming gives them again.
+    if unclaimed > 0 || known.len() < running.len() {
+        for order in shared.worker.jobs.claim(&known).await? {
             accept(shared, order, draining, tasks);
         }
     } else if announce && free > 0 && !draining {

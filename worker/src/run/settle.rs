@@ -14,7 +14,7 @@ use tracing::{debug, error, warn};
 
 use super::{
     Shared,
-    lease::{End, Ticket},
+    lease::{End, Ticket, give_back},
 };
 use crate::{backoff::Backoff, cheat::Cheat, client::Outcome, journal::Record};
 
@@ -71,6 +71,12 @@ pub(crate) async fn settle(shared: &Shared, ticket: &Ticket, record: &Record) ->
     ) = &settled
     {
         error!(job = %record.job, lease = %record.reveal.lease, %error, "BUG: the canister does not accept this worker's result");
+    }
+    if let Settled::Refused(error) = &settled
+        && !ticket.is_over()
+    {
+        // Where the lease still waits for another commitment there will be none.
+        give_back(shared, record.reveal.lease, &error.to_string()).await;
     }
     if let Err(error) = shared.worker.journal.remove(record.reveal.lease) {
         warn!(%error, "a record of an ended lease stays in the state folder");

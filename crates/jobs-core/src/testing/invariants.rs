@@ -369,7 +369,16 @@ fn deadlines<B: Backend>(
     for job in all.values() {
         match job.ended {
             None => {
-                expected.insert((job.deadline, Due::Job(job.id)));
+                ensure!(
+                    job.expiry >= job.deadline
+                        && job.expiry
+                            <= job
+                                .deadline
+                                .plus_seconds(limits::CHECK_GRACE_SECONDS + limits::REVEAL_SECONDS),
+                    "job {} ends far from its deadline",
+                    job.id
+                );
+                expected.insert((job.expiry, Due::Job(job.id)));
             }
             Some(ended)
                 if store
@@ -400,8 +409,13 @@ fn deadlines<B: Backend>(
             .or(lease.run_deadline)
             .unwrap_or(lease.claim_deadline);
         let committed = lease.state == LeaseState::Committed && lease.reveal_deadline.is_none();
+        let until = if committed {
+            all.get(&lease.job).map_or(latest, |job| job.expiry)
+        } else {
+            latest
+        };
         ensure!(
-            committed || pulse.until <= latest,
+            pulse.until <= until && (!committed || pulse.until == until),
             "lease {} lives beyond its last deadline",
             lease.id
         );

@@ -167,8 +167,8 @@ impl Market for MemoryMarket {
         self.jobs.work(caller, self.now)
     }
 
-    fn claim(&mut self, caller: Principal) -> Result<Vec<Order>, WorkerError> {
-        self.jobs.claim(&self.at(caller))
+    fn claim(&mut self, caller: Principal, known: &[LeaseId]) -> Result<Vec<Order>, WorkerError> {
+        self.jobs.claim(&self.at(caller), known)
     }
 
     fn heartbeat(

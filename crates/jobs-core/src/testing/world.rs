@@ -61,7 +61,7 @@ pub trait Market {
     fn ready(&mut self, caller: Principal, slots: u16) -> Result<(), WorkerError>;
     fn set_offers(&mut self, caller: Principal, offers: &[Offer]) -> Result<(), WorkerError>;
     fn work(&mut self, caller: Principal) -> Result<WorkHint, WorkerError>;
-    fn claim(&mut self, caller: Principal) -> Result<Vec<Order>, WorkerError>;
+    fn claim(&mut self, caller: Principal, known: &[LeaseId]) -> Result<Vec<Order>, WorkerError>;
     fn heartbeat(
         &mut self,
         caller: Principal,
@@ -665,7 +665,17 @@ impl World {
             .work(operator)
             .map_err(|error| format!("work: {error:?}"))?;
         let mut did = "idle";
-        if hint.unclaimed > 0 && self.rng.u8(..20) > 0 {
+        // Now and then it starts anew, and has nothing but what it committed to.
+        if self.rng.u8(..40) == 0 {
+            let held = &mut self.workers[worker].held;
+            held.retain(|_, held| held.reveal.is_some());
+        }
+        let held = &self.workers[worker].held;
+        let unknown = hint
+            .leases
+            .iter()
+            .any(|hint| hint.state == LeaseState::Leased && !held.contains_key(&hint.lease));
+        if (hint.unclaimed > 0 || unknown) && self.rng.u8(..20) > 0 {
             did = self.claim(market, worker)?;
         }
         for held in self.workers[worker].held.clone().into_values() {
@@ -698,21 +708,14 @@ impl World {
     }
 
     fn claim(&mut self, market: &mut impl Market, worker: usize) -> Result<&'static str, String> {
+        let known: Vec<LeaseId> = self.workers[worker].held.keys().copied().collect();
         let orders = market
-            .claim(self.workers[worker].operator)
+            .claim(self.workers[worker].operator, &known)
             .map_err(|error| format!("claim: {error:?}"))?;
         for order in orders {
-            if let Some(held) = self.workers[worker].held.get(&order.lease) {
-                let same = Order {
-                    deadline: order.deadline,
-                    run_deadline: order.run_deadline,
-                    ..held.order.clone()
-                };
-                ensure(order == same, || {
-                    format!("lease {} has another order: {order:?}", order.lease)
-                })?;
-                continue;
-            }
+            ensure(!known.contains(&order.lease), || {
+                format!("lease {} was known", order.lease)
+            })?;
             self.note_price(order.lease, order.model, worker);
             let cheats = self.rng.u8(..100) < self.workers[worker].dishonesty;
             let conduct = if !cheats {
@@ -731,9 +734,9 @@ impl World {
             self.workers[worker].held.insert(
                 order.lease,
                 Held {
+                    sent: order.streamed,
                     order,
                     conduct,
-                    sent: 0,
                     reveal: None,
                 },
             );

@@ -38,7 +38,7 @@ fn whoever_is_not_a_worker_can_do_nothing() {
         bench.market.set_offers(stranger(), &[]),
         Err(unknown.clone())
     );
-    assert_eq!(bench.market.claim(stranger()), Err(unknown.clone()));
+    assert_eq!(bench.market.claim(stranger(), &[]), Err(unknown.clone()));
     assert_eq!(
         bench.market.heartbeat(stranger(), &[LeaseId(1)]),
         Err(unknown.clone())
@@ -609,11 +609,23 @@ fn a_claim_hands_over_only_so_many_bytes_at_once() {
     }
     bench.market.ready(worker(0), 64).expect("ready");
     assert_eq!(bench.market.match_jobs(), 20);
-    let mut claimed = || {
-        let orders = bench.market.claim(worker(0)).expect("claimed");
-        orders.iter().map(|order| order.lease.0).collect::<Vec<_>>()
-    };
-    assert_eq!(claimed(), (1..=16).collect::<Vec<_>>());
-    // What is new goes before what was given already.
-    assert_eq!(claimed(), (17..=20).chain(1..=12).collect::<Vec<_>>());
+    let mut known = Vec::new();
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        let orders = bench.market.claim(worker(0), &known).expect("claimed");
+        counts.push(orders.len());
+        known.extend(orders.iter().map(|order| order.lease));
+    }
+    assert_eq!(counts, [16, 4, 0]);
+    // Naming more than a worker can hold is refused; naming others' leases means nothing.
+    let many: Vec<LeaseId> = (1..=limits::HEARTBEAT_LEASES_MAX as u64)
+        .map(LeaseId)
+        .collect();
+    assert_eq!(bench.market.claim(worker(0), &many), Ok(Vec::new()));
+    let past = [many, vec![LeaseId(99)]].concat();
+    let told = bench.market.claim(worker(0), &past);
+    assert!(
+        matches!(&told, Err(WorkerError::Invalid { field, .. }) if field == "known"),
+        "{told:?}"
+    );
 }

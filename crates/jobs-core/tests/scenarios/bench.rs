@@ -304,7 +304,7 @@ impl Bench {
     fn claim(&mut self, operator: Principal) -> Result<(), String> {
         let orders = self
             .market
-            .claim(operator)
+            .claim(operator, &self.orders.keys().copied().collect::<Vec<_>>())
             .map_err(|error| error.to_string())?;
         self.orders
             .extend(orders.into_iter().map(|order| (order.lease, order)));

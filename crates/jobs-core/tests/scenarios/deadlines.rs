@@ -241,13 +241,56 @@ fn a_job_nobody_takes_expires_with_a_full_refund() {
 #[test]
 fn a_running_job_expires_with_a_full_refund() {
     check(
-        "submit checked1 deadline=100; go; claim; G commits; live 101; C1 commits; money",
+        "submit checked1 deadline=100; go; claim; G commits; live 161; C1 commits; money",
         expect![[r#"
-            C1 commits: lease 2 ended at 2023-11-14T22:15:00.000Z; the job went on without it
+            C1 commits: lease 2 ended at 2023-11-14T22:16:00.000Z; the job went on without it
             in 794: workers 0, model 0, fees 0, requester 794, held 0
             job 1 Expired (DeadlinePassed): paid 0 kept 0 refunded 794
               1 Generator Released (DeadlinePassed)
               1 Checker Released (DeadlinePassed)
+        "#]],
+    );
+}
+
+#[test]
+fn a_checker_has_a_minute_of_grace_when_the_generator_was_in_time() {
+    check(
+        "submit checked1 deadline=100; go; claim; live 99; G commits; live 61; C1 commits; live 60; G reveals; C1 reveals",
+        expect![[r#"
+            job 1 Settled Verified (RootsAgree): paid 161 kept 12 refunded 621
+              1 Generator Revealed (RootsAgree) paid 139
+              1 Checker Revealed (RootsAgree) paid 22
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_else_is_asked_after_the_deadline() {
+    // A checker drops out, and one disagrees.
+    check(
+        "submit checked1 deadline=100; go; claim; live 99; G commits; live 2; C1 abandons; go; money",
+        expect![[r#"
+            in 794: workers 0, model 0, fees 0, requester 794, held 0
+            job 1 Expired (DeadlinePassed): paid 0 kept 0 refunded 794
+              1 Generator Released (DeadlinePassed)
+              1 Checker Abandoned (Abandoned("going home"))
+        "#]],
+    );
+    check(
+        "submit checked1 deadline=100; go; claim; live 99; G commits; live 2; C1 commits tokens; G reveals; C1 reveals; go; money",
+        expect![[r#"
+            in 794: workers 0, model 0, fees 0, requester 794, held 0
+            job 1 Expired (DeadlinePassed): paid 0 kept 0 refunded 794
+              1 Generator Revealed (DeadlinePassed)
+              1 Checker Revealed (DeadlinePassed)
+        "#]],
+    );
+    // The other workers come too late.
+    check(
+        "submit checked1 deadline=100; ready w0; match; claim; live 50; G commits; live 51; ready w1 w2; match",
+        expect![[r#"
+            job 1 Expired (DeadlinePassed): paid 0 kept 0 refunded 794
+              1 Generator Released (DeadlinePassed)
         "#]],
     );
 }
@@ -299,7 +342,7 @@ fn a_job_whose_answer_can_be_read_already_may_not_be_cancelled() {
     check(
         "submit single; go; claim; G streams; cancel; G commits; G reveals",
         expect![[r#"
-            cancel: a worker has shown or committed a part of the answer to job 1; it runs to its end and can no longer be cancelled
+            cancel: a worker has shown or committed a part of the answer to job 1, so it cannot be cancelled now
             job 1 Settled Unverified (NotCompared): paid 139 kept 9 refunded 146
               1 Generator Revealed (NotCompared) paid 139
         "#]],
@@ -343,7 +386,7 @@ fn a_queued_or_running_job_may_be_cancelled_until_somebody_has_committed() {
     check(
         "submit checked1; go; claim; G commits; cancel",
         expect![[r#"
-            cancel: a worker has shown or committed a part of the answer to job 1; it runs to its end and can no longer be cancelled
+            cancel: a worker has shown or committed a part of the answer to job 1, so it cannot be cancelled now
             job 1 Running (Matched)
               1 Generator Committed
               1 Checker Leased claimed
@@ -354,7 +397,7 @@ fn a_queued_or_running_job_may_be_cancelled_until_somebody_has_committed() {
         expect![[r#"
             job 1 Queued (NotRevealed)
               1 Generator Silent (NotRevealed)
-            cancel: a worker has shown or committed a part of the answer to job 1; it runs to its end and can no longer be cancelled
+            cancel: a worker has shown or committed a part of the answer to job 1, so it cannot be cancelled now
             job 1 Queued (NotRevealed)
               1 Generator Silent (NotRevealed)
         "#]],

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use assay_jobs_core::testing::{Fixture, Market, MemoryMarket, provider, requester, worker};
 use assay_protocol::{
-    Cycles, JobId,
+    Cycles, JobId, LeaseId,
     job::{Assurance, Reason, SubmitArgs},
     lease::{Idle, Order, WorkerError},
     limits,
@@ -217,23 +217,49 @@ fn a_model_takes_so_many_offers_and_no_more() {
 }
 
 #[test]
-fn a_claim_gives_what_was_claimed_before_again_behind_what_is_new() {
+fn a_claim_gives_lost_orders_again_and_keeps_nothing_alive() {
     let mut bench = Bench::new(1, 1);
     bench.run("submit single; go");
-    let first = bench.market.claim(worker(0)).expect("workers may claim");
-    bench.run("later 1000000000; submit single; match");
-    let both = bench.market.claim(worker(0)).expect("workers may claim");
-    let leases = |orders: &[Order]| orders.iter().map(|order| order.lease.0).collect::<Vec<_>>();
-    assert_eq!((leases(&first), leases(&both)), (vec![1], vec![2, 1]));
-    // The same order; only that it lives is news.
-    let later = Order {
-        deadline: first[0].deadline.plus_seconds(1),
-        ..first[0].clone()
+    let claim = |bench: &mut Bench, known: &[u64]| {
+        let known: Vec<LeaseId> = known.iter().copied().map(LeaseId).collect();
+        let claimed = bench.market.claim(worker(0), &known);
+        claimed.expect("workers may claim")
     };
-    assert_eq!(both[1], later);
-    bench.run("claim; L1 commits; L2 abandons");
-    let left = bench.market.claim(worker(0)).expect("workers may claim");
-    assert_eq!(leases(&left), Vec::<u64>::new());
+    let leases = |orders: &[Order]| orders.iter().map(|order| order.lease.0).collect::<Vec<_>>();
+    let first = claim(&mut bench, &[]);
+    bench.run("later 1000000000; submit single; match");
+    let both = claim(&mut bench, &[]);
+    assert_eq!((leases(&first), leases(&both)), (vec![1], vec![1, 2]));
+    assert_eq!(both[0], first[0], "and no later deadline");
+    assert_eq!(leases(&claim(&mut bench, &[1])), [2]);
+    assert_eq!(leases(&claim(&mut bench, &[2, 1, 77])), Vec::<u64>::new());
+    bench.run("claim; L1 streams");
+    assert!(claim(&mut bench, &[2])[0].streamed > 0);
+    bench.run("L1 commits; pass 31; jobs");
+    assert_eq!(leases(&claim(&mut bench, &[])), [3], "lease 2 was lost");
+}
+
+#[test]
+fn a_full_model_has_room_for_whoever_comes_when_others_sleep() {
+    let fixture = Fixture::crowd(limits::OFFERS_PER_MODEL_MAX as u32 + 2, 1);
+    let mut market = MemoryMarket::new(&fixture, 0, 1);
+    let both = offers(&fixture, 1_000, 10_000);
+    let (late, early) = fixture.workers.split_at(2);
+    for &operator in early {
+        let told = market.set_offers(operator, &both[..1]);
+        told.expect("there is room");
+    }
+    // Everybody has just been heard of.
+    assert!(market.set_offers(late[0], &both).is_err());
+    market.stand_still(limits::OFFER_SECONDS * 1_000_000_000 + 1);
+    for &operator in &early[1..] {
+        market.ready(operator, 1).expect("workers may announce");
+    }
+    // The one that sleeps gives way; nobody else does.
+    assert_eq!(market.set_offers(late[0], &both), Ok(()));
+    assert!(market.set_offers(late[1], &both).is_err());
+    market.check().expect("all is well");
+    market.check_replay().expect("and the log says how");
 }
 
 #[test]
