@@ -390,9 +390,14 @@ export interface Order {
     deadline: Timestamp;
     lease: LeaseId;
     /**
-     * Until when the commitment must be in, heartbeats or not.
+     * Until when the commitment must be in, heartbeats or not; for a checker it may become earlier when the
+     * generator commits.
      */
     run_deadline: Timestamp;
+    /**
+     * Provisional tokens that were shown for it already.
+     */
+    streamed: number;
     max_tokens: number;
     sampling: Sampling;
     /**
@@ -718,7 +723,7 @@ export interface JobView {
      */
     paid: Cycles;
     /**
-     * When it expires; commitments that are being opened then still have their time.
+     * When it expires; once it has a commitment, up to two minutes later.
      */
     deadline: Timestamp;
     /**
@@ -949,7 +954,7 @@ export type JobError = {
 } | {
     __kind__: "NoReceiptYet";
     /**
-     * Ask again when the job has ended.
+     * Ask again when the job has ended, or in a few seconds while receipts are read again after an upgrade.
      */
     NoReceiptYet: JobId;
 } | {
@@ -964,7 +969,7 @@ export type JobError = {
 } | {
     __kind__: "TooLate";
     /**
-     * A part of the answer was shown or committed; the job runs to its end and can no longer be cancelled.
+     * A part of the answer was shown or committed, so the job cannot be cancelled now.
      */
     TooLate: JobId;
 } | {
@@ -1351,7 +1356,7 @@ export interface jobsInterface {
     abandon(arg0: LeaseId, why: string): Promise<WorkerResult>;
     balance(owner: Principal | null): Promise<Cycles>;
     cancel(arg0: JobId): Promise<CancelResult>;
-    claim(): Promise<ClaimResult>;
+    claim(known: BigUint64Array): Promise<ClaimResult>;
     commit(arg0: CommitArgs): Promise<WorkerResult>;
     deposit(arg0: DepositArgs): Promise<DepositResult>;
     earnings(account: Principal): Promise<Earnings>;
@@ -1390,8 +1395,8 @@ export class Jobs implements jobsInterface {
         const result = await this.actor.cancel(arg0);
         return from_candid_CancelResult_n12(result);
     }
-    async claim(): Promise<ClaimResult> {
-        const result = await this.actor.claim();
+    async claim(arg0: BigUint64Array): Promise<ClaimResult> {
+        const result = await this.actor.claim(arg0);
         return from_candid_ClaimResult_n16(result);
     }
     async commit(arg0: CommitArgs): Promise<WorkerResult> {
@@ -1901,6 +1906,7 @@ function from_candid_record_n20(value: {
     deadline: _Timestamp;
     lease: _LeaseId;
     run_deadline: _Timestamp;
+    streamed: number;
     max_tokens: number;
     sampling: _Sampling;
     round: number;
@@ -1914,6 +1920,7 @@ function from_candid_record_n20(value: {
     deadline: Timestamp;
     lease: LeaseId;
     run_deadline: Timestamp;
+    streamed: number;
     max_tokens: number;
     sampling: Sampling;
     round: number;
@@ -1928,6 +1935,7 @@ function from_candid_record_n20(value: {
         deadline: value.deadline,
         lease: value.lease,
         run_deadline: value.run_deadline,
+        streamed: value.streamed,
         max_tokens: value.max_tokens,
         sampling: value.sampling,
         round: value.round

@@ -268,7 +268,7 @@ export interface InstallArgs {
 export type JobError = { 'Ended' : { 'job' : JobId, 'state' : JobState } } |
   {
     /**
-     * Ask again when the job has ended.
+     * Ask again when the job has ended, or in a few seconds while receipts are read again after an upgrade.
      */
     'NoReceiptYet' : JobId
   } |
@@ -280,7 +280,7 @@ export type JobError = { 'Ended' : { 'job' : JobId, 'state' : JobState } } |
   } |
   {
     /**
-     * A part of the answer was shown or committed; the job runs to its end and can no longer be cancelled.
+     * A part of the answer was shown or committed, so the job cannot be cancelled now.
      */
     'TooLate' : JobId
   } |
@@ -391,7 +391,7 @@ export interface JobView {
    */
   'paid' : Cycles,
   /**
-   * When it expires; commitments that are being opened then still have their time.
+   * When it expires; once it has a commitment, up to two minutes later.
    */
   'deadline' : Timestamp,
   /**
@@ -606,9 +606,14 @@ export interface Order {
   'deadline' : Timestamp,
   'lease' : LeaseId,
   /**
-   * Until when the commitment must be in, heartbeats or not.
+   * Until when the commitment must be in, heartbeats or not; for a checker it may become earlier when the
+   * generator commits.
    */
   'run_deadline' : Timestamp,
+  /**
+   * Provisional tokens that were shown for it already.
+   */
+  'streamed' : number,
   'max_tokens' : number,
   'sampling' : Sampling,
   /**
@@ -1197,10 +1202,10 @@ export interface _SERVICE {
    */
   'cancel' : ActorMethod<[JobId], CancelResult>,
   /**
-   * Takes over the leases that the caller was granted. Those without a commitment come again with every call,
-   * new ones first, so that a lost answer costs nothing.
+   * Takes over the leases that the caller was granted. Those without a commitment come again unless they are named
+   * as known, at most 64, so that a lost answer costs nothing. What does not fit comes with the next call.
    */
-  'claim' : ActorMethod<[], ClaimResult>,
+  'claim' : ActorMethod<[BigUint64Array], ClaimResult>,
   'commit' : ActorMethod<[CommitArgs], WorkerResult>,
   /**
    * Attached cycles become the beneficiary's balance; answers with the new balance.
@@ -1356,6 +1361,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'deadline' : Timestamp,
     'lease' : LeaseId,
     'run_deadline' : Timestamp,
+    'streamed' : IDL.Nat32,
     'max_tokens' : IDL.Nat32,
     'sampling' : Sampling,
     'round' : IDL.Nat32,
@@ -1708,7 +1714,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'abandon' : IDL.Func([LeaseId, IDL.Text], [WorkerResult], []),
     'balance' : IDL.Func([IDL.Opt(IDL.Principal)], [Cycles], ['query']),
     'cancel' : IDL.Func([JobId], [CancelResult], []),
-    'claim' : IDL.Func([], [ClaimResult], []),
+    'claim' : IDL.Func([IDL.Vec(LeaseId)], [ClaimResult], []),
     'commit' : IDL.Func([CommitArgs], [WorkerResult], []),
     'deposit' : IDL.Func([DepositArgs], [DepositResult], []),
     'earnings' : IDL.Func([IDL.Principal], [Earnings], ['query']),
