@@ -113,9 +113,11 @@ impl SubnetState {
             &[b"canister_creation_timestamp"],
             leb128(canister.created.0),
         );
-        // What belongs to a module is not there without one.
-        if let Some(hash) = canister.module_hash {
+        // What belongs to a module is not there without one; but system canisters certify without one, too.
+        if canister.module_hash.is_some() || !canister.certified_data.is_empty() {
             below.set(&[b"certified_data"], canister.certified_data);
+        }
+        if let Some(hash) = canister.module_hash {
             below.set(&[b"module_hash"], hash.as_slice());
             if let Some(installed) = canister.installed {
                 below.set(&[b"last_install_timestamp"], leb128(installed.0));

@@ -39,6 +39,13 @@ fn a_canister_without_a_module_shows_its_controllers_and_when_it_was_made() {
         below(&certification),
         "canister_creation_timestamp controllers"
     );
+    view.certified_data = b"of a system canister";
+    certification.put_canister(&subnet, &view);
+    assert_eq!(
+        below(&certification),
+        "canister_creation_timestamp certified_data controllers"
+    );
+    view.certified_data = b"";
     view.module_hash = Some([1; 32]);
     view.installed = Some(Time(400));
     certification.put_canister(&subnet, &view);
