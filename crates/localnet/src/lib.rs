@@ -70,6 +70,8 @@ pub struct LocalnetConfig {
     pub module_cache: Option<PathBuf>,
     /// How long a synchronous call waits for its outcome before its sender is told to poll.
     pub call_wait: Duration,
+    /// The domains below which canisters are web sites, and names for some of them.
+    pub domains: Domains,
 }
 
 impl Default for LocalnetConfig {
@@ -84,6 +86,7 @@ impl Default for LocalnetConfig {
             round_interval: Duration::ZERO,
             module_cache: None,
             call_wait: CALL_WAIT,
+            domains: Domains::default(),
         }
     }
 }
@@ -162,6 +165,7 @@ impl Localnet {
             round_interval,
             module_cache,
             call_wait,
+            domains,
         } = config;
         let topology = Arc::new(Topology::plan(&seed, &subnets)?);
         let listener = TcpListener::bind((bind, port))
@@ -209,7 +213,7 @@ impl Localnet {
                 let root_key = topology.root_key().to_vec();
                 let interface = http::router(network.clone(), topology, call_wait);
                 let upstream = Upstream::new(interface, &root_key, Arc::new(move || network.now()));
-                let router = gateway::router(upstream, Domains::default());
+                let router = gateway::router(upstream, domains);
                 runtime.block_on(serve(listener, router, stopped));
             })
             .map_err(StartError::Thread)?;

@@ -121,6 +121,19 @@ impl Domains {
         Ok(())
     }
 
+    /// Whether a host name stands for a canister.
+    pub fn is_alias(&self, host: &str) -> bool {
+        self.alias(host).is_some()
+    }
+
+    fn alias(&self, host: &str) -> Option<Principal> {
+        self.aliases
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(host)
+            .copied()
+    }
+
     /// The domains.
     pub fn names(&self) -> &[String] {
         &self.domains
@@ -145,13 +158,7 @@ impl Domains {
         if is_address(&name) || self.domains.contains(&name) {
             return by_parameter(host, query, referer);
         }
-        let alias = self
-            .aliases
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .get(&name)
-            .copied();
-        if let Some(id) = alias {
+        if let Some(id) = self.alias(&name) {
             return Ok(Place::Canister { id, raw: false });
         }
         let below = self

@@ -26,6 +26,8 @@ pub struct Args {
     pub status_dir: PathBuf,
     /// The subnets.
     pub subnets: Vec<SubnetKind>,
+    /// Domains below which canisters are web sites, beside localhost.
+    pub domains: Vec<String>,
     /// The shortest time between two rounds.
     pub round_interval: Option<Duration>,
     /// Whether to say more.
@@ -100,14 +102,16 @@ impl Args {
         let mut gateway_port = 0;
         let mut status_dir = None;
         let mut subnets = Vec::new();
+        let mut domains = Vec::new();
         let mut round_interval = None;
         let mut verbose = false;
         for pair in pairs {
             match pair.name.as_str() {
-                // What is kept where and which names the gateway has beside localhost makes no difference here.
-                VERSION_FLAG | "--state-dir" | "--domain" => {
+                // What is kept where makes no difference here.
+                VERSION_FLAG | "--state-dir" => {
                     pair.text()?;
                 }
+                "--domain" => domains.push(pair.text()?),
                 "--bind" => bind = Some(pair.text()?),
                 "--gateway-port" => gateway_port = pair.parsed("is no port")?,
                 "--status-dir" => status_dir = Some(PathBuf::from(pair.text()?)),
@@ -140,6 +144,7 @@ impl Args {
             gateway_port,
             status_dir: status_dir.ok_or(ArgsError::NoStatusDir)?,
             subnets,
+            domains,
             round_interval,
             verbose,
         })
@@ -262,6 +267,7 @@ mod tests {
                 gateway_port: 8000,
                 status_dir: PathBuf::from("/t"),
                 subnets: vec![SubnetKind::Application, SubnetKind::VerifiedApplication],
+                domains: vec!["localhost".to_owned()],
                 round_interval: Some(Duration::from_millis(20)),
                 verbose: true,
             })

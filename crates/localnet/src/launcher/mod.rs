@@ -7,6 +7,7 @@
 //! State is kept in memory only, and `icp` begins with an empty state folder, so nothing is lost by that.
 
 mod args;
+mod names;
 
 use std::{
     ffi::OsString,
@@ -23,7 +24,12 @@ use assay_localnet_core::{
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{Localnet, LocalnetConfig, StartError};
+use crate::{
+    Localnet, LocalnetConfig, StartError,
+    gateway::{DomainError, Domains},
+};
+
+use self::names::Names;
 
 pub use self::args::{Args, ArgsError};
 
@@ -40,6 +46,9 @@ pub enum LauncherError {
     /// The arguments do not make sense.
     #[error(transparent)]
     Args(#[from] ArgsError),
+    /// A domain that is none.
+    #[error("--domain: {0}")]
+    Domain(#[from] DomainError),
     /// The network did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -68,6 +77,7 @@ struct Status {
 pub struct Launched {
     network: Localnet,
     status: PathBuf,
+    _names: Names,
 }
 
 /// Whether these arguments, without the program's name, are those of a launcher.
@@ -100,23 +110,31 @@ impl Launched {
             gateway_port,
             status_dir,
             subnets,
+            domains,
             round_interval,
             verbose: _,
         } = args;
+        let domains = Domains::new(std::iter::once("localhost".to_owned()).chain(domains))?;
         let network = Localnet::start(LocalnetConfig {
             port: gateway_port,
             bind,
             subnets: with_system(subnets),
             system: SystemPlan::seeded(),
             round_interval: round_interval.unwrap_or(Duration::ZERO),
+            domains: domains.clone(),
             ..LocalnetConfig::default()
         })?;
+        let names = Names::watch(&status_dir, domains).map_err(StartError::Thread)?;
         let status = status_dir.join(STATUS_FILE);
         tell(&network, &status).map_err(|source| LauncherError::Status {
             path: status.clone(),
             source,
         })?;
-        Ok(Self { network, status })
+        Ok(Self {
+            network,
+            status,
+            _names: names,
+        })
     }
 
     /// The running network.
@@ -126,7 +144,11 @@ impl Launched {
 
     /// Ends the network.
     pub fn shutdown(self) {
-        let Self { network, status } = self;
+        let Self {
+            network,
+            status,
+            _names,
+        } = self;
         // `icp` may have removed the folder already.
         let _ = fs::remove_file(status);
         network.shutdown();
@@ -154,7 +176,7 @@ fn tell(network: &Localnet, path: &Path) -> io::Result<()> {
         gateway_port: network.address().port(),
         root_key: hex::encode(network.root_key()),
         default_effective_canister_id: network.default_effective_canister().to_text(),
-        supported_features: Vec::new(),
+        supported_features: vec!["custom-domains"],
     };
     let mut line = serde_json::to_string(&status)?;
     line.push('\n');
