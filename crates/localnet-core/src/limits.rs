@@ -47,7 +47,7 @@ pub struct Instructions {
 pub const INSTRUCTIONS: Instructions = Instructions {
     update: 40_000_000_000,
     query: 5_000_000_000,
-    composite: 20_000_000_000,
+    composite: 5_000_000_000,
     install: 300_000_000_000,
     inspect: 200_000_000,
 };
@@ -99,7 +99,9 @@ pub const BEST_EFFORT_SECONDS_MAX: u32 = 300;
 /// Seconds after which a `stop_canister` that cannot finish is given up.
 pub const STOP_SECONDS_MAX: u64 = 300;
 /// Depth of composite queries that call each other.
-pub const COMPOSITE_DEPTH_MAX: usize = 20;
+pub const COMPOSITE_DEPTH_MAX: usize = 6;
+/// Instructions that a query which another one calls counts for, beside its own.
+pub const QUERY_CALL_INSTRUCTIONS: u64 = 50_000_000;
 
 /// Bytes of a heap with 32-bit addresses.
 pub const HEAP_BYTES_MAX: u64 = 4 << 30;

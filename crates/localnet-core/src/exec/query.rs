@@ -28,13 +28,13 @@ struct Session {
     calls: VecDeque<OutgoingCall>,
 }
 
-/// What is left for a composite query and all queries below it.
+/// What is left for a query and all queries below it.
 struct Budget {
     instructions: u64,
-    /// What was there in the beginning.
-    all: u64,
     /// For one query.
     each: u64,
+    /// Why the whole of them is given up.
+    over: Option<Reject>,
 }
 
 impl Network {
@@ -55,10 +55,11 @@ impl Network {
         } = at.home.instructions;
         let mut budget = Budget {
             instructions,
-            all: instructions,
             each,
+            over: None,
         };
-        self.evaluate(query, certificate, 0, &mut budget)
+        let answer = self.evaluate(query, certificate, 0, &mut budget);
+        budget.over.map_or(answer, Err)
     }
 
     /// What a canister's query method makes of an answer to an HTTPS outcall; `arg` is what the method is given.
@@ -89,8 +90,8 @@ impl Network {
         };
         let mut budget = Budget {
             instructions,
-            all: instructions,
             each: instructions,
+            over: None,
         };
         self.plain_query(&query, Mode::Transform, None, &mut budget)
     }
@@ -155,7 +156,7 @@ impl Network {
             caller: query.sender,
             arg: query.arg.clone(),
             certificate: certificate.map(<[u8]>::to_vec),
-            limit: budget.take()?,
+            limit: budget.each.min(budget.instructions),
             may_answer: true,
             timer_before: canister.timer.map_or(0, |time| time.0),
             balance: canister.balance,
@@ -187,15 +188,6 @@ impl Network {
         depth: usize,
         budget: &mut Budget,
     ) -> Result<Vec<u8>, Reject> {
-        if depth >= limits::COMPOSITE_DEPTH_MAX {
-            return Err(Reject::of(
-                ErrorCode::QueryCallGraphTooDeep,
-                format!(
-                    "composite queries call each other more than {} deep",
-                    limits::COMPOSITE_DEPTH_MAX
-                ),
-            ));
-        }
         let id = session.canister;
         let entry = Entry::Export(MethodKind::CompositeQuery.export(&query.method));
         let message = Message {
@@ -208,7 +200,11 @@ impl Network {
         self.run_session(&mut session, &entry, message, budget)
             .map_err(|fault| fault.reject(&id))?;
         let mut failure = None;
-        while let Some(call) = session.calls.pop_front() {
+        // Once there is an answer, nothing that is still to come could change it.
+        while session.answer.is_none()
+            && let Some(call) = session.calls.pop_front()
+        {
+            budget.check(depth)?;
             let callee = Query {
                 sender: id,
                 canister: call.callee,
@@ -218,10 +214,12 @@ impl Network {
             // Queries see the state of one subnet only.
             let answer = if self.topology.index_of(&callee.canister) == self.topology.index_of(&id)
             {
+                budget.spend(limits::QUERY_CALL_INSTRUCTIONS);
                 self.evaluate(&callee, None, depth + 1, budget)
             } else {
                 Err(refusals::not_found(&callee.canister))
             };
+            budget.check(depth)?;
             if let Err(fault) = self.run_callback_of_query(&mut session, &call, answer, budget) {
                 failure = Some(fault.reject(&id));
             }
@@ -309,18 +307,21 @@ impl Network {
 }
 
 impl Budget {
-    /// Instructions for one query.
-    fn take(&self) -> Result<u64, Reject> {
-        if self.instructions == 0 {
-            return Err(Reject::of(
-                ErrorCode::QueryCallGraphTotalInstructionLimitExceeded,
-                format!(
-                    "a query and the queries that it calls used more than {} instructions",
-                    self.all
-                ),
+    /// Whether a query at this depth may go on calling others; otherwise all of them are given up.
+    fn check(&mut self, depth: usize) -> Result<(), Reject> {
+        if self.over.is_none() && depth >= limits::COMPOSITE_DEPTH_MAX {
+            self.over = Some(Reject::of(
+                ErrorCode::QueryCallGraphTooDeep,
+                "Composite query calls exceeded the maximum call depth.",
             ));
         }
-        Ok(self.each.min(self.instructions))
+        if self.over.is_none() && self.instructions == 0 {
+            self.over = Some(Reject::of(
+                ErrorCode::QueryCallGraphTotalInstructionLimitExceeded,
+                "Composite query calls exceeded the instruction limit.",
+            ));
+        }
+        self.over.clone().map_or(Ok(()), Err)
     }
 
     fn spend(&mut self, instructions: u64) {

@@ -1,6 +1,9 @@
 //! Calls between canisters: answers, callbacks, cleanups, deadlines.
 
-use assay_localnet_core::types::{ErrorCode, RejectCode};
+use assay_localnet_core::{
+    limits,
+    types::{ErrorCode, RejectCode},
+};
 
 use crate::harness::{Net, n};
 
@@ -348,5 +351,64 @@ fn a_composite_query_calls_other_queries_and_keeps_nothing() {
     assert_eq!(
         answer[0], 2,
         "a composite query that calls itself gets a reject in the end"
+    );
+}
+
+/// Calls itself as deep as it is asked for, or as often, and counts the answers.
+const COUNTING: &str = r#"
+    (table 2 funcref)
+    (elem (i32.const 0) $back $failed)
+    (data (i32.const 600) "deepwideleaf")
+    (global $left (mut i32) (i32.const 0))
+    (global $sum (mut i32) (i32.const 1))
+    (func $call (param $name i32) (param $number i32)
+      (call $canister_self_copy (i32.const 800) (i32.const 0) (i32.const 10))
+      (i32.store (i32.const 820) (local.get $number))
+      (call $call_new (i32.const 800) (i32.const 10) (local.get $name) (i32.const 4)
+        (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 0))
+      (call $call_data_append (i32.const 820) (i32.const 4))
+      (drop (call $call_perform)))
+    (func $back (param i32)
+      (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+      (global.set $sum (i32.add (global.get $sum) (call $arg32)))
+      (if (i32.le_s (global.get $left) (i32.const 0)) (then (call $reply32 (global.get $sum)))))
+    (func $failed (param i32) (call $reply32 (i32.const 999)))
+    (func (export "canister_composite_query deep")
+      (if (call $arg32)
+        (then (call $call (i32.const 600) (i32.sub (call $arg32) (i32.const 1))))
+        (else (call $reply32 (i32.const 1)))))
+    (func (export "canister_composite_query wide")
+      (global.set $left (call $arg32))
+      (loop $l
+        (call $call (i32.const 608) (i32.const 0))
+        (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+        (br_if $l (global.get $left)))
+      (global.set $left (call $arg32)))
+    (func (export "canister_query leaf") (call $reply32 (i32.const 1)))"#;
+
+#[test]
+fn composite_queries_are_limited_in_depth() {
+    let mut net = Net::new();
+    let id = net.canister(COUNTING);
+    let most = limits::COMPOSITE_DEPTH_MAX as u32;
+    assert_eq!(net.query(id, "deep", n(most)), Ok(n(most + 1)));
+    assert_eq!(
+        net.query(id, "deep", n(most + 1)).unwrap_err().error,
+        Some(ErrorCode::QueryCallGraphTooDeep)
+    );
+}
+
+#[test]
+fn composite_queries_are_limited_in_instructions_all_together() {
+    let mut net = Net::new();
+    let id = net.canister(COUNTING);
+    assert_eq!(net.query(id, "wide", n(99)), Ok(n(100)));
+    let reject = net.query(id, "wide", n(100)).unwrap_err();
+    assert_eq!(
+        (reject.error, reject.message.as_str()),
+        (
+            Some(ErrorCode::QueryCallGraphTotalInstructionLimitExceeded),
+            "Composite query calls exceeded the instruction limit."
+        )
     );
 }

@@ -18,4 +18,5 @@ mod storm;
 mod subnets;
 mod system;
 mod time;
+mod values;
 mod wide;
