@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use assay_jobs_core::testing::{Fixture, body_root, honest_body, honest_opening};
 use assay_localnet::{Localnet, LocalnetConfig};
 use assay_protocol::{
-    Cycles, Hash32, JobId,
+    Cycles, Hash32, JobId, LeaseId,
     job::{JobError, JobState, JobView, ModelRef, Quote, SubmitError, Submitted, Verdict},
     lease::{
         Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, WorkHint, WorkerError,
@@ -153,7 +153,8 @@ impl Person {
         loop {
             let hint: Result<WorkHint, WorkerError> = self.query(jobs, "work", ()).await;
             if hint.unwrap().unclaimed > 0 {
-                let orders: Result<Vec<Order>, WorkerError> = self.update(jobs, "claim", ()).await;
+                let orders: Result<Vec<Order>, WorkerError> =
+                    self.update(jobs, "claim", (Vec::<LeaseId>::new(),)).await;
                 return orders.unwrap().remove(0);
             }
             assert!(start.elapsed() < PATIENCE, "no lease came");

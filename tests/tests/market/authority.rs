@@ -95,7 +95,7 @@ fn anonymous_callers_are_told_so_by_every_update() {
             .update::<Result<(), _>>(nobody, jobs, "ready", (1u16,))
             .err(),
         chain
-            .update::<Result<Vec<Order>, _>>(nobody, jobs, "claim", ())
+            .update::<Result<Vec<Order>, _>>(nobody, jobs, "claim", (vec![lease],))
             .err(),
         chain
             .update::<Result<Vec<(LeaseId, Beat)>, _>>(nobody, jobs, "heartbeat", (vec![lease],))
