@@ -130,12 +130,42 @@ pub const VIEWERS_MAX: usize = 10;
 pub const ENVIRONMENT_VARIABLES_MAX: usize = 20;
 /// Bytes of the name, and of the value, of an environment variable.
 pub const ENVIRONMENT_VARIABLE_BYTES_MAX: usize = 128;
-/// Bytes of log that are kept per canister.
+/// Bytes of log that are kept per canister, unless its controllers want more.
 pub const LOG_BYTES_MAX: usize = 4_096;
+/// Bytes of log that controllers may have kept.
+pub const LOG_BYTES_LIMIT_MAX: usize = 2 << 20;
+/// Bytes that a line of log takes besides its text.
+pub const LOG_LINE_BYTES: usize = 16;
+/// Changes that a canister's history keeps.
+pub const CHANGES_MAX: usize = 20;
+/// Snapshots of one canister.
+pub const SNAPSHOTS_MAX: usize = 10;
+/// Bytes of a snapshot that one message may read or write.
+pub const SNAPSHOT_SLICE_BYTES_MAX: u64 = 2_000_000;
 /// Bytes of one chunk in a chunk store.
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;
 /// Chunks in one chunk store.
 pub const CHUNKS_MAX: usize = 100;
+
+/// Days for which the work of nodes is remembered.
+pub const NODE_METRICS_DAYS_MAX: usize = 60;
+
+/// HTTPS outcalls that wait for an answer, in the whole network.
+pub const OUTCALLS_MAX: usize = 3_000;
+/// Seconds after which an HTTPS outcall is given up.
+pub const OUTCALL_SECONDS_MAX: u64 = 60;
+/// Bytes of an outcall's URL.
+pub const OUTCALL_URL_BYTES_MAX: usize = 8_192;
+/// Headers of an outcall, and of its answer.
+pub const OUTCALL_HEADERS_MAX: usize = 64;
+/// Bytes of one name, or of one value, of an outcall's headers.
+pub const OUTCALL_HEADER_BYTES_MAX: usize = 8 << 10;
+/// Bytes of all names and values of an outcall's headers.
+pub const OUTCALL_HEADERS_BYTES_MAX: usize = 48 << 10;
+/// Bytes of an outcall: headers and body.
+pub const OUTCALL_REQUEST_BYTES_MAX: usize = 2_000_000;
+/// Bytes of the answer to an outcall.
+pub const OUTCALL_RESPONSE_BYTES_MAX: u64 = 2_000_000;
 
 /// Subnets of one network.
 pub const SUBNETS_MAX: usize = 64;

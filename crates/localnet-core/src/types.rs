@@ -72,6 +72,8 @@ pub enum ErrorCode {
     CanisterOutOfCycles = 207,
     /// No such canister.
     CanisterNotFound = 301,
+    /// No such snapshot.
+    CanisterSnapshotNotFound = 305,
     /// More memory than the canister may hold.
     InsufficientMemoryAllocation = 402,
     /// Fewer cycles attached than a new canister costs.
@@ -86,6 +88,10 @@ pub enum ErrorCode {
     UnknownManagementMessage = 407,
     /// The management canister could not use its argument.
     InvalidManagementPayload = 408,
+    /// A snapshot that was taken, not uploaded, cannot be changed.
+    CanisterSnapshotImmutable = 409,
+    /// The caller does not administer the subnet.
+    InvalidSubnetAdmin = 410,
     /// The canister trapped on its own.
     CanisterTrapped = 502,
     /// The canister called `ic0.trap`.
@@ -142,6 +148,8 @@ pub enum ErrorCode {
     CanisterWasmMemoryLimitExceeded = 539,
     /// More cycles are set aside for memory than the limit that was asked for.
     ReservedCyclesLimitIsTooLow = 540,
+    /// The caller may not read the canister's status.
+    CanisterStatusAccessDenied = 542,
     /// A bounded-wait call ran past its deadline.
     DeadlineExpired = 601,
 }

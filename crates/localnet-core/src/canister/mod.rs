@@ -7,9 +7,11 @@
 //! call context.
 
 mod calls;
+mod changes;
 mod log;
 mod low_memory;
 mod settings;
+mod snapshots;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,10 +21,12 @@ use std::{
 use candid::Principal;
 
 pub(crate) use calls::{CallContext, Callback, Input, Origin, Request, Response, TaskKind};
+pub(crate) use changes::Changes;
 pub(crate) use log::CanisterLog;
 pub use log::LogLine;
 pub(crate) use low_memory::LowMemory;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Settings, SettingsError};
+pub(crate) use snapshots::{ModuleBytes, Snapshot, SnapshotId, Snapshots, Source, Timer};
 
 use crate::{
     limits,
@@ -68,6 +72,61 @@ pub(crate) struct StopWaiter {
     pub(crate) until: Time,
 }
 
+/// What queries have asked of a canister.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct QueryCounts {
+    /// How many were answered or refused.
+    pub(crate) calls: u64,
+    /// What they executed.
+    pub(crate) instructions: u64,
+    /// Bytes of their arguments.
+    pub(crate) request_bytes: u64,
+    /// Bytes of replies and reject messages.
+    pub(crate) response_bytes: u64,
+}
+
+impl QueryCounts {
+    /// Adds a query that was answered or refused.
+    pub(crate) fn count(&mut self, instructions: u64, request: usize, response: usize) {
+        self.calls += 1;
+        self.instructions = self.instructions.saturating_add(instructions);
+        self.request_bytes += request as u64;
+        self.response_bytes += response as u64;
+    }
+}
+
+/// Bytes that the parts of a canister hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemoryUse {
+    pub(crate) heap: u64,
+    pub(crate) stable: u64,
+    pub(crate) globals: u64,
+    pub(crate) module: u64,
+    pub(crate) sections: u64,
+    pub(crate) changes: u64,
+    pub(crate) chunks: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) log: u64,
+}
+
+impl MemoryUse {
+    /// All parts together.
+    pub(crate) fn total(&self) -> u64 {
+        let Self {
+            heap,
+            stable,
+            globals,
+            module,
+            sections,
+            changes,
+            chunks,
+            snapshots,
+            log,
+        } = self;
+        heap + stable + globals + module + sections + changes + chunks + snapshots + log
+    }
+}
+
 /// A canister.
 #[derive(Debug)]
 pub(crate) struct Canister {
@@ -87,6 +146,8 @@ pub(crate) struct Canister {
     pub(crate) created: Time,
     pub(crate) installed: Option<Time>,
     pub(crate) code: Option<Code>,
+    /// The module of the installed code, as it was sent; empty where there is none.
+    pub(crate) module: ModuleBytes,
     pub(crate) stable: Stable,
     pub(crate) certified_data: Vec<u8>,
     /// When the global timer fires.
@@ -101,8 +162,9 @@ pub(crate) struct Canister {
     pub(crate) inbox: VecDeque<Input>,
     pub(crate) log: CanisterLog,
     pub(crate) chunks: BTreeMap<[u8; 32], Vec<u8>>,
-    /// Changes of code and controllers since creation.
-    pub(crate) changes: u64,
+    pub(crate) changes: Changes,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) queries: QueryCounts,
 }
 
 impl Canister {
@@ -127,6 +189,7 @@ impl Canister {
             created,
             installed: None,
             code: None,
+            module: ModuleBytes::default(),
             stable: Stable::default(),
             certified_data: Vec::new(),
             timer: None,
@@ -138,7 +201,9 @@ impl Canister {
             inbox: VecDeque::new(),
             log: CanisterLog::default(),
             chunks: BTreeMap::new(),
-            changes: 1,
+            changes: Changes::default(),
+            snapshots: Snapshots::default(),
+            queries: QueryCounts::default(),
         }
     }
 
@@ -148,14 +213,36 @@ impl Canister {
         self.next_number
     }
 
-    /// Bytes that it holds: heap, stable memory, module and chunks.
+    /// Bytes that each part of it holds.
+    pub(crate) fn memory(&self) -> MemoryUse {
+        let code = self.code.as_ref();
+        MemoryUse {
+            heap: code.map_or(0, |code| code.heap.len() as u64),
+            stable: self.stable.wasm_pages() * limits::WASM_PAGE_BYTES as u64,
+            globals: code.map_or(0, |code| (code.globals.len() * size_of::<u64>()) as u64),
+            module: code.map_or(0, |code| code.module.info.len as u64),
+            sections: code.map_or(0, |code| {
+                let sections = code.module.info.metadata.iter();
+                sections
+                    .map(|section| (section.name.len() + section.content.len()) as u64)
+                    .sum()
+            }),
+            changes: self.changes.bytes() as u64,
+            // Each chunk is accounted with the longest one's length.
+            chunks: (self.chunks.len() * limits::CHUNK_BYTES_MAX) as u64,
+            snapshots: self.snapshots.bytes(),
+            log: self.log.bytes() as u64,
+        }
+    }
+
+    /// Bytes that it holds, all together.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let code = self
-            .code
-            .as_ref()
-            .map_or(0, |code| code.heap.len() + code.module.info.len);
-        let chunks: usize = self.chunks.values().map(Vec::len).sum();
-        (code + chunks) as u64 + self.stable.wasm_pages() * limits::WASM_PAGE_BYTES as u64
+        self.memory().total()
+    }
+
+    /// Whether somebody controls it.
+    pub(crate) fn is_controlled_by(&self, caller: &Principal) -> bool {
+        self.settings.controllers.contains(caller)
     }
 
     /// Whether its memory is 64 bits wide, which makes instructions dearer.

@@ -20,62 +20,56 @@ const WASM_MEMORY_LIMIT_DEFAULT: u64 = 3 << 30;
 /// Percent.
 const COMPUTE_ALLOCATION_MAX: u64 = 100;
 /// Bytes.
-const MEMORY_ALLOCATION_MAX: u64 = 1 << 48;
+const WASM_MEMORY_MAX: u64 = 1 << 48;
 
 /// What the controllers of a canister have decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// Sorted, without repetition.
     pub(crate) controllers: Vec<Principal>,
-    /// Percent; stored, without effect on one thread.
+    /// Percent of a core; costs cycles, without effect on one thread.
     pub(crate) compute_allocation: u64,
-    /// Bytes; stored, without effect.
+    /// Bytes that are paid for even where they are not used.
     pub(crate) memory_allocation: u64,
     /// Seconds of storage that the canister keeps cycles for.
     pub(crate) freezing_threshold: u64,
-    /// Stored, without effect.
+    /// Stored; this network has room for all, so that nothing is ever reserved.
     pub(crate) reserved_cycles_limit: u128,
     /// Cycles that calls from other canisters must bring.
     pub(crate) minimum_call_cycles: u128,
     /// Bytes of heap; 0 for no limit but Wasm's.
     pub(crate) wasm_memory_limit: u64,
-    /// Stored, without effect.
+    /// Bytes of heap left below which the canister's hook is due.
     pub(crate) wasm_memory_threshold: u64,
-    /// Stored, without effect: users cannot read logs yet.
+    /// Who may read the log.
     pub(crate) log_visibility: LogVisibility,
+    /// Bytes of log that are kept.
+    pub(crate) log_bytes_max: usize,
     /// Who may read the status.
     pub(crate) status_visibility: StatusVisibility,
-    /// Stored, without effect.
+    /// Who may read snapshots.
     pub(crate) snapshot_visibility: SnapshotVisibility,
     /// Variables that the canister's code can read.
     pub(crate) environment: BTreeMap<String, String>,
 }
 
-/// Why settings are refused.
+/// Why settings are refused; the texts are those that clients know.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum SettingsError {
-    /// Too many controllers.
+    /// Too many controllers, or viewers of something.
     #[error(
-        "invalid settings: {found} controllers, at most {} are allowed",
-        limits::CONTROLLERS_MAX
+        "{field} lists {found} principals: The number of elements exceeds maximum allowed {max}"
     )]
-    Controllers {
-        /// How many.
-        found: usize,
-    },
-    /// Too many viewers.
-    #[error(
-        "invalid settings: {field} lists {found} viewers, at most {} are allowed",
-        limits::VIEWERS_MAX
-    )]
-    Viewers {
+    Principals {
         /// Which setting.
         field: &'static str,
         /// How many.
         found: usize,
+        /// The most allowed.
+        max: usize,
     },
     /// A number out of range.
-    #[error("invalid settings: {field} is {found}, at most {max} is allowed")]
+    #[error("{field} expected to be in the range [0..{max}], got {found}")]
     Number {
         /// Which setting.
         field: &'static str,
@@ -84,26 +78,45 @@ pub(crate) enum SettingsError {
         /// The most allowed.
         max: u128,
     },
+    /// A log of an odd size.
+    #[error(
+        "log_memory_limit expected to be 0 or in the range [{}..{}], got {found}",
+        limits::LOG_BYTES_MAX,
+        limits::LOG_BYTES_LIMIT_MAX
+    )]
+    LogBytes {
+        /// What it was to be.
+        found: Nat,
+    },
     /// Too many variables.
     #[error(
-        "invalid settings: {found} environment variables, at most {} are allowed",
+        "Too many environment variables: {found} (max: {})",
         limits::ENVIRONMENT_VARIABLES_MAX
     )]
     Variables {
         /// How many.
         found: usize,
     },
-    /// A name or value is too long.
+    /// A name is too long.
     #[error(
-        "invalid settings: environment variable {name} has a name or value of more than {} bytes",
+        "Environment variable name \"{name}\" exceeds the maximum allowed length of {}.",
         limits::ENVIRONMENT_VARIABLE_BYTES_MAX
     )]
-    VariableLength {
-        /// The variable's name.
+    VariableName {
+        /// The name.
         name: String,
     },
+    /// A value is too long.
+    #[error(
+        "Environment variable value \"{value}\" exceeds the maximum allowed length of {}.",
+        limits::ENVIRONMENT_VARIABLE_BYTES_MAX
+    )]
+    VariableValue {
+        /// The value.
+        value: String,
+    },
     /// One name twice.
-    #[error("invalid settings: environment variable {name} exists twice")]
+    #[error("Duplicate environment variables are not allowed: {name}")]
     VariableTwice {
         /// The variable's name.
         name: String,
@@ -123,6 +136,7 @@ impl Settings {
             wasm_memory_limit: WASM_MEMORY_LIMIT_DEFAULT,
             wasm_memory_threshold: 0,
             log_visibility: LogVisibility::default(),
+            log_bytes_max: limits::LOG_BYTES_MAX,
             status_visibility: StatusVisibility::default(),
             snapshot_visibility: SnapshotVisibility::default(),
             environment: BTreeMap::new(),
@@ -139,7 +153,7 @@ impl Settings {
             reserved_cycles_limit,
             minimum_incoming_canister_call_cycles,
             log_visibility,
-            log_memory_limit: _,
+            log_memory_limit,
             snapshot_visibility,
             status_visibility,
             wasm_memory_limit,
@@ -148,25 +162,21 @@ impl Settings {
         } = changes;
         let mut new = self.clone();
         if let Some(mut controllers) = controllers {
+            check_principals("controllers", &controllers, limits::CONTROLLERS_MAX)?;
             controllers.sort_unstable();
             controllers.dedup();
-            if controllers.len() > limits::CONTROLLERS_MAX {
-                return Err(SettingsError::Controllers {
-                    found: controllers.len(),
-                });
-            }
             new.controllers = controllers;
         }
         number(
-            "compute_allocation",
+            "ComputeAllocation",
             compute_allocation,
             COMPUTE_ALLOCATION_MAX,
             &mut new.compute_allocation,
         )?;
         number(
-            "memory_allocation",
+            "MemoryAllocation",
             memory_allocation,
-            MEMORY_ALLOCATION_MAX,
+            u64::MAX,
             &mut new.memory_allocation,
         )?;
         number(
@@ -178,13 +188,13 @@ impl Settings {
         number(
             "wasm_memory_limit",
             wasm_memory_limit,
-            MEMORY_ALLOCATION_MAX,
+            WASM_MEMORY_MAX,
             &mut new.wasm_memory_limit,
         )?;
         number(
             "wasm_memory_threshold",
             wasm_memory_threshold,
-            MEMORY_ALLOCATION_MAX,
+            WASM_MEMORY_MAX,
             &mut new.wasm_memory_threshold,
         )?;
         amount(
@@ -198,13 +208,16 @@ impl Settings {
             &mut new.minimum_call_cycles,
         )?;
         if let Some(LogVisibility::AllowedViewers(viewers)) = &log_visibility {
-            check_viewers("log_visibility", viewers)?;
+            check_principals("log_visibility", viewers, limits::VIEWERS_MAX)?;
         }
         if let Some(SnapshotVisibility::AllowedViewers(viewers)) = &snapshot_visibility {
-            check_viewers("snapshot_visibility", viewers)?;
+            check_principals("snapshot_visibility", viewers, limits::VIEWERS_MAX)?;
         }
         if let Some(StatusVisibility::AllowedViewers(viewers)) = &status_visibility {
-            check_viewers("status_visibility", viewers)?;
+            check_principals("status_visibility", viewers, limits::VIEWERS_MAX)?;
+        }
+        if let Some(found) = log_memory_limit {
+            new.log_bytes_max = log_bytes(found)?;
         }
         set(log_visibility, &mut new.log_visibility);
         set(snapshot_visibility, &mut new.snapshot_visibility);
@@ -225,7 +238,7 @@ impl Settings {
             reserved_cycles_limit: self.reserved_cycles_limit.into(),
             minimum_incoming_canister_call_cycles: self.minimum_call_cycles.into(),
             log_visibility: self.log_visibility.clone(),
-            log_memory_limit: (limits::LOG_BYTES_MAX as u64).into(),
+            log_memory_limit: (self.log_bytes_max as u64).into(),
             snapshot_visibility: self.snapshot_visibility.clone(),
             status_visibility: self.status_visibility.clone(),
             wasm_memory_limit: self.wasm_memory_limit.into(),
@@ -242,12 +255,28 @@ impl Settings {
     }
 }
 
-fn check_viewers(field: &'static str, viewers: &[Principal]) -> Result<(), SettingsError> {
-    let found = viewers.len();
-    if found > limits::VIEWERS_MAX {
-        return Err(SettingsError::Viewers { field, found });
+fn check_principals(
+    field: &'static str,
+    principals: &[Principal],
+    max: usize,
+) -> Result<(), SettingsError> {
+    let found = principals.len();
+    if found > max {
+        return Err(SettingsError::Principals { field, found, max });
     }
     Ok(())
+}
+
+fn log_bytes(found: Nat) -> Result<usize, SettingsError> {
+    match usize::try_from(&found.0) {
+        Ok(bytes)
+            if bytes == 0
+                || (limits::LOG_BYTES_MAX..=limits::LOG_BYTES_LIMIT_MAX).contains(&bytes) =>
+        {
+            Ok(bytes)
+        }
+        _ => Err(SettingsError::LogBytes { found }),
+    }
 }
 
 fn set<T>(new: Option<T>, field: &mut T) {
@@ -296,8 +325,11 @@ fn environment(
     }
     let mut all = BTreeMap::new();
     for EnvironmentVariable { name, value } in variables {
-        if name.len().max(value.len()) > limits::ENVIRONMENT_VARIABLE_BYTES_MAX {
-            return Err(SettingsError::VariableLength { name });
+        if name.len() > limits::ENVIRONMENT_VARIABLE_BYTES_MAX {
+            return Err(SettingsError::VariableName { name });
+        }
+        if value.len() > limits::ENVIRONMENT_VARIABLE_BYTES_MAX {
+            return Err(SettingsError::VariableValue { value });
         }
         if all.contains_key(&name) {
             return Err(SettingsError::VariableTwice { name });
@@ -328,7 +360,10 @@ mod tests {
             with(10).unwrap().controllers,
             (0..10).map(principal).collect::<Vec<_>>()
         );
-        assert_eq!(with(11), Err(SettingsError::Controllers { found: 11 }));
+        assert_eq!(
+            with(11).unwrap_err().to_string(),
+            "controllers lists 11 principals: The number of elements exceeds maximum allowed 10"
+        );
     }
 
     #[test]
@@ -342,8 +377,7 @@ mod tests {
             })
         };
         assert!(with(10).is_ok());
-        let field = "status_visibility";
-        assert_eq!(with(11), Err(SettingsError::Viewers { field, found: 11 }));
+        assert!(with(11).is_err());
     }
 
     #[test]
@@ -364,7 +398,13 @@ mod tests {
         assert_eq!(with(many(20)).unwrap().environment.len(), 20);
         assert_eq!(with(many(21)), Err(SettingsError::Variables { found: 21 }));
         assert!(with(vec![("a".repeat(128), "b".repeat(128))]).is_ok());
-        assert!(with(vec![("a".into(), "b".repeat(129))]).is_err());
+        let error = |name: &str, value: &str| {
+            with(vec![(name.into(), value.into())])
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error(&"a".repeat(129), "b").contains("variable name"));
+        assert!(error("a", &"b".repeat(129)).contains("variable value"));
         assert!(
             with(vec![
                 ("a".into(), String::new()),
@@ -385,5 +425,27 @@ mod tests {
         };
         assert_eq!(with(100).unwrap().compute_allocation, 100);
         assert!(with(101).is_err());
+    }
+
+    #[test]
+    fn a_log_is_kept_in_full_pages_or_not_at_all() {
+        let settings = Settings::new(Vec::new());
+        let with = |bytes: u64| {
+            let changes = CanisterSettings {
+                log_memory_limit: Some(bytes.into()),
+                ..CanisterSettings::default()
+            };
+            settings.with(changes).map(|new| new.log_bytes_max)
+        };
+        for (bytes, allowed) in [
+            (0, true),
+            (1, false),
+            (4_095, false),
+            (4_096, true),
+            (2_097_152, true),
+            (2_097_153, false),
+        ] {
+            assert_eq!(with(bytes).is_ok(), allowed, "{bytes}");
+        }
     }
 }

@@ -121,7 +121,6 @@ impl Network {
                 canister.timer = trial.timer;
                 canister.installed = Some(time);
                 canister.version += 1;
-                canister.changes += 1;
                 self.executor.forget(&id);
                 self.totals.spent += trial.spent;
             }

@@ -35,6 +35,8 @@ struct Budget {
     each: u64,
     /// Why the whole of them is given up.
     over: Option<Reject>,
+    /// What the queries used that the present one has called.
+    below: u64,
 }
 
 impl Network {
@@ -57,6 +59,7 @@ impl Network {
             instructions,
             each,
             over: None,
+            below: 0,
         };
         let answer = self.evaluate(query, certificate, 0, &mut budget);
         budget.over.map_or(answer, Err)
@@ -92,6 +95,7 @@ impl Network {
             instructions,
             each: instructions,
             over: None,
+            below: 0,
         };
         self.plain_query(&query, Mode::Transform, None, &mut budget)
     }
@@ -104,6 +108,9 @@ impl Network {
         budget: &mut Budget,
     ) -> Result<Vec<u8>, Reject> {
         let id = query.canister;
+        if id == Principal::management_canister() {
+            return crate::mgmt::query(self, query);
+        }
         let canister = self
             .canisters
             .get(&id)
@@ -119,7 +126,9 @@ impl Network {
             .code
             .as_ref()
             .ok_or_else(|| refusals::no_module(&id))?;
-        match code.module.info.exports.methods.get(&query.method) {
+        let left = budget.instructions;
+        let beside = std::mem::take(&mut budget.below);
+        let answer = match code.module.info.exports.methods.get(&query.method) {
             Some(MethodKind::Query) => self.plain_query(query, Mode::Query, certificate, budget),
             Some(MethodKind::CompositeQuery) => {
                 let session = Session {
@@ -133,9 +142,20 @@ impl Network {
                 self.composite_query(session, query, certificate, depth, budget)
             }
             Some(MethodKind::Update) | None => {
-                Err(refusals::no_method(&id, "query", &query.method))
+                return Err(refusals::no_method(&id, "query", &query.method));
             }
+        };
+        let used = left - budget.instructions;
+        if let Some(canister) = self.canisters.get_mut(&id) {
+            let bytes = answer
+                .as_ref()
+                .map_or_else(|reject| reject.message.len(), Vec::len);
+            canister
+                .queries
+                .count(used - budget.below, query.arg.len(), bytes);
         }
+        budget.below = beside + used;
+        answer
     }
 
     fn plain_query(
@@ -212,8 +232,9 @@ impl Network {
                 arg: call.arg.clone(),
             };
             // Queries see the state of one subnet only.
-            let answer = if self.topology.index_of(&callee.canister) == self.topology.index_of(&id)
-            {
+            let here = callee.canister == Principal::management_canister()
+                || self.topology.index_of(&callee.canister) == self.topology.index_of(&id);
+            let answer = if here {
                 budget.spend(limits::QUERY_CALL_INSTRUCTIONS);
                 self.evaluate(&callee, None, depth + 1, budget)
             } else {

@@ -1,57 +1,85 @@
 //! The chunk store: modules that are too long for one message.
 
+use std::collections::BTreeMap;
+
 use ic_management_canister_types::{CanisterIdRecord, ChunkHash, UploadChunkArgs};
 use sha2::{Digest as _, Sha256};
 
-use super::{Call, Outcome, decode, done, existing, reply};
+use super::{Call, Outcome, charge, check_growth, done, existing, reply};
 use crate::{
     limits,
     network::Network,
     types::{ErrorCode, Reject},
 };
 
+/// What storing a chunk costs, in instructions.
+const UPLOAD_INSTRUCTIONS: u64 = 2_000_000;
+
 pub(super) fn upload(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let UploadChunkArgs { canister_id, chunk } = decode(call.method, &call.arg)?;
+    let UploadChunkArgs { canister_id, chunk } = call.decode()?;
     let canister = existing(network, &canister_id)?;
-    if chunk.len() > limits::CHUNK_BYTES_MAX {
-        return Err(refused(format!(
-            "chunk has {} bytes, at most {} are allowed",
-            chunk.len(),
-            limits::CHUNK_BYTES_MAX
-        )));
+    let hash = Sha256::digest(&chunk).into();
+    if !canister.chunks.contains_key(&hash) {
+        check(&canister.chunks, &chunk)?;
+        check_growth(canister, limits::CHUNK_BYTES_MAX as u64)?;
+        charge(
+            network,
+            &canister_id,
+            UPLOAD_INSTRUCTIONS,
+            &call.caller,
+            "Error from Wasm chunk store",
+        )?;
+        existing(network, &canister_id)?.chunks.insert(hash, chunk);
     }
-    let hash: [u8; 32] = Sha256::digest(&chunk).into();
-    if canister.chunks.len() >= limits::CHUNKS_MAX && !canister.chunks.contains_key(&hash) {
-        return Err(refused(format!(
-            "the chunk store of canister {canister_id} is full with {} chunks; clear it with clear_chunk_store",
-            limits::CHUNKS_MAX
-        )));
-    }
-    canister.chunks.insert(hash, chunk);
     Ok(Outcome::Reply(reply(&ChunkHash {
         hash: hash.to_vec(),
     })))
 }
 
 pub(super) fn stored(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let CanisterIdRecord { canister_id } = decode(call.method, &call.arg)?;
+    let CanisterIdRecord { canister_id } = call.decode()?;
     let canister = existing(network, &canister_id)?;
-    let hashes: Vec<_> = canister
-        .chunks
-        .keys()
-        .map(|hash| ChunkHash {
-            hash: hash.to_vec(),
-        })
-        .collect();
-    Ok(Outcome::Reply(reply(&hashes)))
+    Ok(Outcome::Reply(reply(&hashes(&canister.chunks))))
 }
 
 pub(super) fn clear(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let CanisterIdRecord { canister_id } = decode(call.method, &call.arg)?;
+    let CanisterIdRecord { canister_id } = call.decode()?;
     existing(network, &canister_id)?.chunks.clear();
     done()
 }
 
-fn refused(reason: String) -> Reject {
-    Reject::of(ErrorCode::CanisterContractViolation, reason)
+/// What a store holds, as clients see it.
+pub(super) fn hashes(chunks: &BTreeMap<[u8; 32], Vec<u8>>) -> Vec<ChunkHash> {
+    chunks
+        .keys()
+        .map(|hash| ChunkHash {
+            hash: hash.to_vec(),
+        })
+        .collect()
+}
+
+/// Whether a store takes another chunk.
+pub(super) fn check(chunks: &BTreeMap<[u8; 32], Vec<u8>>, chunk: &[u8]) -> Result<(), Reject> {
+    if chunk.len() > limits::CHUNK_BYTES_MAX {
+        return Err(refused(format!(
+            "Wasm chunk size {} exceeds the maximum chunk size of {}",
+            chunk.len(),
+            limits::CHUNK_BYTES_MAX
+        )));
+    }
+    if chunks.len() >= limits::CHUNKS_MAX {
+        return Err(refused(format!(
+            "Wasm chunk store has already reached maximum capacity of {} chunks; empty it with clear_chunk_store",
+            limits::CHUNKS_MAX
+        )));
+    }
+    Ok(())
+}
+
+/// What goes wrong with chunks.
+pub(super) fn refused(reason: String) -> Reject {
+    Reject::of(
+        ErrorCode::CanisterContractViolation,
+        format!("Error from Wasm chunk store: {reason}."),
+    )
 }

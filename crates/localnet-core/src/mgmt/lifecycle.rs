@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use candid::{Nat, Principal};
+use candid::Nat;
 use ic_management_canister_types::{
-    CanisterIdRecord, CreateCanisterArgs, ProvisionalCreateCanisterWithCyclesArgs,
-    ProvisionalTopUpCanisterArgs,
+    CanisterIdRecord, CanisterSettings, ChangeOrigin, CreateCanisterArgs,
+    ProvisionalCreateCanisterWithCyclesArgs, ProvisionalTopUpCanisterArgs,
 };
 
-use super::{Call, Method, Outcome, decode, done, existing, reply};
+use super::{Call, Method, Outcome, done, existing, history, reply, settings::invalid};
 use crate::{
     canister::{Canister, CanisterId, Input, Settings, StopWaiter},
     cycles, limits,
@@ -21,18 +21,19 @@ pub(super) fn provisional_create(
     network: &mut Network,
     call: &mut Call,
 ) -> Result<Outcome, Reject> {
-    let args: ProvisionalCreateCanisterWithCyclesArgs = decode(call.method, &call.arg)?;
+    let args: ProvisionalCreateCanisterWithCyclesArgs = call.decode()?;
     let amount = match args.amount {
         Some(amount) => to_cycles(call.method, amount)?,
         None => cycles::PROVISIONAL,
     };
-    let settings = new_settings(&call.caller, args.settings)?;
+    let new = NewCanister::plan(network, call, args.settings, args.sender_canister_version)?;
+    let at = network.subnet_of_origin(&call.origin);
     let (id, home) = match args.specified_id {
-        Some(id) => network.claim_id(network.subnet_of_origin(&call.origin), id)?,
-        None => network.allocate_id(network.subnet_of_origin(&call.origin))?,
+        Some(id) => network.claim_id(at, id)?,
+        None => network.allocate_id(at)?,
     };
+    new.insert(network, id, home, amount)?;
     network.totals.minted += amount;
-    insert(network, id, home, settings, amount);
     Ok(Outcome::Reply(reply(&CanisterIdRecord { canister_id: id })))
 }
 
@@ -43,7 +44,7 @@ pub(super) fn provisional_top_up(
     let ProvisionalTopUpCanisterArgs {
         canister_id,
         amount,
-    } = decode(call.method, &call.arg)?;
+    } = call.decode()?;
     let amount = to_cycles(call.method, amount)?;
     let canister = existing(network, &canister_id)?;
     canister.balance = canister
@@ -55,8 +56,8 @@ pub(super) fn provisional_top_up(
 }
 
 pub(super) fn create(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let args: CreateCanisterArgs = decode(call.method, &call.arg)?;
-    let settings = new_settings(&call.caller, args.settings)?;
+    let args: CreateCanisterArgs = call.decode()?;
+    let new = NewCanister::plan(network, call, args.settings, args.sender_canister_version)?;
     let at = network.subnet_of_origin(&call.origin);
     let fee = network.homes[at].facts.prices.create_canister();
     if call.cycles < fee {
@@ -71,14 +72,14 @@ pub(super) fn create(network: &mut Network, call: &mut Call) -> Result<Outcome, 
         ));
     }
     let (id, home) = network.allocate_id(at)?;
-    let balance = std::mem::take(&mut call.cycles) - fee;
+    new.insert(network, id, home, call.cycles - fee)?;
+    call.cycles = 0;
     network.spend(fee);
-    insert(network, id, home, settings, balance);
     Ok(Outcome::Reply(reply(&CanisterIdRecord { canister_id: id })))
 }
 
 pub(super) fn start(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let CanisterIdRecord { canister_id: id } = decode(call.method, &call.arg)?;
+    let CanisterIdRecord { canister_id: id } = call.decode()?;
     let canister = existing(network, &id)?;
     if canister.state == RunState::Running {
         return done();
@@ -98,7 +99,7 @@ pub(super) fn start(network: &mut Network, call: &mut Call) -> Result<Outcome, R
 }
 
 pub(super) fn stop(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let CanisterIdRecord { canister_id: id } = decode(call.method, &call.arg)?;
+    let CanisterIdRecord { canister_id: id } = call.decode()?;
     let until = network
         .time
         .plus_nanos(limits::STOP_SECONDS_MAX * 1_000_000_000);
@@ -121,7 +122,7 @@ pub(super) fn stop(network: &mut Network, call: &mut Call) -> Result<Outcome, Re
 }
 
 pub(super) fn delete(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let CanisterIdRecord { canister_id: id } = decode(call.method, &call.arg)?;
+    let CanisterIdRecord { canister_id: id } = call.decode()?;
     if call.caller == id {
         return Err(Reject::of(
             ErrorCode::CanisterInvalidController,
@@ -154,7 +155,7 @@ pub(super) fn delete(network: &mut Network, call: &mut Call) -> Result<Outcome, 
 }
 
 pub(super) fn deposit_cycles(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let CanisterIdRecord { canister_id: id } = decode(call.method, &call.arg)?;
+    let CanisterIdRecord { canister_id: id } = call.decode()?;
     let canister = existing(network, &id)?;
     canister.balance += std::mem::take(&mut call.cycles);
     done()
@@ -170,26 +171,54 @@ pub(super) fn raw_rand(network: &mut Network, call: &mut Call) -> Result<Outcome
     Ok(Outcome::Later)
 }
 
-fn new_settings(
-    caller: &Principal,
-    changes: Option<ic_management_canister_types::CanisterSettings>,
-) -> Result<Settings, Reject> {
-    Settings::new(vec![*caller])
-        .with(changes.unwrap_or_default())
-        .map_err(|error| Reject::of(ErrorCode::InvalidManagementPayload, error.to_string()))
+/// A canister before it has an id.
+struct NewCanister {
+    settings: Settings,
+    origin: ChangeOrigin,
+    /// Whether variables were given, even if none.
+    variables: bool,
 }
 
-fn insert(
-    network: &mut Network,
-    id: CanisterId,
-    home: Arc<SubnetFacts>,
-    settings: Settings,
-    balance: u128,
-) {
-    let created = network.time;
-    network
-        .canisters
-        .insert(id, Canister::new(id, home, settings, balance, created));
+impl NewCanister {
+    fn plan(
+        network: &Network,
+        call: &Call,
+        changes: Option<CanisterSettings>,
+        sender_version: Option<u64>,
+    ) -> Result<Self, Reject> {
+        let changes = changes.unwrap_or_default();
+        let variables = changes.environment_variables.is_some();
+        Ok(Self {
+            settings: Settings::new(vec![call.caller])
+                .with(changes)
+                .map_err(invalid)?,
+            origin: history::origin(network, call, sender_version)?,
+            variables,
+        })
+    }
+
+    /// Puts it there, if so many cycles are enough for what its settings keep for it.
+    fn insert(
+        self,
+        network: &mut Network,
+        id: CanisterId,
+        home: Arc<SubnetFacts>,
+        balance: u128,
+    ) -> Result<(), Reject> {
+        let now = network.time;
+        let plain = Settings::new(Vec::new());
+        let canister = Canister::new(id, home, plain, balance, now);
+        network.canisters.insert(id, canister);
+        if let Err(reject) = network.change_settings(&id, self.settings) {
+            network.canisters.remove(&id);
+            return Err(reject);
+        }
+        let canister = existing(network, &id)?;
+        let log_bytes = canister.settings.log_bytes_max;
+        canister.log.set_limit(log_bytes);
+        history::created(canister, self.origin, now, self.variables);
+        Ok(())
+    }
 }
 
 fn to_cycles(method: Method, amount: Nat) -> Result<u128, Reject> {

@@ -1,22 +1,37 @@
-//! The management canister `aaaaa-aa`: canisters as things to be made, changed and ended.
+//! The management canister: how canisters are made, changed and ended, and what they may ask of the network.
 //!
-//! It is not a canister; its methods run here, as messages of their own between those of canisters.
+//! Every call is executed as one message between those of canisters, wholly or not at all. It knows who called and
+//! with which cycles, never over which connection. Invariant: cycles that come with a call are either taken for a
+//! stated purpose or go back with the answer.
 
+mod absent;
 mod chunks;
 mod code;
+mod history;
+mod info;
+mod ingress;
 mod lifecycle;
+mod logs;
+mod methods;
+mod outcalls;
+mod queries;
 mod settings;
-
-pub(crate) use code::uninstall_code;
+mod snapshot_data;
+mod snapshots;
+mod status;
+mod subnet;
 
 use candid::{CandidType, Principal, decode_one, encode_args, encode_one};
-use ic_management_canister_types::StatusVisibility;
 use serde::{Deserialize, de::DeserializeOwned};
 
+use self::methods::{Access, Method};
+pub use self::outcalls::{Outcall, OutcallAnswer, OutcallError, OutcallMethod, Replication};
+pub(crate) use self::{code::run_dry, ingress::check_ingress, outcalls::Outcalls, queries::query};
 use crate::{
     canister::{Canister, CanisterId, Origin, Request},
+    cycles,
     network::Network,
-    types::{ErrorCode, Ingress, Reject},
+    types::{ErrorCode, Reject},
 };
 
 /// One call to the management canister.
@@ -29,6 +44,16 @@ struct Call {
     origin: Origin,
 }
 
+impl Call {
+    fn decode<T: CandidType + DeserializeOwned>(&self) -> Result<T, Reject> {
+        decode(&self.arg)
+    }
+
+    fn is_from_user(&self) -> bool {
+        matches!(self.origin, Origin::Ingress { .. })
+    }
+}
+
 /// How a method ends.
 enum Outcome {
     /// With this reply.
@@ -36,92 +61,6 @@ enum Outcome {
     /// Later; the origin and the cycles are kept by whoever answers.
     Later,
 }
-
-/// Who may call a method.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
-    /// Users and canisters that control the canister in the argument.
-    Controllers,
-    /// Any user or canister; only test networks have these methods.
-    Anybody,
-    /// Canisters only.
-    Canisters,
-}
-
-macro_rules! methods {
-    ($($variant:ident $name:literal $access:ident;)*) => {
-        /// The methods that there are.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        enum Method { $($variant),* }
-
-        impl Method {
-            fn parse(name: &str) -> Option<Self> {
-                match name { $($name => Some(Self::$variant),)* _ => None }
-            }
-
-            fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name),* }
-            }
-
-            fn access(self) -> Access {
-                match self { $(Self::$variant => Access::$access),* }
-            }
-        }
-    };
-}
-
-methods! {
-    ProvisionalCreate "provisional_create_canister_with_cycles" Anybody;
-    ProvisionalTopUp "provisional_top_up_canister" Anybody;
-    Create "create_canister" Canisters;
-    InstallCode "install_code" Controllers;
-    InstallChunkedCode "install_chunked_code" Controllers;
-    UninstallCode "uninstall_code" Controllers;
-    UpdateSettings "update_settings" Controllers;
-    Start "start_canister" Controllers;
-    Stop "stop_canister" Controllers;
-    Status "canister_status" Controllers;
-    Info "canister_info" Canisters;
-    Delete "delete_canister" Controllers;
-    DepositCycles "deposit_cycles" Canisters;
-    RawRand "raw_rand" Canisters;
-    UploadChunk "upload_chunk" Controllers;
-    StoredChunks "stored_chunks" Controllers;
-    ClearChunkStore "clear_chunk_store" Controllers;
-}
-
-/// Methods of the Internet Computer that this network does not have yet.
-const NOT_YET: &[&str] = &[
-    "bitcoin_get_balance",
-    "bitcoin_get_block_headers",
-    "bitcoin_get_current_fee_percentiles",
-    "bitcoin_get_utxos",
-    "bitcoin_send_transaction",
-    "canister_metadata",
-    "canister_metrics",
-    "delete_canister_snapshot",
-    "ecdsa_public_key",
-    "fetch_canister_logs",
-    "flexible_http_request",
-    "http_request",
-    "list_canister_snapshots",
-    "list_canisters",
-    "load_canister_snapshot",
-    "node_metrics_history",
-    "read_canister_snapshot_data",
-    "read_canister_snapshot_metadata",
-    "rename_canister",
-    "schnorr_public_key",
-    "sign_with_ecdsa",
-    "sign_with_schnorr",
-    "subnet_info",
-    "subnet_metrics",
-    "take_canister_snapshot",
-    "upload_canister_snapshot_data",
-    "upload_canister_snapshot_metadata",
-    "vetkd_derive_key",
-    "vetkd_public_key",
-];
 
 /// Executes one call and answers it, or sees to it that it will be answered.
 pub(crate) fn execute(network: &mut Network, request: Request) {
@@ -137,7 +76,7 @@ pub(crate) fn execute(network: &mut Network, request: Request) {
     {
         return;
     }
-    let result = match find(&method) {
+    let result = match Method::find(&method, &arg) {
         Ok(method) => {
             let mut call = Call {
                 caller,
@@ -158,68 +97,17 @@ pub(crate) fn execute(network: &mut Network, request: Request) {
     }
 }
 
-/// Whether a user may call a method with this argument.
-pub(crate) fn check_ingress(network: &Network, ingress: &Ingress) -> Result<(), Reject> {
-    let method = find(&ingress.method)?;
-    match method.access() {
-        Access::Canisters => Err(Reject::of(
-            ErrorCode::CanisterRejectedMessage,
-            format!(
-                "ic00 method {} can be called only by a canister",
-                method.name()
-            ),
-        )),
-        Access::Anybody => Ok(()),
-        Access::Controllers => {
-            let target = target(method, &ingress.arg)?;
-            if target != ingress.effective_canister {
-                return Err(Reject::of(
-                    ErrorCode::CanisterRejectedMessage,
-                    format!(
-                        "effective canister id {} is not canister {target} in the argument of {}",
-                        ingress.effective_canister,
-                        method.name()
-                    ),
-                ));
-            }
-            permitted(network, &target, &ingress.sender, method)
-        }
-    }
-}
-
-fn find(name: &str) -> Result<Method, Reject> {
-    Method::parse(name).ok_or_else(|| {
-        let why = if NOT_YET.contains(&name) {
-            "is not available on this network yet"
-        } else {
-            "does not exist"
-        };
-        Reject::of(
-            ErrorCode::CanisterMethodNotFound,
-            format!("Method '{name}' of the management canister aaaaa-aa {why}"),
-        )
-    })
-}
-
 fn dispatch(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
-    let from_canister = matches!(call.origin, Origin::Canister { .. });
-    match call.method.access() {
-        Access::Canisters if !from_canister => {
-            return Err(Reject::of(
-                ErrorCode::CanisterRejectedMessage,
-                format!(
-                    "ic00 method {} can be called only by a canister",
-                    call.method.name()
-                ),
-            ));
-        }
-        Access::Controllers => {
-            let target = target(call.method, &call.arg)?;
-            permitted(network, &target, &call.caller, call.method)?;
-        }
-        Access::Anybody | Access::Canisters => {}
+    let method = call.method;
+    if let Some(target) = method.target(&call.arg)? {
+        permitted(network, &target, &call.caller, method)?;
     }
-    match call.method {
+    match method.access() {
+        Access::Canisters if call.is_from_user() => return Err(ingress::canisters_only(method)),
+        Access::Queries => return Err(ingress::queries_only(method)),
+        _ => {}
+    }
+    match method {
         Method::ProvisionalCreate => lifecycle::provisional_create(network, call),
         Method::ProvisionalTopUp => lifecycle::provisional_top_up(network, call),
         Method::Create => lifecycle::create(network, call),
@@ -232,36 +120,42 @@ fn dispatch(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
         Method::InstallChunkedCode => code::install_chunked(network, call),
         Method::UninstallCode => code::uninstall(network, call),
         Method::UpdateSettings => settings::update(network, call),
-        Method::Status => settings::status(network, call),
-        Method::Info => settings::info(network, call),
+        Method::Status => status::reply_for(network, &call.arg).map(Outcome::Reply),
+        Method::Info => info::info(network, &call.arg).map(Outcome::Reply),
+        Method::Metadata => info::metadata(network, call),
         Method::UploadChunk => chunks::upload(network, call),
         Method::StoredChunks => chunks::stored(network, call),
         Method::ClearChunkStore => chunks::clear(network, call),
+        Method::TakeSnapshot => snapshots::take(network, call),
+        Method::LoadSnapshot => snapshots::load(network, call),
+        Method::ListSnapshots => snapshots::list(network, call),
+        Method::DeleteSnapshot => snapshots::delete(network, call),
+        Method::ReadSnapshotMetadata => snapshot_data::read_metadata(network, call),
+        Method::ReadSnapshotData => snapshot_data::read_data(network, call),
+        Method::UploadSnapshotMetadata => snapshot_data::upload_metadata(network, call),
+        Method::UploadSnapshotData => snapshot_data::upload_data(network, call),
+        Method::HttpRequest => outcalls::request(network, call),
+        Method::SubnetInfo => subnet::info(network, call),
+        Method::NodeMetricsHistory => subnet::node_metrics(network, call),
+        Method::FetchLogs | Method::ListCanisters => Err(ingress::queries_only(method)),
     }
 }
 
-/// The canister that a call is about.
-fn target(method: Method, arg: &[u8]) -> Result<CanisterId, Reject> {
-    #[derive(CandidType, Deserialize)]
-    struct Target {
-        canister_id: Principal,
-    }
-    #[derive(CandidType, Deserialize)]
-    struct ChunkedTarget {
-        target_canister: Principal,
-    }
-    if method == Method::InstallChunkedCode {
-        decode(method, arg).map(|ChunkedTarget { target_canister }| target_canister)
-    } else {
-        decode(method, arg).map(|Target { canister_id }| canister_id)
-    }
-}
-
-fn decode<T: CandidType + DeserializeOwned>(method: Method, arg: &[u8]) -> Result<T, Reject> {
+fn decode<T: CandidType + DeserializeOwned>(arg: &[u8]) -> Result<T, Reject> {
     decode_one(arg).map_err(|error| {
         Reject::of(
             ErrorCode::InvalidManagementPayload,
-            format!("Error decoding candid for {}: {error}", method.name()),
+            format!("Error decoding candid: {error}"),
+        )
+    })
+}
+
+/// Accepts an empty argument, or one with values that nobody asked for.
+fn decode_nothing(arg: &[u8]) -> Result<(), Reject> {
+    candid::decode_args::<()>(arg).map_err(|error| {
+        Reject::of(
+            ErrorCode::InvalidManagementPayload,
+            format!("Error decoding candid: {error}"),
         )
     })
 }
@@ -273,42 +167,52 @@ fn permitted(
     caller: &Principal,
     method: Method,
 ) -> Result<(), Reject> {
-    let Some(canister) = network.canisters.get(id) else {
-        return Err(crate::exec::not_found(id));
-    };
-    let sees_status = match &canister.settings.status_visibility {
-        StatusVisibility::Controllers => caller == id,
-        StatusVisibility::Public => true,
-        StatusVisibility::AllowedViewers(viewers) => caller == id || viewers.contains(caller),
-    };
-    if method == Method::Status && sees_status {
-        return Ok(());
-    }
-    controlled(network, id, caller, method).map(|_| ())
-}
-
-/// The canister, if the caller controls it.
-fn controlled<'a>(
-    network: &'a Network,
-    id: &CanisterId,
-    caller: &Principal,
-    method: Method,
-) -> Result<&'a Canister, Reject> {
     let canister = network
         .canisters
         .get(id)
         .ok_or_else(|| crate::exec::not_found(id))?;
-    if canister.settings.controllers.contains(caller) {
-        Ok(canister)
-    } else {
-        Err(Reject::of(
-            ErrorCode::CanisterInvalidController,
-            format!(
-                "Only controllers of canister {id} can call ic00 method {}; {caller} is not one of them",
-                method.name()
-            ),
-        ))
+    let settings = &canister.settings;
+    let controls = canister.is_controlled_by(caller);
+    match method.access() {
+        Access::Controllers if !controls => Err(not_a_controller(canister, caller)),
+        Access::ControllersOrSelf if !controls && caller != id => {
+            Err(not_a_controller(canister, caller))
+        }
+        Access::StatusViewers
+            if !controls
+                && caller != id
+                && !queries::shows(&settings.status_visibility, caller) =>
+        {
+            Err(Reject::of(
+                ErrorCode::CanisterStatusAccessDenied,
+                format!("Caller {caller} is not allowed to read the canister status"),
+            ))
+        }
+        Access::SnapshotViewers
+            if !controls && !queries::shows(&settings.snapshot_visibility, caller) =>
+        {
+            Err(not_a_controller(canister, caller))
+        }
+        _ => Ok(()),
     }
+}
+
+/// What canisters are told that manage what they do not control.
+fn not_a_controller(canister: &Canister, caller: &Principal) -> Reject {
+    let controllers: Vec<_> = canister
+        .settings
+        .controllers
+        .iter()
+        .map(Principal::to_text)
+        .collect();
+    Reject::of(
+        ErrorCode::CanisterInvalidController,
+        format!(
+            "Only the controllers of the canister {} can control it.\nCanister's controllers: {}\nSender's ID: {caller}",
+            canister.id,
+            controllers.join(" ")
+        ),
+    )
 }
 
 /// The canister, to be changed.
@@ -317,6 +221,46 @@ fn existing<'a>(network: &'a mut Network, id: &CanisterId) -> Result<&'a mut Can
         .canisters
         .get_mut(id)
         .ok_or_else(|| crate::exec::not_found(id))
+}
+
+/// Makes a canister pay for what the network executes on its behalf; it must not freeze by that.
+fn charge(
+    network: &mut Network,
+    id: &CanisterId,
+    instructions: u64,
+    caller: &Principal,
+    what: &str,
+) -> Result<(), Reject> {
+    let canister = existing(network, id)?;
+    let cost = canister
+        .home
+        .prices
+        .execution(instructions, canister.wide());
+    crate::exec::affordable(canister, cost, caller).map_err(|reject| {
+        Reject::of(
+            ErrorCode::CanisterOutOfCycles,
+            format!("{what}: `{}`", reject.message),
+        )
+    })?;
+    canister.balance -= cost;
+    network.spend(cost);
+    Ok(())
+}
+
+/// Refuses more memory than a canister can hold without freezing.
+fn check_growth(canister: &Canister, bytes: u64) -> Result<(), Reject> {
+    let needed = canister.frozen_holding(canister.memory_bytes().saturating_add(bytes));
+    if canister.balance >= needed {
+        return Ok(());
+    }
+    Err(Reject::of(
+        ErrorCode::InsufficientCyclesInMemoryGrow,
+        format!(
+            "Canister cannot grow memory by {bytes} bytes due to insufficient cycles. \
+             At least {} additional cycles are required.",
+            cycles::grouped(needed - canister.balance)
+        ),
+    ))
 }
 
 /// A reply with one value.
@@ -331,4 +275,16 @@ pub(crate) fn nothing() -> Vec<u8> {
 
 fn done() -> Result<Outcome, Reject> {
     Ok(Outcome::Reply(nothing()))
+}
+
+/// The field by which most arguments name their canister.
+#[derive(CandidType, Deserialize)]
+struct Target {
+    canister_id: Principal,
+}
+
+/// The field by which `install_chunked_code` names it.
+#[derive(CandidType, Deserialize)]
+struct ChunkedTarget {
+    target_canister: Principal,
 }

@@ -33,7 +33,8 @@ impl Network {
                     .random
                     .iter()
                     .map(|(_, _, cycles)| cycles)
-                    .sum::<u128>(),
+                    .sum::<u128>()
+                + self.outcalls.cycles(),
         };
         for canister in self.canisters.values() {
             totals.held += canister.balance + canister.reserved;
@@ -88,6 +89,8 @@ impl Network {
             &self.history,
             &self.management,
             &self.random,
+            &self.outcalls,
+            &self.days,
             &self.deadlines,
             &self.ready,
         ));
@@ -99,9 +102,17 @@ impl Network {
             if let Some(code) = &canister.code {
                 code.heap.chunks().for_each(|chunk| hash.update(chunk));
             }
-            for (index, page) in canister.stable.pages() {
-                hash.update(index.to_le_bytes());
-                hash.update(page);
+            let snapshots = || canister.snapshots.iter(canister.id).map(|(_, one)| one);
+            for heap in snapshots().map(|one| &one.heap) {
+                heap.chunks().for_each(|chunk| hash.update(chunk));
+            }
+            for stable in
+                std::iter::once(&canister.stable).chain(snapshots().map(|one| &one.stable))
+            {
+                for (index, page) in stable.pages() {
+                    hash.update(index.to_le_bytes());
+                    hash.update(page);
+                }
             }
         }
         hash.finalize().into()

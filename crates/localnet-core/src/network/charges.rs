@@ -57,13 +57,12 @@ impl Network {
     fn run_dry(&mut self, id: &CanisterId) {
         tracing::info!(canister = %id, "uninstalled because it ran out of cycles");
         // It exists, so this cannot fail.
-        let _ = mgmt::uninstall_code(self, id);
+        let _ = mgmt::run_dry(self, id);
         if let Some(canister) = self.canisters.get_mut(id) {
             let mut settings = Settings::clone(&canister.settings);
             settings.compute_allocation = 0;
             settings.memory_allocation = 0;
             canister.settings = Arc::new(settings);
-            canister.chunks.clear();
         }
     }
 
@@ -198,7 +197,7 @@ fn check_allocations(canister: &Canister, new: &Settings, reserved: u128) -> Res
         return Err(Reject::of(
             ErrorCode::InsufficientCyclesInComputeAllocation,
             format!(
-                "Cannot increase compute allocation to {} due to insufficient cycles. At least {missing} additional \
+                "Cannot increase compute allocation to {}% due to insufficient cycles. At least {missing} additional \
                  cycles are required.",
                 new.compute_allocation
             ),
@@ -257,7 +256,8 @@ fn size(bytes: u64) -> String {
     else {
         return format!("{bytes} B");
     };
-    let hundredths = (u128::from(bytes) * 100) >> (10 * power);
+    let half = 1 << (10 * power - 1);
+    let hundredths = (u128::from(bytes) * 100 + half) >> (10 * power);
     format!(
         "{}.{:02} {}",
         hundredths / 100,
@@ -277,6 +277,7 @@ mod tests {
             (1_023, "1023 B"),
             (1 << 10, "1.00 KiB"),
             (3 << 29, "1.50 GiB"),
+            ((3 << 40) - 1, "3.00 TiB"),
             (3 << 40, "3.00 TiB"),
         ] {
             assert_eq!(size(bytes), text);

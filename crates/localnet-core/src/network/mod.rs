@@ -3,8 +3,10 @@
 //! Single-threaded and deterministic: the same configuration and the same calls in the same order give the same
 //! state, to the byte. It knows no sockets, signatures or certificates; who sent a message was settled before.
 
+pub mod access;
 mod audit;
 mod charges;
+mod days;
 mod history;
 mod homes;
 
@@ -18,6 +20,7 @@ use std::{
 use candid::Principal;
 
 pub use audit::CyclesTotals;
+pub(crate) use days::Days;
 pub(crate) use history::History;
 pub use history::RequestRecord;
 pub(crate) use homes::Home;
@@ -114,6 +117,10 @@ pub struct Network {
     pub(crate) management: VecDeque<Request>,
     /// Who waits for random bytes, since which round, and with which cycles.
     pub(crate) random: VecDeque<(u64, Origin, u128)>,
+    /// Requests that wait for the world's answer.
+    pub(crate) outcalls: mgmt::Outcalls,
+    /// How many rounds there were by which day.
+    pub(crate) days: Days,
     /// When bounded-wait calls end: their callers' callbacks.
     pub(crate) deadlines: BTreeSet<(Time, CanisterId, u64)>,
     /// Canisters with something in their inbox.
@@ -172,6 +179,8 @@ impl Network {
             history: History::default(),
             management: VecDeque::new(),
             random: VecDeque::new(),
+            outcalls: mgmt::Outcalls::default(),
+            days: Days::default(),
             deadlines: BTreeSet::new(),
             ready: BTreeSet::new(),
             turn: None,
@@ -289,13 +298,7 @@ impl Network {
         data_certificate: Option<&[u8]>,
     ) -> Result<Vec<u8>, Reject> {
         if query.canister == Principal::management_canister() {
-            return Err(Reject::of(
-                ErrorCode::CanisterMethodNotFound,
-                format!(
-                    "Query method '{}' of the management canister is not available on this network yet",
-                    query.method
-                ),
-            ));
+            return mgmt::query(self, query);
         }
         self.answer_query(query, data_certificate)
     }

@@ -45,6 +45,8 @@ impl Network {
         self.give_random_bytes();
         self.expire_calls();
         self.expire_stops();
+        self.expire_outcalls();
+        self.days.note(self.time, self.round);
         self.history.forget(self.time);
         self.charge_idle();
         self.schedule_tasks();
@@ -136,7 +138,8 @@ impl Network {
             .canisters
             .values()
             .flat_map(|canister| canister.stop_waiters.iter().map(|waiter| waiter.until));
-        timers.chain(deadlines).chain(stops).min()
+        let outcalls = self.outcalls.next_end();
+        timers.chain(deadlines).chain(stops).chain(outcalls).min()
     }
 
     fn give_random_bytes(&mut self) {

@@ -225,8 +225,11 @@ fn allocations_that_cannot_be_paid_for_are_refused() {
         compute_allocation: Some(1u8.into()),
         ..Default::default()
     };
-    // 30 days of one percent are 25.92 T.
-    let missing = 25_920_000_000_000u128 - net.network.balance(&id).unwrap();
+    // 30 days of one percent are 25.92 T, and what the history of the canister takes.
+    let held = u64::try_from(&net.status_of(id).memory_size.0).unwrap();
+    let needed = USUAL.freezing(held, 1, 2_592_000);
+    assert_eq!(needed / 1_000_000_000, 25_920);
+    let missing = needed - net.network.balance(&id).unwrap();
     let arg = settings(id, compute);
     let reject = net.manage("update_settings", &arg).unwrap_err();
     assert_eq!(
@@ -238,7 +241,7 @@ fn allocations_that_cannot_be_paid_for_are_refused() {
     assert_eq!(
         reject.message,
         format!(
-            "Cannot increase compute allocation to 1 due to insufficient cycles. At least {missing} additional cycles \
+            "Cannot increase compute allocation to 1% due to insufficient cycles. At least {missing} additional cycles \
              are required."
         )
     );

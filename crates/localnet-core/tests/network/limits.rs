@@ -430,7 +430,7 @@ fn chunks_are_limited_in_size() {
         upload(limits::CHUNK_BYTES_MAX + 1)
             .unwrap_err()
             .message
-            .contains("at most 1048576 are allowed")
+            .contains("Wasm chunk size 1048577 exceeds the maximum chunk size of 1048576")
     );
 }
 

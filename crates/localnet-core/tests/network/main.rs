@@ -10,6 +10,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod low_memory;
+mod management;
 mod metering;
 mod modes;
 mod modules;

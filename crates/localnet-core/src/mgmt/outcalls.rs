@@ -1,0 +1,435 @@
+//! HTTPS outcalls: what canisters ask of the world, and what the world answers.
+//!
+//! The network makes no connections. It keeps each request until somebody answers it or its time is up; an answer
+//! goes through the canister's transform function, once for each node that saw it, and nodes that do not agree have
+//! no answer.
+
+mod check;
+
+use std::collections::BTreeMap;
+
+use candid::Principal;
+use ic_management_canister_types::{
+    HttpHeader, HttpMethod, HttpRequestArgs, HttpRequestResult, TransformArgs,
+};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::{Call, Outcome, reply};
+use crate::{
+    canister::Origin,
+    cycles, limits,
+    network::Network,
+    types::{ErrorCode, Reject, RejectCode, Time},
+};
+
+/// The method of an outcall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcallMethod {
+    /// `GET`.
+    Get,
+    /// `HEAD`.
+    Head,
+    /// `POST`.
+    Post,
+    /// `PUT`.
+    Put,
+    /// `DELETE`.
+    Delete,
+    /// `PATCH`.
+    Patch,
+}
+
+impl OutcallMethod {
+    /// As it is written in a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Patch => "PATCH",
+        }
+    }
+}
+
+/// Who makes an outcall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replication {
+    /// Every node of the subnet; enough of them must agree on the answer.
+    Full,
+    /// One node.
+    OneNode,
+}
+
+/// A request that waits for the world's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcall {
+    /// Its number.
+    pub id: u64,
+    /// The subnet of the canister that asks.
+    pub subnet: Principal,
+    /// The canister that asks.
+    pub canister: Principal,
+    /// The method.
+    pub method: OutcallMethod,
+    /// Where to; the canister's text, not checked.
+    pub url: String,
+    /// Names and values of its headers, as the canister gave them.
+    pub headers: Vec<(String, String)>,
+    /// The body; empty where there is none.
+    pub body: Vec<u8>,
+    /// Bytes of headers and body that the answer may have, where the canister says.
+    pub max_response_bytes: Option<u64>,
+    /// Who makes it.
+    pub replication: Replication,
+    /// After this time nobody waits for the answer.
+    pub until: Time,
+}
+
+/// What the world answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum OutcallAnswer {
+    /// A response, of whatever status.
+    Reply {
+        /// Its status.
+        status: u16,
+        /// Names and values of its headers.
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// No response.
+    Reject {
+        /// What kind of failure: one of the specification's reject codes.
+        code: u8,
+        /// What failed.
+        message: String,
+    },
+}
+
+/// Why an answer cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OutcallError {
+    /// No such outcall, or not any more.
+    #[error("no outcall with id {id} waits for an answer; list those that do")]
+    Unknown {
+        /// The id.
+        id: u64,
+    },
+    /// Not one answer for all nodes, and not one for each.
+    #[error("outcall {id} takes one answer for all nodes or {nodes}, one for each, not {found}")]
+    Count {
+        /// The id.
+        id: u64,
+        /// How many nodes there are.
+        nodes: usize,
+        /// How many answers came.
+        found: usize,
+    },
+    /// A reject code that there is not.
+    #[error("reject code {code} does not exist; take one from 1 to 5")]
+    RejectCode {
+        /// The code.
+        code: u8,
+    },
+}
+
+/// All outcalls that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Outcalls {
+    next: u64,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    outcall: Outcall,
+    /// The function that every answer goes through, and what it is told besides.
+    transform: Option<(String, Vec<u8>)>,
+    origin: Origin,
+    /// Cycles that go back with the answer.
+    cycles: u128,
+}
+
+impl Outcalls {
+    /// Cycles that go back with the answers.
+    pub(crate) fn cycles(&self) -> u128 {
+        self.waiting.values().map(|waiting| waiting.cycles).sum()
+    }
+
+    /// When the next one is given up.
+    pub(crate) fn next_end(&self) -> Option<Time> {
+        self.waiting
+            .values()
+            .map(|waiting| waiting.outcall.until)
+            .min()
+    }
+}
+
+pub(super) fn request(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
+    let args: HttpRequestArgs = call.decode()?;
+    check::request(&args, &call.caller)?;
+    let HttpRequestArgs {
+        url,
+        max_response_bytes,
+        method,
+        headers,
+        body,
+        transform,
+        is_replicated,
+        // Every version is charged by the largest answer.
+        pricing_version: _,
+    } = args;
+    let home = super::subnet::home(network, &call.caller)?;
+    let (subnet, prices) = (home.id, home.prices);
+    let body = body.unwrap_or_default();
+    let transform = transform.map(|transform| (transform.function.0.method, transform.context));
+    let sent = url.len()
+        + check::header_bytes(&headers)
+        + body.len()
+        + transform
+            .as_ref()
+            .map_or(0, |(method, context)| method.len() + context.len());
+    let fee = prices.http_request(
+        sent as u64,
+        max_response_bytes.unwrap_or(limits::OUTCALL_RESPONSE_BYTES_MAX),
+    );
+    if call.cycles < fee {
+        return Err(Reject::of(
+            ErrorCode::CanisterRejectedMessage,
+            format!(
+                "http_request request sent with {} cycles, but {} cycles are required.",
+                cycles::grouped(call.cycles),
+                cycles::grouped(fee)
+            ),
+        ));
+    }
+    if network.outcalls.waiting.len() >= limits::OUTCALLS_MAX {
+        return Err(Reject::of(
+            ErrorCode::CanisterRejectedMessage,
+            format!(
+                "max number ({}) of http requests in-flight reached.",
+                limits::OUTCALLS_MAX
+            ),
+        ));
+    }
+    let left = std::mem::take(&mut call.cycles) - fee;
+    network.spend(fee);
+    let until = network
+        .time
+        .plus_nanos(limits::OUTCALL_SECONDS_MAX * 1_000_000_000);
+    let id = network.outcalls.next;
+    network.outcalls.next += 1;
+    let outcall = Outcall {
+        id,
+        subnet,
+        canister: call.caller,
+        method: match method {
+            HttpMethod::GET => OutcallMethod::Get,
+            HttpMethod::HEAD => OutcallMethod::Head,
+            HttpMethod::POST => OutcallMethod::Post,
+            HttpMethod::PUT => OutcallMethod::Put,
+            HttpMethod::DELETE => OutcallMethod::Delete,
+            HttpMethod::PATCH => OutcallMethod::Patch,
+        },
+        url,
+        headers: headers
+            .into_iter()
+            .map(|HttpHeader { name, value }| (name, value))
+            .collect(),
+        body,
+        max_response_bytes,
+        replication: if is_replicated == Some(false) {
+            Replication::OneNode
+        } else {
+            Replication::Full
+        },
+        until,
+    };
+    let waiting = Waiting {
+        outcall,
+        transform,
+        origin: call.origin.clone(),
+        cycles: left,
+    };
+    network.outcalls.waiting.insert(id, waiting);
+    Ok(Outcome::Later)
+}
+
+impl Network {
+    /// Outcalls that wait for an answer, oldest first.
+    pub fn outcalls(&self) -> impl Iterator<Item = &Outcall> {
+        self.outcalls
+            .waiting
+            .values()
+            .map(|waiting| &waiting.outcall)
+    }
+
+    /// Answers an outcall: every node that makes it sees the same.
+    ///
+    /// # Errors
+    /// Where nobody waits for it.
+    pub fn answer_outcall(&mut self, id: u64, answer: OutcallAnswer) -> Result<(), OutcallError> {
+        self.answer_outcall_by_node(id, vec![answer])
+    }
+
+    /// Answers an outcall: with one answer for all nodes, or with one for each.
+    ///
+    /// # Errors
+    /// Where nobody waits for it, or the answers are neither.
+    pub fn answer_outcall_by_node(
+        &mut self,
+        id: u64,
+        answers: Vec<OutcallAnswer>,
+    ) -> Result<(), OutcallError> {
+        let waiting = self
+            .outcalls
+            .waiting
+            .get(&id)
+            .ok_or(OutcallError::Unknown { id })?;
+        let nodes = super::subnet::nodes(self, &waiting.outcall.subnet).len();
+        let found = answers.len();
+        if found != 1 && found != nodes {
+            return Err(OutcallError::Count { id, nodes, found });
+        }
+        if let Some(code) = answers.iter().find_map(|answer| match answer {
+            OutcallAnswer::Reject { code, .. } if reject_code(*code).is_none() => Some(*code),
+            _ => None,
+        }) {
+            return Err(OutcallError::RejectCode { code });
+        }
+        let Some(waiting) = self.outcalls.waiting.remove(&id) else {
+            return Err(OutcallError::Unknown { id });
+        };
+        let Waiting {
+            outcall,
+            transform,
+            origin,
+            cycles,
+        } = waiting;
+        let mut results: Vec<_> = answers
+            .into_iter()
+            .map(|answer| self.transformed(&outcall, transform.as_ref(), answer))
+            .collect();
+        let result = match outcall.replication {
+            Replication::OneNode => results.swap_remove(0),
+            Replication::Full => agree(id, results, found),
+        };
+        self.respond(origin, result, cycles);
+        Ok(())
+    }
+
+    /// Gives outcalls up that nobody has answered in time.
+    pub(crate) fn expire_outcalls(&mut self) {
+        let now = self.time;
+        let late: Vec<_> = self
+            .outcalls
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.outcall.until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            let Some(waiting) = self.outcalls.waiting.remove(&id) else {
+                continue;
+            };
+            let reject = failed(RejectCode::SysTransient, "Canister http request timed out");
+            self.respond(waiting.origin, Err(reject), waiting.cycles);
+        }
+    }
+
+    /// What one node makes of an answer.
+    fn transformed(
+        &mut self,
+        outcall: &Outcall,
+        transform: Option<&(String, Vec<u8>)>,
+        answer: OutcallAnswer,
+    ) -> Result<Vec<u8>, Reject> {
+        let (status, headers, body) = match answer {
+            OutcallAnswer::Reply {
+                status,
+                headers,
+                body,
+            } => (status, headers, body),
+            OutcallAnswer::Reject { code, message } => {
+                let code = reject_code(code).unwrap_or(RejectCode::SysFatal);
+                return Err(failed(code, message));
+            }
+        };
+        let max = outcall
+            .max_response_bytes
+            .unwrap_or(limits::OUTCALL_RESPONSE_BYTES_MAX);
+        let response = HttpRequestResult {
+            status: status.into(),
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| HttpHeader { name, value })
+                .collect(),
+            body,
+        };
+        check::response(&response, max)?;
+        let Some((method, context)) = transform else {
+            return Ok(reply(&response));
+        };
+        let arg = reply(&TransformArgs {
+            response,
+            context: context.clone(),
+        });
+        let transformed = self
+            .transform(outcall.canister, method, arg)
+            .map_err(|reject| failed(reject.code, reject.message))?;
+        if transformed.len() as u64 > max {
+            return Err(failed(
+                RejectCode::SysFatal,
+                format!("Transformed http response exceeds limit: {max}"),
+            ));
+        }
+        Ok(transformed)
+    }
+}
+
+/// The answer that enough nodes have: all but a third of them.
+fn agree(id: u64, results: Vec<Result<Vec<u8>, Reject>>, nodes: usize) -> Result<Vec<u8>, Reject> {
+    let needed = nodes - nodes.saturating_sub(1) / 3;
+    let mut counts: Vec<(Result<Vec<u8>, Reject>, usize)> = Vec::new();
+    for result in results {
+        match counts.iter_mut().find(|(other, _)| *other == result) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((result, 1)),
+        }
+    }
+    if let Some(at) = counts.iter().position(|(_, count)| *count >= needed) {
+        return counts.swap_remove(at).0;
+    }
+    let mut sizes: Vec<_> = counts.iter().map(|(_, count)| *count).collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    Err(failed(
+        RejectCode::SysTransient,
+        format!(
+            "No consensus could be reached. Replicas had different responses. Details: request_id: {id}, \
+             nodes that agree with each other: {sizes:?}, needed: {needed}"
+        ),
+    ))
+}
+
+fn reject_code(code: u8) -> Option<RejectCode> {
+    Some(match code {
+        1 => RejectCode::SysFatal,
+        2 => RejectCode::SysTransient,
+        3 => RejectCode::DestinationInvalid,
+        4 => RejectCode::CanisterReject,
+        5 => RejectCode::CanisterError,
+        _ => return None,
+    })
+}
+
+/// An outcall that came to nothing; such rejects have a class and no number.
+fn failed(code: RejectCode, message: impl Into<String>) -> Reject {
+    Reject {
+        code,
+        error: None,
+        message: message.into(),
+    }
+}
