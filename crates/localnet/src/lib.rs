@@ -13,11 +13,11 @@
 //!
 //! [`Network`]: assay_localnet_core::network::Network
 
-#[allow(dead_code, reason = "networks that are not live are served next")]
 mod actor;
 pub mod gateway;
 mod http;
 pub mod launcher;
+pub mod pic;
 
 use std::{
     io,
@@ -139,6 +139,14 @@ pub enum StartError {
     Thread(#[source] io::Error),
 }
 
+fn listen_error(bind: IpAddr, port: u16, source: io::Error) -> StartError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse { port, bind },
+        io::ErrorKind::PermissionDenied => StartError::PortForbidden { port, bind },
+        _ => StartError::Listen { port, bind, source },
+    }
+}
+
 /// A running network. Dropping it shuts it down.
 #[derive(Debug)]
 pub struct Localnet {
@@ -173,11 +181,7 @@ impl Localnet {
                 listener.set_nonblocking(true)?;
                 Ok(listener)
             })
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => StartError::PortInUse { port, bind },
-                io::ErrorKind::PermissionDenied => StartError::PortForbidden { port, bind },
-                _ => StartError::Listen { port, bind, source },
-            })?;
+            .map_err(|source| listen_error(bind, port, source))?;
         let address =
             listener
                 .local_addr()

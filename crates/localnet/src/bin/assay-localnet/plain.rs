@@ -1,11 +1,10 @@
-//! `assay-localnet`: one local network, until it is interrupted.
+//! One local network on one port, or the one that `icp network start` asks for, until it is interrupted.
 
 use std::{
     ffi::OsString,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
-    process::ExitCode,
 };
 
 use anyhow::Context;
@@ -15,8 +14,8 @@ use assay_localnet::{
     seed_from_text,
 };
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+
+use crate::{Ending, start_log};
 
 /// A local Internet Computer network for development and tests.
 ///
@@ -25,6 +24,9 @@ use tracing_subscriber::EnvFilter;
 ///
 /// With ICP_CLI_NETWORK_LAUNCHER_PATH pointing to this program, `icp network start` starts it as its network; with
 /// --interface-version it takes the arguments of that.
+///
+/// With POCKET_IC_BIN pointing to this program, the clients of PocketIC start it as their server; with --port-file it
+/// takes the arguments of that.
 #[derive(Debug, Parser)]
 #[command(name = "assay-localnet", version)]
 struct Args {
@@ -42,32 +44,7 @@ struct Args {
     module_cache: Option<PathBuf>,
 }
 
-fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let result = if launcher::is_asked_for(&arguments) {
-        launch(&arguments)
-    } else {
-        run(Args::parse())
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn start_log(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
-}
-
-fn launch(arguments: &[OsString]) -> anyhow::Result<()> {
+pub(crate) fn launch(arguments: &[OsString]) -> anyhow::Result<()> {
     let args = launcher::Args::read(arguments)?;
     start_log(if args.verbose { "info" } else { "warn" });
     until_ended(
@@ -77,14 +54,14 @@ fn launch(arguments: &[OsString]) -> anyhow::Result<()> {
     )
 }
 
-fn run(args: Args) -> anyhow::Result<()> {
-    start_log("warn");
+pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
     let Args {
         port,
         bind,
         seed,
         module_cache,
-    } = args;
+    } = Args::parse_from(arguments);
+    start_log("warn");
     until_ended(
         || {
             Ok(Localnet::start(LocalnetConfig {
@@ -111,22 +88,15 @@ fn until_ended<T: Send + 'static>(
         .build()
         .context("cannot wait for signals")?;
     runtime.block_on(async {
-        let mut interrupt =
-            signal(SignalKind::interrupt()).context("cannot wait for an interrupt")?;
-        let mut terminate =
-            signal(SignalKind::terminate()).context("cannot wait for termination")?;
+        let mut ending = Ending::new().context("cannot wait for signals")?;
         let network = start()?;
         announce(&network).context("cannot write to standard output")?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        ending.wait().await;
         // A long message may be running; a second signal does not wait for it.
-        let ending = tokio::task::spawn_blocking(move || shutdown(network));
+        let ended = tokio::task::spawn_blocking(move || shutdown(network));
         tokio::select! {
-            _ = ending => Ok(()),
-            _ = interrupt.recv() => std::process::exit(130),
-            _ = terminate.recv() => std::process::exit(143),
+            _ = ended => Ok(()),
+            code = ending.wait() => std::process::exit(code),
         }
     })
 }

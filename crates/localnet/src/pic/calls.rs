@@ -1,0 +1,264 @@
+//! Calls and queries to canisters, by senders that are believed.
+
+use std::sync::Arc;
+
+use assay_localnet_core::{
+    cert::RangeForm,
+    ingress::{Value, hash_of_map},
+    types::{Ingress, IngressStatus, Query, Reject, RequestId},
+};
+use axum::http::StatusCode;
+use candid::{CandidType, DecoderConfig, Principal, decode_one_with_config};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    answer::{Answer, ApiError, Outcome},
+    instances::Instance,
+    limits::{AWAIT_LIVE_MAX, AWAIT_ROUNDS_MAX, INGRESS_NANOS},
+    plan,
+    reject::{CallResult, RejectResponse},
+    shapes::{
+        Blob, CanisterCall, EffectivePrincipal, Id, IngressStatusArgs, MessageId, PrincipalId,
+    },
+    state::no_subnet,
+};
+use crate::actor::Actor;
+
+/// Work that is spent on skipping the rest of an argument; a module of two million bytes fits.
+const SKIPPING_QUOTA: usize = 20_000_000;
+
+/// How long the status of a live network's message is not asked for again.
+const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// What submitting gives: an id to wait for, or a refusal.
+#[derive(serde::Serialize)]
+enum Submitted {
+    Ok(MessageId),
+    Err(RejectResponse),
+}
+
+/// Takes a call in.
+pub(super) async fn submit(instance: Arc<Instance>, call: CanisterCall) -> Outcome {
+    let effective = effective_canister(&instance, &call)?;
+    let network = instance.network.clone();
+    network
+        .run(move |actor| {
+            let number = instance.next_message();
+            let message = message(actor, call, effective, number);
+            let id = message.id;
+            Answer::of(&match actor.submit(message) {
+                Ok(()) => Submitted::Ok(MessageId {
+                    effective_principal: EffectivePrincipal::CanisterId(Id(effective)),
+                    message_id: Blob(id.0.to_vec()),
+                }),
+                Err(reject) => Submitted::Err(RejectResponse::new(reject, false)),
+            })
+        })
+        .await
+        .map_err(ApiError::from)
+}
+
+/// The call as a user would have sent it now; its number stands for the nonce.
+fn message(
+    actor: &Actor,
+    call: CanisterCall,
+    effective_canister: Principal,
+    number: u64,
+) -> Ingress {
+    let CanisterCall {
+        sender,
+        canister_id,
+        effective_principal: _,
+        method,
+        payload,
+        sender_info: _,
+    } = call;
+    let expiry = actor.network().time().plus_nanos(INGRESS_NANOS);
+    let id = hash_of_map(&[
+        ("request_type", Value::Text("call")),
+        ("sender", Value::Bytes(sender.0.as_slice())),
+        ("canister_id", Value::Bytes(canister_id.0.as_slice())),
+        ("method_name", Value::Text(&method)),
+        ("arg", Value::Bytes(&payload.0)),
+        ("ingress_expiry", Value::Nat(expiry.0.into())),
+        ("nonce", Value::Bytes(&number.to_be_bytes())),
+    ]);
+    Ingress {
+        id: RequestId(id),
+        sender: sender.0,
+        canister: canister_id.0,
+        effective_canister,
+        method,
+        arg: payload.0,
+        expiry,
+    }
+}
+
+/// Runs rounds until a message is answered. On a live network rounds run by themselves, and this only waits.
+pub(super) async fn wait(instance: Arc<Instance>, message: MessageId) -> Outcome {
+    let id = request_id(&message)?;
+    let deadline = Instant::now() + AWAIT_LIVE_MAX;
+    loop {
+        let answered = instance
+            .network
+            .run(move |actor| answer(actor, &id))
+            .await??;
+        if let Some(result) = answered {
+            return Ok(Answer::of(&result));
+        }
+        if Instant::now() >= deadline {
+            return Err(ApiError::bad(format!(
+                "Failed to answer to ingress {id} within {} seconds.",
+                AWAIT_LIVE_MAX.as_secs()
+            )));
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// The answer to a message, after as many rounds as it takes; none yet on a live network.
+fn answer(actor: &mut Actor, id: &RequestId) -> Result<Option<CallResult>, ApiError> {
+    for _ in 0..=AWAIT_ROUNDS_MAX {
+        let record = actor.network().status(id).ok_or_else(|| {
+            ApiError::bad(format!("there is no ingress message {id} on this network"))
+        })?;
+        match &record.status {
+            IngressStatus::Received | IngressStatus::Processing if actor.is_live() => {
+                return Ok(None);
+            }
+            IngressStatus::Received | IngressStatus::Processing => actor.round(),
+            status => {
+                return finished(status).map(Some).ok_or_else(|| {
+                    ApiError::bad(format!("the answer to ingress {id} is no longer kept"))
+                });
+            }
+        }
+    }
+    Err(ApiError::bad(format!(
+        "Failed to answer to ingress {id} after {AWAIT_ROUNDS_MAX} rounds."
+    )))
+}
+
+/// What became of a message, if anything; told only to its sender where somebody in particular asks.
+pub(super) async fn status(instance: Arc<Instance>, args: IngressStatusArgs) -> Outcome {
+    let id = request_id(&args.raw_message_id)?;
+    instance
+        .network
+        .run(move |actor| {
+            let Some(record) = actor.network().status(&id) else {
+                return Ok(Answer::null());
+            };
+            if let Some(PrincipalId(caller)) = args.raw_caller
+                && caller != record.sender
+            {
+                return Err(ApiError(
+                    StatusCode::FORBIDDEN,
+                    "The user tries to access Request ID not signed by the caller.".to_owned(),
+                ));
+            }
+            Ok(Answer::of(&finished(&record.status)))
+        })
+        .await?
+}
+
+/// An answer that is there.
+fn finished(status: &IngressStatus) -> Option<CallResult> {
+    let result = match status {
+        IngressStatus::Received | IngressStatus::Processing | IngressStatus::Done => return None,
+        IngressStatus::Replied(reply) => Ok(reply.clone()),
+        IngressStatus::Rejected(reject) => Err(reject.clone()),
+    };
+    Some(CallResult::new(result, true))
+}
+
+/// Answers a query.
+pub(super) async fn query(instance: Arc<Instance>, call: CanisterCall) -> Outcome {
+    let effective = effective_canister(&instance, &call)?;
+    let Some(subnet) = instance
+        .topology
+        .subnet_of(&effective)
+        .map(|subnet| subnet.id)
+    else {
+        let reject = not_found(&effective);
+        return Ok(Answer::of(&CallResult::new(Err(reject), false)));
+    };
+    let query = Query {
+        sender: call.sender.0,
+        canister: call.canister_id.0,
+        method: call.method,
+        arg: call.payload.0,
+    };
+    let result = instance
+        .network
+        .run(move |actor| actor.answer_query(&query, &subnet, RangeForm::Sharded))
+        .await?;
+    Ok(Answer::of(&CallResult::new(result, false)))
+}
+
+/// The canister id that says to which subnet a call goes.
+fn effective_canister(instance: &Instance, call: &CanisterCall) -> Result<Principal, ApiError> {
+    if call.sender_info.is_some() {
+        return Err(ApiError::bad(
+            "not available on this network: sender_info in calls over this interface; leave it out",
+        ));
+    }
+    match &call.effective_principal {
+        EffectivePrincipal::CanisterId(Id(id)) => Ok(*id),
+        EffectivePrincipal::SubnetId(Id(id)) => instance
+            .topology
+            .subnet(id)
+            .map(plan::routing_id)
+            .ok_or_else(|| no_subnet(id)),
+        EffectivePrincipal::None if call.canister_id.0 != Principal::management_canister() => {
+            Ok(call.canister_id.0)
+        }
+        EffectivePrincipal::None => Ok(named_in(&call.method, &call.payload.0)
+            .unwrap_or_else(|| instance.topology.default_effective_canister())),
+    }
+}
+
+/// The canister that an argument of the management canister's names.
+fn named_in(method: &str, arg: &[u8]) -> Option<Principal> {
+    #[derive(CandidType, Deserialize)]
+    struct Create {
+        specified_id: Option<Principal>,
+    }
+    #[derive(CandidType, Deserialize)]
+    struct Target {
+        target_canister: Principal,
+    }
+    #[derive(CandidType, Deserialize)]
+    struct Canister {
+        canister_id: Principal,
+    }
+    match method {
+        "provisional_create_canister_with_cycles" => decode::<Create>(arg)?.specified_id,
+        "create_canister" => None,
+        "install_chunked_code" => decode::<Target>(arg).map(|arg| arg.target_canister),
+        _ => decode::<Canister>(arg).map(|arg| arg.canister_id),
+    }
+}
+
+fn decode<T: CandidType + for<'de> Deserialize<'de>>(arg: &[u8]) -> Option<T> {
+    let mut config = DecoderConfig::new();
+    config.set_skipping_quota(SKIPPING_QUOTA);
+    decode_one_with_config(arg, &config).ok()
+}
+
+fn request_id(message: &MessageId) -> Result<RequestId, ApiError> {
+    let bytes = message.message_id.0.as_slice();
+    bytes.try_into().map(RequestId).map_err(|_| {
+        ApiError::bad(format!(
+            "a message id has 32 bytes, and this one has {}",
+            bytes.len()
+        ))
+    })
+}
+
+fn not_found(canister: &Principal) -> Reject {
+    Reject::of(
+        assay_localnet_core::types::ErrorCode::CanisterNotFound,
+        format!("Canister {canister} not found"),
+    )
+}
