@@ -9,6 +9,7 @@
 
 mod bindings;
 mod checks;
+mod conformance;
 mod launch;
 mod model;
 mod process;
@@ -50,6 +51,12 @@ enum Task {
     Up(Forwarded),
     /// Set up, then build and run every test.
     Test(TestArgs),
+    /// Run clients that are not ours against what we serve, one line per case.
+    Conformance {
+        /// What is tested.
+        #[arg(value_enum)]
+        subject: conformance::Subject,
+    },
     /// Checks that run no product code: fmt, tidy, bindings, clippy, docs.
     Lint,
     /// The whole check: test, then lint.
@@ -127,6 +134,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             args.filter.as_deref(),
             &args.args,
         ),
+        Task::Conformance { subject } => conformance::run(&workspace, may_install, subject),
         Task::Lint => checks::lint(&workspace, may_install),
         Task::Ci => checks::ci(&workspace, may_install),
         Task::Wasm(args) => {

@@ -6,8 +6,10 @@
 //! The tests find what was built through the environment:
 //! - `ASSAY_WASM_DIR`: the folder of canister modules;
 //! - `ASSAY_MODEL`: the converted model file;
-//! - `ASSAY_WORKER_BIN`, `ASSAY_CLI_BIN`: the worker daemon and `assay`.
+//! - `ASSAY_WORKER_BIN`, `ASSAY_CLI_BIN`: the worker daemon and `assay`;
+//! - `POCKET_IC_BIN`: the server of networks; ours, unless the variable is set already.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
 
@@ -56,6 +58,7 @@ pub(crate) fn run(
             workspace.program(Profile::Dev, "assay-worker"),
         )
         .env("ASSAY_CLI_BIN", workspace.program(Profile::Dev, "assay"))
+        .env(SERVER_VARIABLE, server(workspace))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut child = cargo.spawn().context("cannot start `cargo test`")?;
@@ -82,6 +85,16 @@ pub(crate) fn run(
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Through which the clients of PocketIC find their server.
+pub(crate) const SERVER_VARIABLE: &str = "POCKET_IC_BIN";
+
+/// The server that tests of networks run on: ours, unless somebody names another.
+pub(crate) fn server(workspace: &Workspace) -> OsString {
+    std::env::var_os(SERVER_VARIABLE)
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| workspace.program(Profile::Dev, "assay-localnet").into())
 }
 
 /// The sum over all test binaries.

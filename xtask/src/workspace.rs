@@ -43,6 +43,10 @@ pub(crate) const TEST_CANISTERS: &[Canister] = &[
         name: "pages",
         package: "assay-pages",
     },
+    Canister {
+        name: "probe",
+        package: "assay-probe",
+    },
 ];
 
 /// The folder of finished canister modules, relative to the repository: dfx.json and icp.yaml name it.

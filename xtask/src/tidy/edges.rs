@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("assay-assets", &[]),
     ("assay-pages", &[]),
+    ("assay-probe", &[]),
     ("assay-purse", &["assay-protocol"]),
     ("assay-worker", &["assay-engine", "assay-protocol"]),
     (
