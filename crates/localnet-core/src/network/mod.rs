@@ -30,7 +30,7 @@ use crate::{
     canister::{Canister, CanisterId, LogLine, Origin, Request},
     exec::Executor,
     mgmt,
-    system::{System, SystemPlan},
+    system::{self, System, SystemPlan},
     topology::{Subnet, Topology},
     types::{ErrorCode, Ingress, Query, Reject, RequestId, Time},
     wasm::Compiler,
@@ -316,12 +316,12 @@ impl Network {
 
     /// Every canister, by id.
     pub fn canisters(&self) -> impl Iterator<Item = CanisterView<'_>> {
-        self.canisters.values().map(view)
+        self.canisters.values().map(|canister| self.view(canister))
     }
 
     /// One canister.
     pub fn canister(&self, id: &Principal) -> Option<CanisterView<'_>> {
-        self.canisters.get(id).map(view)
+        self.canisters.get(id).map(|canister| self.view(canister))
     }
 
     /// A canister's cycles.
@@ -341,20 +341,24 @@ impl Network {
     pub(crate) fn spend(&mut self, cycles: u128) {
         self.totals.spent += cycles;
     }
-}
 
-fn view(canister: &Canister) -> CanisterView<'_> {
-    let module = canister.code.as_ref().map(|code| &code.module);
-    CanisterView {
-        id: canister.id,
-        subnet: canister.home.id,
-        module_hash: module.map(|module| module.hash),
-        controllers: &canister.settings.controllers,
-        certified_data: &canister.certified_data,
-        metadata: module.map_or(&[], |module| &module.info.metadata),
-        state: canister.state,
-        created: canister.created,
-        installed: canister.installed,
+    fn view<'a>(&self, canister: &'a Canister) -> CanisterView<'a> {
+        let module = canister.code.as_ref().map(|code| &code.module);
+        CanisterView {
+            id: canister.id,
+            subnet: canister.home.id,
+            module_hash: module.map(|module| module.hash),
+            controllers: &canister.settings.controllers,
+            certified_data: &canister.certified_data,
+            metadata: match module {
+                Some(module) => &module.info.metadata,
+                None if self.is_native(&canister.id) => system::metadata(&canister.id),
+                None => &[],
+            },
+            state: canister.state,
+            created: canister.created,
+            installed: canister.installed,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod cmc;
 mod cycles_ledger;
 mod icp_ledger;
 mod icrc;
+mod interface;
 mod native;
 #[cfg(test)]
 mod testing;
@@ -24,6 +25,7 @@ use candid::Principal;
 use serde::{Deserialize, Serialize};
 
 pub use self::account::{Account, AccountId};
+pub(crate) use self::interface::metadata;
 use self::{
     call::{Answer, Call, Place, World},
     cmc::{Cmc, Ledgers},

@@ -366,3 +366,42 @@ fn the_same_calls_give_the_same_network() {
     };
     assert_eq!(run(), run());
 }
+
+/// The answers of all queries without an argument, by the published interfaces.
+#[test]
+fn the_interfaces_say_what_is_answered() {
+    let mut net = net();
+    for id in [CYCLES_LEDGER, ICP_LEDGER, CYCLES_MINTING] {
+        let view = net.network.canister(&id).unwrap();
+        let [section] = view.metadata else {
+            panic!("{:?}", view.metadata)
+        };
+        assert_eq!(
+            (section.name.as_str(), section.public),
+            ("candid:service", true)
+        );
+        let text = String::from_utf8(section.content.clone()).unwrap();
+        let program: candid_parser::IDLProg = text.parse().unwrap();
+        let mut types = candid_parser::TypeEnv::new();
+        let service = candid_parser::check_prog(&mut types, &program)
+            .unwrap()
+            .unwrap();
+        for (method, ty) in types.as_service(&service).unwrap() {
+            let function = types.as_func(ty).unwrap();
+            let no_method = Some(ErrorCode::CanisterMethodNotFound);
+            // No method takes this, so every one that there is decodes it in vain, or needs no argument.
+            let answer = if function.is_query() {
+                net.query(id, method, encode_one(()).unwrap())
+            } else {
+                net.call(id, method, b"junk".to_vec())
+            };
+            match answer {
+                Err(reject) => assert_ne!(reject.error, no_method, "{method}"),
+                Ok(reply) => {
+                    candid_parser::IDLArgs::from_bytes_with_types(&reply, &types, &function.rets)
+                        .unwrap_or_else(|error| panic!("{method}: {error}"));
+                }
+            }
+        }
+    }
+}

@@ -7,6 +7,7 @@
 //! Invariant: this canister holds no cycles between two messages.
 
 mod notify;
+mod payments;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -7,6 +7,8 @@
 //! without `deposit`.
 
 mod block;
+mod errors;
+mod queries;
 mod spending;
 #[cfg(test)]
 mod tests;
@@ -19,22 +21,18 @@ use serde_bytes::ByteBuf;
 pub(super) use self::types::{CreationArgs, SubnetSelection};
 use self::{
     block::{Log, Operation, Transaction},
-    types::{
-        BlockRange, BlockType, BlockWithId, Blocks, DepositArgs, DepositResult, GetAllowancesArgs,
-        GetAllowancesError, ListedAllowance,
-    },
+    types::{DepositArgs, DepositResult},
 };
 use super::{
-    account::{Account, WireAccount},
+    account::Account,
     book::{Allowance, Book, Refusal, Spending},
     call::{Answer, Call, Stop, Trap, World, one, settle},
     icrc::{
-        self, AllowanceArgs, ApproveArgs, ApproveError, TransferArgs, TransferError,
-        TransferFromArgs, TransferFromError, WireAllowance,
+        self, ApproveArgs, ApproveError, TransferArgs, TransferError, TransferFromArgs,
+        TransferFromError,
     },
     window::Window,
 };
-use crate::limits;
 
 /// What every transaction costs, in cycles.
 pub(super) const FEE: u128 = 100_000_000;
@@ -90,28 +88,6 @@ impl CyclesLedger {
         })
     }
 
-    /// Answers a query method; none where there is no such method.
-    pub(super) fn query(&self, method: &str, call: &Call<'_>) -> Option<Answer> {
-        Some(match method {
-            "icrc1_name" => one(NAME),
-            "icrc1_symbol" => one(SYMBOL),
-            "icrc1_decimals" => one(DECIMALS),
-            "icrc1_fee" => one(Nat::from(FEE)),
-            "icrc1_total_supply" => one(Nat::from(self.book.supply())),
-            "icrc1_minting_account" => one(None::<WireAccount>),
-            "icrc1_metadata" => one(icrc::metadata(NAME, SYMBOL, DECIMALS, FEE)),
-            "icrc1_supported_standards" | "icrc10_supported_standards" => {
-                one(icrc::standards(&[1, 2, 3, 10, 103]))
-            }
-            "icrc1_balance_of" => self.icrc1_balance_of(call),
-            "icrc2_allowance" => self.icrc2_allowance(call),
-            "icrc3_get_blocks" => self.icrc3_get_blocks(call),
-            "icrc3_supported_block_types" => one(block_types()),
-            "icrc103_get_allowances" => self.icrc103_get_allowances(call),
-            _ => return None,
-        })
-    }
-
     /// Whether an account can be credited.
     pub(super) fn check_mint(
         &self,
@@ -144,19 +120,6 @@ impl CyclesLedger {
     /// What an account holds.
     pub(super) fn balance(&self, account: &Account) -> u128 {
         self.book.balance(account)
-    }
-
-    fn icrc1_balance_of(&self, call: &Call<'_>) -> Answer {
-        let account = call.one::<WireAccount>()?.read()?;
-        one(Nat::from(self.book.balance(&account)))
-    }
-
-    fn icrc2_allowance(&self, call: &Call<'_>) -> Answer {
-        let AllowanceArgs { account, spender } = call.one()?;
-        let allowance = self
-            .book
-            .allowance(&account.read()?, &spender.read()?, call.now);
-        one(WireAllowance::from(allowance))
     }
 
     fn icrc1_transfer(&mut self, call: &Call<'_>, world: &mut dyn World) -> Answer {
@@ -354,60 +317,6 @@ impl CyclesLedger {
         })
     }
 
-    fn icrc3_get_blocks(&self, call: &Call<'_>) -> Answer {
-        let ranges: Vec<BlockRange> = call.one()?;
-        let mut blocks = Vec::new();
-        for BlockRange { start, length } in ranges {
-            let (Ok(start), Ok(length)) = (u64::try_from(&start.0), u64::try_from(&length.0))
-            else {
-                continue;
-            };
-            let room = limits::LEDGER_BLOCKS_PER_ANSWER_MAX.saturating_sub(blocks.len()) as u64;
-            let end = self.log.len().min(start.saturating_add(length.min(room)));
-            for id in start..end {
-                blocks.extend(self.log.get(id).map(|block| BlockWithId {
-                    id: id.into(),
-                    block: block.value(),
-                }));
-            }
-        }
-        one(Blocks {
-            log_length: self.log.len().into(),
-            blocks,
-            archived_blocks: Vec::new(),
-        })
-    }
-
-    fn icrc103_get_allowances(&self, call: &Call<'_>) -> Answer {
-        let GetAllowancesArgs {
-            from_account,
-            prev_spender,
-            take,
-        } = call.one()?;
-        let from = match from_account {
-            Some(account) => account.read()?,
-            None => Account::of(call.caller),
-        };
-        let after = prev_spender.map(WireAccount::read).transpose()?;
-        let take = take
-            .and_then(|take| usize::try_from(&take.0).ok())
-            .unwrap_or(usize::MAX)
-            .min(limits::LEDGER_ALLOWANCES_PER_ANSWER_MAX);
-        let list: Vec<ListedAllowance> = self
-            .book
-            .allowances_from(from, after, call.now)
-            .take_while(|(owner, _, _)| owner.owner == from.owner)
-            .take(take)
-            .map(|(owner, spender, allowance)| ListedAllowance {
-                from_account: owner.wire(),
-                to_spender: spender.wire(),
-                allowance: allowance.amount.into(),
-                expires_at: allowance.expires,
-            })
-            .collect();
-        one(Ok::<_, GetAllowancesError>(list))
-    }
-
     /// Writes a transaction down, after it was made.
     fn record(&mut self, transaction: Transaction, now: u64) -> u64 {
         let effective_fee = match &transaction.operation {
@@ -440,19 +349,6 @@ fn only_fee(from: Account) -> Spending<Account> {
         amount: 0,
         fee: FEE,
     }
-}
-
-fn block_types() -> Vec<BlockType> {
-    let standard = |number: u8| {
-        format!("https://github.com/dfinity/ICRC-1/blob/main/standards/ICRC-{number}/README.md")
-    };
-    [("1burn", 1), ("1mint", 1), ("2xfer", 2), ("2approve", 2)]
-        .into_iter()
-        .map(|(block_type, number)| BlockType {
-            block_type: block_type.to_owned(),
-            url: standard(number),
-        })
-        .collect()
 }
 
 /// Whether this is a key's principal, which no canister can have.

@@ -8,12 +8,20 @@ use serde::de::DeserializeOwned;
 use serde_bytes::ByteBuf;
 
 use super::{
-    types::{DepositArgs, DepositResult},
+    types::{
+        BlockRange, Blocks, DepositArgs, DepositResult, GetAllowancesArgs, GetAllowancesError,
+        ListedAllowance,
+    },
     *,
 };
-use crate::system::{
-    testing::{NOW, Numbers, SECOND, call, canister, encode, read, user},
-    window::WINDOW_NANOS,
+use crate::{
+    limits,
+    system::{
+        account::WireAccount,
+        icrc::{AllowanceArgs, WireAllowance},
+        testing::{NOW, Numbers, SECOND, call, canister, encode, read, user},
+        window::WINDOW_NANOS,
+    },
 };
 
 const T: u128 = 1_000_000_000_000;
