@@ -7,13 +7,11 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::process::{self, ToolMissing};
 use crate::workspace::{CANISTERS, Workspace};
+use crate::{node, process};
 
 /// Relative to the repository.
 const BINDINGS: &str = "frontend/src/bindings";
-const NODE: &str = "install Node.js 20 or newer with npm";
-const PACKAGES: &str = "install them by hand: npm ci --ignore-scripts, in frontend/";
 
 /// Writes the bindings into the frontend.
 pub(crate) fn generate(workspace: &Workspace, may_install: bool) -> anyhow::Result<()> {
@@ -50,13 +48,8 @@ pub(crate) fn check(workspace: &Workspace, may_install: bool) -> anyhow::Result<
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
 fn fresh(workspace: &Workspace, may_install: bool) -> anyhow::Result<Files> {
-    for tool in ["node", "npm"] {
-        if process::on_path(tool).is_none() {
-            return Err(ToolMissing { tool, remedy: NODE }.into());
-        }
-    }
     let frontend = workspace.root.join("frontend");
-    install_packages(&frontend, may_install)?;
+    node::packages(&frontend, may_install)?;
     let folder = workspace.target.join("bindings");
     if folder.exists() {
         std::fs::remove_dir_all(&folder)
@@ -85,31 +78,6 @@ fn fresh(workspace: &Workspace, may_install: bool) -> anyhow::Result<Files> {
         }
     }
     Ok(fresh)
-}
-
-/// `npm ci`, unless the installed packages are those of the lock file already. No package's scripts run.
-fn install_packages(frontend: &Path, may_install: bool) -> anyhow::Result<()> {
-    let changed = |file: &str| {
-        std::fs::metadata(frontend.join(file)).and_then(|metadata| metadata.modified())
-    };
-    let locked = changed("package-lock.json").context("cannot read frontend/package-lock.json")?;
-    if changed("node_modules/.package-lock.json").is_ok_and(|installed| installed >= locked) {
-        return Ok(());
-    }
-    if !may_install {
-        return Err(ToolMissing {
-            tool: "the packages of frontend/package-lock.json",
-            remedy: PACKAGES,
-        }
-        .into());
-    }
-    eprintln!(
-        "installing the packages of frontend/package-lock.json into frontend/node_modules: npm ci"
-    );
-    let mut npm = Command::new("npm");
-    npm.current_dir(frontend)
-        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-    process::run_talking(&mut npm)
 }
 
 /// All files under `folder`; none when it does not exist.

@@ -10,9 +10,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 
-use crate::tests_run::{SERVER_VARIABLE, server};
+use crate::tests_run::{CLIENTS, SERVER_VARIABLE, server};
 use crate::workspace::Workspace;
-use crate::{process, wasm};
+use crate::{node, process, wasm};
 
 /// What is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,10 +32,16 @@ struct Suite {
 /// What the cases install.
 const CANISTERS: [&str; 1] = ["probe"];
 
-const LOCALNET: &[Suite] = &[Suite {
-    client: "pocket-ic 16.1",
-    target: "localnet",
-}];
+const LOCALNET: &[Suite] = &[
+    Suite {
+        client: "pocket-ic 16.1",
+        target: "localnet",
+    },
+    Suite {
+        client: "icp 1.5",
+        target: "icp",
+    },
+];
 
 /// Runs all cases; fails where one does.
 pub(crate) fn run(
@@ -55,6 +61,7 @@ pub(crate) fn run(
         "assay-localnet",
         "--bins",
     ]))?;
+    node::packages(&workspace.root.join(CLIENTS), may_install)?;
     let mut count = Count::default();
     for suite in suites {
         run_suite(workspace, suite, &wasm_dir, &mut count)?;

@@ -12,6 +12,7 @@ mod checks;
 mod conformance;
 mod launch;
 mod model;
+mod node;
 mod process;
 mod tests_run;
 mod tidy;

@@ -16,7 +16,7 @@ use std::process::{ExitCode, Stdio};
 use anyhow::Context;
 
 use crate::workspace::{Profile, Workspace};
-use crate::{model, process, wasm};
+use crate::{model, node, process, wasm};
 
 /// Runs all tests, or those of `packages` whose name contains `filter`; `args` go to the test binaries.
 pub(crate) fn run(
@@ -38,6 +38,15 @@ pub(crate) fn run(
         "--tests",
     ]))?;
     let model = model::convert(workspace, Profile::Dev, &places)?;
+
+    let clients = workspace.root.join(CLIENTS);
+    if let Err(error) = node::packages(&clients, may_install) {
+        // A person may work without Node; the machine that decides may not.
+        if std::env::var_os("CI").is_some() {
+            return Err(error);
+        }
+        eprintln!("without icp, its test shows nothing: {error:#}");
+    }
 
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--locked", "--no-fail-fast"]);
@@ -87,6 +96,8 @@ pub(crate) fn run(
     })
 }
 
+/// Where the `icp` command that tests use is installed.
+pub(crate) const CLIENTS: &str = "tests/clients/icp";
 /// Through which the clients of PocketIC find their server.
 pub(crate) const SERVER_VARIABLE: &str = "POCKET_IC_BIN";
 
