@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn test_canisters_may_name_the_canister_kit() {
-        let problems = problems_with("tests/canisters/probe assay-probe: ic-cdk");
+        let problems = problems_with("tests/canisters/new assay-new: ic-cdk");
         assert_eq!(problems.len(), 1, "only the table: {problems:?}");
         assert!(problems[0].contains("missing in the table"));
     }
