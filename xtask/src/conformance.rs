@@ -25,8 +25,15 @@ pub(crate) enum Subject {
 struct Suite {
     /// The client and its version.
     client: &'static str,
-    /// The test binary of the package `assay-tests` in which it runs.
-    target: &'static str,
+    runner: Runner,
+}
+
+/// What runs a client's cases.
+enum Runner {
+    /// The test binary with this name, of the package `assay-tests`.
+    Cargo(&'static str),
+    /// Node's test runner, in the folder of a package of its own.
+    Node(&'static str),
 }
 
 /// What the cases install.
@@ -35,11 +42,15 @@ const CANISTERS: [&str; 1] = ["probe"];
 const LOCALNET: &[Suite] = &[
     Suite {
         client: "pocket-ic 16.1",
-        target: "localnet",
+        runner: Runner::Cargo("localnet"),
     },
     Suite {
         client: "icp 1.5",
-        target: "icp",
+        runner: Runner::Cargo("icp"),
+    },
+    Suite {
+        client: "Node.js",
+        runner: Runner::Node("tests/clients/node"),
     },
 ];
 
@@ -54,17 +65,18 @@ pub(crate) fn run(
     };
     let canisters = CANISTERS.map(str::to_owned);
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;
+    // As the tests are built: another choice of packages would select other features and compile much again.
     process::run(workspace.cargo().args([
         "build",
         "--locked",
-        "--package",
-        "assay-localnet",
+        "--workspace",
         "--bins",
+        "--tests",
     ]))?;
     node::packages(&workspace.root.join(CLIENTS), may_install)?;
     let mut count = Count::default();
     for suite in suites {
-        run_suite(workspace, suite, &wasm_dir, &mut count)?;
+        run_suite(workspace, may_install, suite, &wasm_dir, &mut count)?;
     }
     process::out(&format!("{} passed, {} failed", count.passed, count.failed))?;
     Ok(if count.failed == 0 && count.passed > 0 {
@@ -76,24 +88,34 @@ pub(crate) fn run(
 
 fn run_suite(
     workspace: &Workspace,
+    may_install: bool,
     suite: &Suite,
     wasm_dir: &Path,
     count: &mut Count,
 ) -> anyhow::Result<()> {
-    let mut cargo = cargo_test(workspace, suite);
-    cargo
+    let mut command = match suite.runner {
+        Runner::Cargo(target) => cargo_test(workspace, target),
+        Runner::Node(folder) => {
+            let folder = workspace.root.join(folder);
+            node::packages(&folder, may_install)?;
+            let mut node = Command::new("node");
+            node.current_dir(folder)
+                .args(["--test", "--test-reporter=tap", "suite.mjs"]);
+            node
+        }
+    };
+    command
         .env("ASSAY_WASM_DIR", wasm_dir)
         .env(SERVER_VARIABLE, server(workspace))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    let mut child = cargo.spawn().context("cannot start `cargo test`")?;
-    let stdout = child
-        .stdout
-        .take()
-        .context("BUG: cargo test has no stdout")?;
+    let mut child = command
+        .spawn()
+        .with_context(|| format!("cannot start the cases of {}", suite.client))?;
+    let stdout = child.stdout.take().context("BUG: a runner has no stdout")?;
     let failed_before = count.failed;
     for line in BufReader::new(stdout).split(b'\n') {
-        let line = line.context("cannot read what `cargo test` prints")?;
+        let line = line.context("cannot read what a runner prints")?;
         let line = String::from_utf8_lossy(&line);
         match Case::read(&line) {
             Some(case) => {
@@ -116,16 +138,9 @@ fn run_suite(
     Ok(())
 }
 
-fn cargo_test(workspace: &Workspace, suite: &Suite) -> Command {
+fn cargo_test(workspace: &Workspace, target: &str) -> Command {
     let mut cargo = workspace.cargo();
-    cargo.args([
-        "test",
-        "--locked",
-        "--package",
-        "assay-tests",
-        "--test",
-        suite.target,
-    ]);
+    cargo.args(["test", "--locked", "--workspace", "--test", target]);
     cargo
 }
 
@@ -153,8 +168,27 @@ struct Case {
 }
 
 impl Case {
-    /// Reads a line like `test cycles::work_costs_cycles ... ok`.
+    /// Reads a line of a test binary, or of Node's runner.
     fn read(line: &str) -> Option<Self> {
+        Self::read_cargo(line).or_else(|| Self::read_tap(line))
+    }
+
+    /// Reads a line like `not ok 3 - a client does something`.
+    fn read_tap(line: &str) -> Option<Self> {
+        let (passed, rest) = match line.strip_prefix("not ok ") {
+            Some(rest) => (false, rest),
+            None => (true, line.strip_prefix("ok ")?),
+        };
+        let (number, what) = rest.split_once(" - ")?;
+        number.parse::<u32>().ok()?;
+        Some(Self {
+            passed,
+            what: what.to_owned(),
+        })
+    }
+
+    /// Reads a line like `test cycles::work_costs_cycles ... ok`.
+    fn read_cargo(line: &str) -> Option<Self> {
         let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
         let passed = match result.trim() {
             "ok" => true,
@@ -187,6 +221,15 @@ mod tests {
         );
         let case = Case::read("test live::timers_run ... FAILED").unwrap();
         assert_eq!(case.line("client"), "fail  client  live: timers run");
+        let case = Case::read("ok 2 - @dfinity/pic calls a canister").unwrap();
+        assert_eq!(
+            case.line("Node.js"),
+            "ok    Node.js  @dfinity/pic calls a canister"
+        );
+        assert!(!Case::read("not ok 3 - a - b").unwrap().passed);
+        for line in ["    ok 1 - part of a case", "ok then", "# tests 7"] {
+            assert_eq!(Case::read(line), None);
+        }
         for line in ["running 3 tests", "test result: ok. 5 passed; 0 failed", ""] {
             assert_eq!(Case::read(line), None);
         }
