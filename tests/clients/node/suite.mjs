@@ -11,6 +11,8 @@ import { Actor, CanisterStatus, HttpAgent } from "@icp-sdk/core/agent";
 import { IDL } from "@icp-sdk/core/candid";
 import { Ed25519KeyIdentity } from "@icp-sdk/core/identity";
 import { Principal } from "@icp-sdk/core/principal";
+import motoko from "motoko";
+import motokoClassical from "motoko-classical";
 
 const needed = (name) => {
   const value = process.env[name];
@@ -165,3 +167,50 @@ test(
     await pic.stopLive();
   }),
 );
+
+// What Motoko's compilers make: 64-bit memories that outlive upgrades, and 32-bit ones with stable variables.
+
+const counterFactory = ({ IDL }) =>
+  IDL.Service({
+    inc: IDL.Func([], [IDL.Nat], []),
+    twice: IDL.Func([], [IDL.Nat], []),
+    crash: IDL.Func([], [], []),
+    get: IDL.Func([], [IDL.Nat], ["query"]),
+    runs: IDL.Func([], [IDL.Nat], ["query"]),
+  });
+const counter = (actor, stable, transient) => `
+${actor} Counter {
+  ${stable} count : Nat = 0;
+  ${transient} started : Nat = 0;
+  public func inc() : async Nat { count += 1; started += 1; count };
+  public func twice() : async Nat { ignore await inc(); await inc() };
+  public func crash() : async () { count += 100; assert false };
+  public query func get() : async Nat { count };
+  public query func runs() : async Nat { started };
+}`;
+const compile = (compiler, source) => {
+  compiler.write("Counter.mo", source);
+  return new Uint8Array(compiler.wasm("Counter.mo", "ic").wasm);
+};
+
+const counts = (wasm, upgradeModeOptions) => async (pic) => {
+  const { actor, canisterId } = await pic.setupCanister({ idlFactory: counterFactory, wasm });
+  assert.equal(await actor.inc(), 1n);
+  assert.equal(await actor.twice(), 3n);
+  await assert.rejects(actor.crash(), /assertion failed/);
+  assert.deepEqual([await actor.get(), await actor.runs()], [3n, 3n]);
+  await pic.upgradeCanister({ canisterId, wasm, upgradeModeOptions });
+  assert.deepEqual([await actor.get(), await actor.runs()], [3n, 0n]);
+  assert.equal(await actor.inc(), 4n);
+};
+
+test("motoko 4.10 makes a canister that keeps its 64-bit memory over an upgrade", async () => {
+  const source = counter("persistent actor", "var", "transient var");
+  const keep = { skip_pre_upgrade: [], wasm_memory_persistence: [{ keep: null }] };
+  await on({ application: [fresh] }, counts(compile(motoko, source), keep))();
+});
+
+test("motoko 3.6 makes a canister that saves its stable variables before an upgrade", async () => {
+  const source = counter("actor", "stable var", "var");
+  await on({ application: [fresh] }, counts(compile(motokoClassical, source)))();
+});
