@@ -6,42 +6,42 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Mode {
-    /// `(start)` [s].
+    /// `(start)` (s).
     #[default]
     Start,
-    /// `canister_init` or `canister_post_upgrade` [I].
+    /// `canister_init` or `canister_post_upgrade` (I).
     Init,
-    /// `canister_pre_upgrade` [G].
+    /// `canister_pre_upgrade` (G).
     PreUpgrade,
-    /// An update method [U].
+    /// An update method (U).
     Update,
-    /// A query method, called as an update [RQ].
+    /// A query method, called as an update (RQ).
     ReplicatedQuery,
-    /// A query method [NRQ].
+    /// A query method (NRQ).
     Query,
-    /// A query method that rewrites the answer to an HTTPS outcall [TQ].
+    /// A query method that rewrites the answer to an HTTPS outcall (TQ).
     Transform,
-    /// A composite query method [CQ].
+    /// A composite query method (CQ).
     CompositeQuery,
-    /// A reply callback [Ry].
+    /// A reply callback (Ry).
     Reply,
-    /// A reject callback [Rt].
+    /// A reject callback (Rt).
     Reject,
-    /// A reply callback of a composite query [CRy].
+    /// A reply callback of a composite query (CRy).
     CompositeReply,
-    /// A reject callback of a composite query [CRt].
+    /// A reject callback of a composite query (CRt).
     CompositeReject,
-    /// A cleanup callback [C].
+    /// A cleanup callback (C).
     Cleanup,
-    /// A cleanup callback of a composite query [CC].
+    /// A cleanup callback of a composite query (CC).
     CompositeCleanup,
-    /// `canister_inspect_message` [F].
+    /// `canister_inspect_message` (F).
     Inspect,
-    /// `canister_heartbeat` [T].
+    /// `canister_heartbeat` (T).
     Heartbeat,
-    /// `canister_global_timer` [T].
+    /// `canister_global_timer` (T).
     GlobalTimer,
-    /// `canister_on_low_wasm_memory` [T].
+    /// `canister_on_low_wasm_memory` (T).
     LowMemory,
 }
 

@@ -1,7 +1,7 @@
 //! Canisters that programs expect on every network, at their ids on the public one, in Rust instead of Wasm: the cycles
 //! ledger, the ICP ledger and the cycles minting canister.
 //!
-//! Each is a state and methods over it; what they may do to the network is [`call::World`]. How their messages are
+//! Each is a state and methods over it; what they may do to the network is `call::World`. How their messages are
 //! taken from queues and answered is `native`. They execute within one message, so nothing can come between their
 //! steps, and a trap has no effect.
 //!
