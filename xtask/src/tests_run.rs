@@ -40,11 +40,8 @@ pub(crate) fn run(
     let model = model::convert(workspace, Profile::Dev, &places)?;
 
     let clients = workspace.root.join(CLIENTS);
-    if let Err(error) = node::packages(&clients, may_install) {
-        // A person may work without Node; the machine that decides may not.
-        if std::env::var_os("CI").is_some() {
-            return Err(error);
-        }
+    let icp = node::packages(&clients, may_install);
+    if let Err(error) = &icp {
         eprintln!("without icp, its test shows nothing: {error:#}");
     }
 
@@ -88,8 +85,14 @@ pub(crate) fn run(
         process::out("a test binary could not be built or ended before its tests did")?;
         total.failed = 1;
     }
+    // A person may work without Node; the machine that decides may not.
+    let lacking = icp.is_err() && std::env::var_os("CI").is_some();
+    if lacking {
+        process::out("icp could not be installed, so its test showed nothing")?;
+        total.failed += 1;
+    }
     process::out(&format!("{} passed, {} failed", total.passed, total.failed))?;
-    Ok(if status.success() {
+    Ok(if status.success() && !lacking {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
