@@ -55,6 +55,7 @@ impl<B: Backend> Jobs<B> {
                 ),
             ));
         }
+        let mut crowded_out = Vec::new();
         for (i, offer) in offers.iter().enumerate() {
             if offer.ask_input.0 > limits::ASK_CYCLES_MAX
                 || offer.ask_output.0 > limits::ASK_CYCLES_MAX
@@ -77,20 +78,19 @@ impl<B: Backend> Jobs<B> {
                 return Err(WorkerError::UnknownModel(offer.model));
             }
             let new = worker.offers.iter().all(|old| old.model != offer.model);
-            if new && self.is_full(offer.model) && self.sleeper(offer.model, at.now).is_none() {
-                return Err(WorkerError::TooManyOffers {
+            if new && self.is_full(offer.model) {
+                let sleeper = self.sleeper(offer.model, at.now);
+                let sleeper = sleeper.ok_or(WorkerError::TooManyOffers {
                     model: offer.model,
                     max: limits::OFFERS_PER_MODEL_MAX as u32,
-                });
+                })?;
+                crowded_out.push((offer.model, sleeper));
             }
         }
         self.touch(at.now);
         self.see(at.caller, at.now);
-        for offer in offers {
-            let new = worker.offers.iter().all(|old| old.model != offer.model);
-            if new && self.is_full(offer.model) {
-                self.make_room(at.now, offer.model);
-            }
+        for (model, sleeper) in crowded_out {
+            self.withdraw_offer(at.now, model, sleeper);
         }
         if worker.offers != offers {
             self.record(
@@ -118,19 +118,16 @@ impl<B: Backend> Jobs<B> {
             .find(|operator| !self.is_awake(*operator, now) && !self.is_around(*operator, now))
     }
 
-    /// Takes a sleeping worker's offer for a model away.
-    fn make_room(&mut self, now: Timestamp, model: ModelId) {
-        let sleeper = self.sleeper(model, now);
-        if let Some(mut worker) = sleeper.and_then(|operator| self.store.workers.get(&operator)) {
-            worker.offers.retain(|offer| offer.model != model);
-            self.record(
-                now,
-                Event::OffersSet {
-                    worker: worker.operator,
-                    offers: worker.offers,
-                },
-            );
-        }
+    /// Takes a worker's offer for a model away.
+    fn withdraw_offer(&mut self, now: Timestamp, model: ModelId, worker: Principal) {
+        let mut offers = self
+            .store
+            .workers
+            .get(&worker)
+            .expect("BUG: an offer's worker is known")
+            .offers;
+        offers.retain(|offer| offer.model != model);
+        self.record(now, Event::OffersSet { worker, offers });
     }
 
     /// Hands over the caller's leases that have no commitment yet, oldest first, except those that it
