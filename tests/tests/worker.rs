@@ -12,7 +12,7 @@ use std::{
 
 use assay_cli::local::{Asks, Launcher, LocalMarket, MarketOptions, Modules, ProviderPlan};
 use assay_protocol::{
-    Cycles, JobId,
+    Cycles, JobId, LeaseId,
     job::{
         Assurance, JobRequest, JobState, JobView, LeaseView, Message, MessageRole, ModelRef,
         Sampling, StreamArgs, SubmitArgs, Verdict,
@@ -150,6 +150,15 @@ impl Market {
         }
     }
 
+    /// Waits until a job's text is coming, and gives its generator's lease.
+    async fn until_generating(&self, job: JobId) -> LeaseView {
+        self.until_streaming(job).await;
+        let view = self
+            .until(job, "is being generated", |view| generator(view).is_some())
+            .await;
+        generator(&view).unwrap().clone()
+    }
+
     fn name_of(&self, lease: &LeaseView) -> String {
         self.market
             .fleet
@@ -202,6 +211,10 @@ fn generator(view: &JobView) -> Option<&LeaseView> {
         .find(|lease| lease.role == Role::Generator && lease.state.is_live())
 }
 
+fn lease_of(view: &JobView, id: LeaseId) -> &LeaseView {
+    view.leases.iter().find(|lease| lease.id == id).unwrap()
+}
+
 fn assert_settled(view: &JobView) {
     assert_eq!(
         (view.state, view.verdict),
@@ -230,22 +243,14 @@ async fn a_job_whose_generator_is_killed_in_the_middle_still_ends_in_a_verified_
     let job = market
         .ask("Tell me a long story about a lighthouse keeper.", 160)
         .await;
-    market.until_streaming(job).await;
-    let view = market
-        .until(job, "is being generated", |view| generator(view).is_some())
-        .await;
-    let lease = generator(&view).unwrap().clone();
+    let lease = market.until_generating(job).await;
     assert_eq!(lease.state, LeaseState::Leased, "killed while it generates");
     let name = market.name_of(&lease);
     market.signal(&name, "-KILL").await;
 
     let view = market.until_ended(job).await;
     assert_settled(&view);
-    let killed = view
-        .leases
-        .iter()
-        .find(|other| other.id == lease.id)
-        .unwrap();
+    let killed = lease_of(&view, lease.id);
     assert_eq!(
         (killed.state, killed.paid),
         (LeaseState::Lost, Cycles::ZERO),
@@ -278,11 +283,7 @@ async fn a_worker_killed_between_commit_and_reveal_reveals_after_its_restart_and
     market.market.fleet.start(&name).unwrap();
     let view = market.until_ended(job).await;
     assert_settled(&view);
-    let lease = view
-        .leases
-        .iter()
-        .find(|other| other.id == lease.id)
-        .unwrap();
+    let lease = lease_of(&view, lease.id);
     assert_eq!(lease.state, LeaseState::Revealed, "{}", market.log(&name));
     assert!(lease.paid > Cycles::ZERO);
     assert_eq!(view.leases.len(), 2, "nobody had to do anything again");
@@ -296,11 +297,7 @@ async fn a_worker_killed_in_mid_run_takes_its_order_up_again_after_its_restart()
     let job = market
         .ask("Tell me a long story about a lighthouse keeper.", 160)
         .await;
-    market.until_streaming(job).await;
-    let view = market
-        .until(job, "is being generated", |view| generator(view).is_some())
-        .await;
-    let lease = generator(&view).unwrap().clone();
+    let lease = market.until_generating(job).await;
     assert_eq!(lease.state, LeaseState::Leased, "killed while it generates");
     let name = market.name_of(&lease);
     market.signal(&name, "-KILL").await;
@@ -308,11 +305,7 @@ async fn a_worker_killed_in_mid_run_takes_its_order_up_again_after_its_restart()
 
     let view = market.until_ended(job).await;
     assert_settled(&view);
-    let lease = view
-        .leases
-        .iter()
-        .find(|other| other.id == lease.id)
-        .unwrap();
+    let lease = lease_of(&view, lease.id);
     assert_eq!(lease.state, LeaseState::Revealed, "{}", market.log(&name));
     assert!(lease.paid > Cycles::ZERO);
     assert_eq!(view.leases.len(), 2, "nobody else had to generate");
@@ -370,11 +363,7 @@ async fn sigterm_gives_back_what_runs_and_another_worker_takes_over_at_once() {
     let job = market
         .ask("Tell me a long story about a lighthouse keeper.", 400)
         .await;
-    market.until_streaming(job).await;
-    let view = market
-        .until(job, "is being generated", |view| generator(view).is_some())
-        .await;
-    let lease = generator(&view).unwrap().clone();
+    let lease = market.until_generating(job).await;
     let name = market.name_of(&lease);
     let status = market.signal(&name, "-TERM").await;
     assert_eq!(
@@ -386,11 +375,7 @@ async fn sigterm_gives_back_what_runs_and_another_worker_takes_over_at_once() {
 
     let view = market.until_ended(job).await;
     assert_settled(&view);
-    let given_back = view
-        .leases
-        .iter()
-        .find(|other| other.id == lease.id)
-        .unwrap();
+    let given_back = lease_of(&view, lease.id);
     assert_eq!(
         (given_back.state, given_back.paid),
         (LeaseState::Abandoned, Cycles::ZERO)

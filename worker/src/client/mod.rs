@@ -102,10 +102,7 @@ impl Network {
     /// How far this machine's clock is from the network's.
     pub async fn skew(&self, canister: Principal) -> Result<Duration, CallError> {
         let time = Duration::from_nanos(self.time(canister).await?);
-        let here = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Ok(here.abs_diff(time))
+        Ok(now().abs_diff(time))
     }
 
     /// Calls a query: a hint.
@@ -175,6 +172,13 @@ impl Network {
         // An answer without values reads as the empty tuple.
         decode(&self.url, method, &reply)
     }
+}
+
+/// This machine's clock, since the Unix epoch.
+pub(crate) fn now() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
 }
 
 async fn within<T>(

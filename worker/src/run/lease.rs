@@ -2,11 +2,11 @@
 
 use std::{
     sync::atomic::{AtomicU8, Ordering},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use assay_protocol::{
-    LeaseId, Timestamp,
+    LeaseId,
     lease::{Claim, CommitArgs, Opening, Order, RevealArgs, Role, commitment},
     limits::{REASON_BYTES_MAX, RUN_SECONDS_MAX},
     result::Usage,
@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::{Offered, Shared, check, dismiss, generate, nonce, settle};
 use crate::{
     cheat::Cheat,
-    client::Outcome,
+    client::{Outcome, now},
     identity::IdentityError,
     journal::{JournalError, Record},
     model::RunFault,
@@ -226,18 +226,11 @@ fn begin(shared: &Shared, order: &Order) -> Result<(), Fault> {
     if before >= BEGINNINGS_MAX {
         return Err(Fault::TriedOften(before));
     }
-    let left = order.run_deadline.since(now());
-    if before > 0 && left < TIME_LEFT_LEAST.as_nanos() as u64 {
+    let left = Duration::from_nanos(order.run_deadline.0).saturating_sub(now());
+    if before > 0 && left < TIME_LEFT_LEAST {
         return Err(Fault::TooLittleTime);
     }
     Ok(())
-}
-
-fn now() -> Timestamp {
-    let since_epoch = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    Timestamp(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }
 
 async fn compute(
