@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 
-use crate::tests_run::{CLIENTS, SERVER_VARIABLE, server};
+use crate::tests_run::{self, CLIENTS, SERVER_VARIABLE, server};
 use crate::workspace::Workspace;
 use crate::{node, process, wasm};
 
@@ -65,14 +65,7 @@ pub(crate) fn run(
     };
     let canisters = CANISTERS.map(str::to_owned);
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;
-    // As the tests are built: another choice of packages would select other features and compile much again.
-    process::run(workspace.cargo().args([
-        "build",
-        "--locked",
-        "--workspace",
-        "--bins",
-        "--tests",
-    ]))?;
+    tests_run::build(workspace)?;
     node::packages(&workspace.root.join(CLIENTS), may_install)?;
     let mut count = Count::default();
     for suite in suites {

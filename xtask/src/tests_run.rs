@@ -18,6 +18,16 @@ use anyhow::Context;
 use crate::workspace::{Profile, Workspace};
 use crate::{model, node, process, wasm};
 
+/// Programs and test binaries in one build: asked for one after the other, or for some packages only, cargo would select
+/// features anew and compile much of the workspace again.
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
+    process::run(
+        workspace
+            .cargo()
+            .args(["build", "--locked", "--workspace", "--bins", "--tests"]),
+    )
+}
+
 /// Runs all tests, or those of `packages` whose name contains `filter`; `args` go to the test binaries.
 pub(crate) fn run(
     workspace: &Workspace,
@@ -28,15 +38,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let wasm_dir = wasm::build_with_tests(workspace, may_install)?;
     let places = model::fetch(workspace, None)?;
-    // Programs and test binaries in one build: asked for one after the other, cargo would select features twice and
-    // compile much of the workspace twice.
-    process::run(workspace.cargo().args([
-        "build",
-        "--locked",
-        "--workspace",
-        "--bins",
-        "--tests",
-    ]))?;
+    build(workspace)?;
     let model = model::convert(workspace, Profile::Dev, &places)?;
 
     let clients = workspace.root.join(CLIENTS);
