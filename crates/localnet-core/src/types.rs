@@ -5,9 +5,12 @@
 use std::fmt;
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the Unix epoch, as canisters see them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Time(pub u64);
 
 impl Time {
@@ -23,8 +26,8 @@ impl Time {
 }
 
 /// Representation-independent hash of a request's content map (interface specification, "Request id").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub [u8; 32]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RequestId(#[serde(with = "serde_bytes")] pub [u8; 32]);
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +36,7 @@ impl fmt::Display for RequestId {
 }
 
 /// Reject codes of the interface specification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum RejectCode {
     /// The network cannot do it, and a retry will not help.
@@ -51,7 +54,7 @@ pub enum RejectCode {
 }
 
 /// Error codes as the official clients print them (`IC0503`); names and numbers follow the published enum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u16)]
 pub enum ErrorCode {
     /// The subnet has too much to do.
@@ -175,7 +178,7 @@ impl fmt::Display for ErrorCode {
 }
 
 /// Why a call was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// The specification's class of refusal.
     pub code: RejectCode,
@@ -206,7 +209,7 @@ impl Reject {
 }
 
 /// A user's call after its signature, expiry and form have been checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingress {
     /// Hash of the request's content.
     pub id: RequestId,
@@ -219,20 +222,21 @@ pub struct Ingress {
     /// The method's name.
     pub method: String,
     /// The Candid argument.
+    #[serde(with = "serde_bytes")]
     pub arg: Vec<u8>,
     /// After this time it must not start.
     pub expiry: Time,
 }
 
 /// What has become of an ingress message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IngressStatus {
     /// Accepted, not yet started.
     Received,
     /// Started, no answer yet.
     Processing,
     /// Answered.
-    Replied(Vec<u8>),
+    Replied(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Refused.
     Rejected(Reject),
     /// Answered or refused, and the answer is no longer kept.

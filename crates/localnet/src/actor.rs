@@ -12,6 +12,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     io,
     path::PathBuf,
     sync::{
@@ -26,16 +27,18 @@ use std::{
 use assay_localnet_core::{
     cert::{Certification, RangeForm, Wanted, sign_answer},
     ingress::{Content, Envelope, Facts, Place, Sent, authorise},
-    network::{CanisterView, Network, NetworkConfig},
+    network::{CanisterView, Input, Network, NetworkConfig},
     system::SystemPlan,
     topology::Topology,
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
 };
 use candid::Principal;
+use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub(crate) use self::handle::{Accepted, Handle, ReadError, Unavailable};
 use self::handle::{Clock, REQUESTS_MAX, Request};
+use crate::state::{Plan, StateError, StateFolder};
 
 /// Calls whose senders wait for the outcome; more are told to poll.
 const WAITING_MAX: usize = 4096;
@@ -68,7 +71,18 @@ pub(crate) struct Setup {
     pub(crate) seed: [u8; 32],
     pub(crate) system: SystemPlan,
     pub(crate) module_cache: Option<PathBuf>,
+    /// Where the network is kept, and what it is made from; in memory only without.
+    pub(crate) state: Option<(PathBuf, Plan)>,
     pub(crate) pace: Pace,
+}
+
+/// Why the thread did not start.
+#[derive(Debug, Error)]
+pub(crate) enum StartError {
+    #[error("cannot start the network's thread")]
+    Thread(#[from] io::Error),
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 /// What moves a network's clock.
@@ -80,8 +94,8 @@ pub(crate) enum Pace {
     OnRequest(Time),
 }
 
-/// Starts the thread.
-pub(crate) fn start(setup: Setup) -> io::Result<(Handle, JoinHandle<()>)> {
+/// Starts the thread; returns when it can be asked.
+pub(crate) fn start(setup: Setup) -> Result<(Handle, JoinHandle<()>), StartError> {
     let (sender, receiver) = sync_channel(REQUESTS_MAX);
     let stop = Arc::new(AtomicBool::new(false));
     let clock = Arc::new(Clock::default());
@@ -90,14 +104,25 @@ pub(crate) fn start(setup: Setup) -> io::Result<(Handle, JoinHandle<()>)> {
         stop: stop.clone(),
         clock: clock.clone(),
     };
-    clock.set(setup.pace);
+    let (ready, opened) = sync_channel(1);
     let thread = thread::Builder::new()
         .name("localnet-execution".to_owned())
         .stack_size(STACK_BYTES)
-        .spawn(move || {
-            Actor::new(setup, clock).run(&receiver, &stop);
+        .spawn(move || match Actor::new(setup, clock) {
+            Ok(actor) => {
+                // Whoever started it waits for this.
+                let _ = ready.send(Ok(()));
+                actor.run(&receiver, &stop);
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
         })?;
-    Ok((handle, thread))
+    match opened.recv() {
+        Ok(Ok(())) => Ok((handle, thread)),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(io::Error::other("BUG: the network's thread ended at once").into()),
+    }
 }
 
 /// The certificate for one who waits, in the form that they asked for.
@@ -118,48 +143,67 @@ pub(crate) struct Actor {
     live: Option<Duration>,
     clock: Arc<Clock>,
     last_round: Instant,
+    /// Where the network is kept.
+    folder: Option<StateFolder>,
+    /// Whether it could not be kept; nobody is told of anything from then on.
+    failed: bool,
 }
 
 impl Actor {
-    fn new(setup: Setup, clock: Arc<Clock>) -> Self {
+    fn new(setup: Setup, clock: Arc<Clock>) -> Result<Self, StateError> {
         let Setup {
             topology,
             seed,
             system,
             module_cache,
+            state,
             pace,
         } = setup;
         let (start, live) = match pace {
             Pace::Live(interval) => (now(), Some(interval)),
             Pace::OnRequest(start) => (start, None),
         };
-        let network = Network::new(NetworkConfig {
+        let config = NetworkConfig {
             seed,
             start,
             topology: topology.clone(),
             system,
             module_cache,
+        };
+        let (folder, network) = match state {
+            Some((folder, plan)) => {
+                let (folder, network) = StateFolder::open(&folder, &plan, config)?;
+                (Some(folder), network)
+            }
+            None => (None, Network::new(config)),
+        };
+        clock.set(match live {
+            Some(_) => pace,
+            None => Pace::OnRequest(network.time()),
         });
-        Self {
-            certification: Certification::new(topology.clone(), start),
+        Ok(Self {
+            certification: Certification::new(topology.clone(), network.time()),
             topology,
             network,
             waiting: HashMap::new(),
             waiting_count: 0,
-            dirty: false,
-            more: false,
+            // A network that was kept has something to show, and maybe something to do.
+            dirty: true,
+            more: true,
             live,
             clock,
             last_round: Instant::now(),
-        }
+            folder,
+            failed: false,
+        })
     }
 
     fn run(mut self, requests: &Receiver<Request>, stop: &AtomicBool) {
-        while !stop.load(Ordering::Acquire) {
+        while !stop.load(Ordering::Acquire) && !self.failed {
             let mut next = match requests.recv_timeout(self.sleep()) {
                 Ok(request) => Some(request),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => break,
             };
             self.follow_clock();
             for _ in 0..BATCH_MAX {
@@ -174,21 +218,89 @@ impl Actor {
                 self.round();
             }
         }
+        self.leave();
+    }
+
+    /// Leaves the state folder as the next process should find it.
+    fn leave(&mut self) {
+        if let Some(folder) = self.folder.take()
+            && !self.failed
+            && let Err(error) = folder.close(&mut self.network)
+        {
+            tell_lost(&error);
+        }
     }
 
     /// One round, after which those who waited for what it did are answered.
     pub(crate) fn round(&mut self) {
-        self.more = self.network.round().more;
+        let more = self.change(
+            |network| Ok::<_, Infallible>(network.round().more),
+            |network| Input::Round(network.seal()),
+        );
+        self.more = match more {
+            Ok(more) => more,
+            Err(never) => match never {},
+        };
         self.last_round = Instant::now();
-        self.dirty = true;
         self.clock.advance(self.network.time());
+        self.checkpoint();
         self.answer_waiting();
+    }
+
+    /// Changes the network from outside: what it was given is in the state folder before anybody hears of it, unless it
+    /// refused it.
+    pub(crate) fn change<T, E>(
+        &mut self,
+        change: impl FnOnce(&mut Network) -> Result<T, E>,
+        input: impl FnOnce(&Network) -> Input,
+    ) -> Result<T, E> {
+        let before = self.network.time();
+        let begun = Instant::now();
+        let result = change(&mut self.network)?;
+        self.dirty = true;
+        self.more = true;
+        if let Some(folder) = self.folder.as_mut().filter(|_| !self.failed) {
+            let input = input(&self.network);
+            let kept = folder.record(&mut self.network, before, &input, begun.elapsed());
+            self.note_kept(kept);
+        }
+        Ok(result)
+    }
+
+    /// Takes a checkpoint, if it is time.
+    fn checkpoint(&mut self) {
+        if let Some(folder) = self.folder.as_mut()
+            && !self.failed
+            && folder.is_due()
+        {
+            let kept = folder.checkpoint(&mut self.network);
+            self.note_kept(kept);
+        }
+    }
+
+    fn note_kept(&mut self, kept: Result<(), StateError>) {
+        if let Err(error) = kept {
+            self.failed = true;
+            tell_lost(&error);
+        }
+    }
+
+    /// Whether others may be told what the network has become: not where that could not be kept.
+    pub(crate) fn may_tell(&self) -> bool {
+        !self.failed
+    }
+
+    /// How often the network has been put down and taken up again.
+    pub(crate) fn taken_up(&self) -> u64 {
+        self.folder.as_ref().map_or(0, StateFolder::number)
     }
 
     /// A live network takes the wall clock's time over.
     fn follow_clock(&mut self) {
         if self.live.is_some() {
-            self.set_time(now());
+            // A journal has the time with what happens then.
+            self.network.set_time(now());
+            self.clock.advance(self.network.time());
         }
     }
 
@@ -213,17 +325,19 @@ impl Actor {
         &self.network
     }
 
-    /// The network, to be changed; certificates show the change.
-    pub(crate) fn network_mut(&mut self) -> &mut Network {
-        self.dirty = true;
-        self.more = true;
-        &mut self.network
-    }
-
     /// Moves the clock; a time in the past is ignored.
     pub(crate) fn set_time(&mut self, time: Time) {
-        self.network.set_time(time);
-        self.clock.advance(self.network.time());
+        let moved = self.change(
+            |network| {
+                network.set_time(time);
+                Ok::<_, Infallible>(())
+            },
+            |network| Input::Clock(network.time()),
+        );
+        match moved {
+            Ok(()) => self.clock.advance(self.network.time()),
+            Err(never) => match never {},
+        }
     }
 
     /// Whether rounds run by themselves.
@@ -270,8 +384,10 @@ impl Actor {
                 let outcome = self.submit(message);
                 let work = outcome.is_ok();
                 let accepted = outcome.map(|()| form.and_then(|form| self.wait(id, form)));
-                // Whoever asked may have gone; the message runs all the same.
-                let _ = answer.send(accepted);
+                if self.may_tell() {
+                    // Whoever asked may have gone; the message runs all the same.
+                    let _ = answer.send(accepted);
+                }
                 if work {
                     // It may be a repetition of a call that is answered already.
                     self.answer_waiting();
@@ -302,10 +418,8 @@ impl Actor {
         if self.network.status(&message.id).is_some() {
             return Ok(());
         }
-        self.network.submit(message)?;
-        self.dirty = true;
-        self.more = true;
-        Ok(())
+        let input = Input::Message(message.clone());
+        self.change(|network| network.submit(message), |_| input)
     }
 
     fn wait(&mut self, id: RequestId, form: RangeForm) -> Accepted {
@@ -320,6 +434,9 @@ impl Actor {
 
     /// Sends certificates to those whose calls are done, and forgets those who no longer wait.
     fn answer_waiting(&mut self) {
+        if !self.may_tell() {
+            return;
+        }
         let done: Vec<RequestId> = self
             .waiting
             .iter_mut()
@@ -415,6 +532,12 @@ impl Actor {
         self.certification.refresh(&self.network);
         self.dirty = false;
     }
+}
+
+fn tell_lost(error: &StateError) {
+    let source = std::error::Error::source(error).map(ToString::to_string);
+    let reason = source.unwrap_or_default();
+    tracing::error!(%error, reason, "the network stops, because what happens cannot be kept any more");
 }
 
 /// What paths may name, at one subnet.

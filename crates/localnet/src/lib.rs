@@ -18,6 +18,7 @@ pub mod gateway;
 mod http;
 pub mod launcher;
 pub mod pic;
+mod state;
 
 use std::{
     io,
@@ -37,9 +38,11 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+pub use crate::state::StateError;
 use crate::{
     actor::{Handle, Pace, Setup},
     gateway::{Domains, Upstream},
+    state::Plan,
 };
 
 /// What `/api/v2/status` says is answering.
@@ -68,6 +71,8 @@ pub struct LocalnetConfig {
     pub round_interval: Duration,
     /// A folder for compiled modules, private to this user; `None` keeps them in memory only.
     pub module_cache: Option<PathBuf>,
+    /// A folder where the network is kept, and found again by the next process; `None` keeps it in memory only.
+    pub state_dir: Option<PathBuf>,
     /// How long a synchronous call waits for its outcome before its sender is told to poll.
     pub call_wait: Duration,
     /// The domains below which canisters are web sites, and names for some of them.
@@ -85,6 +90,7 @@ impl Default for LocalnetConfig {
             system: SystemPlan::none(),
             round_interval: Duration::ZERO,
             module_cache: None,
+            state_dir: None,
             call_wait: CALL_WAIT,
             domains: Domains::default(),
         }
@@ -137,6 +143,18 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("cannot start the network's threads")]
     Thread(#[source] io::Error),
+    /// The state folder cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<actor::StartError> for StartError {
+    fn from(error: actor::StartError) -> Self {
+        match error {
+            actor::StartError::Thread(error) => Self::Thread(error),
+            actor::StartError::State(error) => Self::State(error),
+        }
+    }
 }
 
 fn listen_error(bind: IpAddr, port: u16, source: io::Error) -> StartError {
@@ -172,6 +190,7 @@ impl Localnet {
             system,
             round_interval,
             module_cache,
+            state_dir,
             call_wait,
             domains,
         } = config;
@@ -187,14 +206,15 @@ impl Localnet {
                 .local_addr()
                 .map_err(|source| StartError::Listen { port, bind, source })?;
 
+        let plan = Plan::new(seed, subnets, &system);
         let (network, executing) = actor::start(Setup {
             topology: topology.clone(),
             seed,
             system,
             module_cache,
+            state: state_dir.map(|folder| (folder, plan)),
             pace: Pace::Live(round_interval),
-        })
-        .map_err(StartError::Thread)?;
+        })?;
         let mut localnet = Self {
             address,
             topology: topology.clone(),

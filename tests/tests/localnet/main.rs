@@ -11,5 +11,6 @@ mod lifecycle;
 mod live;
 mod management;
 mod outcalls;
+mod saved;
 mod stable;
 mod time;

@@ -1,6 +1,7 @@
 //! Messages between canisters, and what a canister remembers of them.
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 use super::CanisterId;
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// Who waits for the answer to a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Origin {
     /// A user.
     Ingress {
@@ -30,7 +31,7 @@ pub(crate) enum Origin {
 }
 
 /// What the network itself runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum TaskKind {
     /// `canister_heartbeat`.
     Heartbeat,
@@ -41,7 +42,7 @@ pub(crate) enum TaskKind {
 }
 
 /// A call on its way to its callee.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Request {
     /// Who waits.
     pub(crate) origin: Origin,
@@ -50,24 +51,26 @@ pub(crate) struct Request {
     /// The method's name.
     pub(crate) method: String,
     /// The argument.
+    #[serde(with = "serde_bytes")]
     pub(crate) arg: Vec<u8>,
     /// Cycles that go with it.
     pub(crate) cycles: u128,
 }
 
 /// An answer on its way back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Response {
     /// Which callback it is for.
     pub(crate) callback: u64,
     /// What was answered.
+    #[serde(with = "crate::image::answer")]
     pub(crate) answer: Result<Vec<u8>, Reject>,
     /// Cycles that come back.
     pub(crate) refund: u128,
 }
 
 /// Something for a canister to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Input {
     /// Run code of the canister's own.
     Task(TaskKind),
@@ -78,7 +81,7 @@ pub(crate) enum Input {
 }
 
 /// A call that a canister is answering, over as many messages as it takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CallContext {
     /// Who waits.
     pub(crate) origin: Origin,
@@ -97,7 +100,7 @@ pub(crate) struct CallContext {
 }
 
 /// What to do when a call comes back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Callback {
     /// The call context that it belongs to.
     pub(crate) context: u64,

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use candid::Principal;
 use ic_management_canister_types::{Change, ChangeDetails, ChangeOrigin};
+use serde::{Deserialize, Serialize};
 
 use crate::{limits, types::Time};
 
 /// The history of a canister.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Changes {
     total: u64,
     recent: VecDeque<Change>,

@@ -1,17 +1,19 @@
 //! What a canister has printed, its traps included: the newest lines that fit.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 use crate::{limits, types::Time};
 
 /// A line that a canister printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// Its number since the canister was created.
     pub index: u64,
     /// When.
     pub time: Time,
     /// The text, usually UTF-8.
+    #[serde(with = "serde_bytes")]
     pub content: Vec<u8>,
 }
 
@@ -22,7 +24,7 @@ impl LogLine {
 }
 
 /// A ring of lines.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CanisterLog {
     lines: VecDeque<LogLine>,
     bytes: usize,

@@ -1,10 +1,11 @@
 //! Whether a canister's heap is nearly full, and whether its code has been told.
 
 use super::{Canister, Input, TaskKind};
+use serde::{Deserialize, Serialize};
 
 /// Where a canister stands with `canister_on_low_wasm_memory`, which runs once each time the memory that is left
 /// falls below the threshold in its settings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum LowMemory {
     /// There is enough left.
     #[default]

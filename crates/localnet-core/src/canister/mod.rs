@@ -19,6 +19,7 @@ use std::{
 };
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use calls::{CallContext, Callback, Input, Origin, Request, Response, TaskKind};
 pub(crate) use changes::Changes;
@@ -41,7 +42,7 @@ use crate::{
 pub(crate) type CanisterId = Principal;
 
 /// The value of a mutable global between messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum GlobalValue {
     I32(i32),
     I64(i64),
@@ -62,7 +63,7 @@ pub(crate) struct Code {
 }
 
 /// Somebody who waits for a canister to stop.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StopWaiter {
     /// Whom to tell.
     pub(crate) origin: Origin,
@@ -73,7 +74,7 @@ pub(crate) struct StopWaiter {
 }
 
 /// What queries have asked of a canister.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct QueryCounts {
     /// How many were answered or refused.
     pub(crate) calls: u64,
@@ -156,7 +157,7 @@ pub(crate) struct Canister {
     pub(crate) low_memory: LowMemory,
     pub(crate) contexts: BTreeMap<u64, CallContext>,
     pub(crate) callbacks: BTreeMap<u64, Callback>,
-    next_number: u64,
+    pub(crate) next_number: u64,
     /// Open calls by callee; never zero.
     pub(crate) open_calls: BTreeMap<CanisterId, usize>,
     pub(crate) inbox: VecDeque<Input>,

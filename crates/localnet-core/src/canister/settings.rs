@@ -7,6 +7,7 @@ use ic_management_canister_types::{
     CanisterSettings, DefiniteCanisterSettings, EnvironmentVariable, LogVisibility,
     SnapshotVisibility, StatusVisibility,
 };
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::limits;
@@ -23,7 +24,7 @@ const COMPUTE_ALLOCATION_MAX: u64 = 100;
 const WASM_MEMORY_MAX: u64 = 1 << 48;
 
 /// What the controllers of a canister have decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     /// Sorted, without repetition.
     pub(crate) controllers: Vec<Principal>,

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 use super::{Canister, CanisterId, GlobalValue, LowMemory};
 use crate::{
@@ -48,7 +49,7 @@ impl fmt::Display for SnapshotId {
 }
 
 /// Where a snapshot comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Source {
     /// The canister as it was.
     Taken,
@@ -57,7 +58,7 @@ pub(crate) enum Source {
 }
 
 /// A global timer, as snapshots keep it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Timer {
     Inactive,
     Active(Time),
@@ -125,8 +126,8 @@ impl Snapshot {
 /// The snapshots of one canister.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Snapshots {
-    next: u64,
-    all: BTreeMap<u64, Snapshot>,
+    pub(crate) next: u64,
+    pub(crate) all: BTreeMap<u64, Snapshot>,
 }
 
 impl Snapshots {

@@ -153,6 +153,7 @@ impl Network {
             canister
                 .queries
                 .count(used - budget.below, query.arg.len(), bytes);
+            self.queried.insert(id);
         }
         budget.below = beside + used;
         answer

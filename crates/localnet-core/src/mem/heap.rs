@@ -54,6 +54,12 @@ impl Heap {
         }
     }
 
+    /// Replaces a page that is there; it has the length of one.
+    pub(crate) fn put_page(&mut self, index: usize, page: Vec<u8>) {
+        debug_assert_eq!(page.len(), WASM_PAGE_BYTES);
+        self.pages[index] = Arc::new(page.into());
+    }
+
     /// Writes bytes that must lie inside.
     pub(crate) fn write(&mut self, offset: u64, mut bytes: &[u8]) {
         let mut offset = offset as usize;

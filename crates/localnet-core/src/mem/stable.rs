@@ -91,6 +91,14 @@ impl PageSet {
 }
 
 impl Stable {
+    /// A memory of this size with these pages, by index; all others are zeros.
+    pub(crate) fn of_pages(wasm_pages: u64, pages: impl IntoIterator<Item = (u64, Page)>) -> Self {
+        Self {
+            wasm_pages,
+            pages: Arc::new(pages.into_iter().collect()),
+        }
+    }
+
     /// Its size in Wasm pages.
     pub(crate) fn wasm_pages(&self) -> u64 {
         self.wasm_pages

@@ -12,7 +12,7 @@ use candid::Principal;
 use ic_management_canister_types::{
     HttpHeader, HttpMethod, HttpRequestArgs, HttpRequestResult, TransformArgs,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Call, Outcome, reply};
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The method of an outcall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutcallMethod {
     /// `GET`.
     Get,
@@ -55,7 +55,7 @@ impl OutcallMethod {
 }
 
 /// Who makes an outcall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Replication {
     /// Every node of the subnet; enough of them must agree on the answer.
     Full,
@@ -64,7 +64,7 @@ pub enum Replication {
 }
 
 /// A request that waits for the world's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcall {
     /// Its number.
     pub id: u64,
@@ -79,6 +79,7 @@ pub struct Outcall {
     /// Names and values of its headers, as the canister gave them.
     pub headers: Vec<(String, String)>,
     /// The body; empty where there is none.
+    #[serde(with = "serde_bytes")]
     pub body: Vec<u8>,
     /// Bytes of headers and body that the answer may have, where the canister says.
     pub max_response_bytes: Option<u64>,
@@ -89,7 +90,7 @@ pub struct Outcall {
 }
 
 /// What the world answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OutcallAnswer {
     /// A response, of whatever status.
     Reply {
@@ -98,6 +99,7 @@ pub enum OutcallAnswer {
         /// Names and values of its headers.
         headers: Vec<(String, String)>,
         /// Its body.
+        #[serde(with = "serde_bytes")]
         body: Vec<u8>,
     },
     /// No response.
@@ -137,13 +139,13 @@ pub enum OutcallError {
 }
 
 /// All outcalls that wait.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcalls {
     next: u64,
     waiting: BTreeMap<u64, Waiting>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Waiting {
     outcall: Outcall,
     /// The function that every answer goes through, and what it is told besides.

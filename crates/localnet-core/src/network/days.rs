@@ -1,5 +1,6 @@
 //! How many rounds there were by the end of each day, for those who ask what nodes have done.
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 use crate::{limits, types::Time};
@@ -7,7 +8,7 @@ use crate::{limits, types::Time};
 const NANOS_PER_DAY: u64 = 86_400 * 1_000_000_000;
 
 /// The last round of each day, oldest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Days(VecDeque<(Time, u64)>);
 
 impl Days {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 use super::Network;
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// An ingress message as the state tree shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRecord {
     /// Who sent it.
     pub sender: Principal,
@@ -33,7 +34,7 @@ pub struct RequestRecord {
 }
 
 /// All ingress messages that are remembered.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
     records: BTreeMap<RequestId, RequestRecord>,
     /// Messages that are not answered yet.
@@ -44,11 +45,13 @@ pub(crate) struct History {
     answer_bytes: usize,
     /// Messages whose answer is gone, by expiry.
     done: BTreeSet<(Time, RequestId)>,
+    /// Not kept; who begins anew has to look at all messages.
+    #[serde(skip, default = "Changes::lost")]
     changes: Changes,
 }
 
 /// Which messages have changed lately, so that whoever shows them need not look at all.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Changes {
     /// Changes before those in `latest`.
     dropped: u64,
@@ -63,6 +66,14 @@ impl fmt::Debug for Changes {
 }
 
 impl Changes {
+    /// Changes of which nothing is known but that there were some.
+    fn lost() -> Self {
+        Self {
+            dropped: 1,
+            latest: VecDeque::new(),
+        }
+    }
+
     fn note(&mut self, id: RequestId) {
         if self.latest.len() >= limits::REQUEST_CHANGES_MAX {
             self.latest.pop_front();

@@ -9,6 +9,7 @@ mod charges;
 mod days;
 mod history;
 mod homes;
+mod input;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,6 +19,7 @@ use std::{
 };
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 pub use audit::CyclesTotals;
 pub(crate) use days::Days;
@@ -25,6 +27,7 @@ pub(crate) use history::History;
 pub use history::RequestRecord;
 pub(crate) use homes::Home;
 pub use homes::SubnetMetrics;
+pub use input::{Input, InputError, Queried, Seal};
 
 use crate::{
     canister::{Canister, CanisterId, LogLine, Origin, Request},
@@ -59,7 +62,7 @@ pub struct RoundOutcome {
 }
 
 /// Whether a canister takes messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
     /// It takes messages.
     Running,
@@ -128,6 +131,8 @@ pub struct Network {
     /// The canister that executed the last message.
     pub(crate) turn: Option<CanisterId>,
     pub(crate) totals: Spending,
+    /// Canisters that have counted queries since a journal asked for it.
+    pub(crate) queried: BTreeSet<CanisterId>,
     /// The states of the system canisters; none while one of them executes.
     pub(crate) system: Option<Box<System>>,
     pub(crate) compiler: Compiler,
@@ -135,7 +140,7 @@ pub struct Network {
 }
 
 /// Cycles that came into being and that are gone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Spending {
     pub(crate) minted: u128,
     pub(crate) spent: u128,
@@ -185,6 +190,7 @@ impl Network {
             ready: BTreeSet::new(),
             turn: None,
             totals: Spending::default(),
+            queried: BTreeSet::new(),
             system: None,
             compiler,
             executor,

@@ -3,6 +3,7 @@
 //! They leave the canister only when its message has succeeded; their cycles leave the balance at once.
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 
 use super::{Facts, Fault, Message, Mode};
 use crate::limits;
@@ -11,7 +12,7 @@ use crate::limits;
 const SYS_TRANSIENT: u32 = 2;
 
 /// A function in the table, and the pointer to call it with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableCall {
     /// Its place in the table.
     pub(crate) index: u64,

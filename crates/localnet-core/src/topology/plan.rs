@@ -1,6 +1,7 @@
 //! What subnets a network is to have, and what follows from their kinds.
 
 use candid::Principal;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{CanisterRange, Subnet};
@@ -17,7 +18,7 @@ const FIDUCIARY_RANGES: &[CanisterRange] = &[range(0x230_0000, 0x23F_FFFF)];
 const BITCOIN_RANGES: &[CanisterRange] = &[range(0x1A0_0000, 0x1AF_FFFF)];
 
 /// What a subnet is for. The first five are there at most once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SubnetKind {
     /// It governs the network and holds its root key.
     Nns,
@@ -102,7 +103,7 @@ impl SubnetKind {
 }
 
 /// What a subnet charges.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CostSchedule {
     /// What the public network charges on a subnet of this kind.
     #[default]
@@ -112,7 +113,7 @@ pub enum CostSchedule {
 }
 
 /// How long messages of a subnet may run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InstructionLimits {
     /// As on the public network.
     #[default]
@@ -122,7 +123,7 @@ pub enum InstructionLimits {
 }
 
 /// A subnet that is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetPlan {
     /// What it is for.
     pub kind: SubnetKind,

@@ -1,8 +1,9 @@
 //! A network that one line of a test can talk to.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use assay_localnet_core::{
+    image::{BlobId, Blobs},
     network::{Network, NetworkConfig},
     system::SystemPlan,
     topology::{SubnetPlan, Topology},
@@ -21,6 +22,24 @@ const ROUNDS_MAX: usize = 200;
 pub(crate) struct Net {
     pub(crate) network: Network,
     requests: u64,
+    config: NetworkConfig,
+}
+
+/// Blobs in memory.
+#[derive(Default)]
+pub(crate) struct Kept(pub(crate) BTreeMap<BlobId, Vec<u8>>);
+
+impl Blobs for Kept {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<BlobId> {
+        let id = BlobId::of(bytes);
+        self.0.insert(id, bytes.to_vec());
+        Ok(id)
+    }
+
+    fn get(&mut self, id: BlobId) -> io::Result<Vec<u8>> {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        self.0.get(&id).cloned().ok_or_else(missing)
+    }
 }
 
 /// The user that everything is done as, unless a test says otherwise.
@@ -57,9 +76,19 @@ impl Net {
 
     pub(crate) fn with(config: NetworkConfig) -> Self {
         Self {
-            network: Network::new(config),
+            network: Network::new(config.clone()),
             requests: 0,
+            config,
         }
+    }
+
+    /// Puts the network into an image, and goes on with one that is made from it.
+    pub(crate) fn be_reborn(&mut self) {
+        let mut blobs = Kept::default();
+        let image = self.network.image(&mut blobs).unwrap();
+        let before = self.network.digest();
+        self.network = Network::restore(self.config.clone(), &image, &mut blobs).unwrap();
+        assert_eq!(self.network.digest(), before, "an image holds everything");
     }
 
     /// Submits a call and gives its request id.
@@ -92,19 +121,31 @@ impl Net {
         method: &str,
         arg: Vec<u8>,
     ) -> Result<RequestId, Reject> {
+        let message = self.message(sender, effective_canister, canister, method, arg);
+        let id = message.id;
+        self.network.submit(message)?;
+        Ok(id)
+    }
+
+    /// A message that was not sent before.
+    pub(crate) fn message(
+        &mut self,
+        sender: Principal,
+        effective_canister: Principal,
+        canister: Principal,
+        method: &str,
+        arg: Vec<u8>,
+    ) -> Ingress {
         self.requests += 1;
-        let id = RequestId(Sha256::digest(self.requests.to_le_bytes()).into());
-        let expiry = self.network.time().plus_nanos(240 * SECOND);
-        self.network.submit(Ingress {
-            id,
+        Ingress {
+            id: RequestId(Sha256::digest(self.requests.to_le_bytes()).into()),
             sender,
             canister,
             effective_canister,
             method: method.into(),
             arg,
-            expiry,
-        })?;
-        Ok(id)
+            expiry: self.network.time().plus_nanos(240 * SECOND),
+        }
     }
 
     pub(crate) fn submit(

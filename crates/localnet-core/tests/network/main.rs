@@ -7,6 +7,7 @@ mod cycles;
 mod determinism;
 mod fees;
 mod hostile;
+mod image;
 mod lifecycle;
 mod limits;
 mod low_memory;

@@ -62,12 +62,16 @@ impl Dice {
     }
 }
 
-fn storm(seed: u64, steps: usize) -> [u8; 32] {
+/// What a storm leaves; every so many steps, the network goes through an image.
+fn storm(seed: u64, steps: usize, rebirths: Option<usize>) -> [u8; 32] {
     let mut dice = Dice(seed);
     let mut net = Net::new();
     let mut nodes: Vec<Principal> = (0..4).map(|_| net.canister(NODE)).collect();
     let mut open: Vec<RequestId> = Vec::new();
-    for _ in 0..steps {
+    for step in 0..steps {
+        if rebirths.is_some_and(|every| step % every == 0) {
+            net.be_reborn();
+        }
         let which = dice.roll(4) as usize;
         let node = nodes[which];
         let record = candid::encode_one(ic::CanisterIdRecord { canister_id: node }).unwrap();
@@ -136,7 +140,15 @@ fn storm(seed: u64, steps: usize) -> [u8; 32] {
 #[test]
 fn a_storm_of_messages_loses_nothing_and_repeats() {
     for seed in 0..8 {
-        let first = storm(seed, 250);
-        assert_eq!(storm(seed, 250), first, "seed {seed}");
+        let first = storm(seed, 250, None);
+        assert_eq!(storm(seed, 250, None), first, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_network_that_goes_through_images_is_the_same_network() {
+    for seed in 0..3 {
+        let first = storm(seed, 250, None);
+        assert_eq!(storm(seed, 250, Some(25)), first, "seed {seed}");
     }
 }

@@ -134,8 +134,11 @@ impl Handle {
     ) -> Result<T, Unavailable> {
         self.ask(|answer| {
             Request::Run(Job(Box::new(move |actor| {
-                // Whoever asked may have gone.
-                let _ = answer.send(job(actor));
+                let result = job(actor);
+                if actor.may_tell() {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(result);
+                }
             })))
         })
         .await

@@ -8,9 +8,10 @@ fn actor(pace: Pace) -> Actor {
         seed: [1; 32],
         system: SystemPlan::none(),
         module_cache: None,
+        state: None,
         pace,
     };
-    Actor::new(setup, Arc::default())
+    Actor::new(setup, Arc::default()).unwrap()
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub struct Args {
     pub gateway_port: u16,
     /// Where the status file goes.
     pub status_dir: PathBuf,
+    /// Where the network is kept; in memory only without.
+    pub state_dir: Option<PathBuf>,
     /// The subnets.
     pub subnets: Vec<SubnetKind>,
     /// Domains below which canisters are web sites, beside localhost.
@@ -103,14 +105,15 @@ impl Args {
         let mut status_dir = None;
         let mut subnets = Vec::new();
         let mut domains = Vec::new();
+        let mut state_dir = None;
         let mut round_interval = None;
         let mut verbose = false;
         for pair in pairs {
             match pair.name.as_str() {
-                // What is kept where makes no difference here.
-                VERSION_FLAG | "--state-dir" => {
+                VERSION_FLAG => {
                     pair.text()?;
                 }
+                "--state-dir" => state_dir = Some(PathBuf::from(pair.text()?)),
                 "--domain" => domains.push(pair.text()?),
                 "--bind" => bind = Some(pair.text()?),
                 "--gateway-port" => gateway_port = pair.parsed("is no port")?,
@@ -143,6 +146,7 @@ impl Args {
             })?,
             gateway_port,
             status_dir: status_dir.ok_or(ArgsError::NoStatusDir)?,
+            state_dir,
             subnets,
             domains,
             round_interval,
@@ -266,6 +270,7 @@ mod tests {
                 bind: IpAddr::from([127, 0, 0, 1]),
                 gateway_port: 8000,
                 status_dir: PathBuf::from("/t"),
+                state_dir: Some(PathBuf::from("/s")),
                 subnets: vec![SubnetKind::Application, SubnetKind::VerifiedApplication],
                 domains: vec!["localhost".to_owned()],
                 round_interval: Some(Duration::from_millis(20)),

@@ -109,6 +109,7 @@ impl Launched {
             bind,
             gateway_port,
             status_dir,
+            state_dir,
             subnets,
             domains,
             round_interval,
@@ -122,6 +123,7 @@ impl Launched {
             system: SystemPlan::seeded(),
             round_interval: round_interval.unwrap_or(Duration::ZERO),
             domains: domains.clone(),
+            state_dir,
             ..LocalnetConfig::default()
         })?;
         let names = Names::watch(&status_dir, domains).map_err(StartError::Thread)?;

@@ -44,7 +44,7 @@ pub(super) async fn submit(instance: Arc<Instance>, call: CanisterCall) -> Outco
     let network = instance.network.clone();
     network
         .run(move |actor| {
-            let number = instance.next_message();
+            let number = (actor.taken_up(), instance.next_message());
             let message = message(actor, call, effective, number);
             let id = message.id;
             Answer::of(&match actor.submit(message) {
@@ -59,12 +59,13 @@ pub(super) async fn submit(instance: Arc<Instance>, call: CanisterCall) -> Outco
         .map_err(ApiError::from)
 }
 
-/// The call as a user would have sent it now; its number stands for the nonce.
+/// The call as a user would have sent it now. For the nonce stand how often the network was taken up, and the message's
+/// number since.
 fn message(
     actor: &Actor,
     call: CanisterCall,
     effective_canister: Principal,
-    number: u64,
+    (taken_up, number): (u64, u64),
 ) -> Ingress {
     let CanisterCall {
         sender,
@@ -82,7 +83,10 @@ fn message(
         ("method_name", Value::Text(&method)),
         ("arg", Value::Bytes(&payload.0)),
         ("ingress_expiry", Value::Nat(expiry.0.into())),
-        ("nonce", Value::Bytes(&number.to_be_bytes())),
+        (
+            "nonce",
+            Value::Bytes(&[taken_up.to_be_bytes(), number.to_be_bytes()].concat()),
+        ),
     ]);
     Ingress {
         id: RequestId(id),

@@ -15,7 +15,10 @@ use super::{
     router::Shared,
     shapes::{CreateInstance, IcpFeatures, InitialTime, InstanceConfig, SubnetConfigSet},
 };
-use crate::actor::Pace;
+use crate::{
+    actor::{Pace, StartError},
+    state::{Plan, StateError, StateFolder},
+};
 
 /// The clock of an instance that is not told the time: 6 May 2021, 19:17:10 UTC, when the network's genesis was.
 pub(super) const FIRST_TIME: Time = Time(1_620_328_630_000_000_000);
@@ -49,10 +52,6 @@ async fn make(server: &Shared, config: InstanceConfig) -> Result<CreateInstance,
     } = config;
     for (asked, what) in [
         (
-            state_dir.is_some(),
-            "state_dir: states are kept in memory only",
-        ),
-        (
             bitcoind_addr.is_some_and(|addresses| !addresses.is_empty()),
             "bitcoind_addr: there is no Bitcoin integration",
         ),
@@ -74,7 +73,18 @@ async fn make(server: &Shared, config: InstanceConfig) -> Result<CreateInstance,
         }
     }
     let system = system(icp_features.unwrap_or_default(), &mut subnet_config_set)?;
-    let plan = plan::plan(&subnet_config_set).map_err(ApiError::bad)?;
+    let known = match &state_dir {
+        Some(folder) => StateFolder::plan(folder).map_err(no_state)?,
+        None => None,
+    };
+    let plan = match known {
+        // Who opens a state need not say again what is in it.
+        Some(known) if subnet_config_set == SubnetConfigSet::default() => known,
+        _ => {
+            let subnets = plan::plan(&subnet_config_set).map_err(ApiError::bad)?;
+            Plan::new(instances::seed(), subnets, &system)
+        }
+    };
     let first = match system.cycles_minting {
         true => FIRST_TIME_WITH_MINTING,
         false => FIRST_TIME,
@@ -85,10 +95,16 @@ async fn make(server: &Shared, config: InstanceConfig) -> Result<CreateInstance,
     let module_cache = server.module_cache.clone();
     // Keys take a moment to derive.
     let started = tokio::task::spawn_blocking(move || {
-        let topology = Topology::plan(&instances::seed(), &plan)
+        let topology = Topology::plan(&plan.seed, &plan.subnets)
             .map_err(|error| ApiError::bad(error.to_string()))?;
-        Instance::start(Arc::new(topology), system, pace, module_cache)
-            .map_err(|error| no_thread(&error.to_string()))
+        let seed = plan.seed;
+        let state = state_dir.map(|folder| (folder, plan));
+        Instance::start(Arc::new(topology), seed, system, pace, module_cache, state).map_err(
+            |error| match error {
+                StartError::Thread(error) => no_thread(&error.to_string()),
+                StartError::State(error) => no_state(error),
+            },
+        )
     });
     let instance = started
         .await
@@ -176,6 +192,14 @@ fn absent(what: &str) -> ApiError {
     ApiError::bad(format!("not available on this network: {what}"))
 }
 
+fn no_state(error: StateError) -> ApiError {
+    let mut message = error.to_string();
+    if let Some(source) = std::error::Error::source(&error) {
+        message.push_str(&format!(": {source}"));
+    }
+    ApiError::bad(message)
+}
+
 fn no_thread(error: &str) -> ApiError {
     ApiError(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -187,8 +211,13 @@ fn no_thread(error: &str) -> ApiError {
 pub(super) async fn delete(State(server): State<Shared>, Path(id): Path<String>) -> Outcome {
     let (number, instance) = server.instances.remove(&id)?;
     server.gateways.close_of(number);
-    // What it still computes is finished first, and nobody has to wait for that.
-    tokio::spawn(instances::end(instance));
+    // What it still computes is finished first. Nobody has to wait for that, but who opens its state again.
+    let kept = instance.kept;
+    let ending = tokio::spawn(instances::end(instance));
+    if kept {
+        // A thread that panicked has said so on its own.
+        let _ = ending.await;
+    }
     tracing::debug!(instance_id = number, "instance deleted");
     Ok(Answer::null())
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -20,8 +19,9 @@ use super::{
 };
 use crate::{
     CALL_WAIT,
-    actor::{self, Handle, Pace, Setup},
+    actor::{self, Handle, Pace, Setup, StartError},
     http,
+    state::Plan,
 };
 
 /// What every key of every instance follows from, so that the same configuration gives the same subnets.
@@ -36,6 +36,8 @@ pub(super) struct Instance {
     pub(super) described: Answer,
     /// The IC HTTP interface.
     pub(super) interface: Router,
+    /// Whether it has a state folder, which somebody may open again once it has ended.
+    pub(super) kept: bool,
     /// Messages that were submitted over this interface; each gets an id of its own from their number.
     messages: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -44,15 +46,19 @@ pub(super) struct Instance {
 impl Instance {
     pub(super) fn start(
         topology: Arc<Topology>,
+        seed: [u8; 32],
         system: SystemPlan,
         pace: Pace,
         module_cache: Option<PathBuf>,
-    ) -> io::Result<Self> {
+        state: Option<(PathBuf, Plan)>,
+    ) -> Result<Self, StartError> {
+        let kept = state.is_some();
         let (network, thread) = actor::start(Setup {
             topology: topology.clone(),
-            seed: seed(),
+            seed,
             system,
             module_cache,
+            state,
             pace,
         })?;
         let described = Answer::of(&plan::describe(&topology));
@@ -64,6 +70,7 @@ impl Instance {
             topology,
             described,
             interface,
+            kept,
             messages: AtomicU64::new(0),
             thread: Mutex::new(Some(thread)),
         })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use assay_localnet_core::network::access::AccessError;
+use assay_localnet_core::network::{Input, access::AccessError};
 use axum::http::StatusCode;
 
 use super::{
@@ -37,7 +37,13 @@ pub(super) async fn add_cycles(instance: Arc<Instance>, args: AddCycles) -> Outc
     } = args;
     let cycles = instance
         .network
-        .run(move |actor| actor.network_mut().add_cycles(&canister_id.0, amount))
+        .run(move |actor| {
+            let canister = canister_id.0;
+            actor.change(
+                |network| network.add_cycles(&canister, amount),
+                |_| Input::Cycles { canister, amount },
+            )
+        })
         .await??;
     Ok(Answer::of(&RawCycles { cycles }))
 }
@@ -78,7 +84,16 @@ pub(super) async fn set_stable(
     })?;
     instance
         .network
-        .run(move |actor| actor.network_mut().set_stable_memory(&canister_id.0, &blob))
+        .run(move |actor| {
+            let canister = canister_id.0;
+            actor.change(
+                |network| network.set_stable_memory(&canister, &blob),
+                |_| Input::Stable {
+                    canister,
+                    bytes: blob.to_vec(),
+                },
+            )
+        })
         .await??;
     Ok(Answer::null())
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use assay_localnet_core::network::access::{Outcall, OutcallAnswer, OutcallError, Replication};
+use assay_localnet_core::network::{
+    Input,
+    access::{Outcall, OutcallAnswer, OutcallError, Replication},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -126,7 +129,16 @@ pub(super) async fn mock(instance: Arc<Instance>, mock: Mock) -> Outcome {
                 .outcalls()
                 .any(|outcall| outcall.id == id && outcall.subnet == subnet);
             let answered = match known {
-                true => actor.network_mut().answer_outcall_by_node(id, answers),
+                true => {
+                    let input = Input::Outcall {
+                        id,
+                        answers: answers.clone(),
+                    };
+                    actor.change(
+                        |network| network.answer_outcall_by_node(id, answers),
+                        |_| input,
+                    )
+                }
                 false => Err(OutcallError::Unknown { id }),
             };
             answered.map_err(|error| ApiError::bad(error.to_string()))

@@ -231,7 +231,7 @@ pub(super) struct InstanceConfig {
     pub(super) disable_ingress_validation: Option<bool>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct SubnetConfigSet {
     #[serde(default)]
     pub(super) nns: Option<SubnetSpec>,

@@ -233,8 +233,10 @@ fn the_number_of_instances_is_limited() {
         let topology = Arc::new(Topology::new(&instances::seed()));
         let instance = Instance::start(
             topology,
+            instances::seed(),
             SystemPlan::none(),
             Pace::OnRequest(FIRST_TIME),
+            None,
             None,
         )
         .unwrap();

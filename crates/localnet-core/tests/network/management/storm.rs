@@ -133,11 +133,15 @@ fn paid(dice: &mut Dice, id: Principal) -> (&'static str, Vec<u8>, u128) {
     (method, arg.unwrap(), cycles)
 }
 
-fn storm(seed: u64, steps: usize) -> [u8; 32] {
+/// What a storm leaves; every so many steps, the network goes through an image.
+fn storm(seed: u64, steps: usize, rebirths: Option<usize>) -> [u8; 32] {
     let mut dice = Dice(seed);
     let mut net = Net::new();
     let ids: Vec<_> = (0..3).map(|_| net.canister(super::FORWARDER)).collect();
-    for _ in 0..steps {
+    for step in 0..steps {
+        if rebirths.is_some_and(|every| step % every == 0) {
+            net.be_reborn();
+        }
         let id = ids[dice.roll(3) as usize];
         let sent = match dice.roll(10) {
             0..5 => {
@@ -184,7 +188,12 @@ fn storm(seed: u64, steps: usize) -> [u8; 32] {
 #[test]
 fn random_management_loses_nothing_and_repeats() {
     for seed in 0..4 {
-        let first = storm(seed, 120);
-        assert_eq!(storm(seed, 120), first, "seed {seed}");
+        let first = storm(seed, 120, None);
+        assert_eq!(storm(seed, 120, None), first, "seed {seed}");
+        assert_eq!(
+            storm(seed, 120, Some(10)),
+            first,
+            "seed {seed}, through images"
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::{Ending, start_log};
 /// A local Internet Computer network for development and tests.
 ///
 /// Prints its address and root key on standard output when it can be reached, and runs until it is interrupted. State is
-/// kept in memory only. Set RUST_LOG=debug for a line per request.
+/// kept in memory only, unless --state-dir names a folder for it. Set RUST_LOG=debug for a line per request.
 ///
 /// With ICP_CLI_NETWORK_LAUNCHER_PATH pointing to this program, `icp network start` starts it as its network; with
 /// --interface-version it takes the arguments of that.
@@ -42,6 +42,9 @@ struct Args {
     /// Folder for compiled modules, which must be this user's own
     #[arg(long)]
     module_cache: Option<PathBuf>,
+    /// Folder that keeps the network; started with it again, the network goes on where it ended
+    #[arg(long)]
+    state_dir: Option<PathBuf>,
 }
 
 pub(crate) fn launch(arguments: &[OsString]) -> anyhow::Result<()> {
@@ -60,6 +63,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
         bind,
         seed,
         module_cache,
+        state_dir,
     } = Args::parse_from(arguments);
     start_log("warn");
     until_ended(
@@ -69,6 +73,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
                 bind,
                 seed: seed_from_text(&seed),
                 module_cache,
+                state_dir,
                 ..LocalnetConfig::default()
             })?)
         },
