@@ -8,6 +8,7 @@ mod canister;
 pub mod cert;
 pub mod cycles;
 mod exec;
+mod help;
 pub mod image;
 pub mod ingress;
 pub mod limits;

@@ -2,7 +2,7 @@
 //!
 //! Nothing here executes anything, and nothing here knows about sockets.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use candid::Principal;
 use serde::{Deserialize, Serialize};
@@ -224,8 +224,12 @@ pub struct Ingress {
     /// The Candid argument.
     #[serde(with = "serde_bytes")]
     pub arg: Vec<u8>,
+    /// What a canister has signed about the sender.
+    pub info: Option<Arc<SenderInfo>>,
     /// After this time it must not start.
     pub expiry: Time,
+    /// Bytes of the envelope in which it came, signatures included; they are what it costs.
+    pub bytes: u64,
 }
 
 /// What has become of an ingress message.
@@ -254,4 +258,15 @@ pub struct Query {
     pub method: String,
     /// The Candid argument.
     pub arg: Vec<u8>,
+    /// What a canister has signed about who asks.
+    pub info: Option<Arc<SenderInfo>>,
+}
+
+/// What a canister says about a user whose key it signs for (interface specification, "Update call", `sender_info`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderInfo {
+    /// What it says; it means something to the callee only.
+    pub data: Vec<u8>,
+    /// The canister.
+    pub signer: Principal,
 }

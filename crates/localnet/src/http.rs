@@ -150,7 +150,7 @@ async fn call(
     wait: bool,
 ) -> Result<Response, Refusal> {
     let effective = parse(&id)?;
-    let mut envelope = open(&body?, Kind::Call, server.network.now())?;
+    let mut envelope = server.open(&body?, Kind::Call)?;
     let call = match take(&mut envelope) {
         Content::Call(call) => call,
         Content::Query(_) | Content::ReadState(_) => return Err(Refusal::bad("not a call")),
@@ -186,7 +186,7 @@ async fn query(
     form: RangeForm,
 ) -> Result<Response, Refusal> {
     let effective = parse(&id)?;
-    let mut envelope = open(&body?, Kind::Query, server.network.now())?;
+    let mut envelope = server.open(&body?, Kind::Query)?;
     let call = match take(&mut envelope) {
         Content::Query(call) => call,
         Content::Call(_) | Content::ReadState(_) => return Err(Refusal::bad("not a query")),
@@ -198,6 +198,7 @@ async fn query(
         canister: call.canister,
         method: call.method,
         arg: call.arg,
+        info: envelope.info,
     };
     Ok(cbor(
         server
@@ -213,7 +214,7 @@ async fn read_state(
     body: Body,
     form: RangeForm,
 ) -> Result<Response, Refusal> {
-    let envelope = open(&body?, Kind::ReadState, server.network.now())?;
+    let envelope = server.open(&body?, Kind::ReadState)?;
     let certificate = server.network.read_state(envelope, place?, form).await??;
     let mut out = Writer::self_described();
     out.map(1).text("certificate").bytes(&certificate);
@@ -257,6 +258,10 @@ async fn no_endpoint(method: Method, uri: Uri) -> Response {
 }
 
 impl Server {
+    fn open(&self, body: &[u8], kind: Kind) -> Result<Envelope, EnvelopeError> {
+        open(body, kind, self.network.now(), &self.topology)
+    }
+
     fn subnet_of(&self, effective: &Principal) -> Result<&Subnet, Refusal> {
         self.topology.subnet_of(effective).ok_or_else(|| {
             Refusal::bad(format!(
@@ -308,6 +313,8 @@ fn message(envelope: Envelope, call: Call, effective_canister: Principal) -> Ing
         effective_canister,
         method: call.method,
         arg: call.arg,
+        info: envelope.info,
         expiry: envelope.expiry,
+        bytes: envelope.bytes,
     }
 }

@@ -1,12 +1,14 @@
 //! Messages between canisters, and what a canister remembers of them.
 
+use std::sync::Arc;
+
 use candid::Principal;
 use serde::{Deserialize, Serialize};
 
 use super::CanisterId;
 use crate::{
     sysapi::TableCall,
-    types::{Reject, RequestId, Time},
+    types::{Reject, RequestId, SenderInfo, Time},
 };
 
 /// Who waits for the answer to a call.
@@ -16,6 +18,8 @@ pub(crate) enum Origin {
     Ingress {
         /// The request.
         id: RequestId,
+        /// What a canister has signed about its sender.
+        info: Option<Arc<SenderInfo>>,
     },
     /// A canister's callback.
     Canister {
@@ -121,6 +125,14 @@ pub(crate) struct Callback {
 }
 
 impl Origin {
+    /// What a canister has signed about the caller.
+    pub(crate) fn info(&self) -> Option<Arc<SenderInfo>> {
+        match self {
+            Self::Ingress { info, .. } => info.clone(),
+            Self::Canister { .. } | Self::System => None,
+        }
+    }
+
     /// When the caller stops waiting.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self {

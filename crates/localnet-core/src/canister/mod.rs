@@ -8,6 +8,7 @@
 
 mod calls;
 mod changes;
+mod consumed;
 mod log;
 mod low_memory;
 mod settings;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use calls::{CallContext, Callback, Input, Origin, Request, Response, TaskKind};
 pub(crate) use changes::Changes;
+pub(crate) use consumed::Consumed;
 pub(crate) use log::CanisterLog;
 pub use log::LogLine;
 pub(crate) use low_memory::LowMemory;
@@ -166,6 +168,7 @@ pub(crate) struct Canister {
     pub(crate) changes: Changes,
     pub(crate) snapshots: Snapshots,
     pub(crate) queries: QueryCounts,
+    pub(crate) consumed: Consumed,
 }
 
 impl Canister {
@@ -205,6 +208,7 @@ impl Canister {
             changes: Changes::default(),
             snapshots: Snapshots::default(),
             queries: QueryCounts::default(),
+            consumed: Consumed::default(),
         }
     }
 

@@ -42,7 +42,7 @@ const STALE_NANOS_MAX: u64 = 100_000_000;
 /// Nanoseconds after which a delegation is signed anew; clients accept them for weeks.
 const DELEGATION_NANOS_MAX: u64 = 3_600_000_000_000;
 
-const STATE_ROOT_DOMAIN: &[u8] = b"\x0Dic-state-root";
+pub(crate) const STATE_ROOT_DOMAIN: &[u8] = b"\x0Dic-state-root";
 
 /// How a certificate's delegation lists the canister ids of its subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -27,6 +27,7 @@ impl Network {
             mode: Mode::Inspect,
             facts: Some(facts),
             caller: ingress.sender,
+            caller_info: ingress.info.clone(),
             arg: ingress.arg.clone(),
             method: ingress.method.clone(),
             limit: canister.home.instructions.inspect,
@@ -54,7 +55,7 @@ impl Network {
         } else {
             Err(Reject::of(
                 ErrorCode::CanisterRejectedMessage,
-                "Canister rejected the message",
+                format!("Error from Canister {id}: Canister rejected the message"),
             ))
         }
     }
@@ -62,6 +63,5 @@ impl Network {
 
 /// What a canister pays for a message from a user.
 pub(crate) fn ingress_fee(canister: &Canister, ingress: &Ingress) -> u128 {
-    let bytes = ingress.arg.len() + ingress.method.len();
-    canister.home.prices.ingress(bytes as u64)
+    canister.home.prices.ingress(ingress.bytes)
 }

@@ -10,12 +10,12 @@ use candid::Principal;
 use super::{Entry, Execution, Keep};
 use crate::{
     canister::{Canister, CanisterId, Code},
-    limits,
+    help, limits,
     mem::Stable,
     network::Network,
     sysapi::{Fault, Message, Mode},
     types::{ErrorCode, Reject, Time},
-    wasm::{Compiled, START_EXPORT},
+    wasm::{self, Compiled, START_EXPORT},
 };
 
 /// Metadata by which a module says that it keeps its heap over upgrades.
@@ -68,19 +68,13 @@ impl Network {
     /// Carries out an order, wholly or not at all; instructions are paid for either way.
     pub(crate) fn install(&mut self, order: Installation<'_>) -> Result<(), Reject> {
         let id = order.canister;
-        let module = self.compiler.compile(order.module).map_err(|error| {
-            Reject::of(
-                ErrorCode::CanisterInvalidWasm,
-                format!("Error from Canister {id}: {}", error.explain()),
-            )
-        })?;
         let canister = self
             .canisters
             .get_mut(&id)
             .ok_or_else(|| super::refusals::not_found(&id))?;
         match (order.mode, &canister.code) {
             (InstallMode::Install, Some(_)) => {
-                return Err(Reject::of(
+                return Err(help::CANISTER_NOT_EMPTY.reject(
                     ErrorCode::CanisterNonEmpty,
                     format!(
                         "Canister {id} cannot be installed because the canister is not empty. \
@@ -94,14 +88,29 @@ impl Network {
         let home = Arc::clone(&canister.home);
         let wide = canister.wide();
         let prepaid = home.prices.execution(home.instructions.install, wide);
-        super::refusals::affordable(canister, prepaid, &order.caller).map_err(|reject| Reject {
-            message: format!("Canister installation failed with `{}`.", reject.message),
-            ..reject
+        super::refusals::affordable(canister, prepaid, &order.caller).map_err(|reject| {
+            help::INSTALLATION_UNPAID.reject(
+                ErrorCode::CanisterOutOfCycles,
+                format!("Canister installation failed with `{}`.", reject.message),
+            )
         })?;
         canister.balance -= prepaid;
-        let (trial, mut result) = self.try_install(&order, module);
-        let instructions = trial.as_ref().map_or(0, |trial| trial.instructions);
+        let limit = home.instructions.install;
+        let (trial, mut result, instructions) = match self.compiler.compile(order.module) {
+            Ok(module) => {
+                let known = self.homes[home.index].compiled.contains(&module.hash);
+                let compiling = wasm::compiling(module.info.operators, known).min(limit);
+                let (trial, result) = self.try_install(&order, module, compiling);
+                let used = trial.as_ref().map_or(compiling, |trial| trial.instructions);
+                (trial, result, used)
+            }
+            Err(error) => {
+                let refusing = wasm::refusing(order.module).min(limit);
+                (None, Err(error.reject(&id).into()), refusing)
+            }
+        };
         let used = home.prices.execution(instructions, wide);
+        self.homes[home.index].instructions += instructions;
         self.spend(used);
         let time = self.time;
         let canister = self
@@ -121,11 +130,17 @@ impl Network {
                 canister.timer = trial.timer;
                 canister.installed = Some(time);
                 canister.version += 1;
+                if let Some(code) = &canister.code {
+                    self.homes[home.index].compiled.insert(code.module.hash);
+                }
                 self.executor.forget(&id);
+                // Installing can burn cycles, and not send any.
+                canister.consumed.burned += trial.spent;
                 self.totals.spent += trial.spent;
             }
         }
         canister.balance += prepaid - used;
+        canister.consumed.instructions += used;
         if canister.watch_memory() {
             self.ready.insert(id);
         }
@@ -139,6 +154,7 @@ impl Network {
         &mut self,
         order: &Installation<'_>,
         module: Arc<Compiled>,
+        compiling: u64,
     ) -> (Option<Trial>, Result<(), InstallFault>) {
         let fresh = match self.executor.fresh(&module) {
             Ok(code) => code,
@@ -157,7 +173,7 @@ impl Network {
             timer: None,
             balance: canister.balance,
             spent: 0,
-            instructions: 0,
+            instructions: compiling,
             log: Vec::new(),
         };
         let old = canister.code.clone();
@@ -196,14 +212,14 @@ impl Network {
                 .any(|section| section.name == KEEPS_HEAP)
         };
         if keep_heap.is_none() && asks_to_keep(&trial.code) {
-            return Err(contract(
+            return Err(option(
                 "Missing upgrade option: Enhanced orthogonal persistence requires the `wasm_memory_persistence` \
                  upgrade option.",
             ));
         }
         let keep_heap = keep_heap == Some(true);
         if keep_heap && !asks_to_keep(&new) {
-            return Err(contract(
+            return Err(option(
                 "Invalid upgrade option: The `wasm_memory_persistence: opt Keep` upgrade option requires that the new \
                  canister module supports enhanced orthogonal persistence.",
             ));
@@ -289,7 +305,12 @@ impl Network {
         );
         trial.instructions += instructions;
         trial.log.append(&mut message.log);
-        result?;
+        // The limit that is named is that of the whole installation.
+        let whole = canister.home.instructions.install;
+        result.map_err(|fault| match fault {
+            Fault::Instructions { .. } => Fault::Instructions { limit: whole },
+            fault => fault,
+        })?;
         message.stable.commit_to(&mut trial.stable);
         if let Some(data) = message.certified {
             trial.certified_data = data;
@@ -347,6 +368,7 @@ fn affordable(
     Ok(())
 }
 
-fn contract(text: &str) -> InstallFault {
-    InstallFault::Fault(Fault::Contract(text.into()))
+/// Options that do not go with the modules.
+fn option(text: &str) -> InstallFault {
+    InstallFault::Reject(Reject::of(ErrorCode::CanisterContractViolation, text))
 }

@@ -90,7 +90,7 @@ impl Network {
     }
 
     fn run_request(&mut self, id: &CanisterId, request: Request) -> u64 {
-        if let Origin::Ingress { id: request_id } = &request.origin
+        if let Origin::Ingress { id: request_id, .. } = &request.origin
             && !self.begin_ingress(request_id)
         {
             return 0;
@@ -150,6 +150,7 @@ impl Network {
         let wide = canister.wide();
         let fee = prices.answer(bytes.min(limits::REPLY_BYTES_MAX) as u64);
         canister.balance += refund;
+        canister.consumed.transmission += fee;
         self.spend(fee);
         let Some(canister) = self.canisters.get_mut(id) else {
             return 0;
@@ -170,6 +171,7 @@ impl Network {
         self.spend(used);
         if let Some(canister) = self.canisters.get_mut(id) {
             canister.balance += callback.prepaid - fee - used;
+            canister.consumed.instructions += used;
         }
         self.conclude(id, callback.context, failure);
         instructions
@@ -218,9 +220,8 @@ impl Network {
         let Some(fault) = failure else {
             return (instructions, None);
         };
-        let mut reject = fault.reject(id);
         let Some(cleanup) = callback.cleanup else {
-            return (instructions, Some(reject));
+            return (instructions, Some(fault.reject(id)));
         };
         let run = Run {
             context,
@@ -232,11 +233,10 @@ impl Network {
             limit: whole - instructions.min(whole),
         };
         let (more, failure) = self.run(id, run);
-        if let Some(fault) = failure {
-            reject
-                .message
-                .push_str(&format!("\n\ncall_on_cleanup also failed:\n\n{fault}"));
-        }
+        let reject = match failure {
+            Some(cleanup) => fault.reject_with_cleanup(&cleanup, id),
+            None => fault.reject(id),
+        };
         (instructions + more, Some(reject))
     }
 
@@ -263,6 +263,7 @@ impl Network {
             mode,
             facts: Some(facts),
             caller: context.caller,
+            caller_info: context.origin.info(),
             arg,
             rejection,
             deadline: context.origin.deadline(),
@@ -304,6 +305,8 @@ impl Network {
             return (instructions, Some(fault));
         }
         canister.balance = message.balance;
+        canister.consumed.burned += message.burned;
+        canister.consumed.transmission += message.spent - message.burned;
         let (answer, calls, refund, spent) = (
             message.answer.take(),
             std::mem::take(&mut message.calls),
@@ -352,6 +355,7 @@ impl Network {
             .prices
             .execution(instructions, canister.wide());
         canister.balance += canister.longest_execution() - used;
+        canister.consumed.instructions += used;
         self.spend(used);
     }
 }

@@ -3,7 +3,7 @@
 //! A composite query may call queries of other canisters, and its callbacks see what it wrote; so it works on a copy
 //! of its canister, which is dropped with the answer.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use candid::Principal;
 
@@ -14,7 +14,7 @@ use crate::{
     mem::Stable,
     network::{Network, RunState},
     sysapi::{Answer, Fault, Message, Mode, OutgoingCall},
-    types::{ErrorCode, Query, Reject},
+    types::{ErrorCode, Query, Reject, SenderInfo},
     wasm::MethodKind,
 };
 
@@ -22,6 +22,7 @@ use crate::{
 struct Session {
     canister: CanisterId,
     caller: Principal,
+    info: Option<Arc<SenderInfo>>,
     code: Code,
     stable: Stable,
     answer: Option<Answer>,
@@ -90,6 +91,7 @@ impl Network {
             canister,
             method: method.into(),
             arg,
+            info: None,
         };
         let mut budget = Budget {
             instructions,
@@ -134,6 +136,7 @@ impl Network {
                 let session = Session {
                     canister: id,
                     caller: query.sender,
+                    info: query.info.clone(),
                     code: code.clone(),
                     stable: canister.stable.clone(),
                     answer: None,
@@ -175,6 +178,7 @@ impl Network {
             mode,
             facts: Some(canister.facts(self.time)),
             caller: query.sender,
+            caller_info: query.info.clone(),
             arg: query.arg.clone(),
             certificate: certificate.map(<[u8]>::to_vec),
             limit: budget.each.min(budget.instructions),
@@ -231,6 +235,7 @@ impl Network {
                 canister: call.callee,
                 method: call.method.clone(),
                 arg: call.arg.clone(),
+                info: None,
             };
             // Queries see the state of one subnet only.
             let here = callee.canister == Principal::management_canister()
@@ -303,6 +308,7 @@ impl Network {
         let message = Message {
             facts: Some(canister.facts(self.time)),
             caller: session.caller,
+            caller_info: session.info.clone(),
             limit,
             may_answer: session.answer.is_none() && message.mode != Mode::CompositeCleanup,
             timer_before: canister.timer.map_or(0, |time| time.0),

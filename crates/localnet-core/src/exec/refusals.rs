@@ -4,9 +4,9 @@ use candid::Principal;
 
 use crate::{
     canister::{Canister, CanisterId},
-    cycles, limits,
+    cycles, help, limits,
     network::RunState,
-    types::{ErrorCode, Reject},
+    types::{ErrorCode, Reject, RejectCode},
 };
 
 /// Refuses for a canister that is not running.
@@ -35,20 +35,21 @@ pub(crate) fn not_found(id: &CanisterId) -> Reject {
 
 /// The canister has no module.
 pub(crate) fn no_module(id: &CanisterId) -> Reject {
+    let text = format!(
+        "Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module."
+    );
     Reject::of(
         ErrorCode::CanisterWasmModuleNotFound,
-        format!(
-            "Error from Canister {id}: Attempted to execute a message, but the canister contains no Wasm module; \
-             install one with install_code"
-        ),
+        help::NO_MODULE.after_fault(text),
     )
 }
 
 /// The canister has no such method.
 pub(crate) fn no_method(id: &CanisterId, kind: &str, method: &str) -> Reject {
+    let text = format!("Error from Canister {id}: Canister has no {kind} method '{method}'.");
     Reject::of(
         ErrorCode::CanisterMethodNotFound,
-        format!("Error from Canister {id}: Canister has no {kind} method '{method}'."),
+        help::METHOD_NOT_FOUND.after_fault(text),
     )
 }
 
@@ -88,12 +89,21 @@ pub(crate) fn thawed(canister: &Canister) -> Result<(), Reject> {
     ))
 }
 
-/// The canister ended without an answer.
+/// The canister ended without an answer to a user.
 pub(crate) fn did_not_reply(id: &CanisterId) -> Reject {
     Reject::of(
         ErrorCode::CanisterDidNotReply,
-        format!("Error from Canister {id}: Canister did not reply to the call"),
+        format!("Canister {id} did not reply to the call"),
     )
+}
+
+/// The canister ended without an answer to another one, which is told less than users are.
+pub(crate) fn no_response() -> Reject {
+    Reject {
+        code: RejectCode::CanisterError,
+        error: None,
+        message: "No response".into(),
+    }
 }
 
 /// A reject's text is cut where it is unreasonably long.

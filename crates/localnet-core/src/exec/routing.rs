@@ -2,7 +2,7 @@
 
 use candid::Principal;
 
-use super::refusals::{bounded, did_not_reply, not_found};
+use super::refusals::{bounded, did_not_reply, no_response, not_found};
 use crate::{
     canister::{CallContext, Callback, CanisterId, Input, Origin, Request, Response},
     limits,
@@ -98,7 +98,7 @@ impl Network {
     ) {
         match origin {
             Origin::System => self.spend(refund),
-            Origin::Ingress { id } => {
+            Origin::Ingress { id, .. } => {
                 let status = match answer {
                     Ok(reply) => IngressStatus::Replied(reply),
                     Err(reject) => IngressStatus::Rejected(bounded(reject)),
@@ -161,7 +161,10 @@ impl Network {
             // Whatever was not accepted went back with the answer.
             self.spend(available);
         } else {
-            let reject = failure.unwrap_or_else(|| did_not_reply(id));
+            let reject = failure.unwrap_or_else(|| match origin {
+                Origin::Canister { .. } => no_response(),
+                Origin::Ingress { .. } | Origin::System => did_not_reply(id),
+            });
             self.respond(origin, Err(reject), available);
         }
         self.finish_stopping(id);

@@ -72,6 +72,7 @@ fn run(regions: Option<Arc<Regions>>) -> (Network, Vec<[u8; 32]>) {
                 canister,
                 method: "go_query".into(),
                 arg: arg.clone(),
+                info: None,
             };
             assert_eq!(network.query(&query, None).is_ok(), step % 2 == 0);
         }
@@ -84,7 +85,9 @@ fn run(regions: Option<Arc<Regions>>) -> (Network, Vec<[u8; 32]>) {
             effective_canister: canister,
             method: "go".into(),
             arg,
+            info: None,
             expiry: Time(1 << 60),
+            bytes: 0,
         };
         network.submit(ingress).unwrap();
         network.round();

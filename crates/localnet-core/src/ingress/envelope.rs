@@ -3,19 +3,21 @@
 //! The request id is computed over the map as it came, so that a field which this network does not know is still covered by
 //! the signature.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use candid::Principal;
 
 use super::{
     cbor::{self, Value},
     error::EnvelopeError,
+    fields::Fields,
     hash::hash_of_map,
     keys::PublicKey,
 };
 use crate::{
     cert::Path,
-    types::{RequestId, Time},
+    topology::Topology,
+    types::{RequestId, SenderInfo, Time},
 };
 
 /// Bytes of a request's body.
@@ -37,7 +39,12 @@ pub const DELEGATIONS_MAX: usize = 20;
 /// Canisters that one delegation names.
 pub const TARGETS_MAX: usize = 1000;
 
+const NOT_A_MAP: EnvelopeError = EnvelopeError::WrongType {
+    field: "envelope",
+    expected: "a map",
+};
 const REQUEST_DOMAIN: &[u8] = b"\x0Aic-request";
+const SENDER_INFO_DOMAIN: &[u8] = b"\x0Eic-sender-info";
 const DELEGATION_DOMAIN: &[u8] = b"\x1Aic-request-auth-delegation";
 
 /// What an endpoint takes.
@@ -73,8 +80,12 @@ pub struct Envelope {
     pub expiry: Time,
     /// The canisters for which the sender's key may speak; `None` for all.
     pub targets: Option<BTreeSet<Principal>>,
+    /// What a canister has signed about the sender.
+    pub info: Option<Arc<SenderInfo>>,
     /// What is asked.
     pub content: Content,
+    /// Bytes of all of it, signatures included.
+    pub bytes: u64,
 }
 
 /// What a request asks.
@@ -99,21 +110,23 @@ pub struct Call {
     pub arg: Vec<u8>,
 }
 
-/// Opens an envelope at a time.
+/// Opens an envelope at a time, on a network with these subnets.
 ///
 /// # Errors
 /// Where its form, its expiry or its authentication is not in order.
-pub fn open(bytes: &[u8], kind: Kind, now: Time) -> Result<Envelope, EnvelopeError> {
+pub fn open(
+    bytes: &[u8],
+    kind: Kind,
+    now: Time,
+    topology: &Topology,
+) -> Result<Envelope, EnvelopeError> {
     if bytes.len() > BODY_BYTES_MAX {
         return Err(EnvelopeError::TooLarge {
             length: bytes.len(),
         });
     }
     let Value::Map(fields) = cbor::read(bytes)? else {
-        return Err(EnvelopeError::WrongType {
-            field: "envelope",
-            expected: "a map",
-        });
+        return Err(NOT_A_MAP);
     };
     let envelope = Fields(&fields);
     let pairs = envelope.need("content", Fields::map)?;
@@ -132,16 +145,14 @@ pub fn open(bytes: &[u8], kind: Kind, now: Time) -> Result<Envelope, EnvelopeErr
     if let Some(nonce) = content.get("nonce", Fields::bytes)? {
         at_most("nonce", nonce.len(), "bytes", NONCE_BYTES_MAX)?;
     }
-    if content.get("sender_info", Fields::map)?.is_some() {
-        return Err(EnvelopeError::SenderInfo);
-    }
     let expiry = check_expiry(content.need("ingress_expiry", Fields::nat)?, now)?;
     let asked = match kind {
         Kind::Call => Content::Call(read_call(&content)?),
         Kind::Query => Content::Query(read_call(&content)?),
         Kind::ReadState => Content::ReadState(read_paths(&content)?),
     };
-    let targets = authenticate(&envelope, &id, sender, kind, now)?;
+    let targets = authenticate(&envelope, &id, sender, kind, now, topology)?;
+    let info = read_info(&envelope, &content, sender, topology)?;
     if let (Content::Call(call) | Content::Query(call), Some(targets)) = (&asked, &targets)
         && !targets.contains(&call.canister)
     {
@@ -154,8 +165,22 @@ pub fn open(bytes: &[u8], kind: Kind, now: Time) -> Result<Envelope, EnvelopeErr
         sender,
         expiry,
         targets,
+        info,
         content: asked,
+        bytes: bytes.len() as u64,
     })
+}
+
+/// The id of the request in an envelope, which is not looked at further.
+///
+/// # Errors
+/// Where it is no envelope.
+pub fn request_id(bytes: &[u8]) -> Result<RequestId, EnvelopeError> {
+    let Value::Map(fields) = cbor::read(bytes)? else {
+        return Err(NOT_A_MAP);
+    };
+    let content = Fields(&fields).need("content", Fields::map)?;
+    Ok(RequestId(hash_of_map(content)))
 }
 
 fn check_expiry(expiry: u128, now: Time) -> Result<Time, EnvelopeError> {
@@ -211,6 +236,7 @@ fn authenticate(
     sender: Principal,
     kind: Kind,
     now: Time,
+    topology: &Topology,
 ) -> Result<Option<BTreeSet<Principal>>, EnvelopeError> {
     if sender == Principal::anonymous() {
         return match ["sender_pubkey", "sender_sig", "sender_delegation"]
@@ -244,7 +270,7 @@ fn authenticate(
         let signed = Fields(Fields::map("sender_delegation", delegation)?);
         let pairs = signed.need("delegation", Fields::map)?;
         let message = [DELEGATION_DOMAIN, &hash_of_map(pairs)].concat();
-        key.verify(&message, signed.need("signature", Fields::bytes)?)
+        key.verify(&message, signed.need("signature", Fields::bytes)?, topology)
             .map_err(|error| EnvelopeError::DelegationSignature { index, error })?;
 
         let delegation = Fields(pairs);
@@ -272,9 +298,43 @@ fn authenticate(
         seen.push(next);
         key = PublicKey::from_der(next)?;
     }
-    key.verify(&[REQUEST_DOMAIN, &id.0].concat(), signature)
+    key.verify(&[REQUEST_DOMAIN, &id.0].concat(), signature, topology)
         .map_err(|error| EnvelopeError::Signature { id: *id, error })?;
     Ok(targets)
+}
+
+/// What the canister that signs for the sender says about it, where it says something.
+fn read_info(
+    envelope: &Fields<'_>,
+    content: &Fields<'_>,
+    sender: Principal,
+    topology: &Topology,
+) -> Result<Option<Arc<SenderInfo>>, EnvelopeError> {
+    let Some(pairs) = content.get("sender_info", Fields::map)? else {
+        return Ok(None);
+    };
+    if sender == Principal::anonymous() {
+        return Err(EnvelopeError::AnonymousWith {
+            field: "sender_info",
+        });
+    }
+    let key = PublicKey::from_der(envelope.need("sender_pubkey", Fields::bytes)?)?;
+    let PublicKey::Canister(canister) = &key else {
+        return Err(EnvelopeError::SenderInfo);
+    };
+    let (expected, fields) = (canister.signer(), Fields(pairs));
+    let found = fields.need("signer", Fields::principal)?;
+    if found != expected {
+        return Err(EnvelopeError::SenderInfoSigner { expected, found });
+    }
+    let data = fields.need("info", Fields::bytes)?;
+    let message = [SENDER_INFO_DOMAIN, data].concat();
+    key.verify(&message, fields.need("sig", Fields::bytes)?, topology)
+        .map_err(|error| EnvelopeError::SenderInfoSignature { error })?;
+    Ok(Some(Arc::new(SenderInfo {
+        data: data.to_vec(),
+        signer: found,
+    })))
 }
 
 fn permits(delegation: &Fields<'_>, kind: Kind) -> Result<bool, EnvelopeError> {
@@ -315,92 +375,5 @@ fn at_most(
         })
     } else {
         Ok(())
-    }
-}
-
-/// Reads one value as a type.
-type As<'a, T> = fn(&'static str, &'a Value<'a>) -> Result<T, EnvelopeError>;
-
-/// The fields of a map, by name.
-struct Fields<'a>(&'a [(&'a str, Value<'a>)]);
-
-impl<'a> Fields<'a> {
-    fn get<T>(&self, field: &'static str, read: As<'a, T>) -> Result<Option<T>, EnvelopeError> {
-        self.0
-            .iter()
-            .find(|(name, _)| *name == field)
-            .map(|(_, value)| read(field, value))
-            .transpose()
-    }
-
-    fn need<T>(&self, field: &'static str, read: As<'a, T>) -> Result<T, EnvelopeError> {
-        self.get(field, read)?
-            .ok_or(EnvelopeError::Missing { field })
-    }
-
-    fn has(&self, field: &str) -> bool {
-        self.0.iter().any(|(name, _)| *name == field)
-    }
-
-    fn map(
-        field: &'static str,
-        value: &'a Value<'a>,
-    ) -> Result<&'a [(&'a str, Value<'a>)], EnvelopeError> {
-        match value {
-            Value::Map(pairs) => Ok(pairs),
-            _ => Err(EnvelopeError::WrongType {
-                field,
-                expected: "a map",
-            }),
-        }
-    }
-
-    fn array(field: &'static str, value: &'a Value<'a>) -> Result<&'a [Value<'a>], EnvelopeError> {
-        match value {
-            Value::Array(items) => Ok(items),
-            _ => Err(EnvelopeError::WrongType {
-                field,
-                expected: "an array",
-            }),
-        }
-    }
-
-    fn text(field: &'static str, value: &'a Value<'a>) -> Result<&'a str, EnvelopeError> {
-        match value {
-            Value::Text(text) => Ok(text),
-            _ => Err(EnvelopeError::WrongType {
-                field,
-                expected: "a text",
-            }),
-        }
-    }
-
-    fn bytes(field: &'static str, value: &'a Value<'a>) -> Result<&'a [u8], EnvelopeError> {
-        match value {
-            Value::Bytes(bytes) => Ok(bytes),
-            _ => Err(EnvelopeError::WrongType {
-                field,
-                expected: "a byte string",
-            }),
-        }
-    }
-
-    fn nat(field: &'static str, value: &'a Value<'a>) -> Result<u128, EnvelopeError> {
-        match value {
-            Value::Nat(number) => Ok(*number),
-            _ => Err(EnvelopeError::WrongType {
-                field,
-                expected: "a natural number",
-            }),
-        }
-    }
-
-    fn principal(field: &'static str, value: &'a Value<'a>) -> Result<Principal, EnvelopeError> {
-        Principal::try_from_slice(Self::bytes(field, value)?).map_err(|_| {
-            EnvelopeError::WrongType {
-                field,
-                expected: "a principal of at most 29 bytes",
-            }
-        })
     }
 }

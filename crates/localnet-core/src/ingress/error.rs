@@ -130,9 +130,21 @@ pub enum EnvelopeError {
         /// Which, from 0.
         index: usize,
     },
-    /// Certified facts about the sender come with canister signatures, which are not taken yet.
-    #[error(
-        "the field `sender_info` needs a canister signature, which this network does not support yet"
-    )]
+    /// Only canisters say more about the users that they sign for.
+    #[error("the field `sender_info` goes with the key of a canister only")]
     SenderInfo,
+    /// Another canister than the one that signs for the sender.
+    #[error("`sender_info` is signed by {found}, but the sender's key is of canister {expected}")]
+    SenderInfoSigner {
+        /// The canister of the key.
+        expected: Principal,
+        /// What the field says.
+        found: Principal,
+    },
+    /// A signature that does not hold.
+    #[error("the signature of `sender_info` does not hold: {error}")]
+    SenderInfoSignature {
+        /// What is wrong.
+        error: SignatureError,
+    },
 }

@@ -1,6 +1,9 @@
-//! Users' public keys (DER) and their signatures: Ed25519, and ECDSA over secp256k1 or P-256 as `r ‖ s`.
+//! Users' public keys (DER) and their signatures: Ed25519, ECDSA over secp256k1 or P-256 as `r ‖ s`, and canisters'.
 
 use thiserror::Error;
+
+use super::canister::{CanisterKey, CanisterSignatureError};
+use crate::topology::Topology;
 
 /// Object identifiers, as they stand in DER.
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
@@ -12,8 +15,9 @@ const CANISTER_SIGNATURE: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x83, 0xb8, 0x
 
 const SEQUENCE: u8 = 0x30;
 const OBJECT_ID: u8 = 0x06;
+const BIT_STRING: u8 = 0x03;
 
-/// Length of every signature here.
+/// Length of every signature here but canisters'.
 const SIGNATURE_BYTES: usize = 64;
 
 /// Why a public key is not taken.
@@ -24,7 +28,8 @@ pub enum KeyError {
     NotDer,
     /// A key of a scheme that the Internet Computer does not know.
     #[error(
-        "the public key's algorithm (object id {oid}) is none of Ed25519, ECDSA secp256k1 and ECDSA P-256"
+        "the public key's algorithm (object id {oid}) is none of Ed25519, ECDSA secp256k1, ECDSA P-256 and canister \
+         signatures"
     )]
     UnknownAlgorithm {
         /// The object identifiers, hexadecimal.
@@ -35,10 +40,8 @@ pub enum KeyError {
         "web authentication keys are not supported by this network yet; use an Ed25519 or ECDSA identity"
     )]
     WebAuthn,
-    /// A canister signature's key.
-    #[error(
-        "canister signatures are not supported by this network yet; use an Ed25519 or ECDSA identity"
-    )]
+    /// A canister's key that does not name one.
+    #[error("the canister signature's public key names no canister")]
     CanisterSignature,
     /// The right scheme, but no point of its curve.
     #[error("the {scheme} public key is not a valid point")]
@@ -60,6 +63,9 @@ pub enum SignatureError {
     /// It does not fit the message and the key.
     #[error("the signature does not verify")]
     Invalid,
+    /// A canister's that does not hold.
+    #[error(transparent)]
+    Canister(#[from] CanisterSignatureError),
 }
 
 /// A user's public key.
@@ -71,6 +77,8 @@ pub enum PublicKey {
     Secp256k1(ic_secp256k1::PublicKey),
     /// ECDSA over P-256 with SHA-256.
     P256(ic_secp256r1::PublicKey),
+    /// A canister's.
+    Canister(CanisterKey),
 }
 
 impl PublicKey {
@@ -95,7 +103,10 @@ impl PublicKey {
                     scheme: "ECDSA P-256",
                 }),
             (COSE, _) => Err(KeyError::WebAuthn),
-            (CANISTER_SIGNATURE, _) => Err(KeyError::CanisterSignature),
+            (CANISTER_SIGNATURE, None) => bits(der)
+                .and_then(CanisterKey::from_bits)
+                .map(Self::Canister)
+                .ok_or(KeyError::CanisterSignature),
             (algorithm, parameters) => {
                 let ids = [Some(algorithm), parameters]
                     .into_iter()
@@ -108,11 +119,19 @@ impl PublicKey {
         }
     }
 
-    /// Checks a signature.
+    /// Checks a signature; those of canisters are good on their own network.
     ///
     /// # Errors
     /// Where it is none by this key over this message.
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    pub fn verify(
+        &self,
+        message: &[u8],
+        signature: &[u8],
+        topology: &Topology,
+    ) -> Result<(), SignatureError> {
+        if let Self::Canister(key) = self {
+            return Ok(key.verify(message, signature, topology)?);
+        }
         if signature.len() != SIGNATURE_BYTES {
             return Err(SignatureError::Length {
                 length: signature.len(),
@@ -125,6 +144,7 @@ impl PublicKey {
                 key.verify_ecdsa_signature_with_malleability(message, signature)
             }
             Self::P256(key) => key.verify_signature(message, signature),
+            Self::Canister(_) => false,
         };
         if valid {
             Ok(())
@@ -151,6 +171,18 @@ fn algorithm(der: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         },
     }
     .filter(|(algorithm, _)| algorithm.len() <= 16)
+}
+
+/// The bits of a SubjectPublicKeyInfo's key, which must be whole bytes.
+fn bits(der: &[u8]) -> Option<&[u8]> {
+    let (info, b"") = element(der, SEQUENCE)? else {
+        return None;
+    };
+    let (_, rest) = element(info, SEQUENCE)?;
+    match element(rest, BIT_STRING)? {
+        ([0, bits @ ..], b"") => Some(bits),
+        _ => None,
+    }
 }
 
 /// The content of the DER element with which the bytes begin, and what follows it.

@@ -36,11 +36,6 @@ pub(super) fn reject(name: &str, arg: &[u8]) -> Reject {
             name,
             "this network makes HTTPS outcalls by http_request only",
         ),
-        "canister_metrics" => missing(name, "this network does not tell what cycles were spent on"),
-        "subnet_metrics" => missing(
-            name,
-            "metrics of a subnet are in its state tree, at /subnet/<subnet id>/metrics",
-        ),
         "rename_canister" => missing(name, "canisters of this network keep their ids"),
         _ => Reject::of(
             ErrorCode::CanisterMethodNotFound,

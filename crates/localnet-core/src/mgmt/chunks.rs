@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Call, Outcome, charge, check_growth, done, existing, reply};
 use crate::{
-    limits,
+    help, limits,
     network::Network,
     types::{ErrorCode, Reject},
 };
@@ -22,13 +22,12 @@ pub(super) fn upload(network: &mut Network, call: &mut Call) -> Result<Outcome, 
     if !canister.chunks.contains_key(&hash) {
         check(&canister.chunks, &chunk)?;
         check_growth(canister, limits::CHUNK_BYTES_MAX as u64)?;
-        charge(
-            network,
-            &canister_id,
-            UPLOAD_INSTRUCTIONS,
-            &call.caller,
-            "Error from Wasm chunk store",
-        )?;
+        charge(network, &canister_id, UPLOAD_INSTRUCTIONS, &call.caller).map_err(|reject| {
+            refused(format!(
+                "Error charging for 'upload_chunk': {}",
+                reject.message
+            ))
+        })?;
         existing(network, &canister_id)?.chunks.insert(hash, chunk);
     }
     Ok(Outcome::Reply(reply(&ChunkHash {
@@ -78,7 +77,7 @@ pub(super) fn check(chunks: &BTreeMap<[u8; 32], Vec<u8>>, chunk: &[u8]) -> Resul
 
 /// What goes wrong with chunks.
 pub(super) fn refused(reason: String) -> Reject {
-    Reject::of(
+    help::CHUNK_STORE.reject(
         ErrorCode::CanisterContractViolation,
         format!("Error from Wasm chunk store: {reason}."),
     )

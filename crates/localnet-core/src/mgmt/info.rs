@@ -30,7 +30,7 @@ pub(super) fn metadata(network: &mut Network, call: &mut Call) -> Result<Outcome
     let missing = |what: String| Reject::of(ErrorCode::CanisterRejectedMessage, what);
     let code = canister.code.as_ref().ok_or_else(|| {
         missing(format!(
-            "Canister {canister_id} has no Wasm module and hence no metadata is available."
+            "The canister {canister_id} has no Wasm module and hence no metadata is available."
         ))
     })?;
     let sections = &code.module.info.metadata;
@@ -39,7 +39,7 @@ pub(super) fn metadata(network: &mut Network, call: &mut Call) -> Result<Outcome
         .find(|section| section.name == name)
         .ok_or_else(|| {
             missing(format!(
-                "Canister {canister_id} has no metadata section with the name {}.",
+                "The canister {canister_id} has no metadata section with the name {}.",
                 shown(&name)
             ))
         })?;

@@ -1,9 +1,11 @@
 //! What users may ask of the management canister.
 
+use candid::Principal;
+
 use super::{
     absent,
     methods::{Access, Method},
-    permitted,
+    permitted, subnet,
 };
 use crate::{
     network::Network,
@@ -22,9 +24,14 @@ pub(crate) fn check_ingress(network: &Network, ingress: &Ingress) -> Result<(), 
     })?;
     match method.access() {
         Access::Canisters => return Err(canisters_only(method)),
+        Access::CanistersOrAdmins => {
+            let at = network.effective_subnet(&ingress.effective_canister);
+            return check_admin(network, at, &ingress.sender, method);
+        }
         Access::Queries => return Err(queries_only(method)),
         Access::Anybody => return Ok(()),
         Access::Controllers
+        | Access::ControllersOrAdmins
         | Access::ControllersOrSelf
         | Access::StatusViewers
         | Access::SnapshotViewers => {}
@@ -48,19 +55,34 @@ pub(crate) fn check_ingress(network: &Network, ingress: &Ingress) -> Result<(), 
             ),
         ));
     }
-    permitted(network, &target, &ingress.sender, method).map_err(|reject| {
-        if reject.error == Some(ErrorCode::CanisterInvalidController) {
-            Reject::of(
-                ErrorCode::CanisterInvalidController,
-                format!(
-                    "Only controllers of canister {target} can call ic00 method {}",
-                    method.name()
-                ),
-            )
-        } else {
-            reject
-        }
+    permitted(network, &target, &ingress.sender, method).map_err(|reject| match reject.error {
+        Some(ErrorCode::CanisterInvalidController) => Reject::of(
+            ErrorCode::CanisterInvalidController,
+            format!(
+                "Only controllers of canister {target} can call ic00 method {}",
+                method.name()
+            ),
+        ),
+        Some(ErrorCode::CanisterNotFound) => crate::exec::not_found(&target),
+        _ => reject,
     })
+}
+
+/// Refuses users who do not administer the subnet with this place; most subnets have no such users at all.
+pub(super) fn check_admin(
+    network: &Network,
+    at: usize,
+    caller: &Principal,
+    method: Method,
+) -> Result<(), Reject> {
+    let admins = &network.topology.subnets()[at].admins;
+    if admins.is_empty() {
+        Err(canisters_only(method))
+    } else if admins.contains(caller) {
+        Ok(())
+    } else {
+        Err(subnet::not_an_admin(method, caller))
+    }
 }
 
 /// Users cannot call what only canisters may call.

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use candid::Nat;
+use candid::{Nat, Principal};
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterSettings, ChangeOrigin, CreateCanisterArgs,
+    CanisterIdRecord, CanisterSettings, ChangeOrigin, CreateCanisterArgs, FromCanisterRecord,
     ProvisionalCreateCanisterWithCyclesArgs, ProvisionalTopUpCanisterArgs,
 };
 
 use super::{Call, Method, Outcome, done, existing, history, reply, settings::invalid};
 use crate::{
     canister::{Canister, CanisterId, Input, Settings, StopWaiter},
-    cycles, limits,
+    cycles, help, limits,
     network::{Network, RunState},
     sysapi::SubnetFacts,
     types::{ErrorCode, Reject},
@@ -59,23 +59,32 @@ pub(super) fn create(network: &mut Network, call: &mut Call) -> Result<Outcome, 
     let args: CreateCanisterArgs = call.decode()?;
     let new = NewCanister::plan(network, call, args.settings, args.sender_canister_version)?;
     let at = network.subnet_of_origin(&call.origin);
-    let fee = network.homes[at].facts.prices.create_canister();
-    if call.cycles < fee {
-        return Err(Reject::of(
-            ErrorCode::InsufficientCyclesForCreateCanister,
-            format!(
-                "Creating a canister requires a fee of {} that is deducted from the canister's initial balance but \
-                 only {} cycles were received with the create_canister request.",
-                cycles::grouped(fee),
-                cycles::grouped(call.cycles)
-            ),
-        ));
-    }
-    let (id, home) = network.allocate_id(at)?;
-    new.insert(network, id, home, call.cycles - fee)?;
+    let id = new.create(network, at, call.cycles)?;
     call.cycles = 0;
-    network.spend(fee);
     Ok(Outcome::Reply(reply(&CanisterIdRecord { canister_id: id })))
+}
+
+/// Creates a canister on the subnet with this place, as if the system canister `by` had asked for it with so many
+/// cycles; `owner` controls it where the settings say nothing else.
+pub(crate) fn create_for(
+    network: &mut Network,
+    by: CanisterId,
+    at: usize,
+    owner: Principal,
+    changes: CanisterSettings,
+    cycles: u128,
+) -> Result<CanisterId, Reject> {
+    let variables = changes.environment_variables.is_some();
+    let version = network.canisters.get(&by).map(|canister| canister.version);
+    let new = NewCanister {
+        settings: Settings::new(vec![owner]).with(changes).map_err(invalid)?,
+        origin: ChangeOrigin::FromCanister(FromCanisterRecord {
+            canister_id: by,
+            canister_version: version,
+        }),
+        variables,
+    };
+    new.create(network, at, cycles)
 }
 
 pub(super) fn start(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
@@ -124,14 +133,14 @@ pub(super) fn stop(network: &mut Network, call: &mut Call) -> Result<Outcome, Re
 pub(super) fn delete(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
     let CanisterIdRecord { canister_id: id } = call.decode()?;
     if call.caller == id {
-        return Err(Reject::of(
+        return Err(help::DELETE_SELF.reject(
             ErrorCode::CanisterInvalidController,
             format!("Canister {id} cannot delete itself."),
         ));
     }
     let canister = existing(network, &id)?;
     if canister.state != RunState::Stopped {
-        return Err(Reject::of(
+        return Err(help::DELETE_NOT_STOPPED.reject(
             ErrorCode::CanisterNotStopped,
             format!("Canister {id} must be stopped before it is deleted."),
         ));
@@ -195,6 +204,33 @@ impl NewCanister {
             origin: history::origin(network, call, sender_version)?,
             variables,
         })
+    }
+
+    /// Creates it on the subnet with this place, with what is left of so many cycles after the fee.
+    fn create(self, network: &mut Network, at: usize, cycles: u128) -> Result<CanisterId, Reject> {
+        // Whoever rents a subnet has paid for its canisters.
+        let rented = !network.topology.subnets()[at].admins.is_empty();
+        let fee = if rented {
+            0
+        } else {
+            network.homes[at].facts.prices.create_canister()
+        };
+        if cycles < fee {
+            return Err(help::CREATION_UNPAID.reject(
+                ErrorCode::InsufficientCyclesForCreateCanister,
+                format!(
+                    "Creating a canister requires a fee of {} that is deducted from the canister's initial balance \
+                     but only {} cycles were received with the create_canister request.",
+                    cycles::grouped(fee),
+                    cycles::grouped(cycles)
+                ),
+            ));
+        }
+        let (id, home) = network.allocate_id(at)?;
+        self.insert(network, id, home, cycles - fee)?;
+        existing(network, &id)?.consumed.creation += fee;
+        network.spend(fee);
+        Ok(id)
     }
 
     /// Puts it there, if so many cycles are enough for what its settings keep for it.

@@ -8,9 +8,11 @@ use crate::{canister::CanisterId, types::Reject};
 pub(super) enum Access {
     /// Users and canisters that control the canister in the argument.
     Controllers,
+    /// The same, and those who administer its subnet.
+    ControllersOrAdmins,
     /// The same, and that canister itself.
     ControllersOrSelf,
-    /// Whoever may see the status of the canister in the argument.
+    /// Whoever may see the status of the canister in the argument, or administers its subnet.
     StatusViewers,
     /// Whoever may see the snapshots of the canister in the argument.
     SnapshotViewers,
@@ -18,6 +20,8 @@ pub(super) enum Access {
     Anybody,
     /// Canisters only.
     Canisters,
+    /// Canisters, and users who administer the subnet that they call.
+    CanistersOrAdmins,
     /// Users and composite queries, by queries only; the method looks at the caller itself.
     Queries,
 }
@@ -47,17 +51,18 @@ macro_rules! methods {
 methods! {
     ProvisionalCreate "provisional_create_canister_with_cycles" Anybody;
     ProvisionalTopUp "provisional_top_up_canister" Anybody;
-    Create "create_canister" Canisters;
+    Create "create_canister" CanistersOrAdmins;
     InstallCode "install_code" Controllers;
     InstallChunkedCode "install_chunked_code" Controllers;
-    UninstallCode "uninstall_code" Controllers;
+    UninstallCode "uninstall_code" ControllersOrAdmins;
     UpdateSettings "update_settings" Controllers;
-    Start "start_canister" Controllers;
-    Stop "stop_canister" Controllers;
+    Start "start_canister" ControllersOrAdmins;
+    Stop "stop_canister" ControllersOrAdmins;
     Status "canister_status" StatusViewers;
+    Metrics "canister_metrics" ControllersOrAdmins;
     Info "canister_info" Canisters;
     Metadata "canister_metadata" Canisters;
-    Delete "delete_canister" Controllers;
+    Delete "delete_canister" ControllersOrAdmins;
     DepositCycles "deposit_cycles" Canisters;
     RawRand "raw_rand" Canisters;
     UploadChunk "upload_chunk" ControllersOrSelf;
@@ -73,6 +78,7 @@ methods! {
     UploadSnapshotData "upload_canister_snapshot_data" Controllers;
     HttpRequest "http_request" Canisters;
     SubnetInfo "subnet_info" Canisters;
+    SubnetMetrics "subnet_metrics" Canisters;
     NodeMetricsHistory "node_metrics_history" Canisters;
     FetchLogs "fetch_canister_logs" Queries;
     ListCanisters "list_canisters" Queries;
@@ -87,7 +93,9 @@ impl Method {
     /// The canister that a call is about, where access depends on one.
     pub(super) fn target(self, arg: &[u8]) -> Result<Option<CanisterId>, Reject> {
         match self.access() {
-            Access::Anybody | Access::Canisters | Access::Queries => Ok(None),
+            Access::Anybody | Access::Canisters | Access::CanistersOrAdmins | Access::Queries => {
+                Ok(None)
+            }
             _ => self.named(arg).map(Some),
         }
     }

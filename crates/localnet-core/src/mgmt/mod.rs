@@ -26,10 +26,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use self::methods::{Access, Method};
 pub use self::outcalls::{Outcall, OutcallAnswer, OutcallError, OutcallMethod, Replication};
-pub(crate) use self::{code::run_dry, ingress::check_ingress, outcalls::Outcalls, queries::query};
+pub(crate) use self::{
+    code::run_dry, ingress::check_ingress, lifecycle::create_for, outcalls::Outcalls,
+    queries::query,
+};
 use crate::{
     canister::{Canister, CanisterId, Origin, Request},
-    cycles,
+    cycles, help,
     network::Network,
     types::{ErrorCode, Reject},
 };
@@ -71,7 +74,7 @@ pub(crate) fn execute(network: &mut Network, request: Request) {
         arg,
         cycles,
     } = request;
-    if let Origin::Ingress { id } = &origin
+    if let Origin::Ingress { id, .. } = &origin
         && !network.begin_ingress(id)
     {
         return;
@@ -104,6 +107,10 @@ fn dispatch(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
     }
     match method.access() {
         Access::Canisters if call.is_from_user() => return Err(ingress::canisters_only(method)),
+        Access::CanistersOrAdmins if call.is_from_user() => {
+            let at = network.subnet_of_origin(&call.origin);
+            ingress::check_admin(network, at, &call.caller, method)?;
+        }
         Access::Queries => return Err(ingress::queries_only(method)),
         _ => {}
     }
@@ -121,6 +128,7 @@ fn dispatch(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
         Method::UninstallCode => code::uninstall(network, call),
         Method::UpdateSettings => settings::update(network, call),
         Method::Status => status::reply_for(network, &call.arg).map(Outcome::Reply),
+        Method::Metrics => status::metrics_for(network, &call.arg).map(Outcome::Reply),
         Method::Info => info::info(network, &call.arg).map(Outcome::Reply),
         Method::Metadata => info::metadata(network, call),
         Method::UploadChunk => chunks::upload(network, call),
@@ -136,6 +144,7 @@ fn dispatch(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
         Method::UploadSnapshotData => snapshot_data::upload_data(network, call),
         Method::HttpRequest => outcalls::request(network, call),
         Method::SubnetInfo => subnet::info(network, call),
+        Method::SubnetMetrics => subnet::metrics(network, call),
         Method::NodeMetricsHistory => subnet::node_metrics(network, call),
         Method::FetchLogs | Method::ListCanisters => Err(ingress::queries_only(method)),
     }
@@ -167,20 +176,25 @@ fn permitted(
     caller: &Principal,
     method: Method,
 ) -> Result<(), Reject> {
-    let canister = network
-        .canisters
-        .get(id)
-        .ok_or_else(|| crate::exec::not_found(id))?;
+    let canister = network.canisters.get(id).ok_or_else(|| missing(id))?;
     let settings = &canister.settings;
     let controls = canister.is_controlled_by(caller);
+    let admins = &network.topology.subnets()[canister.home.index].admins;
     match method.access() {
         Access::Controllers if !controls => Err(not_a_controller(canister, caller)),
+        Access::ControllersOrAdmins if !controls && admins.is_empty() => {
+            Err(not_a_controller(canister, caller))
+        }
+        Access::ControllersOrAdmins if !controls && !admins.contains(caller) => {
+            Err(neither_controller_nor_admin(canister, admins, caller))
+        }
         Access::ControllersOrSelf if !controls && caller != id => {
             Err(not_a_controller(canister, caller))
         }
         Access::StatusViewers
             if !controls
                 && caller != id
+                && !admins.contains(caller)
                 && !queries::shows(&settings.status_visibility, caller) =>
         {
             Err(Reject::of(
@@ -205,7 +219,7 @@ fn not_a_controller(canister: &Canister, caller: &Principal) -> Reject {
         .iter()
         .map(Principal::to_text)
         .collect();
-    Reject::of(
+    help::INVALID_CONTROLLER.reject(
         ErrorCode::CanisterInvalidController,
         format!(
             "Only the controllers of the canister {} can control it.\nCanister's controllers: {}\nSender's ID: {caller}",
@@ -215,12 +229,39 @@ fn not_a_controller(canister: &Canister, caller: &Principal) -> Reject {
     )
 }
 
+/// The same where those who administer the subnet could have done it as well.
+fn neither_controller_nor_admin(
+    canister: &Canister,
+    admins: &[Principal],
+    caller: &Principal,
+) -> Reject {
+    let list = |principals: &[Principal]| {
+        let texts: Vec<_> = principals.iter().map(Principal::to_text).collect();
+        texts.join(" ")
+    };
+    help::INVALID_CONTROLLER.reject(
+        ErrorCode::CanisterInvalidController,
+        format!(
+            "Only the controllers of the canister {} or subnet admins can control it.\nCanister's controllers: {}\n\
+             Subnet admins: {}\nSender's ID: {caller}",
+            canister.id,
+            list(&canister.settings.controllers),
+            list(admins)
+        ),
+    )
+}
+
 /// The canister, to be changed.
 fn existing<'a>(network: &'a mut Network, id: &CanisterId) -> Result<&'a mut Canister, Reject> {
-    network
-        .canisters
-        .get_mut(id)
-        .ok_or_else(|| crate::exec::not_found(id))
+    network.canisters.get_mut(id).ok_or_else(|| missing(id))
+}
+
+/// There is no such canister.
+fn missing(id: &CanisterId) -> Reject {
+    help::CANISTER_NOT_FOUND.reject(
+        ErrorCode::CanisterNotFound,
+        format!("Canister {id} not found."),
+    )
 }
 
 /// Makes a canister pay for what the network executes on its behalf; it must not freeze by that.
@@ -229,20 +270,15 @@ fn charge(
     id: &CanisterId,
     instructions: u64,
     caller: &Principal,
-    what: &str,
 ) -> Result<(), Reject> {
     let canister = existing(network, id)?;
     let cost = canister
         .home
         .prices
         .execution(instructions, canister.wide());
-    crate::exec::affordable(canister, cost, caller).map_err(|reject| {
-        Reject::of(
-            ErrorCode::CanisterOutOfCycles,
-            format!("{what}: `{}`", reject.message),
-        )
-    })?;
+    crate::exec::affordable(canister, cost, caller)?;
     canister.balance -= cost;
+    canister.consumed.instructions += cost;
     network.spend(cost);
     Ok(())
 }
@@ -253,7 +289,7 @@ fn check_growth(canister: &Canister, bytes: u64) -> Result<(), Reject> {
     if canister.balance >= needed {
         return Ok(());
     }
-    Err(Reject::of(
+    Err(help::GROWTH_UNPAID.reject(
         ErrorCode::InsufficientCyclesInMemoryGrow,
         format!(
             "Canister cannot grow memory by {bytes} bytes due to insufficient cycles. \

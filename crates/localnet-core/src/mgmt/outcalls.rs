@@ -219,6 +219,9 @@ pub(super) fn request(network: &mut Network, call: &mut Call) -> Result<Outcome,
     }
     let left = std::mem::take(&mut call.cycles) - fee;
     network.spend(fee);
+    if let Some(canister) = network.canisters.get_mut(&call.caller) {
+        canister.consumed.outcalls += fee;
+    }
     let until = network
         .time
         .plus_nanos(limits::OUTCALL_SECONDS_MAX * 1_000_000_000);

@@ -27,6 +27,7 @@ pub(crate) fn query(network: &mut Network, query: &Query) -> Result<Vec<u8>, Rej
     }
     match method {
         Some(Method::Status) => status::reply_for(network, &query.arg),
+        Some(Method::Metrics) => status::metrics_for(network, &query.arg),
         Some(Method::Info) => info::info(network, &query.arg),
         Some(Method::FetchLogs) => logs::fetch(network, &query.sender, &query.arg),
         Some(Method::ListCanisters) => subnet::list_canisters(network, query),

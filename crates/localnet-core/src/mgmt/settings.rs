@@ -10,11 +10,21 @@ use crate::{
 };
 
 pub(super) fn update(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
+    let args: UpdateSettingsArgs = call.decode()?;
+    let canister_id = args.canister_id;
+    let result = change(network, call, args);
+    if call.is_from_user() {
+        network.charge_settings(&canister_id, &call.arg);
+    }
+    result
+}
+
+fn change(network: &mut Network, call: &Call, args: UpdateSettingsArgs) -> Result<Outcome, Reject> {
     let UpdateSettingsArgs {
         canister_id,
         settings,
         sender_canister_version,
-    } = call.decode()?;
+    } = args;
     let origin = history::origin(network, call, sender_canister_version)?;
     let now = network.time;
     let canister = existing(network, &canister_id)?;

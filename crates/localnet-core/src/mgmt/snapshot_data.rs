@@ -14,10 +14,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Call, Outcome, charge, check_growth, chunks, done, existing, reply,
-    snapshots::{self, UNPAID},
+    snapshots::{self, unpaid},
 };
 use crate::{
-    canister::{Code, GlobalValue, LowMemory, ModuleBytes, Snapshot, Source, Timer},
+    canister::{CanisterId, Code, GlobalValue, LowMemory, ModuleBytes, Snapshot, Source, Timer},
     limits::{self, WASM_PAGE_BYTES},
     mem::{Heap, Stable},
     network::Network,
@@ -100,7 +100,7 @@ pub(super) fn read_data(network: &mut Network, call: &mut Call) -> Result<Outcom
             })?,
     };
     let instructions = BASE_INSTRUCTIONS + chunk.len() as u64;
-    charge(network, &canister_id, instructions, &call.caller, UNPAID)?;
+    charge(network, &canister_id, instructions, &call.caller).map_err(unpaid)?;
     Ok(Outcome::Reply(reply(&ReadCanisterSnapshotDataResult {
         chunk,
     })))
@@ -221,8 +221,8 @@ pub(super) fn upload_data(network: &mut Network, call: &mut Call) -> Result<Outc
         &canister_id,
         BASE_INSTRUCTIONS + size,
         &call.caller,
-        UNPAID,
-    )?;
+    )
+    .map_err(unpaid)?;
     let canister = existing(network, &canister_id)?;
     let snapshot = canister
         .snapshots
@@ -250,16 +250,15 @@ pub(super) fn upload_data(network: &mut Network, call: &mut Call) -> Result<Outc
 }
 
 /// The code of a snapshot, ready to run; an uploaded one may not fit together.
-pub(super) fn code(network: &mut Network, snapshot: &Snapshot) -> Result<Code, Reject> {
+pub(super) fn code(
+    network: &mut Network,
+    canister: &CanisterId,
+    snapshot: &Snapshot,
+) -> Result<Code, Reject> {
     let module = network
         .compiler
         .compile(&snapshot.module.0)
-        .map_err(|error| {
-            Reject::of(
-                ErrorCode::CanisterInvalidWasm,
-                format!("Canister's Wasm module is not valid: {error}"),
-            )
-        })?;
+        .map_err(|error| error.reject(canister))?;
     let mut code = network
         .executor
         .fresh(&module)

@@ -7,20 +7,26 @@ use ic_management_canister_types::{
 };
 
 use super::{
-    Call, Outcome, charge, check_growth, code::recorded_uninstall, done, existing, history,
-    not_a_controller, reply, snapshot_data, subnet,
+    Call, Outcome, charge, check_growth, code::recorded_uninstall, done, existing, history, reply,
+    snapshot_data, subnet,
 };
 use crate::{
     canister::{Canister, CanisterId, Snapshot, SnapshotId, Source, Timer},
-    limits,
+    help, limits,
     network::Network,
     types::{ErrorCode, Reject},
 };
 
 /// What a snapshot costs, in instructions, before its first byte.
 const BASE_INSTRUCTIONS: u64 = 2_000_000_000;
+
 /// What is said where that cannot be paid.
-pub(super) const UNPAID: &str = "Canister snapshotting failed with";
+pub(super) fn unpaid(reject: Reject) -> Reject {
+    help::SNAPSHOT_UNPAID.reject(
+        ErrorCode::CanisterOutOfCycles,
+        format!("Canister snapshotting failed with: `{}`", reject.message),
+    )
+}
 
 pub(super) fn take(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
     let TakeCanisterSnapshotArgs {
@@ -35,7 +41,7 @@ pub(super) fn take(network: &mut Network, call: &mut Call) -> Result<Outcome, Re
     let snapshot = Snapshot::take(canister, now).ok_or_else(|| {
         Reject::of(
             ErrorCode::CanisterRejectedMessage,
-            format!("Failed to create snapshot for empty canister {canister_id}"),
+            format!("Failed to create snapshot for empty canister {canister_id}:"),
         )
     })?;
     let (bytes, taken) = (snapshot.bytes(), snapshot.taken);
@@ -67,7 +73,7 @@ pub(super) fn keep(
         .transpose()?;
     match replaced {
         None if canister.snapshots.is_full() => {
-            return Err(Reject::of(
+            return Err(help::SNAPSHOTS_TOO_MANY.reject(
                 ErrorCode::CanisterRejectedMessage,
                 format!(
                     "Canister {canister_id} has reached the maximum number of snapshots allowed: {}.",
@@ -78,13 +84,7 @@ pub(super) fn keep(
         None => check_growth(canister, bytes)?,
         Some((_, freed)) => check_growth(canister, bytes.saturating_sub(freed))?,
     }
-    charge(
-        network,
-        &canister_id,
-        BASE_INSTRUCTIONS + bytes,
-        caller,
-        UNPAID,
-    )?;
+    charge(network, &canister_id, BASE_INSTRUCTIONS + bytes, caller).map_err(unpaid)?;
     let canister = existing(network, &canister_id)?;
     if let Some((old, _)) = replaced {
         canister.snapshots.remove(old);
@@ -105,13 +105,20 @@ pub(super) fn load(network: &mut Network, call: &mut Call) -> Result<Outcome, Re
     let id = SnapshotId::parse(&snapshot_id).ok_or_else(missing)?;
     let owner = network.canisters.get(&id.canister).ok_or_else(missing)?;
     if !owner.is_controlled_by(&call.caller) {
-        return Err(not_a_controller(owner, &call.caller));
+        return Err(help::SNAPSHOT_NOT_CONTROLLED.reject(
+            ErrorCode::CanisterRejectedMessage,
+            format!(
+                "Only a controller of the canister that snapshot {id} belongs to can load it on canister \
+                 {canister_id}. Sender: {}.",
+                call.caller
+            ),
+        ));
     }
     if subnet::home(network, &id.canister)?.id != subnet::home(network, &canister_id)?.id {
         return Err(missing());
     }
     let snapshot = owner.snapshots.get(id).ok_or_else(missing)?.clone();
-    let code = snapshot_data::code(network, &snapshot)?;
+    let code = snapshot_data::code(network, &canister_id, &snapshot)?;
     let canister = existing(network, &canister_id)?;
     check_growth(
         canister,
@@ -122,8 +129,8 @@ pub(super) fn load(network: &mut Network, call: &mut Call) -> Result<Outcome, Re
         &canister_id,
         BASE_INSTRUCTIONS + snapshot.bytes(),
         &call.caller,
-        UNPAID,
-    )?;
+    )
+    .map_err(unpaid)?;
     let canister = existing(network, &canister_id)?;
     let details = ChangeDetails::LoadSnapshot(LoadSnapshotRecord {
         from_canister_id: (id.canister != canister_id).then_some(id.canister),
@@ -183,7 +190,7 @@ pub(super) fn own<'a>(
 ) -> Result<(SnapshotId, &'a Snapshot), Reject> {
     let parsed = SnapshotId::parse(id).ok_or_else(|| not_found(&canister.id, id))?;
     if parsed.canister != canister.id {
-        return Err(Reject::of(
+        return Err(help::SNAPSHOT_OF_ANOTHER.reject(
             ErrorCode::CanisterRejectedMessage,
             format!(
                 "The snapshot {parsed} does not belong to canister {}.",
@@ -199,7 +206,7 @@ pub(super) fn own<'a>(
 }
 
 pub(super) fn not_found(canister: &CanisterId, id: &[u8]) -> Reject {
-    Reject::of(
+    help::SNAPSHOT_NOT_FOUND.reject(
         ErrorCode::CanisterSnapshotNotFound,
         format!(
             "Could not find the snapshot ID {} for canister {canister}.",

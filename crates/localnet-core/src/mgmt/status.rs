@@ -1,7 +1,8 @@
 //! What a canister is, for those who may know.
 
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterStatusResult, CanisterStatusType, MemoryMetrics, QueryStats,
+    CanisterIdRecord, CanisterMetricsResult, CanisterStatusResult, CanisterStatusType,
+    MemoryMetrics, QueryStats,
 };
 
 use super::{decode, existing, reply};
@@ -15,6 +16,15 @@ pub(super) fn reply_for(network: &mut Network, arg: &[u8]) -> Result<Vec<u8>, Re
     let CanisterIdRecord { canister_id } = decode(arg)?;
     let canister = existing(network, &canister_id)?;
     Ok(reply(&status(canister)))
+}
+
+/// What a canister's cycles were consumed for.
+pub(super) fn metrics_for(network: &mut Network, arg: &[u8]) -> Result<Vec<u8>, Reject> {
+    let CanisterIdRecord { canister_id } = decode(arg)?;
+    let canister = existing(network, &canister_id)?;
+    Ok(reply(&CanisterMetricsResult {
+        cycles_consumed: canister.consumed.shown(),
+    }))
 }
 
 fn status(canister: &Canister) -> CanisterStatusResult {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use candid::Principal;
 use ic_management_canister_types::{
     CanisterIdRange, ListCanistersResult, NodeMetrics, NodeMetricsHistoryArgs,
-    NodeMetricsHistoryRecord, SubnetInfoArgs, SubnetInfoResult,
+    NodeMetricsHistoryRecord, SubnetInfoArgs, SubnetInfoResult, SubnetMetricsArgs,
+    SubnetMetricsResult,
 };
 
-use super::{Call, Outcome, absent, reply};
+use super::{Call, Outcome, absent, methods::Method, reply};
 use crate::{
     canister::CanisterId,
-    network::{Network, canister_number},
+    network::{Network, SubnetMetrics, canister_number},
     sysapi::SubnetFacts,
     topology::Subnet,
     types::{ErrorCode, Query, Reject},
@@ -94,12 +95,7 @@ pub(super) fn list_canisters(network: &mut Network, query: &Query) -> Result<Vec
             .position(|subnet| subnet.admins.contains(sender)),
     };
     let Some(place) = place else {
-        return Err(Reject::of(
-            ErrorCode::InvalidSubnetAdmin,
-            format!(
-                "Only subnet admins can call ic00 method list_canisters, and {sender} is not one of them"
-            ),
-        ));
+        return Err(not_an_admin(Method::ListCanisters, sender));
     };
     let mut ranges: Vec<CanisterIdRange> = Vec::new();
     let here = network
@@ -119,6 +115,44 @@ pub(super) fn list_canisters(network: &mut Network, query: &Query) -> Result<Vec
         }
     }
     Ok(reply(&ListCanistersResult { canisters: ranges }))
+}
+
+/// Only those who administer a subnet can do this on it.
+pub(super) fn not_an_admin(method: Method, caller: &Principal) -> Reject {
+    Reject::of(
+        ErrorCode::InvalidSubnetAdmin,
+        format!(
+            "Only subnet admins can call ic00 method {}, and {caller} is not one of them",
+            method.name()
+        ),
+    )
+}
+
+/// What a subnet says of itself in its state tree, and what it has executed.
+pub(super) fn metrics(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
+    let SubnetMetricsArgs { subnet_id } = call.decode()?;
+    existing(network, &subnet_id)?;
+    let place = network
+        .topology
+        .subnets()
+        .iter()
+        .position(|subnet| subnet.id == subnet_id)
+        .ok_or_else(|| absent::no_subnet(&subnet_id))?;
+    let SubnetMetrics {
+        canisters,
+        state_bytes,
+        spent,
+        transactions,
+    } = network.metrics()[place];
+    let instructions = network.homes[place].instructions;
+    Ok(Outcome::Reply(reply(&SubnetMetricsResult {
+        block_height: network.round.into(),
+        num_canisters: canisters.into(),
+        canister_state_bytes: state_bytes.into(),
+        consumed_cycles_total: spent.into(),
+        update_transactions_total: transactions.into(),
+        million_round_instructions_total: instructions.div_ceil(1_000_000).into(),
+    })))
 }
 
 fn existing<'a>(network: &'a Network, id: &Principal) -> Result<&'a Subnet, Reject> {

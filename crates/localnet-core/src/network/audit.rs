@@ -79,7 +79,10 @@ impl Network {
             self.round,
             self.homes
                 .iter()
-                .map(|home| (home.next, home.transactions, home.spent))
+                .map(|home| {
+                    let counts = (home.next, home.transactions, home.spent, home.instructions);
+                    (counts, &home.compiled)
+                })
                 .collect::<Vec<_>>(),
             self.turn,
             self.totals.minted,

@@ -11,7 +11,7 @@ use super::Network;
 use crate::{
     canister::{Canister, CanisterId, Settings},
     cycles::{CHARGE_SECONDS, SUBNET_BYTES, grouped},
-    exec, mgmt,
+    exec, help, mgmt,
     types::{ErrorCode, Ingress, Reject},
 };
 
@@ -21,6 +21,8 @@ const SUBNET_COMPUTE_PERCENT: u64 = 299;
 /// Settings that come in so short an argument are paid for after they have changed, so that a frozen canister can be
 /// thawed by them.
 const SETTINGS_BYTES_PAID_LATER: usize = 338;
+/// The method by which they come.
+const UPDATE_SETTINGS: &str = "update_settings";
 
 impl Network {
     /// Charges canisters for the time since they were last charged.
@@ -34,12 +36,13 @@ impl Network {
                 continue;
             }
             canister.charged = canister.charged.plus_nanos(seconds * 1_000_000_000);
-            let cost = canister.home.prices.idle(
-                canister.paid_bytes(),
-                canister.settings.compute_allocation,
-                seconds,
-            );
+            let (bytes, percent) = (canister.paid_bytes(), canister.settings.compute_allocation);
+            let prices = canister.home.prices;
+            let memory = prices.idle(bytes, 0, seconds);
+            let cost = prices.idle(bytes, percent, seconds);
             if canister.take_idle(cost) {
+                canister.consumed.memory += memory;
+                canister.consumed.compute += cost - memory;
                 spent.push((canister.home.index, cost));
             } else {
                 broke.push(canister.id);
@@ -53,7 +56,7 @@ impl Network {
         }
     }
 
-    /// Ends what a canister can no longer pay for.
+    /// Ends what a canister can no longer pay for; what it still has is not enough for anything, and is lost.
     fn run_dry(&mut self, id: &CanisterId) {
         tracing::info!(canister = %id, "uninstalled because it ran out of cycles");
         // It exists, so this cannot fail.
@@ -63,6 +66,11 @@ impl Network {
             settings.compute_allocation = 0;
             settings.memory_allocation = 0;
             canister.settings = Arc::new(settings);
+            let rest =
+                std::mem::take(&mut canister.balance) + std::mem::take(&mut canister.reserved);
+            canister.consumed.uninstall += rest;
+            let at = canister.home.index;
+            self.spend_at(at, rest);
         }
     }
 
@@ -79,7 +87,7 @@ impl Network {
         let left = SUBNET_COMPUTE_PERCENT.saturating_sub(others);
         let (asked, had) = (new.compute_allocation, canister.settings.compute_allocation);
         if asked > had && asked > left {
-            return Err(Reject::of(
+            return Err(help::COMPUTE_OVERSUBSCRIBED.reject(
                 ErrorCode::SubnetOversubscribed,
                 format!(
                     "Canister requested a compute allocation of {asked}% which cannot be satisfied because the \
@@ -90,7 +98,7 @@ impl Network {
         let used = self.paid_bytes_on(at);
         let added = after.saturating_sub(before);
         if added > SUBNET_BYTES.saturating_sub(used) {
-            return Err(Reject::of(
+            return Err(help::MEMORY_OVERSUBSCRIBED.reject(
                 ErrorCode::SubnetOversubscribed,
                 format!(
                     "Canister requested {} of memory but only {} are available in the subnet.",
@@ -139,8 +147,11 @@ impl Network {
         }
     }
 
-    /// Takes the fee for an ingress message.
+    /// Takes the fee for an ingress message, unless it is paid for later.
     pub(super) fn charge_ingress(&mut self, message: &Ingress) {
+        if pays_later(message) {
+            return;
+        }
         let Some(canister) = self.payer(message) else {
             return;
         };
@@ -148,7 +159,26 @@ impl Network {
         let (id, at) = (canister.id, canister.home.index);
         if let Some(canister) = self.canisters.get_mut(&id) {
             canister.balance -= fee;
+            canister.consumed.ingress += fee;
             self.spend_at(at, fee);
+        }
+    }
+
+    /// Takes the fee for new settings that are paid for after they have changed, where the canister can still pay. Only
+    /// their argument and the method's name count then.
+    pub(crate) fn charge_settings(&mut self, id: &CanisterId, arg: &[u8]) {
+        if arg.len() > SETTINGS_BYTES_PAID_LATER {
+            return;
+        }
+        let Some(canister) = self.canisters.get_mut(id) else {
+            return;
+        };
+        let bytes = UPDATE_SETTINGS.len() + arg.len();
+        let fee = canister.home.prices.ingress(bytes as u64);
+        if canister.liquid() >= fee {
+            canister.balance -= fee;
+            canister.consumed.ingress += fee;
+            self.spend(fee);
         }
     }
 
@@ -156,7 +186,10 @@ impl Network {
     fn payer(&self, message: &Ingress) -> Option<&Canister> {
         if message.canister != Principal::management_canister() {
             self.canisters.get(&message.canister)
-        } else if message.method.starts_with("provisional_") {
+        } else if matches!(
+            message.method.as_str(),
+            "create_canister" | "provisional_create_canister_with_cycles"
+        ) {
             None
         } else {
             self.canisters.get(&message.effective_canister)
@@ -172,7 +205,7 @@ impl Network {
 
 fn pays_later(message: &Ingress) -> bool {
     message.canister == Principal::management_canister()
-        && message.method == "update_settings"
+        && message.method == UPDATE_SETTINGS
         && message.arg.len() <= SETTINGS_BYTES_PAID_LATER
 }
 
@@ -194,7 +227,7 @@ fn check_allocations(canister: &Canister, new: &Settings, reserved: u128) -> Res
     if new.compute_allocation > old.compute_allocation
         && let Some(missing) = missing(old.memory_allocation, new.compute_allocation, 0)
     {
-        return Err(Reject::of(
+        return Err(help::COMPUTE_UNPAID.reject(
             ErrorCode::InsufficientCyclesInComputeAllocation,
             format!(
                 "Cannot increase compute allocation to {}% due to insufficient cycles. At least {missing} additional \
@@ -206,7 +239,7 @@ fn check_allocations(canister: &Canister, new: &Settings, reserved: u128) -> Res
     if new.memory_allocation > old.memory_allocation
         && let Some(missing) = missing(new.memory_allocation, new.compute_allocation, reserved)
     {
-        return Err(Reject::of(
+        return Err(help::ALLOCATION_UNPAID.reject(
             ErrorCode::InsufficientCyclesInMemoryAllocation,
             format!(
                 "Cannot increase memory allocation to {} due to insufficient cycles. At least {missing} additional \
@@ -222,7 +255,7 @@ fn check_allocations(canister: &Canister, new: &Settings, reserved: u128) -> Res
 fn check_reserved(canister: &Canister, new: &Settings, added: u128) -> Result<(), Reject> {
     let limit = new.reserved_cycles_limit;
     if limit < canister.settings.reserved_cycles_limit && limit < canister.reserved {
-        return Err(Reject::of(
+        return Err(help::RESERVATION_LIMIT_TOO_LOW.reject(
             ErrorCode::ReservedCyclesLimitIsTooLow,
             format!(
                 "Cannot set the reserved cycles limit {} below the reserved cycles balance of the canister {}.",
@@ -233,7 +266,7 @@ fn check_reserved(canister: &Canister, new: &Settings, added: u128) -> Result<()
     }
     let reserved = canister.reserved.saturating_add(added);
     if added > 0 && reserved > limit {
-        return Err(Reject::of(
+        return Err(help::RESERVATION_OVER_LIMIT.reject(
             ErrorCode::ReservedCyclesLimitExceededInMemoryAllocation,
             format!(
                 "Cannot increase memory allocation to {} due to its reserved cycles limit. The current limit ({}) \

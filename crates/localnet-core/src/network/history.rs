@@ -239,7 +239,9 @@ mod tests {
             effective_canister: nobody,
             method: String::new(),
             arg: Vec::new(),
+            info: None,
             expiry: Time(expiry),
+            bytes: 0,
         };
         history.receive(&message, nobody);
     }

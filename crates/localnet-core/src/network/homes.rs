@@ -1,6 +1,6 @@
 //! Subnets as the network counts for them: ids given away, messages executed, cycles spent.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use candid::Principal;
 
@@ -8,7 +8,7 @@ use super::{Network, canister_number};
 use crate::{
     canister::{CanisterId, Origin},
     cycles::Prices,
-    limits,
+    help, limits,
     sysapi::SubnetFacts,
     topology::{InstructionLimits, Subnet, SubnetKind, Topology, canister_id},
     types::{ErrorCode, Reject},
@@ -25,6 +25,10 @@ pub(crate) struct Home {
     pub(crate) transactions: u64,
     /// Cycles that its canisters have spent.
     pub(crate) spent: u128,
+    /// Instructions that it has executed.
+    pub(crate) instructions: u64,
+    /// Modules that were installed here, by hash; to compile one of them again is cheap.
+    pub(crate) compiled: BTreeSet<[u8; 32]>,
 }
 
 /// What a subnet says of itself in the state tree.
@@ -58,6 +62,8 @@ impl Home {
                 next: subnet.allocation.first,
                 transactions: 0,
                 spent: 0,
+                instructions: 0,
+                compiled: BTreeSet::new(),
             })
             .collect()
     }
@@ -94,7 +100,7 @@ impl Network {
     /// The place of the subnet that a call to the management canister came in at.
     pub(crate) fn subnet_of_origin(&self, origin: &Origin) -> usize {
         match origin {
-            Origin::Ingress { id } => self
+            Origin::Ingress { id, .. } => self
                 .history
                 .get(id)
                 .map(|record| self.effective_subnet(&record.effective)),
@@ -147,7 +153,7 @@ impl Network {
             .and_then(|_| self.topology.index_of(&id))
             .filter(|home| !subnets[*home].hidden)
             .ok_or_else(|| {
-                Reject::of(
+                help::INTERNAL.reject(
                     ErrorCode::CanisterNotHostedBySubnet,
                     format!(
                         "Unsuccessful validation of specified ID: Specified CanisterId {id} is not hosted by subnet {}.",
@@ -158,7 +164,7 @@ impl Network {
         let subnet = &subnets[home];
         // Ids that a subnet hands out itself can be asked for only where it has no others.
         if subnet.ranges.len() > 1 && subnet.allocation.contains(&id) {
-            return Err(Reject::of(
+            return Err(help::SPECIFIED_ID.reject(
                 ErrorCode::InvalidManagementPayload,
                 format!(
                     "The `specified_id` {id} is invalid because it belongs to the canister allocation ranges of the \
@@ -167,7 +173,7 @@ impl Network {
             ));
         }
         if self.canisters.contains_key(&id) {
-            return Err(Reject::of(
+            return Err(help::INTERNAL.reject(
                 ErrorCode::CanisterIdAlreadyExists,
                 format!("Unsuccessful canister creation: canister id {id} already exists."),
             ));

@@ -260,9 +260,11 @@ impl Network {
             effective_canister: _,
             method,
             arg,
+            info,
             expiry: _,
+            bytes: _,
         } = message;
-        let origin = Origin::Ingress { id };
+        let origin = Origin::Ingress { id, info };
         self.deliver(
             canister,
             Request {

@@ -74,7 +74,11 @@ impl Network {
                 break;
             }
             let instructions = match self.canisters.get(&id).map(|canister| canister.home.index) {
-                Some(at) => self.on_subnet(at, |network| network.step(&id)),
+                Some(at) => {
+                    let instructions = self.on_subnet(at, |network| network.step(&id));
+                    self.homes[at].instructions += instructions;
+                    instructions
+                }
                 None => 0,
             };
             room.take(instructions);

@@ -6,7 +6,7 @@ use candid::Principal;
 use serde::{Deserialize, Serialize};
 
 use super::{Facts, Fault, Message, Mode};
-use crate::limits;
+use crate::{help, limits};
 
 /// What `call_perform` answers where the call cannot be made now.
 const SYS_TRANSIENT: u32 = 2;
@@ -48,16 +48,13 @@ impl Message {
     pub(super) fn new_call(
         &mut self,
         callee: &[u8],
-        method: Vec<u8>,
+        method: &[u8],
         reply: TableCall,
         reject: TableCall,
     ) -> Result<(), Fault> {
         self.abandon_call();
         let callee = Principal::try_from(callee).map_err(|_| Fault::Principal)?;
-        let method = String::from_utf8(method).map_err(|_| {
-            Fault::Contract("ic0.call_new: the method name is not valid UTF-8".into())
-        })?;
-        check_len(method.len())?;
+        let method = String::from_utf8_lossy(method).into_owned();
         self.building = Some(OutgoingCall {
             callee,
             method,
@@ -74,10 +71,27 @@ impl Message {
 
     /// `call_data_append`.
     pub(super) fn append_call(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let call = self.building("ic0.call_data_append")?;
-        check_len(call.method.len() + call.arg.len() + bytes.len())?;
-        call.arg.extend_from_slice(bytes);
+        self.building("ic0.call_data_append")?
+            .arg
+            .extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Refuses to append so many bytes where the call would become too large.
+    pub(super) fn check_call_room(&mut self, more: u64) -> Result<(), Fault> {
+        let call = self.building("ic0.call_data_append")?;
+        let bytes = ((call.method.len() + call.arg.len()) as u64).saturating_add(more);
+        let max = limits::CALL_BYTES_MAX;
+        if bytes <= max as u64 {
+            return Ok(());
+        }
+        Err(Fault::Misuse {
+            text: format!(
+                "Request to {}:{} has a payload size of {bytes}, which exceeds the allowed limit of {max}.",
+                call.callee, call.method
+            ),
+            help: &help::PAYLOAD_TOO_LARGE,
+        })
     }
 
     /// `call_on_cleanup`.
@@ -85,7 +99,8 @@ impl Message {
         let call = self.building("ic0.call_on_cleanup")?;
         if call.cleanup.replace(cleanup).is_some() {
             return Err(Fault::Contract(
-                "ic0.call_on_cleanup can be called at most once between calls".into(),
+                "ic0.call_on_cleanup can be called at most once between `ic0.call_new` and `ic0.call_perform`"
+                    .into(),
             ));
         }
         Ok(())
@@ -178,12 +193,14 @@ impl Message {
     }
 }
 
-fn check_len(len: usize) -> Result<(), Fault> {
-    let max = limits::CALL_BYTES_MAX;
-    if len > max {
-        return Err(Fault::Contract(format!(
-            "ic0.call: size of message (method name and payload, {len} bytes) exceeds the limit {max}"
-        )));
+/// Refuses names of methods that are longer than any canister's.
+pub(super) fn check_method_name(bytes: u64) -> Result<(), Fault> {
+    let max = limits::MODULE_METHOD_NAMES_BYTES_MAX;
+    if bytes <= max as u64 {
+        return Ok(());
     }
-    Ok(())
+    Err(Fault::Misuse {
+        text: format!("Size of method_name {bytes} exceeds the allowed limit of {max}."),
+        help: &help::METHOD_NAME_TOO_LARGE,
+    })
 }

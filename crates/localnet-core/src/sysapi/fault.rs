@@ -5,6 +5,7 @@ use thiserror::Error;
 use wasmtime::Trap;
 
 use crate::{
+    help::{self, Help},
     mem::StableError,
     types::{ErrorCode, Reject},
 };
@@ -18,9 +19,17 @@ pub(crate) enum Fault {
     /// The canister called `ic0.trap`.
     #[error("Canister called `ic0.trap` with message: '{0}'")]
     CalledTrap(String),
-    /// A function of the System API was used wrongly.
+    /// A function of the System API was used wrongly, as only a toolchain does.
     #[error("Canister violated contract: {0}")]
     Contract(String),
+    /// A function of the System API was used wrongly by whoever wrote the canister.
+    #[error("Canister violated contract: {text}")]
+    Misuse {
+        /// What is wrong.
+        text: String,
+        /// What to do about it.
+        help: &'static Help,
+    },
     /// Bytes that are no principal.
     #[error("Canister provided invalid principal id")]
     Principal,
@@ -36,7 +45,12 @@ pub(crate) enum Fault {
     /// The heap would pass the canister's own limit.
     #[error(
         "Canister exceeded its current Wasm memory limit of {max} bytes. \
-         The peak Wasm memory usage was {wanted} bytes."
+         The peak Wasm memory usage was {wanted} bytes. \
+         If the canister reaches 4GiB, then it may stop functioning and may become unrecoverable. \
+         Please reach out to the canister owner to investigate the reason for the increased memory usage. \
+         It might be necessary to move data from the Wasm memory to the stable memory. \
+         If such high Wasm memory usage is expected and safe, then the developer can increase \
+         the Wasm memory limit in the canister settings."
     )]
     HeapLimit {
         /// The limit in its settings.
@@ -121,6 +135,7 @@ impl Fault {
             Self::Trapped(_) => ErrorCode::CanisterTrapped,
             Self::CalledTrap(_) => ErrorCode::CanisterCalledTrap,
             Self::Contract(_)
+            | Self::Misuse { .. }
             | Self::Principal
             | Self::Cycles { .. }
             | Self::VariableIndex { .. }
@@ -144,11 +159,37 @@ impl Fault {
         }
     }
 
+    /// What to do about it.
+    fn help(&self) -> &'static Help {
+        match self {
+            Self::Trapped(_) => &help::TRAPPED,
+            Self::CalledTrap(_) => &help::TRAPPED_EXPLICITLY,
+            Self::Contract(_) | Self::Principal | Self::NoCallback { .. } => &help::TOOLCHAIN,
+            Self::Misuse { help, .. } => help,
+            Self::Instructions { .. } => &help::INSTRUCTION_LIMIT,
+            Self::MemoryAccess(_) => &help::MEMORY_ACCESS,
+            Self::HeapLimit { .. } => &help::HEAP_LIMIT,
+            Self::GrowthUnpaid { .. } => &help::MEMORY_UNPAID,
+            Self::Cycles { .. }
+            | Self::VariableIndex { .. }
+            | Self::Variable { .. }
+            | Self::Engine(_) => &help::NONE,
+        }
+    }
+
     /// What the caller of this canister is told.
     pub(crate) fn reject(&self, canister: &Principal) -> Reject {
+        let text = format!("Error from Canister {canister}: {self}");
+        Reject::of(self.code(), self.help().after_fault(text))
+    }
+
+    /// What it is told where the cleanup after this fault failed as well.
+    pub(crate) fn reject_with_cleanup(&self, cleanup: &Self, canister: &Principal) -> Reject {
         Reject::of(
             self.code(),
-            format!("Error from Canister {canister}: {self}"),
+            format!(
+                "Error from Canister {canister}: {self}\n\ncall_on_cleanup also failed:\n\n{cleanup}"
+            ),
         )
     }
 }

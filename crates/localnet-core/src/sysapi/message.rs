@@ -7,7 +7,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use candid::Principal;
 
 use super::{Fault, Mode, OutgoingCall, api::Api, modes::GROWING};
-use crate::{canister::Settings, cycles::Prices, limits, mem::StableSession, types::Time};
+use crate::{
+    canister::Settings,
+    cycles::Prices,
+    help, limits,
+    mem::StableSession,
+    types::{SenderInfo, Time},
+};
 
 /// What stays the same while a message is executed.
 #[derive(Clone, Debug)]
@@ -82,6 +88,8 @@ pub(crate) struct Message {
     pub(crate) facts: Option<Facts>,
     /// Who called.
     pub(crate) caller: Principal,
+    /// What a canister has signed about the caller.
+    pub(crate) caller_info: Option<Arc<SenderInfo>>,
     /// The argument, or the reply that has come back.
     pub(crate) arg: Vec<u8>,
     /// The method's name, for `canister_inspect_message`.
@@ -117,6 +125,8 @@ pub(crate) struct Message {
     pub(crate) refund: u128,
     /// Cycles spent on calls and burned.
     pub(crate) spent: u128,
+    /// Those of them that were burned.
+    pub(crate) burned: u128,
     /// Calls made.
     pub(crate) calls: Vec<OutgoingCall>,
     /// The call between `call_new` and `call_perform`.
@@ -141,6 +151,7 @@ impl Default for Message {
             mode: Mode::default(),
             facts: None,
             caller: Principal::management_canister(),
+            caller_info: None,
             arg: Vec::new(),
             method: String::new(),
             rejection: None,
@@ -158,6 +169,7 @@ impl Default for Message {
             answer: None,
             refund: 0,
             spent: 0,
+            burned: 0,
             calls: Vec::new(),
             building: None,
             certified: None,
@@ -207,15 +219,19 @@ impl Message {
     }
 
     fn refuse(&self, name: &str) -> Fault {
-        Fault::Contract(format!(
-            "\"ic0_{name}\" cannot be executed in {} mode",
-            self.mode
-        ))
+        Fault::Misuse {
+            text: format!("\"ic0_{name}\" cannot be executed in {} mode", self.mode),
+            help: &help::WRONG_MODE,
+        }
     }
 
     /// `msg_reply_data_append`.
     pub(super) fn append_reply(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.check_unanswered("msg_reply_data_append")?;
+        if !self.unanswered() {
+            return Err(Fault::Contract(
+                "ic0.msg_reply_data_append: the call is already replied.".into(),
+            ));
+        }
         let max = if self.mode.replicated() {
             limits::REPLY_BYTES_MAX
         } else {
@@ -223,9 +239,12 @@ impl Message {
         };
         let len = self.reply_data.len() + bytes.len();
         if len > max {
-            return Err(Fault::Contract(format!(
-                "ic0.msg_reply_data_append: application payload size ({len}) cannot be larger than {max}."
-            )));
+            return Err(Fault::Misuse {
+                text: format!(
+                    "ic0.msg_reply_data_append: application payload size ({len}) cannot be larger than {max}."
+                ),
+                help: &help::REPLY_TOO_LARGE,
+            });
         }
         self.reply_data.extend_from_slice(bytes);
         Ok(())
@@ -245,9 +264,12 @@ impl Message {
         let max = limits::REPLY_BYTES_MAX;
         if text.len() > max {
             let len = text.len();
-            return Err(Fault::Contract(format!(
-                "ic0.msg_reject: application payload size ({len}) cannot be larger than {max}."
-            )));
+            return Err(Fault::Misuse {
+                text: format!(
+                    "ic0.msg_reject: application payload size ({len}) cannot be larger than {max}."
+                ),
+                help: &help::REJECT_TOO_LARGE,
+            });
         }
         let text = String::from_utf8(text)
             .map_err(|_| Fault::Contract("ic0.msg_reject: invalid UTF-8 string provided".into()))?;
@@ -260,8 +282,12 @@ impl Message {
         self.refund = std::mem::take(&mut self.available);
     }
 
+    fn unanswered(&self) -> bool {
+        self.may_answer && self.answer.is_none()
+    }
+
     fn check_unanswered(&self, name: &str) -> Result<(), Fault> {
-        if self.may_answer && self.answer.is_none() {
+        if self.unanswered() {
             Ok(())
         } else {
             Err(Fault::Contract(format!(
@@ -343,17 +369,22 @@ impl Message {
         let burned = max.min(self.liquid());
         self.balance -= burned;
         self.spent += burned;
+        self.burned += burned;
         burned
     }
 
     /// `certified_data_set`.
     pub(super) fn certify(&mut self, data: Vec<u8>) -> Result<(), Fault> {
         if data.len() > limits::CERTIFIED_DATA_BYTES_MAX {
-            return Err(Fault::Contract(format!(
-                "ic0_certified_data_set failed because the passed data must be no larger than {} bytes. Found {} bytes.",
-                limits::CERTIFIED_DATA_BYTES_MAX,
-                data.len()
-            )));
+            return Err(Fault::Misuse {
+                text: format!(
+                    "ic0_certified_data_set failed because the passed data must be no larger than {} bytes. \
+                     Found {} bytes.",
+                    limits::CERTIFIED_DATA_BYTES_MAX,
+                    data.len()
+                ),
+                help: &help::CERTIFIED_DATA_TOO_LARGE,
+            });
         }
         self.certified = Some(data);
         Ok(())

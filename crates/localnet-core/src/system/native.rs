@@ -12,10 +12,11 @@ use super::{
 use crate::{
     canister::{Canister, CanisterId, Input, Origin, Request, Settings},
     exec::{no_method, not_found},
+    mgmt,
     network::Network,
     sysapi::{Fault, SubnetFacts},
     topology::SubnetKind,
-    types::{ErrorCode, Query, Reject},
+    types::{Query, Reject},
 };
 
 /// The network while a system canister executes a message.
@@ -73,7 +74,7 @@ impl Network {
             arg,
             cycles,
         } = request;
-        if let Origin::Ingress { id } = &origin
+        if let Origin::Ingress { id, .. } = &origin
             && !self.begin_ingress(id)
         {
             return;
@@ -205,30 +206,20 @@ impl World for Effects<'_> {
         settings: Option<CanisterSettings>,
         cycles: u128,
     ) -> Result<Principal, Reject> {
-        let settings = Settings::new(vec![*owner])
-            .with(settings.unwrap_or_default())
-            .map_err(|error| Reject::of(ErrorCode::InvalidManagementPayload, error.to_string()))?;
         let subnets = self.network.topology.subnets();
         let at = subnets
             .iter()
             .position(|place| place.id == *subnet)
             .ok_or_else(|| not_found(subnet))?;
-        let fee = self.network.homes[at].facts.prices.create_canister();
-        let balance = cycles.checked_sub(fee).ok_or_else(|| {
-            Reject::of(
-                ErrorCode::InsufficientCyclesForCreateCanister,
-                format!(
-                    "Creating a canister requires a fee of {fee} that is deducted from the canister's initial balance \
-                     but only {cycles} cycles were received with the create_canister request."
-                ),
-            )
-        })?;
-        let (id, home) = self.network.allocate_id(at)?;
+        // Whoever takes the order, the cycles-minting canister is the one that creates.
+        let by = if self.network.canisters.contains_key(&super::CYCLES_MINTING) {
+            super::CYCLES_MINTING
+        } else {
+            self.id
+        };
+        let settings = settings.unwrap_or_default();
+        let id = mgmt::create_for(self.network, by, at, *owner, settings, cycles)?;
         self.own().balance -= cycles;
-        self.network.spend(fee);
-        let created = self.network.time;
-        let canister = Canister::new(id, home, settings, balance, created);
-        self.network.canisters.insert(id, canister);
         Ok(id)
     }
 

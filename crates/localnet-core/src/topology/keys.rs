@@ -35,6 +35,11 @@ impl SubnetKey {
         &self.public_der
     }
 
+    /// The public key's point, 96 bytes.
+    pub(crate) fn public_bytes(&self) -> &[u8] {
+        &self.public_der[BLS_DER_PREFIX.len()..]
+    }
+
     /// Signs; 48 bytes. Takes about a millisecond.
     pub fn sign(&self, message: &[u8]) -> [u8; 48] {
         self.secret.sign(message).serialize()
@@ -43,11 +48,7 @@ impl SubnetKey {
 
 impl fmt::Debug for SubnetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "SubnetKey({})",
-            hex::encode(&self.public_der[BLS_DER_PREFIX.len()..])
-        )
+        write!(f, "SubnetKey({})", hex::encode(self.public_bytes()))
     }
 }
 

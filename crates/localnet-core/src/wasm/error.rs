@@ -1,6 +1,14 @@
 //! Why a module may not be installed.
 
+use std::borrow::Cow;
+
+use candid::Principal;
 use thiserror::Error;
+
+use crate::{
+    help::{self, Help},
+    types::{ErrorCode, Reject},
+};
 
 /// Why a module may not be installed. The texts are those that clients of the Internet Computer know.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -174,14 +182,47 @@ pub enum InvalidModule {
 }
 
 impl InvalidModule {
-    /// What whoever wanted to install it is told.
-    pub(crate) fn explain(&self) -> String {
-        match self {
+    /// What whoever wanted to install it in this canister is told.
+    pub(crate) fn reject(&self, canister: &Principal) -> Reject {
+        let what = match self {
             // Found by a later pass than all the others.
-            Self::DataOutOfBounds { .. } => {
-                format!("Could not instrument wasm module of canister: {self}")
-            }
-            _ => format!("Canister's Wasm module is not valid: {self}"),
-        }
+            Self::DataOutOfBounds { .. } => "Could not instrument wasm module of canister",
+            _ => "Canister's Wasm module is not valid",
+        };
+        let text = format!("Error from Canister {canister}: {what}: {self}");
+        Reject::of(
+            ErrorCode::CanisterInvalidWasm,
+            self.help().after_fault(text),
+        )
+    }
+
+    /// What to do about it.
+    fn help(&self) -> Cow<'static, Help> {
+        Cow::Borrowed(match self {
+            Self::TooLong { .. } => &help::MODULE_TOO_LARGE,
+            Self::CodeTooLong { .. } => &help::CODE_TOO_LARGE,
+            Self::TooMany { what, .. } => match *what {
+                "functions" => &help::FUNCTIONS_TOO_MANY,
+                "globals" => &help::GLOBALS_TOO_MANY,
+                _ => &help::TOOLCHAIN,
+            },
+            Self::TooManyMethods { .. } => &help::METHODS_TOO_MANY,
+            Self::MethodNamesTooLong { .. } => &help::METHOD_NAMES_TOO_LARGE,
+            Self::FunctionTooLong { .. } => &help::FUNCTION_TOO_LARGE,
+            Self::FunctionTooComplex { .. } => &help::FUNCTION_TOO_COMPLEX,
+            Self::DuplicateMethod { name } => return Cow::Owned(Help::duplicate_method(name)),
+            Self::Compression { .. }
+            | Self::Invalid { .. }
+            | Self::Instruction { .. }
+            | Self::Import { .. }
+            | Self::Signature { .. }
+            | Self::Export { .. }
+            | Self::Metadata { .. }
+            | Self::DataOffset { .. }
+            | Self::DataOutOfBounds { .. }
+            | Self::MemoryTooLarge { .. }
+            | Self::Global { .. } => &help::TOOLCHAIN,
+            Self::Compile { .. } => &help::NONE,
+        })
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a compiled module depends only on the bytes that were sent, never on who installs it or when.
 
+mod effort;
 mod engine;
 mod error;
 mod limit;
@@ -13,6 +14,7 @@ mod prepare;
 mod rewrite;
 mod signature;
 
+pub(crate) use effort::{compiling, refusing};
 pub(crate) use engine::{Compiled, Compiler, Instantiate};
 pub use error::InvalidModule;
 pub(crate) use prepare::MethodKind;

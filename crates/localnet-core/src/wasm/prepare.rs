@@ -11,7 +11,7 @@ use wasmparser::{
 };
 
 use super::{
-    InvalidModule, RESERVED_PREFIX, Widths, global_export,
+    InvalidModule, RESERVED_PREFIX, Widths, effort, global_export,
     limit::check_function,
     meter::padding,
     rewrite::rewrite,
@@ -51,6 +51,8 @@ pub(crate) struct Info {
     pub(crate) metadata: Vec<MetadataSection>,
     /// Bytes of the module, unpacked.
     pub(crate) len: usize,
+    /// Its operators as they are compiled on the Internet Computer.
+    pub(crate) operators: u64,
 }
 
 /// How a method may be called.
@@ -208,6 +210,7 @@ impl Outline {
         let mut imported_functions = Vec::new();
         let mut exported_functions = Vec::new();
         let mut defined = 0;
+        let mut globals = 0;
         for payload in Parser::new(0).parse_all(bytes) {
             match payload.map_err(invalid)? {
                 Payload::TypeSection(section) => {
@@ -265,6 +268,7 @@ impl Outline {
                         section.count() as usize,
                         limits::MODULE_GLOBALS_MAX,
                     )?;
+                    globals = section.count() as usize;
                     for (index, global) in (0..).zip(section) {
                         let ty = global.map_err(invalid)?.ty;
                         if matches!(ty.content_type, ValType::Ref(_)) {
@@ -331,6 +335,7 @@ impl Outline {
             exports.add(name, type_of(function as usize))?;
         }
         outline.info.exports.check()?;
+        outline.info.operators += effort::outside_functions(globals);
         Ok(outline)
     }
 
@@ -352,6 +357,7 @@ impl Outline {
 
     fn read_body(&mut self, index: usize, body: &FunctionBody<'_>) -> Result<(), InvalidModule> {
         let wide = self.info.wide;
+        self.info.operators += effort::function(body, wide)?;
         check_function(index, body, |operator| {
             if padding(operator, wide) > 0 {
                 self.padded.insert(index);

@@ -5,7 +5,7 @@ use assay_localnet_core::{
     types::{ErrorCode, RejectCode},
 };
 
-use crate::harness::{Net, n};
+use crate::harness::{Net, n, plain};
 
 /// Asks the management canister for random bytes.
 pub(crate) const RANDOM: &str = r#"
@@ -116,7 +116,7 @@ fn users_get_replies_and_rejects() {
     let crashed = net.call(callee, "crash", "").unwrap_err();
     assert_eq!(crashed.error, Some(ErrorCode::CanisterCalledTrap));
     assert_eq!(
-        crashed.message,
+        plain(&crashed),
         format!(
             "Error from Canister {callee}: Canister called `ic0.trap` with message: 'not today'"
         )

@@ -2,7 +2,7 @@
 
 use assay_localnet_core::types::ErrorCode;
 
-use crate::harness::{Net, n, wasm};
+use crate::harness::{Net, n, plain, wasm};
 
 /// Sends 1000 cycles with a call and keeps what comes back.
 pub(crate) const PAYER: &str = r#"
@@ -87,7 +87,7 @@ fn cycles_of_a_call_that_is_not_made_stay() {
     let reject = net.call(payer, "too_much", taker.as_slice()).unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::CanisterContractViolation));
     assert_eq!(
-        reject.message,
+        plain(&reject),
         format!("Error from Canister {payer}: Canister {payer} is out of cycles")
     );
     net.check_cycles();

@@ -5,7 +5,7 @@ use ic_management_canister_types as ic;
 
 use crate::{
     cycles::{PAYER, TAKER},
-    harness::{Net, stranger, wasm},
+    harness::{Net, plain, stranger, wasm},
 };
 
 const USUAL: Prices = Prices::of_nodes(13);
@@ -95,6 +95,75 @@ fn an_ingress_message_is_paid_for_when_it_comes_in() {
 }
 
 #[test]
+fn every_byte_of_an_envelope_is_paid_for() {
+    let mut net = Net::new();
+    let id = net.canister(ANSWERER);
+    let mut sent = 0;
+    let mut cost = |bytes: u64| {
+        sent += 1;
+        cost_of(&mut net, id, |net| {
+            let message = assay_localnet_core::types::Ingress {
+                id: assay_localnet_core::types::RequestId([sent; 32]),
+                sender: stranger(),
+                canister: id,
+                effective_canister: id,
+                method: "go".into(),
+                arg: vec![],
+                info: None,
+                expiry: net.network.time().plus_nanos(1_000_000_000),
+                bytes,
+            };
+            net.network.submit(message).unwrap();
+        })
+    };
+    // 1.2 M cycles for the message, and 2 k for each of its bytes.
+    assert_eq!(cost(0), 1_200_000);
+    assert_eq!(cost(300), 1_800_000);
+    assert_eq!(cost(2 << 20), 1_200_000 + 4_194_304_000);
+    net.settle();
+    net.check_cycles();
+}
+
+#[test]
+fn short_new_settings_are_paid_for_once_they_are_there() {
+    let mut net = Net::new();
+    let id = net.canister(ANSWERER);
+    let threshold = |seconds: u64| {
+        let change = ic::CanisterSettings {
+            freezing_threshold: Some(seconds.into()),
+            ..Default::default()
+        };
+        settings(id, change)
+    };
+    let fee = |arg: &ic::UpdateSettingsArgs| {
+        let bytes = candid::encode_one(arg).unwrap().len() + "update_settings".len();
+        USUAL.ingress(bytes as u64)
+    };
+    let arg = threshold(1_000_000);
+    let before = net.network.balance(&id).unwrap();
+    let request = net.submit(
+        candid::Principal::management_canister(),
+        "update_settings",
+        candid::encode_one(&arg).unwrap(),
+    );
+    assert_eq!(net.network.balance(&id), Some(before), "nothing yet");
+    net.wait(&request).unwrap();
+    assert_eq!(net.network.balance(&id), Some(before - fee(&arg)));
+    // Whoever freezes a canister by its settings does not pay for that.
+    let frozen = threshold(1 << 50);
+    let cost = cost_of(&mut net, id, |net| {
+        net.manage("update_settings", &frozen).unwrap();
+    });
+    assert_eq!(cost, 0);
+    let thawed = threshold(1);
+    let cost = cost_of(&mut net, id, |net| {
+        net.manage("update_settings", &thawed).unwrap();
+    });
+    assert_eq!(cost, fee(&thawed));
+    net.check_cycles();
+}
+
+#[test]
 fn memory_and_processors_are_charged_every_ten_seconds() {
     let mut net = Net::new();
     let id = net.canister(ANSWERER);
@@ -157,7 +226,16 @@ fn a_canister_that_cannot_pay_for_its_memory_is_uninstalled() {
     net.advance(300);
     net.rounds(1);
     assert_eq!(net.network.canister(&id).unwrap().module_hash, None);
-    let status = net.status_of(id);
+    assert_eq!(net.network.balance(&id), Some(0), "nothing is left of it");
+    let query = assay_localnet_core::types::Query {
+        sender: crate::harness::user(),
+        canister: candid::Principal::management_canister(),
+        method: "canister_status".into(),
+        arg: candid::encode_one(ic::CanisterIdRecord { canister_id: id }).unwrap(),
+        info: None,
+    };
+    let reply = net.network.query(&query, None).unwrap();
+    let status: ic::CanisterStatusResult = candid::decode_one(&reply).unwrap();
     assert_eq!(status.memory_size, 0u8);
     assert_eq!(status.settings.compute_allocation, 0u8);
     assert_eq!(status.settings.memory_allocation, 0u8);
@@ -192,17 +270,17 @@ fn a_frozen_canister_says_what_is_missing_to_those_who_control_it() {
     let reject = net.call(id, "go", "").unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::CanisterOutOfCycles));
     assert_eq!(
-        reject.message,
+        plain(&reject),
         format!(
             "Canister {id} is out of cycles: please top up the canister with at least {missing} additional cycles"
         )
     );
     let reject = net.call_as(stranger(), id, "go", "").unwrap_err();
-    assert_eq!(reject.message, format!("Canister {id} is out of cycles"));
+    assert_eq!(plain(&reject), format!("Canister {id} is out of cycles"));
     let reject = net.query(id, "ask", "").unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::CanisterOutOfCycles));
     assert_eq!(
-        reject.message,
+        plain(&reject),
         format!(
             "Canister {id} is unable to process query calls because it's frozen. Please top up the canister with \
              cycles and try again."
@@ -236,10 +314,9 @@ fn allocations_that_cannot_be_paid_for_are_refused() {
         reject.error,
         Some(ErrorCode::InsufficientCyclesInComputeAllocation)
     );
-    let fee = candid::encode_one(&arg).unwrap().len() + "update_settings".len();
-    let missing = candid::Nat::from(missing + USUAL.ingress(fee as u64));
+    let missing = candid::Nat::from(missing);
     assert_eq!(
-        reject.message,
+        plain(&reject),
         format!(
             "Cannot increase compute allocation to 1% due to insufficient cycles. At least {missing} additional cycles \
              are required."
@@ -261,7 +338,7 @@ fn allocations_that_cannot_be_paid_for_are_refused() {
         .unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::SubnetOversubscribed));
     assert_eq!(
-        reject.message,
+        plain(&reject),
         "Canister requested 3.00 TiB of memory but only 2.00 TiB are available in the subnet."
     );
     net.check_cycles();
@@ -286,7 +363,7 @@ fn the_canisters_of_a_subnet_keep_at_most_299_percent_together() {
         .unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::SubnetOversubscribed));
     assert_eq!(
-        reject.message,
+        plain(&reject),
         "Canister requested a compute allocation of 100% which cannot be satisfied because the Subnet's remaining \
          compute capacity is 99%."
     );

@@ -137,6 +137,8 @@ impl Net {
         arg: Vec<u8>,
     ) -> Ingress {
         self.requests += 1;
+        // As if nothing else was sent, so that tests can tell what a message costs.
+        let bytes = (method.len() + arg.len()) as u64;
         Ingress {
             id: RequestId(Sha256::digest(self.requests.to_le_bytes()).into()),
             sender,
@@ -144,7 +146,9 @@ impl Net {
             effective_canister,
             method: method.into(),
             arg,
+            info: None,
             expiry: self.network.time().plus_nanos(240 * SECOND),
+            bytes,
         }
     }
 
@@ -214,6 +218,7 @@ impl Net {
             canister,
             method: method.into(),
             arg: arg.into(),
+            info: None,
         };
         self.network.query(&query, None)
     }
@@ -356,6 +361,17 @@ impl Net {
             totals.held + totals.moving + totals.spent,
             "{totals:?}"
         );
+    }
+}
+
+/// A refusal's text without the line that says what to do about it.
+pub(crate) fn plain(reject: &Reject) -> &str {
+    match reject.message.split_once('\n') {
+        Some((text, _)) if text.starts_with("Error from Canister ") => {
+            text.strip_suffix('.').unwrap_or(text)
+        }
+        Some((text, _)) => text,
+        None => &reject.message,
     }
 }
 

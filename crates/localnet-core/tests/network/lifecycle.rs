@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     calls::{CALLER, RANDOM, ask},
-    harness::{Net, n, stranger, user, wasm},
+    harness::{Net, n, plain, stranger, user, wasm},
 };
 
 const ECHO: &str = r#"
@@ -79,7 +79,7 @@ fn only_controllers_manage_a_canister() {
     }
     let missing = canister_id(0xffff_ffff_ffe0_0099);
     let reject = net.manage("canister_status", &record(missing)).unwrap_err();
-    assert_eq!(reject.message, format!("Canister {missing} not found"));
+    assert_eq!(plain(&reject), format!("Canister {missing} not found"));
 }
 
 #[test]
@@ -231,7 +231,9 @@ fn a_module_may_come_packed_or_in_chunks() {
             effective_canister: id,
             method: "install_chunked_code".into(),
             arg: candid::encode_one(install).unwrap(),
+            info: None,
             expiry: net.network.time().plus_nanos(1_000_000_000),
+            bytes: 0,
         };
         let request_id = request.id;
         net.network.submit(request).unwrap();
@@ -441,7 +443,9 @@ fn a_request_id_counts_once_and_expired_messages_do_not_start() {
         effective_canister: id,
         method: "echo".into(),
         arg: b"once".to_vec(),
+        info: None,
         expiry,
+        bytes: 0,
     };
     let late = message(net.network.time());
     let request = late.id;

@@ -1,5 +1,7 @@
 //! Instructions are counted as the Internet Computer counts them.
 
+use ic_management_canister_types as ic;
+
 use crate::harness::{Net, n};
 
 /// What surrounds the code that is measured.
@@ -18,6 +20,11 @@ const AROUND: &str = r#"
 
 /// Instructions between two readings of the counter, less those of reading it, for each of some pieces of code.
 fn measure<T: AsRef<str>>(codes: &[T]) -> Vec<u32> {
+    measure_with(codes, ic::CanisterSettings::default())
+}
+
+/// The same in a canister with these settings.
+fn measure_with<T: AsRef<str>>(codes: &[T], settings: ic::CanisterSettings) -> Vec<u32> {
     let mut body = AROUND.to_owned();
     for (index, code) in std::iter::once("")
         .chain(codes.iter().map(AsRef::as_ref))
@@ -34,6 +41,12 @@ fn measure<T: AsRef<str>>(codes: &[T]) -> Vec<u32> {
     }
     let mut net = Net::new();
     let id = net.canister(&body);
+    let arg = ic::UpdateSettingsArgs {
+        canister_id: id,
+        settings,
+        sender_canister_version: None,
+    };
+    net.manage("update_settings", &arg).unwrap();
     let mut run = |index: usize| {
         let reply = net.call(id, &format!("m{index}"), "").unwrap();
         u32::from_le_bytes(*reply.last_chunk().unwrap())
@@ -574,6 +587,83 @@ fn functions_of_the_system_cost_their_base_and_every_byte() {
         ),
     ]);
     check(&cases);
+}
+
+#[test]
+fn variables_cost_what_is_copied_of_them() {
+    let name = "(i32.const 2000) (i32.const 4)";
+    let set = "(i32.store (i32.const 2000) (i32.const 0x656d616e))";
+    let cases = [
+        (set.to_owned(), 3),
+        ("(drop (call $env_var_count))".into(), call(0) + 500 + 1),
+        (
+            "(drop (call $env_var_name_size (i32.const 0)))".into(),
+            call(1) + 500 + 1,
+        ),
+        (
+            "(call $env_var_name_copy (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 3))"
+                .into(),
+            call(4) + 500 + 3,
+        ),
+        (
+            format!("{set} (drop (call $env_var_name_exists {name}))"),
+            3 + call(2) + 500 + 1,
+        ),
+        (
+            format!("{set} (drop (call $env_var_value_size {name}))"),
+            3 + call(2) + 500 + 1,
+        ),
+        (
+            format!(
+                "{set} (call $env_var_value_copy {name} (i32.const 0) (i32.const 0) (i32.const 5))"
+            ),
+            3 + call(5) + 500 + 5,
+        ),
+    ];
+    let codes: Vec<_> = cases.iter().map(|(code, _)| code).collect();
+    let settings = ic::CanisterSettings {
+        environment_variables: Some(vec![ic::EnvironmentVariable {
+            name: "name".into(),
+            value: "value".into(),
+        }]),
+        ..Default::default()
+    };
+    let found = measure_with(&codes, settings);
+    let expected: Vec<_> = cases.iter().map(|(_, cost)| *cost).collect();
+    assert_eq!(found, expected);
+}
+
+/// What a message costs beyond an empty one, where reading the counter would not tell.
+#[test]
+fn answers_and_calls_cost_their_base_and_every_byte() {
+    let mut net = Net::new();
+    let mut paid = |kind: &str, code: &str| {
+        let id = net.canister(&format!(
+            "(table 1 funcref) (func $back (param i32)) (elem (i32.const 0) $back)
+             (func (export \"canister_{kind} go\") {code})"
+        ));
+        let before = net.network.balance(&id).unwrap();
+        let answer = net.call(id, "go", "");
+        (before - net.network.balance(&id).unwrap(), answer.is_ok())
+    };
+    // Thirteen nodes take a cycle for an instruction.
+    let (silent, answered) = paid("update", "");
+    assert!(!answered);
+    let cases = [
+        ("(call $msg_reply)", call(0) + 500),
+        (
+            "(call $msg_reject (i32.const 0) (i32.const 20))",
+            call(2) + 500 + 50 * 20,
+        ),
+        (
+            // It is also printed.
+            "(call $trap (i32.const 0) (i32.const 20))",
+            call(2) + 500 + 20 + (2 + 50) * 20,
+        ),
+    ];
+    for (code, cost) in cases {
+        assert_eq!(paid("update", code).0, silent + u128::from(cost), "{code}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use assay_localnet_core::types::ErrorCode;
 
-use crate::harness::{Net, wasm};
+use crate::harness::{Net, plain, wasm};
 
 fn violation(method: &str, code: &str) -> String {
     let mut net = Net::new();
@@ -20,7 +20,7 @@ fn violation(method: &str, code: &str) -> String {
         reject.message
     );
     let begin = format!("Error from Canister {id}: Canister violated contract: ");
-    reject.message.strip_prefix(&begin).unwrap().to_owned()
+    plain(&reject).strip_prefix(&begin).unwrap().to_owned()
 }
 
 #[test]
@@ -61,9 +61,7 @@ fn start_may_not_ask_for_the_time() {
     let install = ic_management_canister_types::CanisterInstallMode::Install;
     let reject = net.install_code(id, install, module, b"").unwrap_err();
     assert!(
-        reject
-            .message
-            .ends_with("\"ic0_time\" cannot be executed in start mode"),
+        plain(&reject).ends_with("\"ic0_time\" cannot be executed in start mode"),
         "{}",
         reject.message
     );
@@ -155,6 +153,7 @@ fn only_a_query_has_the_certificate_that_came_with_it() {
         canister: id,
         method: "go".into(),
         arg: vec![],
+        info: None,
     };
     assert_eq!(
         net.network.query(&query, Some(b"certificate")),

@@ -2,7 +2,7 @@
 
 use assay_localnet_core::types::ErrorCode;
 
-use crate::harness::{Net, n};
+use crate::harness::{Net, n, plain};
 
 /// A counter in the heap, in a global and in stable memory.
 const COUNTERS: &str = r#"
@@ -44,7 +44,7 @@ fn a_trap_rolls_back_heap_stable_memory_and_globals() {
     let reject = net.call(id, "add_and_trap", "").unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::CanisterTrapped));
     assert_eq!(
-        reject.message,
+        plain(&reject),
         format!("Error from Canister {id}: Canister trapped: unreachable")
     );
     assert_eq!(net.query(id, "get", ""), Ok(n(10_101)));
@@ -177,9 +177,7 @@ fn dropped_segments_are_there_again_with_every_message() {
     assert_eq!(net.call(id, "drop", ""), Ok(n(7)));
     let reject = net.call(id, "drop_first", "").unwrap_err();
     assert!(
-        reject
-            .message
-            .ends_with("Canister trapped: heap out of bounds"),
+        plain(&reject).ends_with("Canister trapped: heap out of bounds"),
         "{}",
         reject.message
     );

@@ -13,7 +13,7 @@ use ic_management_canister_types as ic;
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
-use crate::harness::{Net, config, stranger, user};
+use crate::harness::{Net, config, plain, stranger, user};
 
 const T: u128 = 1_000_000_000_000;
 const FEE: u128 = 100_000_000;
@@ -214,7 +214,7 @@ fn unknown_methods_and_traps_are_rejected_as_those_of_modules_are() {
     let unknown = net.call(CYCLES_LEDGER, "fly", arg(())).unwrap_err();
     assert_eq!(unknown.error, Some(ErrorCode::CanisterMethodNotFound));
     assert_eq!(
-        unknown.message,
+        plain(&unknown),
         "Error from Canister um5iw-rqaaa-aaaaq-qaaba-cai: Canister has no update method 'fly'."
     );
     let update = net.query(CYCLES_LEDGER, "icrc1_transfer", arg(()));
@@ -340,6 +340,68 @@ fn canisters_create_canisters_with_the_cycles_of_a_call() {
     let id: Result<Principal, candid::Reserved> = decode_one(&reply).unwrap();
     let view = net.network.canister(&id.unwrap()).unwrap();
     assert_eq!(view.controllers, [canister]);
+    net.check_cycles();
+}
+
+#[test]
+fn created_canisters_know_that_the_cycles_minting_canister_created_them() {
+    let mut net = net();
+    let canister = net.canister(FORWARDER);
+    let info = |net: &mut Net, id: Principal| -> ic::CanisterInfoResult {
+        let asked = ic::CanisterInfoArgs {
+            canister_id: id,
+            num_requested_changes: Some(5),
+        };
+        let reply = net.query(
+            Principal::management_canister(),
+            "canister_info",
+            encode_one(asked).unwrap(),
+        );
+        decode_one(&reply.unwrap()).unwrap()
+    };
+    let created = arg(Create {
+        amount: T.into(),
+        creation_args: Some(Creation {
+            settings: Some(Settings {
+                controllers: Some(vec![stranger()]),
+                environment_variables: Some(vec![]),
+            }),
+        }),
+    });
+    let reply = net.call(CYCLES_LEDGER, "create_canister", created).unwrap();
+    let by_ledger: Result<Created, CreateError> = decode_one(&reply).unwrap();
+    #[derive(CandidType)]
+    struct NoArgs {}
+    let (_, reply) = forward(
+        &mut net,
+        canister,
+        CYCLES_MINTING,
+        T as u64,
+        "create_canister",
+        &arg(NoArgs {}),
+    );
+    let by_canister: Result<Principal, candid::Reserved> = decode_one(&reply).unwrap();
+    for (id, controller, variables) in [
+        (by_ledger.unwrap().canister_id, stranger(), true),
+        (by_canister.unwrap(), canister, false),
+    ] {
+        let info = info(&mut net, id);
+        assert_eq!(info.total_num_changes, 1);
+        let [change] = &info.recent_changes[..] else {
+            panic!("{info:?}")
+        };
+        assert_eq!(change.canister_version, 0);
+        let ic::ChangeOrigin::FromCanister(origin) = &change.origin else {
+            panic!("{change:?}")
+        };
+        assert_eq!(origin.canister_id, CYCLES_MINTING);
+        assert!(origin.canister_version.is_some());
+        let Some(ic::ChangeDetails::Creation(creation)) = &change.details else {
+            panic!("{change:?}")
+        };
+        assert_eq!(creation.controllers, [controller]);
+        assert_eq!(creation.environment_variables_hash.is_some(), variables);
+    }
     net.check_cycles();
 }
 

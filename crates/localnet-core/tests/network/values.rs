@@ -1,9 +1,11 @@
 //! What the functions of the System API say.
 
-use assay_localnet_core::types::ErrorCode;
+use std::sync::Arc;
+
+use assay_localnet_core::types::{ErrorCode, Ingress, Query, RequestId, SenderInfo};
 use ic_management_canister_types as ic;
 
-use crate::harness::{Net, n};
+use crate::harness::{Net, START, n, plain, user};
 
 /// A canister with some query methods, each of this code.
 fn queries(methods: &[(&str, &str)]) -> (Net, candid::Principal) {
@@ -64,8 +66,7 @@ fn a_canister_knows_itself_and_its_subnet() {
     assert_eq!(net.query(id, "itself", ""), Ok(id.as_slice().to_vec()));
     let subnet = net.query(id, "subnet", "").unwrap();
     assert_eq!(subnet.len(), 29);
-    let user = crate::harness::user();
-    assert_eq!(net.query(id, "caller", ""), Ok(user.as_slice().to_vec()));
+    assert_eq!(net.query(id, "caller", ""), Ok(user().as_slice().to_vec()));
     assert_eq!(net.query(id, "data", ""), Ok(vec![]));
     assert_eq!(net.query(id, "signer", ""), Ok(vec![]));
     assert_eq!(net.query(id, "replicated", ""), Ok(n(0)));
@@ -77,9 +78,7 @@ fn a_canister_knows_itself_and_its_subnet() {
     let reject = net.query(id, "no_principal", "").unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::CanisterContractViolation));
     assert!(
-        reject
-            .message
-            .ends_with("Canister provided invalid principal id"),
+        plain(&reject).ends_with("Canister provided invalid principal id"),
         "{}",
         reject.message
     );
@@ -90,9 +89,7 @@ fn the_root_key_is_shown_in_replicated_execution_only() {
     let (mut net, id) = queries(&[("key", &whole("root_key"))]);
     assert!(!net.call(id, "key", "").unwrap().is_empty());
     assert!(
-        net.query(id, "key", "")
-            .unwrap_err()
-            .message
+        plain(&net.query(id, "key", "").unwrap_err())
             .ends_with("\"ic0_root_key_size\" cannot be executed in non replicated query mode")
     );
 }
@@ -144,7 +141,7 @@ fn environment_variables_are_found_by_place_and_by_name() {
     ] {
         let reject = net.query(id, method, "").unwrap_err();
         assert_eq!(reject.error, Some(ErrorCode::CanisterContractViolation));
-        assert!(reject.message.ends_with(text), "{}", reject.message);
+        assert!(plain(&reject).ends_with(text), "{}", reject.message);
     }
 }
 
@@ -175,7 +172,7 @@ fn prices_are_those_of_the_subnet() {
     assert_eq!(ask("key"), 26_153_846_153);
     assert_eq!(net.query(id, "curve", ""), Ok(n(1)), "no such algorithm");
     assert_eq!(net.query(id, "unknown", ""), Ok(n(2)), "no such key");
-    assert!(net.query(id, "outside", "").unwrap_err().message.ends_with(
+    assert!(plain(&net.query(id, "outside", "").unwrap_err()).ends_with(
         "ic0_cost_create_canister failed because dst + size is out of bounds.\
              Found dst = 65530 and size = 16 while must be <= 65536"
     ));
@@ -202,9 +199,7 @@ fn amounts_above_64_bits_need_the_newer_functions() {
     let reject = net.query(rich, "old", "").unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::CanisterTrapped));
     assert!(
-        reject
-            .message
-            .ends_with("Canister trapped: cycles amount exceeds 64-bit representation"),
+        plain(&reject).ends_with("Canister trapped: cycles amount exceeds 64-bit representation"),
         "{}",
         reject.message
     );
@@ -239,7 +234,7 @@ fn a_stable_memory_beyond_32_bits_needs_the_newer_functions() {
         let reject = net.query(id, method, "").unwrap_err();
         assert_eq!(reject.error, Some(ErrorCode::CanisterTrapped));
         assert!(
-            reject.message.ends_with(
+            plain(&reject).ends_with(
                 "Canister trapped: 32 bit stable memory api used on a memory larger than 4GB"
             ),
             "{}",
@@ -273,4 +268,76 @@ fn a_transform_is_a_query_that_the_network_itself_makes() {
             .error,
         Some(ErrorCode::CanisterMethodNotFound)
     );
+}
+
+#[test]
+fn canisters_read_what_another_one_says_about_a_user() {
+    // Both parts, one after the other, and the same from a callback.
+    let tell = |at: u32| {
+        format!(
+            "(call $msg_caller_info_data_copy (i32.const {at}) (i32.const 0) (call $msg_caller_info_data_size))
+             (call $msg_reply_data_append (i32.const {at}) (call $msg_caller_info_data_size))
+             (call $msg_caller_info_signer_copy (i32.const {at}) (i32.const 0) (call $msg_caller_info_signer_size))
+             (call $msg_reply_data_append (i32.const {at}) (call $msg_caller_info_signer_size))"
+        )
+    };
+    let mut net = Net::new();
+    let id = net.canister(&format!(
+        r#"(table 1 funcref) (elem (i32.const 0) $back) (data (i32.const 600) "ask")
+        (func (export "canister_inspect_message")
+          (if (call $msg_caller_info_data_size) (then (call $accept_message))))
+        (func (export "canister_query ask") {} (call $msg_reply))
+        (func (export "canister_update now") {} (call $msg_reply))
+        (func (export "canister_update later")
+          (call $canister_self_copy (i32.const 700) (i32.const 0) (call $canister_self_size))
+          (call $call_new (i32.const 700) (call $canister_self_size) (i32.const 600) (i32.const 3)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+          (drop (call $call_perform)))
+        (func $back (param i32)
+          {}
+          (call $msg_arg_data_copy (i32.const 2000) (i32.const 0) (call $msg_arg_data_size))
+          (call $msg_reply_data_append (i32.const 2000) (call $msg_arg_data_size))
+          (call $msg_reply))"#,
+        tell(2_000),
+        tell(2_000),
+        tell(2_000)
+    ));
+    let info = Arc::new(SenderInfo {
+        data: b"a friend of ".to_vec(),
+        signer: id,
+    });
+    let said = [b"a friend of ", id.as_slice()].concat();
+    let query = |info| Query {
+        sender: user(),
+        canister: id,
+        method: "ask".into(),
+        arg: vec![],
+        info,
+    };
+    assert_eq!(net.network.query(&query(None), None), Ok(vec![]));
+    let found = net.network.query(&query(Some(Arc::clone(&info))), None);
+    assert_eq!(found, Ok(said.clone()));
+
+    let call = |number: u8, method: &str, info| Ingress {
+        id: RequestId([number; 32]),
+        sender: user(),
+        canister: id,
+        effective_canister: id,
+        method: method.into(),
+        arg: vec![],
+        info,
+        expiry: START.plus_nanos(100_000_000_000),
+        bytes: 0,
+    };
+    assert!(
+        net.network.submit(call(1, "now", None)).is_err(),
+        "not accepted"
+    );
+    // The callback adds what its call said: nothing, as a canister made it.
+    for (number, method) in [(2, "now"), (3, "later")] {
+        let call = call(number, method, Some(Arc::clone(&info)));
+        net.network.submit(call).unwrap();
+        let answer = net.wait(&RequestId([number; 32]));
+        assert_eq!(answer, Ok(said.clone()), "{method}");
+    }
 }

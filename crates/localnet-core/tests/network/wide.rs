@@ -3,7 +3,7 @@
 use assay_localnet_core::types::ErrorCode;
 use ic_management_canister_types as ic;
 
-use crate::harness::{Net, n};
+use crate::harness::{Net, n, plain};
 
 /// Imports and helpers; `$reply` answers with the eight bytes of a number.
 const PRELUDE: &str = r#"
@@ -192,9 +192,7 @@ fn stable_memory_is_reached_from_a_wide_heap() {
     assert_eq!(net.call(id, "go", ""), Ok(eight(99)));
     let reject = net.call(id, "beyond", "").unwrap_err();
     assert!(
-        reject
-            .message
-            .ends_with("Canister trapped: heap out of bounds"),
+        plain(&reject).ends_with("Canister trapped: heap out of bounds"),
         "{}",
         reject.message
     );
@@ -245,6 +243,34 @@ fn loads_and_stores_cost_two() {
     for (index, (code, expected)) in cases.iter().enumerate() {
         assert_eq!(run(index) - empty, *expected, "{code}");
     }
+}
+
+#[test]
+fn changed_pages_cost_four_times_as_much_and_instructions_twice() {
+    let mut net = Net::new();
+    let mut paid = |code: &str| {
+        let id = canister(
+            &mut net,
+            &format!("(func (export \"canister_update go\") {code} (call $msg_reply))"),
+        );
+        let before = net.network.balance(&id).unwrap();
+        net.call(id, "go", "").unwrap();
+        before - net.network.balance(&id).unwrap()
+    };
+    let none = paid("");
+    assert_eq!(paid("(drop (i32.const 1))"), none + 2 * 2);
+    let store = |page: u32| format!("(i64.store (i64.const {}) (i64.const 1))", page * 4_096);
+    assert_eq!(
+        paid(&(store(1) + &store(2) + &store(9))),
+        none + 2 * 3 * (4 + 4 * 1_000)
+    );
+    // Stable memory costs the same whatever the heap is.
+    let stable = "(drop (call $stable64_grow (i64.const 1)))
+        (call $stable64_write (i64.const 0) (i64.const 0) (i64.const 8))";
+    assert_eq!(
+        paid(stable),
+        none + 2 * ((5 + 1 + 100 + 1) + (5 + 3 + 20 + 8) + 1_000)
+    );
 }
 
 #[test]

@@ -32,6 +32,7 @@ fn a_full_queue_is_busy_and_a_gone_thread_has_stopped() {
             canister: Principal::management_canister(),
             method: "m".to_owned(),
             arg: Vec::new(),
+            info: None,
         };
         runtime.block_on(handle.query(
             RequestId([0; 32]),

@@ -17,7 +17,7 @@ use assay_localnet_core::{
     ingress::{
         BODY_BYTES_MAX, Kind,
         cbor::{self, Value},
-        open,
+        request_id,
     },
     types::{RequestId, Time},
 };
@@ -132,12 +132,10 @@ impl Upstream {
     ) -> Result<Vec<u8>, UpstreamError> {
         let path = format!("/api/v4/canister/{canister}/call");
         let envelope = self.call_envelope(Kind::Call, canister, method, arg);
-        let id = open(&envelope, Kind::Call, self.now())
-            .map_err(|error| UpstreamError::Refused {
-                status: StatusCode::BAD_REQUEST.as_u16(),
-                reason: error.to_string(),
-            })?
-            .id;
+        let id = request_id(&envelope).map_err(|error| UpstreamError::Refused {
+            status: StatusCode::BAD_REQUEST.as_u16(),
+            reason: error.to_string(),
+        })?;
         let (status, answer) = self.post(&path, envelope).await?;
         if status == StatusCode::ACCEPTED {
             return self.poll(canister, &id).await;

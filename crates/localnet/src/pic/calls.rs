@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use assay_localnet_core::{
     cert::RangeForm,
-    ingress::{Value, hash_of_map},
-    types::{Ingress, IngressStatus, Query, Reject, RequestId},
+    ingress::{Value, hash_of_map, unsigned_bytes},
+    types::{Ingress, IngressStatus, Query, Reject, RequestId, SenderInfo},
 };
 use axum::http::StatusCode;
 use candid::{CandidType, DecoderConfig, Principal, decode_one_with_config};
@@ -19,7 +19,8 @@ use super::{
     plan,
     reject::{CallResult, RejectResponse},
     shapes::{
-        Blob, CanisterCall, EffectivePrincipal, Id, IngressStatusArgs, MessageId, PrincipalId,
+        Blob, CallInfo, CanisterCall, EffectivePrincipal, Id, IngressStatusArgs, MessageId,
+        PrincipalId,
     },
     state::no_subnet,
 };
@@ -27,6 +28,9 @@ use crate::actor::Actor;
 
 /// Work that is spent on skipping the rest of an argument; a module of two million bytes fits.
 const SKIPPING_QUOTA: usize = 20_000_000;
+
+/// Bits for the number of a message since its network was taken up; those above tell how often that was.
+const MESSAGE_BITS: u32 = 40;
 
 /// How long the status of a live network's message is not asked for again.
 const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(5);
@@ -44,7 +48,7 @@ pub(super) async fn submit(instance: Arc<Instance>, call: CanisterCall) -> Outco
     let network = instance.network.clone();
     network
         .run(move |actor| {
-            let number = (actor.taken_up(), instance.next_message());
+            let number = (actor.taken_up() << MESSAGE_BITS) + instance.next_message();
             let message = message(actor, call, effective, number);
             let id = message.id;
             Answer::of(&match actor.submit(message) {
@@ -59,13 +63,12 @@ pub(super) async fn submit(instance: Arc<Instance>, call: CanisterCall) -> Outco
         .map_err(ApiError::from)
 }
 
-/// The call as a user would have sent it now. For the nonce stand how often the network was taken up, and the message's
-/// number since.
+/// The call as a user would have sent it now; its number stands for the nonce.
 fn message(
     actor: &Actor,
     call: CanisterCall,
     effective_canister: Principal,
-    (taken_up, number): (u64, u64),
+    number: u64,
 ) -> Ingress {
     let CanisterCall {
         sender,
@@ -73,21 +76,29 @@ fn message(
         effective_principal: _,
         method,
         payload,
-        sender_info: _,
+        sender_info,
     } = call;
+    let info = sender_info.map(info);
     let expiry = actor.network().time().plus_nanos(INGRESS_NANOS);
-    let id = hash_of_map(&[
+    let number = number.to_be_bytes();
+    let mut content = vec![
         ("request_type", Value::Text("call")),
         ("sender", Value::Bytes(sender.0.as_slice())),
         ("canister_id", Value::Bytes(canister_id.0.as_slice())),
         ("method_name", Value::Text(&method)),
         ("arg", Value::Bytes(&payload.0)),
         ("ingress_expiry", Value::Nat(expiry.0.into())),
-        (
-            "nonce",
-            Value::Bytes(&[taken_up.to_be_bytes(), number.to_be_bytes()].concat()),
-        ),
-    ]);
+        ("nonce", Value::Bytes(&number)),
+    ];
+    if let Some(info) = &info {
+        let fields = vec![
+            ("info", Value::Bytes(&info.data)),
+            ("signer", Value::Bytes(info.signer.as_slice())),
+            ("sig", Value::Bytes(&[])),
+        ];
+        content.push(("sender_info", Value::Map(fields)));
+    }
+    let (id, bytes) = (hash_of_map(&content), unsigned_bytes(&content));
     Ingress {
         id: RequestId(id),
         sender: sender.0,
@@ -95,7 +106,9 @@ fn message(
         effective_canister,
         method,
         arg: payload.0,
+        info,
         expiry,
+        bytes,
     }
 }
 
@@ -192,6 +205,7 @@ pub(super) async fn query(instance: Arc<Instance>, call: CanisterCall) -> Outcom
         canister: call.canister_id.0,
         method: call.method,
         arg: call.payload.0,
+        info: call.sender_info.map(info),
     };
     let result = instance
         .network
@@ -200,13 +214,15 @@ pub(super) async fn query(instance: Arc<Instance>, call: CanisterCall) -> Outcom
     Ok(Answer::of(&CallResult::new(result, false)))
 }
 
+fn info(CallInfo { info, signer }: CallInfo) -> Arc<SenderInfo> {
+    Arc::new(SenderInfo {
+        data: info.0,
+        signer: signer.0,
+    })
+}
+
 /// The canister id that says to which subnet a call goes.
 fn effective_canister(instance: &Instance, call: &CanisterCall) -> Result<Principal, ApiError> {
-    if call.sender_info.is_some() {
-        return Err(ApiError::bad(
-            "not available on this network: sender_info in calls over this interface; leave it out",
-        ));
-    }
     match &call.effective_principal {
         EffectivePrincipal::CanisterId(Id(id)) => Ok(*id),
         EffectivePrincipal::SubnetId(Id(id)) => instance

@@ -157,7 +157,14 @@ pub(super) struct CanisterCall {
     pub(super) method: String,
     pub(super) payload: Blob,
     #[serde(default)]
-    pub(super) sender_info: Option<de::IgnoredAny>,
+    pub(super) sender_info: Option<CallInfo>,
+}
+
+/// What a canister says of a user that it signs for. Nobody asks for its signature here, as nobody asks for the user's.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct CallInfo {
+    pub(super) info: Blob,
+    pub(super) signer: Id,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -71,6 +71,7 @@ fn envelopes_of_the_client_library_open() {
     };
     let opened = open(&envelope.encode_bytes(), Kind::ReadState, NOW).unwrap();
     assert_eq!(opened.id.0[..], id[..]);
+    assert_eq!(request_id(&envelope.encode_bytes()), Ok(opened.id));
     let paths: Vec<Path> = vec![
         vec![b"time".to_vec()],
         vec![b"subnet".to_vec(), b"x".to_vec()],
@@ -120,6 +121,7 @@ fn bad_forms_are_refused_with_the_reason() {
             Err(EnvelopeError::Missing { field })
         );
     }
+    assert!(request_id(&[0x80]).is_err());
     refused(open(&[0x80], Kind::Call, NOW), |error| {
         matches!(
             error,

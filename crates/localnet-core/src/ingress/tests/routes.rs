@@ -136,7 +136,9 @@ fn paths_are_read_by_those_who_may() {
             sender,
             expiry: NOW,
             targets: targets.map(|target| BTreeSet::from([target])),
+            info: None,
             content: Content::ReadState(paths),
+            bytes: 0,
         };
         authorise(&envelope, place, form, &root, &world)
     };

@@ -6,6 +6,7 @@ use super::{Ic, put, wide};
 use crate::sysapi::{
     Host, Message, TableCall,
     api::{self, Api},
+    calls::check_method_name,
     memory::{self, Pointer, enter},
 };
 
@@ -29,8 +30,9 @@ pub(super) fn calls<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
                 api,
                 callee_len.wide().saturating_add(name_len.wide()),
             )?;
-            let callee = memory::read(&ic, api, callee.wide(), callee_len.wide())?;
+            check_method_name(name_len.wide())?;
             let name = memory::read(&ic, api, name.wide(), name_len.wide())?;
+            let callee = memory::read(&ic, api, callee.wide(), callee_len.wide())?;
             let reply = TableCall {
                 index: reply_fun.wide(),
                 env: reply_env.wide(),
@@ -42,7 +44,7 @@ pub(super) fn calls<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
             Ok(ic
                 .data_mut()
                 .message
-                .new_call(&callee, name, reply, reject)?)
+                .new_call(&callee, &name, reply, reject)?)
         },
     )?;
     linker.func_wrap(
@@ -51,6 +53,7 @@ pub(super) fn calls<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         |mut ic: Ic<'_>, src: P, size: P| -> Result<()> {
             let api = &api::CALL_DATA_APPEND;
             enter(&mut ic, api, size.wide().saturating_mul(api::PAYLOAD_BYTE))?;
+            ic.data_mut().message.check_call_room(size.wide())?;
             let bytes = memory::read(&ic, api, src.wide(), size.wide())?;
             Ok(ic.data_mut().message.append_call(&bytes)?)
         },

@@ -5,7 +5,7 @@ use wasmtime::{Linker, Result};
 use super::{Ic, put};
 use crate::{
     cycles::Prices,
-    limits,
+    help, limits,
     sysapi::{
         Facts, Fault, Host,
         api::{self, Api},
@@ -38,10 +38,11 @@ pub(super) fn environment<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
             match kind {
                 0 => Ok(used),
                 1 => Ok(message.used_before + used),
-                _ => Err(
-                    Fault::Contract(format!("Error getting performance counter type {kind}"))
-                        .into(),
-                ),
+                _ => Err(Fault::Misuse {
+                    text: format!("Error getting performance counter type {kind}"),
+                    help: &help::NONE,
+                }
+                .into()),
             }
         },
     )?;
@@ -132,14 +133,16 @@ fn variable_name<P: Pointer>(ic: &mut Ic<'_>, api: &Api, src: P, size: P) -> Res
     enter(ic, api, 0)?;
     if size.wide() > limits::ENVIRONMENT_VARIABLE_BYTES_MAX as u64 {
         let text = format!("ic0.{}: Variable name is too large.", api.name);
-        return Err(Fault::Contract(text).into());
+        let help = &help::NONE;
+        return Err(Fault::Misuse { text, help }.into());
     }
     let name = memory::read(ic, api, src.wide(), size.wide())?;
-    Ok(String::from_utf8(name).map_err(|_| {
-        Fault::Contract(format!(
+    Ok(String::from_utf8(name).map_err(|_| Fault::Misuse {
+        text: format!(
             "ic0.{}: Variable name is not a valid UTF-8 string.",
             api.name
-        ))
+        ),
+        help: &help::VARIABLE_NAME_NO_TEXT,
     })?)
 }
 

@@ -21,18 +21,23 @@ pub(super) fn message<P: Pointer>(linker: &mut Linker<Host>) -> Result<()> {
         api::MSG_CALLER_COPY,
         |message| Ok(message.caller.as_slice()),
     )?;
-    // Only canister signatures carry more about their signer, and such senders are not admitted yet.
     blob::<P>(
         linker,
         api::MSG_CALLER_INFO_DATA_SIZE,
         api::MSG_CALLER_INFO_DATA_COPY,
-        |_| Ok(&[]),
+        |message| {
+            let info = message.caller_info.as_deref();
+            Ok(info.map_or(&[][..], |info| &info.data))
+        },
     )?;
     blob::<P>(
         linker,
         api::MSG_CALLER_INFO_SIGNER_SIZE,
         api::MSG_CALLER_INFO_SIGNER_COPY,
-        |_| Ok(&[]),
+        |message| {
+            let info = message.caller_info.as_deref();
+            Ok(info.map_or(&[][..], |info| info.signer.as_slice()))
+        },
     )?;
     blob::<P>(
         linker,

@@ -1,6 +1,7 @@
 //! The management canister: every method, by users and by canisters.
 
 mod access;
+mod admins;
 mod code;
 mod history;
 mod logs;

@@ -18,6 +18,7 @@ pub(super) fn ask<T: CandidType>(
         canister: MANAGEMENT,
         method: method.into(),
         arg: encode_one(arg).unwrap(),
+        info: None,
     };
     net.network.query(&query, None)
 }

@@ -273,15 +273,14 @@ fn creation_takes_settings_and_refuses_bad_ones_without_cost() {
     assert!(status.cycles > 3 * T / 2 - T / 100 && status.cycles <= 3 * T / 2);
     let canisters = net.network.canisters().count();
     assert!(forward(&mut net, by, "create_canister", &arg(101), 2 * T).is_err());
-    let reject = forward(&mut net, by, "create_canister", &arg(7), T / 2 - 1).unwrap_err();
+    let (code, message) = forward(&mut net, by, "create_canister", &arg(7), T / 2 - 1).unwrap_err();
+    assert_eq!(code, 4);
     assert_eq!(
-        reject,
-        (
-            4,
-            "Creating a canister requires a fee of 500_000_000_000 that is deducted from the canister's initial balance \
-             but only 499_999_999_999 cycles were received with the create_canister request."
-                .into()
-        )
+        message,
+        "Creating a canister requires a fee of 500_000_000_000 that is deducted from the canister's initial balance \
+         but only 499_999_999_999 cycles were received with the create_canister request.\n\
+         Try sending more cycles with the request. See documentation: \
+         https://internetcomputer.org/docs/current/references/execution-errors#create-canister-not-enough-cycles"
     );
     assert_eq!(net.network.canisters().count(), canisters);
     net.check_cycles();

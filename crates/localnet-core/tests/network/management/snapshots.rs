@@ -5,7 +5,7 @@ use candid::Principal;
 use ic_management_canister_types as ic;
 
 use super::{code_of, decoded, forward, forwarder, forwarder_module, record};
-use crate::harness::{Net, user};
+use crate::harness::{Net, plain, user};
 
 pub(super) fn take(
     net: &mut Net,
@@ -131,10 +131,10 @@ fn ten_snapshots_are_kept_and_an_eleventh_replaces_one() {
     };
     let reject = net.manage("take_canister_snapshot", &arg).unwrap_err();
     assert_eq!(
-        (reject.error, reject.message),
+        (reject.error, plain(&reject)),
         (
             Some(ErrorCode::CanisterRejectedMessage),
-            format!("Canister {id} has reached the maximum number of snapshots allowed: 10.")
+            &*format!("Canister {id} has reached the maximum number of snapshots allowed: 10.")
         )
     );
     let eleventh = take(&mut net, id, Some(ids[3].clone()));
@@ -164,8 +164,8 @@ fn a_snapshot_may_take_the_place_of_the_code() {
     assert_eq!(net.status_of(id).module_hash, None);
     let reject = net.manage("take_canister_snapshot", &arg).unwrap_err();
     assert_eq!(
-        reject.message,
-        format!("Failed to create snapshot for empty canister {id}")
+        plain(&reject),
+        format!("Failed to create snapshot for empty canister {id}:")
     );
     load(&mut net, id, snapshot.id).unwrap();
     assert_eq!(counts(&mut net, id), [8, 8, 8]);
@@ -217,7 +217,14 @@ fn a_snapshot_is_loaded_into_another_canister_by_who_controls_both() {
     };
     super::set(&mut net, from, settings).unwrap();
     let reject = load(&mut net, to, snapshot.id).unwrap_err();
-    assert_eq!(reject.error, Some(ErrorCode::CanisterInvalidController));
+    assert_eq!(reject.error, Some(ErrorCode::CanisterRejectedMessage));
+    assert!(
+        reject
+            .message
+            .starts_with("Only a controller of the canister that snapshot "),
+        "{}",
+        reject.message
+    );
 }
 
 #[test]

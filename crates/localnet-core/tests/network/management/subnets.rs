@@ -83,6 +83,7 @@ fn only_administrators_list_canisters() {
         canister: super::MANAGEMENT,
         method: "list_canisters".into(),
         arg: candid::encode_args(()).unwrap(),
+        info: None,
     };
     assert_eq!(
         code_of(net.network.query(&query, None)),
