@@ -8,6 +8,8 @@ mod canister;
 pub mod cert;
 pub mod cycles;
 mod exec;
+#[doc(hidden)]
+pub mod fuzzing;
 mod help;
 pub mod image;
 pub mod ingress;

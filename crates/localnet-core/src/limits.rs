@@ -166,9 +166,13 @@ pub const OUTCALL_HEADERS_BYTES_MAX: usize = 48 << 10;
 pub const OUTCALL_REQUEST_BYTES_MAX: usize = 2_000_000;
 /// Bytes of the answer to an outcall.
 pub const OUTCALL_RESPONSE_BYTES_MAX: u64 = 2_000_000;
+/// Bytes of all answers to a flexible outcall together.
+pub const OUTCALL_FLEXIBLE_BYTES_MAX: usize = 2 << 20;
 
 /// Subnets of one network.
 pub const SUBNETS_MAX: usize = 64;
+/// How often subnets may come and go.
+pub const TOPOLOGY_CHANGES_MAX: usize = 1_024;
 /// Administrators of one subnet.
 pub const SUBNET_ADMINS_MAX: usize = 100;
 /// Requests whose changes are remembered one by one; whoever asks later looks at all of them.

@@ -225,6 +225,7 @@ pub struct Ingress {
     #[serde(with = "serde_bytes")]
     pub arg: Vec<u8>,
     /// What a canister has signed about the sender.
+    #[serde(with = "crate::image::shared")]
     pub info: Option<Arc<SenderInfo>>,
     /// After this time it must not start.
     pub expiry: Time,
@@ -263,9 +264,10 @@ pub struct Query {
 }
 
 /// What a canister says about a user whose key it signs for (interface specification, "Update call", `sender_info`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SenderInfo {
     /// What it says; it means something to the callee only.
+    #[serde(with = "serde_bytes")]
     pub data: Vec<u8>,
     /// The canister.
     pub signer: Principal,

@@ -27,7 +27,7 @@ use std::{
 use assay_localnet_core::{
     cert::{Certification, RangeForm, Wanted, sign_answer},
     ingress::{Content, Envelope, Facts, Place, Sent, authorise},
-    network::{CanisterView, Input, Network, NetworkConfig},
+    network::{CanisterView, Input, Network, NetworkConfig, access::OutcallAnswer},
     system::SystemPlan,
     topology::Topology,
     types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
@@ -36,9 +36,12 @@ use candid::Principal;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-pub(crate) use self::handle::{Accepted, Handle, ReadError, Unavailable};
-use self::handle::{Clock, REQUESTS_MAX, Request};
-use crate::state::{Plan, StateError, StateFolder};
+pub(crate) use self::handle::{Accepted, Handle, ReadError, Unavailable, WeakHandle};
+use self::handle::{Clock, Layout, REQUESTS_MAX, Request};
+use crate::{
+    outcalls::{OutcallPolicy, Outcaller},
+    state::{Plan, StateError, StateFolder},
+};
 
 /// Calls whose senders wait for the outcome; more are told to poll.
 const WAITING_MAX: usize = 4096;
@@ -74,6 +77,7 @@ pub(crate) struct Setup {
     /// Where the network is kept, and what it is made from; in memory only without.
     pub(crate) state: Option<(PathBuf, Plan)>,
     pub(crate) pace: Pace,
+    pub(crate) outcalls: OutcallPolicy,
 }
 
 /// Why the thread did not start.
@@ -99,16 +103,19 @@ pub(crate) fn start(setup: Setup) -> Result<(Handle, JoinHandle<()>), StartError
     let (sender, receiver) = sync_channel(REQUESTS_MAX);
     let stop = Arc::new(AtomicBool::new(false));
     let clock = Arc::new(Clock::default());
+    let layout = Arc::new(Layout::new(setup.topology.clone()));
     let handle = Handle {
-        requests: sender,
+        requests: Arc::new(sender),
         stop: stop.clone(),
         clock: clock.clone(),
+        layout: layout.clone(),
     };
+    let outcaller = Outcaller::new(setup.outcalls, handle.downgrade());
     let (ready, opened) = sync_channel(1);
     let thread = thread::Builder::new()
         .name("localnet-execution".to_owned())
         .stack_size(STACK_BYTES)
-        .spawn(move || match Actor::new(setup, clock) {
+        .spawn(move || match Actor::new(setup, clock, layout, outcaller) {
             Ok(actor) => {
                 // Whoever started it waits for this.
                 let _ = ready.send(Ok(()));
@@ -142,7 +149,9 @@ pub(crate) struct Actor {
     /// Where rounds run by themselves: the shortest time between two of them.
     live: Option<Duration>,
     clock: Arc<Clock>,
+    layout: Arc<Layout>,
     last_round: Instant,
+    outcaller: Outcaller,
     /// Where the network is kept.
     folder: Option<StateFolder>,
     /// Whether it could not be kept; nobody is told of anything from then on.
@@ -150,7 +159,12 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    fn new(setup: Setup, clock: Arc<Clock>) -> Result<Self, StateError> {
+    fn new(
+        setup: Setup,
+        clock: Arc<Clock>,
+        layout: Arc<Layout>,
+        outcaller: Outcaller,
+    ) -> Result<Self, StateError> {
         let Setup {
             topology,
             seed,
@@ -158,6 +172,7 @@ impl Actor {
             module_cache,
             state,
             pace,
+            outcalls: _,
         } = setup;
         let (start, live) = match pace {
             Pace::Live(interval) => (now(), Some(interval)),
@@ -182,17 +197,19 @@ impl Actor {
             None => Pace::OnRequest(network.time()),
         });
         Ok(Self {
-            certification: Certification::new(topology.clone(), network.time()),
-            topology,
+            certification: Certification::new(network.topology().clone(), network.time()),
+            topology: network.topology().clone(),
             network,
             waiting: HashMap::new(),
             waiting_count: 0,
             // A network that was kept has something to show, and maybe something to do.
-            dirty: true,
-            more: true,
+            dirty: folder.is_some(),
+            more: folder.is_some(),
             live,
             clock,
+            layout,
             last_round: Instant::now(),
+            outcaller,
             folder,
             failed: false,
         })
@@ -243,8 +260,12 @@ impl Actor {
         };
         self.last_round = Instant::now();
         self.clock.advance(self.network.time());
+        self.follow_topology();
         self.checkpoint();
         self.answer_waiting();
+        if self.is_live() {
+            self.outcaller.take(&self.network);
+        }
     }
 
     /// Changes the network from outside: what it was given is in the state folder before anybody hears of it, unless it
@@ -357,6 +378,36 @@ impl Actor {
         self.follow_clock();
     }
 
+    /// Tells everybody of subnets that have come or gone; certificates are made anew.
+    pub(crate) fn follow_topology(&mut self) {
+        if Arc::ptr_eq(&self.topology, self.network.topology()) {
+            return;
+        }
+        self.topology = self.network.topology().clone();
+        self.layout.set(self.topology.clone());
+        self.certification = Certification::new(self.topology.clone(), self.network.time());
+        self.dirty = true;
+    }
+
+    /// Whether an outcall is being made for real.
+    pub(crate) fn makes_outcall(&self, id: u64) -> bool {
+        self.outcaller.makes(id)
+    }
+
+    /// What the world answers to an outcall that was made for real.
+    pub(crate) fn end_outcall(&mut self, id: u64, answer: OutcallAnswer) {
+        self.outcaller.ended(id);
+        let input = Input::Outcall {
+            id,
+            answer: answer.clone(),
+        };
+        let answered = self.change(|network| network.answer_outcall(id, answer), |_| input);
+        if let Err(error) = answered {
+            // Its time may have been moved on meanwhile.
+            tracing::debug!(id, %error, "nobody waits for the answer to an outcall");
+        }
+    }
+
     /// Brings certificates up to the present, their time included.
     pub(crate) fn certify_now(&mut self) {
         self.refresh();
@@ -388,9 +439,9 @@ impl Actor {
                     // Whoever asked may have gone; the message runs all the same.
                     let _ = answer.send(accepted);
                 }
-                if work {
-                    // It may be a repetition of a call that is answered already.
-                    self.answer_waiting();
+                if work && self.is_answered(&id) {
+                    // It repeats a call that is answered already.
+                    self.send_certificates(&id);
                 }
             }
             Request::Query {
@@ -437,30 +488,41 @@ impl Actor {
         if !self.may_tell() {
             return;
         }
-        let done: Vec<RequestId> = self
-            .waiting
-            .iter_mut()
-            .filter_map(|(id, waiting)| {
-                waiting.retain(|(_, sender)| !sender.is_closed());
-                let status = self.network.status(id).map(|record| &record.status);
-                let answered = !matches!(
-                    status,
-                    Some(IngressStatus::Received | IngressStatus::Processing)
-                );
-                (answered || waiting.is_empty()).then_some(*id)
-            })
-            .collect();
-        for id in &done {
-            for (form, sender) in self.waiting.remove(id).unwrap_or_default() {
-                self.refresh();
-                let subnet = match self.network.status(id) {
-                    Some(record) => record.subnet,
-                    None => self.topology.default_subnet().id,
-                };
-                let _ = sender.send(self.certification.request_certificate(&subnet, id, form));
-            }
+        for waiting in self.waiting.values_mut() {
+            waiting.retain(|(_, sender)| !sender.is_closed());
         }
         self.waiting_count = self.waiting.values().map(Vec::len).sum();
+        let done: Vec<RequestId> = self
+            .waiting
+            .iter()
+            .filter(|(id, waiting)| waiting.is_empty() || self.is_answered(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &done {
+            self.send_certificates(id);
+        }
+    }
+
+    /// Whether a message has its answer, or is no longer known.
+    fn is_answered(&self, id: &RequestId) -> bool {
+        !matches!(
+            self.network.status(id).map(|record| &record.status),
+            Some(IngressStatus::Received | IngressStatus::Processing)
+        )
+    }
+
+    /// Sends certificates to those who wait for an answered message.
+    fn send_certificates(&mut self, id: &RequestId) {
+        let waiting = self.waiting.remove(id).unwrap_or_default();
+        self.waiting_count -= waiting.len();
+        for (form, sender) in waiting {
+            self.refresh();
+            let subnet = match self.network.status(id) {
+                Some(record) => self.present(&record.subnet),
+                None => self.topology.default_subnet().id,
+            };
+            let _ = sender.send(self.certification.request_certificate(&subnet, id, form));
+        }
     }
 
     fn query(
@@ -473,7 +535,7 @@ impl Actor {
         let answer = self.answer_query(query, subnet, form);
         let node = self
             .topology
-            .subnet(subnet)
+            .subnet(&self.present(subnet))
             .and_then(|subnet| subnet.nodes.first());
         let node = node.expect("BUG: a query was routed to a subnet without nodes");
         sign_answer(node, id, self.network.time(), &answer)
@@ -486,14 +548,23 @@ impl Actor {
         subnet: &Principal,
         form: RangeForm,
     ) -> Result<Vec<u8>, Reject> {
-        if query.canister == Principal::management_canister() {
+        if !self.network.sees_certificate(&query.canister) {
             return self.network.query(query, None);
         }
         self.refresh();
+        let subnet = self.present(subnet);
         let certificate = self
             .certification
-            .data_certificate(subnet, &query.canister, form);
+            .data_certificate(&subnet, &query.canister, form);
         self.network.query(query, Some(&certificate))
+    }
+
+    /// A subnet that was there when a request came in, or another where it has gone since.
+    fn present(&self, subnet: &Principal) -> Principal {
+        match self.topology.subnet(subnet) {
+            Some(subnet) => subnet.id,
+            None => self.topology.default_subnet().id,
+        }
     }
 
     fn read_state(
@@ -526,11 +597,17 @@ impl Actor {
 
     /// Brings the certified state up to the present.
     fn refresh(&mut self) {
-        if !self.dirty {
-            return self.certification.advance(self.network.time());
+        let time = self.network.time();
+        if self.dirty {
+            self.certification.refresh(&self.network);
+            self.dirty = false;
+        } else {
+            self.certification.advance(time);
         }
-        self.certification.refresh(&self.network);
-        self.dirty = false;
+        // Where only requests move the clock, a certificate must not depend on who looked before.
+        if self.live.is_none() && self.certification.time() < time {
+            self.certification.set_time(time);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! answers is passed on. The versions of an endpoint differ in two things only: v2 calls do not wait for the outcome, and
 //! delegations list canister ranges flat before v4 calls and v3 queries and reads, and sharded from then on.
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 use assay_localnet_core::{
     cert::{RangeForm, cbor::Writer, encode_refusal},
@@ -12,7 +12,6 @@ use assay_localnet_core::{
         BODY_BYTES_MAX, Call, Content, Envelope, EnvelopeError, Kind, PathError, Place,
         check_effective, open,
     },
-    topology::{Subnet, Topology},
     types::{Ingress, Query},
 };
 use axum::{
@@ -34,12 +33,11 @@ use crate::{
 #[derive(Clone, Debug)]
 struct Server {
     network: Handle,
-    topology: Arc<Topology>,
     call_wait: Duration,
 }
 
 /// All endpoints.
-pub(crate) fn router(network: Handle, topology: Arc<Topology>, call_wait: Duration) -> Router {
+pub(crate) fn router(network: Handle, call_wait: Duration) -> Router {
     use RangeForm::{Flat, Sharded};
     let call = |form, wait| {
         post(
@@ -74,11 +72,7 @@ pub(crate) fn router(network: Handle, topology: Arc<Topology>, call_wait: Durati
         .route("/api/v3/subnet/{id}/read_state", read_subnet(Sharded))
         .fallback(no_endpoint)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Server {
-            network,
-            topology,
-            call_wait,
-        })
+        .with_state(Server { network, call_wait })
 }
 
 /// A refusal: a status and one line of text that says why.
@@ -192,7 +186,7 @@ async fn query(
         Content::Call(_) | Content::ReadState(_) => return Err(Refusal::bad("not a query")),
     };
     check_effective(&call, Kind::Query, &effective).map_err(Refusal::bad)?;
-    let subnet = server.subnet_of(&effective)?.id;
+    let subnet = server.subnet_of(&effective)?;
     let query = Query {
         sender: envelope.sender,
         canister: call.canister,
@@ -225,12 +219,14 @@ async fn status(State(server): State<Server>) -> Response {
     let mut out = Writer::self_described();
     out.map(3).text("impl_version").text(IMPL_VERSION);
     out.text("replica_health_status").text("healthy");
-    out.text("root_key").bytes(server.topology.root_key());
+    out.text("root_key")
+        .bytes(server.network.topology().root_key());
     cbor(out.finish())
 }
 
 async fn page(State(server): State<Server>) -> Html<String> {
-    let subnet = server.topology.default_subnet();
+    let topology = server.network.topology();
+    let subnet = topology.default_subnet();
     Html(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{IMPL_VERSION}</title>\n\
          <h1>{IMPL_VERSION}</h1>\n\
@@ -242,9 +238,9 @@ async fn page(State(server): State<Server>) -> Html<String> {
          <dt>Effective canister id for creating canisters</dt><dd><code>{}</code></dd>\n\
          <dt>A canister's pages</dt><dd><code>http://&lt;canister-id&gt;.localhost</code> with the port of this network, and \
          unverified <code>http://&lt;canister-id&gt;.raw.localhost</code></dd></dl>\n</html>\n",
-        hex::encode(server.topology.root_key()),
+        hex::encode(topology.root_key()),
         subnet.id,
-        server.topology.default_effective_canister(),
+        topology.default_effective_canister(),
     ))
 }
 
@@ -259,14 +255,17 @@ async fn no_endpoint(method: Method, uri: Uri) -> Response {
 
 impl Server {
     fn open(&self, body: &[u8], kind: Kind) -> Result<Envelope, EnvelopeError> {
-        open(body, kind, self.network.now(), &self.topology)
+        open(body, kind, self.network.now(), &self.network.topology())
     }
 
-    fn subnet_of(&self, effective: &Principal) -> Result<&Subnet, Refusal> {
-        self.topology.subnet_of(effective).ok_or_else(|| {
+    /// The id of the subnet that hosts a canister id.
+    fn subnet_of(&self, effective: &Principal) -> Result<Principal, Refusal> {
+        let topology = self.network.topology();
+        let subnet = topology.subnet_of(effective).map(|subnet| subnet.id);
+        subnet.ok_or_else(|| {
             Refusal::bad(format!(
                 "no subnet of this network hosts the effective canister id {effective}; to create a canister, use {}",
-                self.topology.default_effective_canister()
+                topology.default_effective_canister()
             ))
         })
     }

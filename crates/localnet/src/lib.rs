@@ -14,9 +14,12 @@
 //! [`Network`]: assay_localnet_core::network::Network
 
 mod actor;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gateway;
 mod http;
 pub mod launcher;
+mod outcalls;
 pub mod pic;
 mod state;
 
@@ -44,6 +47,8 @@ use crate::{
     gateway::{Domains, Upstream},
     state::Plan,
 };
+
+pub use crate::outcalls::{OutcallPolicy, POLICY_VARIABLE, PolicyError};
 
 /// What `/api/v2/status` says is answering.
 pub const IMPL_VERSION: &str = concat!("assay-localnet ", env!("CARGO_PKG_VERSION"));
@@ -77,6 +82,8 @@ pub struct LocalnetConfig {
     pub call_wait: Duration,
     /// The domains below which canisters are web sites, and names for some of them.
     pub domains: Domains,
+    /// Where the HTTP requests of canisters may go.
+    pub outcalls: OutcallPolicy,
 }
 
 impl Default for LocalnetConfig {
@@ -93,6 +100,7 @@ impl Default for LocalnetConfig {
             state_dir: None,
             call_wait: CALL_WAIT,
             domains: Domains::default(),
+            outcalls: OutcallPolicy::default(),
         }
     }
 }
@@ -169,7 +177,6 @@ fn listen_error(bind: IpAddr, port: u16, source: io::Error) -> StartError {
 #[derive(Debug)]
 pub struct Localnet {
     address: SocketAddr,
-    topology: Arc<Topology>,
     network: Handle,
     /// Ends the HTTP server when it is used or dropped.
     stop_http: Option<oneshot::Sender<()>>,
@@ -193,6 +200,7 @@ impl Localnet {
             state_dir,
             call_wait,
             domains,
+            outcalls,
         } = config;
         let topology = Arc::new(Topology::plan(&seed, &subnets)?);
         let listener = TcpListener::bind((bind, port))
@@ -208,16 +216,16 @@ impl Localnet {
 
         let plan = Plan::new(seed, subnets, &system);
         let (network, executing) = actor::start(Setup {
-            topology: topology.clone(),
+            topology,
             seed,
             system,
             module_cache,
             state: state_dir.map(|folder| (folder, plan)),
             pace: Pace::Live(round_interval),
+            outcalls,
         })?;
         let mut localnet = Self {
             address,
-            topology: topology.clone(),
             network: network.clone(),
             stop_http: None,
             threads: vec![executing],
@@ -234,8 +242,8 @@ impl Localnet {
         let serving = thread::Builder::new()
             .name("localnet-http".to_owned())
             .spawn(move || {
-                let root_key = topology.root_key().to_vec();
-                let interface = http::router(network.clone(), topology, call_wait);
+                let root_key = network.topology().root_key().to_vec();
+                let interface = http::router(network.clone(), call_wait);
                 let upstream = Upstream::new(interface, &root_key, Arc::new(move || network.now()));
                 let router = gateway::router(upstream, domains);
                 runtime.block_on(serve(listener, router, stopped));
@@ -259,22 +267,22 @@ impl Localnet {
 
     /// The root key, DER: what clients must trust.
     pub fn root_key(&self) -> Vec<u8> {
-        self.topology.root_key().to_vec()
+        self.topology().root_key().to_vec()
     }
 
     /// The subnet on which canisters are created.
     pub fn application_subnet_id(&self) -> Principal {
-        self.topology.default_subnet().id
+        self.topology().default_subnet().id
     }
 
     /// The effective canister id for calls that create a canister.
     pub fn default_effective_canister(&self) -> Principal {
-        self.topology.default_effective_canister()
+        self.topology().default_effective_canister()
     }
 
-    /// The subnets with their keys and ranges.
-    pub fn topology(&self) -> &Topology {
-        &self.topology
+    /// The subnets that there are now, with their keys and ranges.
+    pub fn topology(&self) -> Arc<Topology> {
+        self.network.topology()
     }
 
     /// Stops executing, answers what is waiting, and returns when both threads have ended. A message that is being

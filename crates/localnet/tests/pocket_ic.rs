@@ -180,3 +180,83 @@ fn an_instance_is_made_asked_and_deleted() {
     terminate(&child, "-TERM");
     assert!(child.wait().unwrap().success());
 }
+
+#[test]
+fn the_server_describes_what_it_serves_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("port");
+    let mut child = start(&file, &[]);
+    let port = port(&file);
+    let (status, body) = ask(port, "GET", "/api.json", "");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let description: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(description["openapi"], "3.1.0");
+    let paths = description["paths"].as_object().unwrap();
+    for (path, verb) in [
+        ("/api.json", "get"),
+        ("/instances", "post"),
+        ("/instances/{id}", "delete"),
+        ("/instances/{id}/update/tick", "post"),
+        ("/instances/{id}/update/canister_snapshot_upload", "post"),
+        ("/instances/{id}/api/{rest}", "get"),
+    ] {
+        assert!(paths[path][verb]["summary"].is_string(), "{verb} {path}");
+    }
+    for (path, verbs) in paths {
+        for verb in verbs.as_object().unwrap().keys() {
+            let path = path.replace(['{', '}'], "");
+            let (status, body) = ask(port, &verb.to_uppercase(), &path, "");
+            assert!(
+                !body.contains("there is no endpoint") && !status.contains(" 405 "),
+                "{verb} {path}: {status} {body}"
+            );
+        }
+    }
+    terminate(&child, "-TERM");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_instance_has_a_page_for_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("port");
+    let mut child = start(&file, &[]);
+    let port = port(&file);
+    let config = r#"{"subnet_config_set": {"application": [{}]}}"#;
+    ask(port, "POST", "/instances", config);
+    let (status, body) = ask(port, "GET", "/instances/0/_/dashboard", "");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(body.contains("A local Internet Computer network"), "{body}");
+    let (status, _) = ask(port, "GET", "/instances/1/_/dashboard", "");
+    assert_eq!(status, "HTTP/1.1 404 Not Found");
+    terminate(&child, "-TERM");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_policy_for_outcalls_that_there_is_not_is_refused() {
+    for arguments in [
+        &["--port-file", "/nowhere/port"][..],
+        &[
+            "--interface-version",
+            "1.0.0",
+            "--status-dir",
+            "/nowhere",
+            "--gateway-port",
+            "0",
+        ],
+        &["--port", "0"],
+    ] {
+        let output = program()
+            .args(arguments)
+            .env("ASSAY_LOCALNET_OUTCALLS", "some")
+            .output()
+            .unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            text.contains("`some` is no policy for outcalls (ASSAY_LOCALNET_OUTCALLS); there are any, loopback and none"),
+            "{arguments:?}: {text}"
+        );
+    }
+}

@@ -19,6 +19,7 @@ pub(crate) enum Origin {
         /// The request.
         id: RequestId,
         /// What a canister has signed about its sender.
+        #[serde(with = "crate::image::shared")]
         info: Option<Arc<SenderInfo>>,
     },
     /// A canister's callback.

@@ -1,9 +1,10 @@
 //! What a canister's cycles were consumed for, since it was created.
 
 use ic_management_canister_types::CyclesConsumed;
+use serde::{Deserialize, Serialize};
 
 /// Cycles that are gone, by what they were for. They only grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Consumed {
     /// Holding memory.
     pub(crate) memory: u128,

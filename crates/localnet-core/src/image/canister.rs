@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     canister::{
-        CallContext, Callback, Canister, CanisterId, CanisterLog, Changes, Code, GlobalValue,
-        Input, LowMemory, ModuleBytes, QueryCounts, Settings, Snapshot, Snapshots, Source,
-        StopWaiter, Timer,
+        CallContext, Callback, Canister, CanisterId, CanisterLog, Changes, Code, Consumed,
+        GlobalValue, Input, LowMemory, ModuleBytes, QueryCounts, Settings, Snapshot, Snapshots,
+        Source, StopWaiter, Timer,
     },
     network::{Home, RunState},
     types::Time,
@@ -36,7 +36,7 @@ pub(super) struct CanisterImage<'a> {
     reserved: u128,
     charged: Time,
     state: RunState,
-    stop_waiters: Cow<'a, Vec<StopWaiter>>,
+    stop_waiters: Cow<'a, [StopWaiter]>,
     version: u64,
     created: Time,
     installed: Option<Time>,
@@ -56,6 +56,7 @@ pub(super) struct CanisterImage<'a> {
     changes: Cow<'a, Changes>,
     snapshots: SnapshotsImage<'a>,
     queries: QueryCounts,
+    consumed: Consumed,
 }
 
 /// An installed module, as it was sent, and the state that belongs to it.
@@ -63,7 +64,7 @@ pub(super) struct CanisterImage<'a> {
 struct CodeImage<'a> {
     module: BlobId,
     heap: HeapImage,
-    globals: Cow<'a, Vec<GlobalValue>>,
+    globals: Cow<'a, [GlobalValue]>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ struct SnapshotImage<'a> {
     version: u64,
     module: BlobId,
     heap: HeapImage,
-    globals: Cow<'a, Vec<GlobalValue>>,
+    globals: Cow<'a, [GlobalValue]>,
     stable: StableImage,
     #[serde(with = "serde_bytes")]
     certified_data: Vec<u8>,
@@ -119,6 +120,7 @@ impl<'a> CanisterImage<'a> {
             changes,
             snapshots,
             queries,
+            consumed,
         } = canister;
         let code = match code {
             Some(code) => Some(CodeImage {
@@ -162,6 +164,7 @@ impl<'a> CanisterImage<'a> {
                     .collect::<io::Result<_>>()?,
             },
             queries: *queries,
+            consumed: *consumed,
         })
     }
 
@@ -198,6 +201,7 @@ impl<'a> CanisterImage<'a> {
             changes,
             snapshots,
             queries,
+            consumed,
         } = self;
         let home = homes.get(home).ok_or(RestoreError::Topology)?;
         let (code, module) = match code {
@@ -254,6 +258,7 @@ impl<'a> CanisterImage<'a> {
                 all,
             },
             queries,
+            consumed,
         })
     }
 }

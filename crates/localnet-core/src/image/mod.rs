@@ -4,7 +4,7 @@
 //! the original would have. What is large — memories, modules, chunks — lies outside of it in [`Blobs`], each under
 //! its SHA-256: pages that did not change between two images are kept once.
 //!
-//! Map of an image: [`MAGIC`], then [`FORMAT`] as four bytes little-endian, then CBOR of `NetworkImage`, whose
+//! Map of an image: `MAGIC`, then `FORMAT` as four bytes little-endian, then CBOR of `NetworkImage`, whose
 //! fields have names. Whoever changes a field's meaning takes the next format.
 //!
 //! Not in an image: compiled modules (they are compiled again, or found in the module cache), warm instances, and
@@ -17,6 +17,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeSet, VecDeque},
     io,
+    sync::Arc,
 };
 
 use candid::Principal;
@@ -29,7 +30,8 @@ use crate::{
     canister::{CanisterId, Origin, Request},
     mgmt::Outcalls,
     network::{Days, History, Network, NetworkConfig, Spending},
-    system::System,
+    system::{System, SystemPlan},
+    topology::TopologyChange,
     types::Time,
     wasm::InvalidModule,
 };
@@ -113,6 +115,8 @@ struct HomeImage {
     next: u64,
     transactions: u64,
     spent: u128,
+    instructions: u64,
+    compiled: Vec<BlobId>,
 }
 
 /// Everything but the large parts.
@@ -120,6 +124,8 @@ struct HomeImage {
 struct NetworkImage<'a> {
     time: Time,
     round: u64,
+    /// How the subnets have changed since the plan.
+    changes: Cow<'a, [TopologyChange]>,
     homes: Vec<HomeImage>,
     canisters: Vec<CanisterImage<'a>>,
     history: Cow<'a, History>,
@@ -145,7 +151,7 @@ impl Network {
             seed: _,
             time,
             round,
-            topology: _,
+            topology,
             homes,
             canisters,
             history,
@@ -166,6 +172,7 @@ impl Network {
         let image = NetworkImage {
             time: *time,
             round: *round,
+            changes: Cow::Borrowed(topology.changes()),
             homes: homes
                 .iter()
                 .map(|home| HomeImage {
@@ -173,6 +180,8 @@ impl Network {
                     next: home.next,
                     transactions: home.transactions,
                     spent: home.spent,
+                    instructions: home.instructions,
+                    compiled: home.compiled.iter().copied().map(BlobId).collect(),
                 })
                 .collect(),
             canisters: canisters
@@ -208,6 +217,7 @@ impl Network {
         let NetworkImage {
             time,
             round,
+            changes,
             homes,
             canisters,
             history,
@@ -221,9 +231,15 @@ impl Network {
             totals,
             system,
         } = read(image)?;
+        let mut topology = config.topology;
+        for change in changes.iter() {
+            let changed = topology.changed(*change);
+            topology = Arc::new(changed.map_err(|_| RestoreError::Topology)?);
+        }
         let mut network = Self::new(NetworkConfig {
             start: time,
-            system: crate::system::SystemPlan::none(),
+            topology,
+            system: SystemPlan::none(),
             ..config
         });
         if homes.len() != network.homes.len() {
@@ -236,6 +252,8 @@ impl Network {
             home.next = image.next;
             home.transactions = image.transactions;
             home.spent = image.spent;
+            home.instructions = image.instructions;
+            home.compiled = image.compiled.into_iter().map(|hash| hash.0).collect();
         }
         network.round = round;
         for image in canisters {
@@ -264,6 +282,26 @@ fn read(image: &[u8]) -> Result<NetworkImage<'static>, RestoreError> {
             reason: error.to_string(),
         }),
         found => Err(RestoreError::Format { found }),
+    }
+}
+
+/// Shared values as images write them: each on its own.
+pub(crate) mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Arc<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_deref().serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Arc<T>>, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map(Arc::new))
     }
 }
 

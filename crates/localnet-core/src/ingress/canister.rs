@@ -2,9 +2,12 @@
 //! has the message's hash in it.
 
 use candid::Principal;
-use ic_certification::{Certificate, HashTree, LookupResult};
+use ciborium::Value;
+use ic_certification::{
+    HashTree, LookupResult,
+    hash_tree::{empty, fork, label, leaf, pruned},
+};
 use ic_verify_bls_signature::verify_bls_signature;
-use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -51,11 +54,20 @@ pub struct CanisterKey {
     seed: Vec<u8>,
 }
 
-#[derive(Deserialize)]
 struct CanisterSignature {
-    #[serde(with = "serde_bytes")]
     certificate: Vec<u8>,
     tree: HashTree,
+}
+
+struct Certificate {
+    tree: HashTree,
+    signature: Vec<u8>,
+    delegation: Option<Delegation>,
+}
+
+struct Delegation {
+    subnet: Vec<u8>,
+    certificate: Vec<u8>,
 }
 
 impl CanisterKey {
@@ -83,8 +95,9 @@ impl CanisterKey {
     ) -> Result<(), CanisterSignatureError> {
         use CanisterSignatureError as Error;
         let signer = self.signer;
-        let CanisterSignature { certificate, tree } = decode(signature)?;
-        let certificate: Certificate = decode(&certificate)?;
+        let CanisterSignature { certificate, tree } =
+            read(signature, CanisterSignature::of).ok_or(Error::Malformed)?;
+        let certificate = read(&certificate, Certificate::of).ok_or(Error::Malformed)?;
         let key = self.certifier(&certificate, topology)?;
         check(&certificate, key)?;
         let path = [b"canister", signer.as_slice(), b"certified_data"];
@@ -113,10 +126,10 @@ impl CanisterKey {
         let subnet = topology
             .subnets()
             .iter()
-            .find(|subnet| subnet.id.as_slice() == delegation.subnet_id)
+            .find(|subnet| subnet.id.as_slice() == delegation.subnet)
             .filter(|subnet| subnet.hosts(&signer) && subnet.kind != SubnetKind::CloudEngine)
             .ok_or(Error::Subnet { signer })?;
-        let made: Certificate = decode(&delegation.certificate)?;
+        let made = read(&delegation.certificate, Certificate::of).ok_or(Error::Malformed)?;
         check(&made, root)?;
         let path = [b"subnet", subnet.id.as_slice(), b"public_key"];
         let named = made.tree.lookup_path(path) == LookupResult::Found(subnet.key.public_der());
@@ -135,9 +148,67 @@ fn check(certificate: &Certificate, key: &SubnetKey) -> Result<(), CanisterSigna
         .map_err(|()| CanisterSignatureError::Certificate)
 }
 
-fn decode<T: DeserializeOwned>(mut bytes: &[u8]) -> Result<T, CanisterSignatureError> {
-    match ciborium::from_reader(&mut bytes) {
-        Ok(value) if bytes.is_empty() => Ok(value),
-        _ => Err(CanisterSignatureError::Malformed),
+impl CanisterSignature {
+    fn of(value: &Value) -> Option<Self> {
+        Some(Self {
+            certificate: field(value, "certificate").and_then(bytes)?,
+            tree: field(value, "tree").and_then(tree)?,
+        })
+    }
+}
+
+impl Certificate {
+    fn of(value: &Value) -> Option<Self> {
+        Some(Self {
+            tree: field(value, "tree").and_then(tree)?,
+            signature: field(value, "signature").and_then(bytes)?,
+            delegation: match field(value, "delegation") {
+                Some(value) => Some(Delegation::of(value)?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl Delegation {
+    fn of(value: &Value) -> Option<Self> {
+        Some(Self {
+            subnet: field(value, "subnet_id").and_then(bytes)?,
+            certificate: field(value, "certificate").and_then(bytes)?,
+        })
+    }
+}
+
+/// Reads one CBOR value, of which the decoder bounds the nesting, with or without the self-describe tag.
+fn read<T>(mut encoded: &[u8], of: impl Fn(&Value) -> Option<T>) -> Option<T> {
+    let value: Value = ciborium::from_reader(&mut encoded).ok()?;
+    match value {
+        _ if !encoded.is_empty() => None,
+        Value::Tag(_, value) => of(value.as_ref()),
+        value => of(&value),
+    }
+}
+
+fn field<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
+    let (_, value) = map
+        .as_map()?
+        .iter()
+        .find(|(key, _)| key.as_text() == Some(name))?;
+    Some(value)
+}
+
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    value.as_bytes().cloned()
+}
+
+fn tree(value: &Value) -> Option<HashTree> {
+    let (kind, parts) = value.as_array()?.split_first()?;
+    match (u8::try_from(kind.as_integer()?).ok()?, parts) {
+        (0, []) => Some(empty()),
+        (1, [left, right]) => Some(fork(tree(left)?, tree(right)?)),
+        (2, [name, below]) => Some(label(bytes(name)?, tree(below)?)),
+        (3, [value]) => Some(leaf(bytes(value)?)),
+        (4, [hash]) => Some(pruned(<[u8; 32]>::try_from(bytes(hash)?).ok()?)),
+        _ => None,
     }
 }

@@ -32,10 +32,6 @@ pub(super) fn reject(name: &str, arg: &[u8]) -> Reject {
                  follows no Bitcoin chain"
             ),
         ),
-        "flexible_http_request" => missing(
-            name,
-            "this network makes HTTPS outcalls by http_request only",
-        ),
         "rename_canister" => missing(name, "canisters of this network keep their ids"),
         _ => Reject::of(
             ErrorCode::CanisterMethodNotFound,

@@ -172,7 +172,7 @@ pub(crate) fn run_dry(network: &mut Network, id: &CanisterId) -> Result<(), Reje
 }
 
 /// Removes code and state; whoever waits for the code is told so. Snapshots stay.
-fn uninstall_code(network: &mut Network, id: &CanisterId) -> Result<(), Reject> {
+pub(crate) fn uninstall_code(network: &mut Network, id: &CanisterId) -> Result<(), Reject> {
     let canister = existing(network, id)?;
     canister.code = None;
     canister.module = ModuleBytes::default();

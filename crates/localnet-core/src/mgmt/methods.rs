@@ -77,6 +77,7 @@ methods! {
     UploadSnapshotMetadata "upload_canister_snapshot_metadata" Controllers;
     UploadSnapshotData "upload_canister_snapshot_data" Controllers;
     HttpRequest "http_request" Canisters;
+    FlexibleHttpRequest "flexible_http_request" Canisters;
     SubnetInfo "subnet_info" Canisters;
     SubnetMetrics "subnet_metrics" Canisters;
     NodeMetricsHistory "node_metrics_history" Canisters;

@@ -27,7 +27,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use self::methods::{Access, Method};
 pub use self::outcalls::{Outcall, OutcallAnswer, OutcallError, OutcallMethod, Replication};
 pub(crate) use self::{
-    code::run_dry, ingress::check_ingress, lifecycle::create_for, outcalls::Outcalls,
+    code::{run_dry, uninstall_code},
+    ingress::check_ingress,
+    lifecycle::create_for,
+    outcalls::Outcalls,
     queries::query,
 };
 use crate::{
@@ -143,6 +146,7 @@ fn dispatch(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
         Method::UploadSnapshotMetadata => snapshot_data::upload_metadata(network, call),
         Method::UploadSnapshotData => snapshot_data::upload_data(network, call),
         Method::HttpRequest => outcalls::request(network, call),
+        Method::FlexibleHttpRequest => outcalls::flexible_request(network, call),
         Method::SubnetInfo => subnet::info(network, call),
         Method::SubnetMetrics => subnet::metrics(network, call),
         Method::NodeMetricsHistory => subnet::node_metrics(network, call),

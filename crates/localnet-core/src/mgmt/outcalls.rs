@@ -5,6 +5,7 @@
 //! no answer.
 
 mod check;
+mod flexible;
 
 use std::collections::BTreeMap;
 
@@ -61,6 +62,15 @@ pub enum Replication {
     Full,
     /// One node.
     OneNode,
+    /// So many nodes, each for itself; the canister gets the answers as they are.
+    Flexible {
+        /// Nodes that make it.
+        total: u32,
+        /// Answers without which there is no result.
+        min: u32,
+        /// Answers beyond which there are no more in a result.
+        max: u32,
+    },
 }
 
 /// A request that waits for the world's answer.
@@ -130,6 +140,24 @@ pub enum OutcallError {
         /// How many answers came.
         found: usize,
     },
+    /// More answers than nodes make the outcall.
+    #[error("outcall {id} is made by {nodes} nodes, which have not given {found} answers")]
+    TooMany {
+        /// The id.
+        id: u64,
+        /// How many nodes make it.
+        nodes: u32,
+        /// How many answers came.
+        found: usize,
+    },
+    /// Answered as an outcall of the other kind.
+    #[error("outcall {id} is {}; answer it as such", if *flexible { "flexible" } else { "not flexible" })]
+    Kind {
+        /// The id.
+        id: u64,
+        /// Whether the nodes make it each for itself.
+        flexible: bool,
+    },
     /// A reject code that there is not.
     #[error("reject code {code} does not exist; take one from 1 to 5")]
     RejectCode {
@@ -153,6 +181,20 @@ struct Waiting {
     origin: Origin,
     /// Cycles that go back with the answer.
     cycles: u128,
+    /// Whether some nodes have answered and the others never will.
+    silent: bool,
+}
+
+/// What a canister asks for, checked.
+struct Asked {
+    url: String,
+    max_response_bytes: Option<u64>,
+    method: HttpMethod,
+    headers: Vec<HttpHeader>,
+    body: Vec<u8>,
+    /// The function that every answer goes through, and what it is told besides.
+    transform: Option<(String, Vec<u8>)>,
+    replication: Replication,
 }
 
 impl Outcalls {
@@ -170,9 +212,17 @@ impl Outcalls {
     }
 }
 
+pub(super) use flexible::request as flexible_request;
+
 pub(super) fn request(network: &mut Network, call: &mut Call) -> Result<Outcome, Reject> {
     let args: HttpRequestArgs = call.decode()?;
     check::request(&args, &call.caller)?;
+    if !repeatable(&args.method) && args.is_replicated != Some(false) {
+        return Err(Reject::of(
+            ErrorCode::CanisterRejectedMessage,
+            "The requested HTTP method is only allowed for non-replicated requests.",
+        ));
+    }
     let HttpRequestArgs {
         url,
         max_response_bytes,
@@ -184,10 +234,43 @@ pub(super) fn request(network: &mut Network, call: &mut Call) -> Result<Outcome,
         // Every version is charged by the largest answer.
         pricing_version: _,
     } = args;
+    let asked = Asked {
+        url,
+        max_response_bytes,
+        method,
+        headers,
+        body: body.unwrap_or_default(),
+        transform: transform.map(|transform| (transform.function.0.method, transform.context)),
+        replication: if is_replicated == Some(false) {
+            Replication::OneNode
+        } else {
+            Replication::Full
+        },
+    };
+    keep(network, call, asked)
+}
+
+/// Whether it does no harm that every node makes a request with this method.
+fn repeatable(method: &HttpMethod) -> bool {
+    matches!(
+        method,
+        HttpMethod::GET | HttpMethod::HEAD | HttpMethod::POST
+    )
+}
+
+/// Takes the fee, and keeps the request until somebody answers.
+fn keep(network: &mut Network, call: &mut Call, asked: Asked) -> Result<Outcome, Reject> {
+    let Asked {
+        url,
+        max_response_bytes,
+        method,
+        headers,
+        body,
+        transform,
+        replication,
+    } = asked;
     let home = super::subnet::home(network, &call.caller)?;
     let (subnet, prices) = (home.id, home.prices);
-    let body = body.unwrap_or_default();
-    let transform = transform.map(|transform| (transform.function.0.method, transform.context));
     let sent = url.len()
         + check::header_bytes(&headers)
         + body.len()
@@ -246,11 +329,7 @@ pub(super) fn request(network: &mut Network, call: &mut Call) -> Result<Outcome,
             .collect(),
         body,
         max_response_bytes,
-        replication: if is_replicated == Some(false) {
-            Replication::OneNode
-        } else {
-            Replication::Full
-        },
+        replication,
         until,
     };
     let waiting = Waiting {
@@ -258,6 +337,7 @@ pub(super) fn request(network: &mut Network, call: &mut Call) -> Result<Outcome,
         transform,
         origin: call.origin.clone(),
         cycles: left,
+        silent: false,
     };
     network.outcalls.waiting.insert(id, waiting);
     Ok(Outcome::Later)
@@ -269,6 +349,7 @@ impl Network {
         self.outcalls
             .waiting
             .values()
+            .filter(|waiting| !waiting.silent)
             .map(|waiting| &waiting.outcall)
     }
 
@@ -277,7 +358,13 @@ impl Network {
     /// # Errors
     /// Where nobody waits for it.
     pub fn answer_outcall(&mut self, id: u64, answer: OutcallAnswer) -> Result<(), OutcallError> {
-        self.answer_outcall_by_node(id, vec![answer])
+        let waiting = self.outcalls.waiting.get(&id);
+        match waiting.map(|waiting| waiting.outcall.replication) {
+            Some(Replication::Flexible { total, .. }) => {
+                self.answer_flexible_outcall(id, vec![answer; total as usize])
+            }
+            _ => self.answer_outcall_by_node(id, vec![answer]),
+        }
     }
 
     /// Answers an outcall: with one answer for all nodes, or with one for each.
@@ -294,17 +381,15 @@ impl Network {
             .waiting
             .get(&id)
             .ok_or(OutcallError::Unknown { id })?;
+        if matches!(waiting.outcall.replication, Replication::Flexible { .. }) {
+            return Err(OutcallError::Kind { id, flexible: true });
+        }
         let nodes = super::subnet::nodes(self, &waiting.outcall.subnet).len();
         let found = answers.len();
         if found != 1 && found != nodes {
             return Err(OutcallError::Count { id, nodes, found });
         }
-        if let Some(code) = answers.iter().find_map(|answer| match answer {
-            OutcallAnswer::Reject { code, .. } if reject_code(*code).is_none() => Some(*code),
-            _ => None,
-        }) {
-            return Err(OutcallError::RejectCode { code });
-        }
+        check_codes(&answers)?;
         let Some(waiting) = self.outcalls.waiting.remove(&id) else {
             return Err(OutcallError::Unknown { id });
         };
@@ -313,6 +398,7 @@ impl Network {
             transform,
             origin,
             cycles,
+            silent: _,
         } = waiting;
         let mut results: Vec<_> = answers
             .into_iter()
@@ -320,7 +406,7 @@ impl Network {
             .collect();
         let result = match outcall.replication {
             Replication::OneNode => results.swap_remove(0),
-            Replication::Full => agree(id, results, found),
+            Replication::Full | Replication::Flexible { .. } => agree(id, results, found),
         };
         self.respond(origin, result, cycles);
         Ok(())
@@ -340,8 +426,14 @@ impl Network {
             let Some(waiting) = self.outcalls.waiting.remove(&id) else {
                 continue;
             };
-            let reject = failed(RejectCode::SysTransient, "Canister http request timed out");
-            self.respond(waiting.origin, Err(reject), waiting.cycles);
+            let result = match waiting.outcall.replication {
+                Replication::Flexible { .. } => Ok(flexible::timed_out()),
+                Replication::Full | Replication::OneNode => Err(failed(
+                    RejectCode::SysTransient,
+                    "Canister http request timed out",
+                )),
+            };
+            self.respond(waiting.origin, result, waiting.cycles);
         }
     }
 
@@ -417,6 +509,17 @@ fn agree(id: u64, results: Vec<Result<Vec<u8>, Reject>>, nodes: usize) -> Result
              nodes that agree with each other: {sizes:?}, needed: {needed}"
         ),
     ))
+}
+
+fn check_codes(answers: &[OutcallAnswer]) -> Result<(), OutcallError> {
+    let wrong = answers.iter().find_map(|answer| match answer {
+        OutcallAnswer::Reject { code, .. } if reject_code(*code).is_none() => Some(*code),
+        _ => None,
+    });
+    match wrong {
+        Some(code) => Err(OutcallError::RejectCode { code }),
+        None => Ok(()),
+    }
 }
 
 fn reject_code(code: u8) -> Option<RejectCode> {

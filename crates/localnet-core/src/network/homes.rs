@@ -47,25 +47,28 @@ pub struct SubnetMetrics {
 impl Home {
     /// One per subnet, in the topology's order.
     pub(super) fn all(topology: &Topology) -> Vec<Self> {
-        topology
-            .subnets()
-            .iter()
-            .enumerate()
-            .map(|(index, subnet)| Self {
-                facts: Arc::new(SubnetFacts {
-                    index,
-                    id: subnet.id,
-                    root_key: topology.root_key().to_vec(),
-                    prices: Prices::of(subnet),
-                    instructions: instructions(subnet),
-                }),
-                next: subnet.allocation.first,
-                transactions: 0,
-                spent: 0,
-                instructions: 0,
-                compiled: BTreeSet::new(),
-            })
+        (0..topology.subnets().len())
+            .map(|index| Self::of(topology, index))
             .collect()
+    }
+
+    /// The one of the subnet at this place.
+    pub(super) fn of(topology: &Topology, index: usize) -> Self {
+        let subnet = &topology.subnets()[index];
+        Self {
+            facts: Arc::new(SubnetFacts {
+                index,
+                id: subnet.id,
+                root_key: topology.root_key().to_vec(),
+                prices: Prices::of(subnet),
+                instructions: instructions(subnet),
+            }),
+            next: subnet.allocation.first,
+            transactions: 0,
+            spent: 0,
+            instructions: 0,
+            compiled: BTreeSet::new(),
+        }
     }
 }
 
@@ -142,12 +145,14 @@ impl Network {
         ))
     }
 
-    /// An id that the caller asks for, at the subnet with this place where no other has it.
+    /// An id that the caller asks for, at the subnet with this place where no other has it. An id of the public network
+    /// that no subnet has is worth a new subnet.
     pub(crate) fn claim_id(
-        &self,
+        &mut self,
         at: usize,
         id: CanisterId,
     ) -> Result<(CanisterId, Arc<SubnetFacts>), Reject> {
+        self.host_public(&id)?;
         let subnets = self.topology.subnets();
         let home = canister_number(&id)
             .and_then(|_| self.topology.index_of(&id))

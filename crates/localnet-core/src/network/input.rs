@@ -41,13 +41,29 @@ pub enum Input {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
-    /// An outcall was answered: [`Network::answer_outcall_by_node`].
+    /// An outcall was answered: [`Network::answer_outcall`].
     Outcall {
         /// Which.
         id: u64,
-        /// By one answer for all nodes, or one for each.
+        /// What every node saw.
+        answer: OutcallAnswer,
+    },
+    /// An outcall was answered: [`Network::answer_outcall_by_node`].
+    OutcallByNode {
+        /// Which.
+        id: u64,
+        /// One answer for all nodes, or one for each.
         answers: Vec<OutcallAnswer>,
     },
+    /// A flexible outcall was answered: [`Network::answer_flexible_outcall`].
+    FlexibleOutcall {
+        /// Which.
+        id: u64,
+        /// One answer for each node that has one.
+        answers: Vec<OutcallAnswer>,
+    },
+    /// A subnet was deleted: [`Network::delete_subnet`].
+    DeleteSubnet(Principal),
 }
 
 /// What queries have asked of a canister in all.
@@ -112,8 +128,17 @@ impl Network {
             Input::Stable { canister, bytes } => self
                 .set_stable_memory(&canister, &bytes)
                 .map_err(|error| refused(error.to_string()))?,
-            Input::Outcall { id, answers } => self
+            Input::Outcall { id, answer } => self
+                .answer_outcall(id, answer)
+                .map_err(|error| refused(error.to_string()))?,
+            Input::OutcallByNode { id, answers } => self
                 .answer_outcall_by_node(id, answers)
+                .map_err(|error| refused(error.to_string()))?,
+            Input::FlexibleOutcall { id, answers } => self
+                .answer_flexible_outcall(id, answers)
+                .map_err(|error| refused(error.to_string()))?,
+            Input::DeleteSubnet(subnet) => self
+                .delete_subnet(&subnet)
                 .map_err(|error| refused(error.to_string()))?,
         }
         Ok(())

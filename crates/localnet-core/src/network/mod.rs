@@ -10,6 +10,7 @@ mod days;
 mod history;
 mod homes;
 mod input;
+mod subnets;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -297,6 +298,16 @@ impl Network {
     /// too long ago to tell.
     pub fn requests_changed_since(&self, count: u64) -> Option<BTreeSet<RequestId>> {
         self.history.changed_since(count)
+    }
+
+    /// Whether a query to this canister needs a certificate over its certified data: only those whose code asks for one
+    /// can tell, and making one takes longer than most queries.
+    pub fn sees_certificate(&self, canister: &Principal) -> bool {
+        let code = self
+            .canisters
+            .get(canister)
+            .and_then(|canister| canister.code.as_ref());
+        self.is_native(canister) || code.is_some_and(|code| code.module.info.sees_certificate)
     }
 
     /// Answers a query from the present state; nothing that it does is kept.

@@ -4,10 +4,13 @@
 //! no canisters. The others are as planned: each kind has the size, the type and the canister ids that it has on the
 //! public network.
 //!
+//! Subnets may come and go while a network runs. A network's subnets follow from its seed, its plan and the changes since.
+//!
 //! Invariants: the root subnet comes first, and its id is self-authenticating over its key, as clients compute it;
 //! ranges of subnets do not overlap. Keys follow from the seed, so they are no secret: such a network is for
 //! development and tests only.
 
+mod change;
 mod keys;
 mod plan;
 #[cfg(test)]
@@ -17,6 +20,7 @@ use candid::Principal;
 
 use self::plan::RangeSource;
 pub use self::{
+    change::TopologyChange,
     keys::{NodeKey, SubnetKey},
     plan::{CostSchedule, InstructionLimits, SubnetKind, SubnetPlan, TopologyError},
 };
@@ -86,6 +90,17 @@ pub struct Subnet {
 impl Subnet {
     /// A subnet that gives away ids of this range, which nobody else has.
     fn new(seed: &[u8; 32], name: &str, plan: SubnetPlan, allocation: CanisterRange) -> Self {
+        Self::with(seed, name, plan, None, allocation)
+    }
+
+    /// The same, and it also has the ids of another range.
+    fn with(
+        seed: &[u8; 32],
+        name: &str,
+        plan: SubnetPlan,
+        also: Option<CanisterRange>,
+        allocation: CanisterRange,
+    ) -> Self {
         let SubnetPlan {
             kind,
             cost,
@@ -93,6 +108,7 @@ impl Subnet {
             admins,
         } = plan;
         let mut ranges = kind.own_ranges().to_vec();
+        ranges.extend(also);
         if !ranges.contains(&allocation) {
             ranges.push(allocation);
         }
@@ -133,6 +149,12 @@ pub struct Topology {
     subnets: Vec<Subnet>,
     /// Where canisters are created unless somebody says otherwise.
     default: usize,
+    /// What keys of subnets that come later follow from, what they are called, and the ids that they give away.
+    seed: [u8; 32],
+    names: plan::Names,
+    source: RangeSource,
+    /// What has changed since the plan.
+    changes: Vec<TopologyChange>,
 }
 
 impl Topology {
@@ -178,7 +200,14 @@ impl Topology {
             }
         }
         let default = plan::default_subnet(&subnets);
-        Ok(Self { subnets, default })
+        Ok(Self {
+            subnets,
+            default,
+            seed: *seed,
+            names,
+            source,
+            changes: Vec::new(),
+        })
     }
 
     /// Every subnet, the root first.

@@ -10,6 +10,9 @@ use crate::limits;
 /// Ids in one range that is handed out to a subnet.
 const RANGE_IDS: u64 = 1 << 20;
 
+/// Ids below this are the public network's, which hands them out from the bottom up.
+const PUBLIC_IDS: u64 = 1 << 32;
+
 /// Ids that subnets of the public network have, and the like-named ones here.
 const NNS_RANGES: &[CanisterRange] = &[range(0, 6), range(8, 0xF_FFFF)];
 const II_RANGES: &[CanisterRange] = &[range(7, 7), range(0x210_0000, 0x21F_FFFF)];
@@ -97,7 +100,7 @@ impl SubnetKind {
     }
 
     /// Whether there is at most one of the kind.
-    const fn is_single(self) -> bool {
+    pub(super) const fn is_single(self) -> bool {
         !self.own_ranges().is_empty()
     }
 }
@@ -168,6 +171,49 @@ pub enum TopologyError {
         /// Which.
         kind: SubnetKind,
     },
+    /// No id of the public network that a subnet could be made for.
+    #[error(
+        "no subnet can be made for the canister id {id}: it is not one that the public network gives away"
+    )]
+    NotPublic {
+        /// Which.
+        id: Principal,
+    },
+    /// A subnet has the id already.
+    #[error("a subnet hosts the canister id {id} already")]
+    Hosted {
+        /// Which.
+        id: Principal,
+    },
+    /// No such subnet.
+    #[error("there is no subnet {id} on this network")]
+    Unknown {
+        /// Its id.
+        id: Principal,
+    },
+    /// A subnet that cannot be deleted.
+    #[error(
+        "subnet {id} is the {} subnet and cannot be deleted; subnets of canisters can, and system subnets",
+        kind.name()
+    )]
+    Named {
+        /// Its id.
+        id: Principal,
+        /// What it is for.
+        kind: SubnetKind,
+    },
+    /// The only subnet that hosts canisters.
+    #[error("subnet {id} is the network's last and cannot be deleted; delete the network instead")]
+    Last {
+        /// Its id.
+        id: Principal,
+    },
+    /// More changes than are remembered.
+    #[error(
+        "subnets have come and gone {} times, and may no more; make a new network",
+        limits::TOPOLOGY_CHANGES_MAX
+    )]
+    Changes,
     /// More administrators than a subnet can have.
     #[error(
         "{found} administrators were named for a subnet, at most {} are possible",
@@ -212,8 +258,37 @@ pub(super) fn default_subnet(subnets: &[Subnet]) -> usize {
     .unwrap_or_default()
 }
 
+/// What hosts a canister id on the public network, with the range that the kind does not have by itself: a guess, as the
+/// public network's table of subnets is not here.
+pub(super) fn public_host(number: u64) -> Option<(SubnetKind, Option<CanisterRange>)> {
+    if number >= PUBLIC_IDS {
+        return None;
+    }
+    let holds = |kind: &SubnetKind| {
+        let mut ranges = kind.own_ranges().iter();
+        ranges.any(|range| (range.first..=range.last).contains(&number))
+    };
+    let named = [
+        SubnetKind::Nns,
+        SubnetKind::Ii,
+        SubnetKind::Sns,
+        SubnetKind::Fiduciary,
+        SubnetKind::Bitcoin,
+    ];
+    match named.into_iter().find(holds) {
+        // Keys of the network hang on it, so it is there from the beginning or never.
+        Some(SubnetKind::Nns) => None,
+        Some(kind) => Some((kind, None)),
+        None => {
+            let first = number / RANGE_IDS * RANGE_IDS;
+            let whole = range(first, first + RANGE_IDS - 1);
+            Some((SubnetKind::Application, Some(whole)))
+        }
+    }
+}
+
 /// Hands out ranges of ids from the top down, none of which a named subnet has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RangeSource {
     taken: u64,
 }
@@ -228,7 +303,7 @@ impl RangeSource {
 }
 
 /// Names from which the keys of subnets follow.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     given: Vec<SubnetKind>,
 }

@@ -82,6 +82,157 @@ fn keys_follow_from_the_seed_and_sign() {
     );
 }
 
+fn id(text: &str) -> Principal {
+    Principal::from_text(text).unwrap()
+}
+
+#[test]
+fn a_subnet_is_made_for_an_id_of_the_public_network() {
+    use SubnetKind::{Application, Ii, Nns, System};
+    let before = plan(&[System]).unwrap();
+    let ledger = id("um5iw-rqaaa-aaaaq-qaaba-cai");
+    let after = before.changed(TopologyChange::Host(ledger)).unwrap();
+    assert_eq!(kinds(&after), [Nns, System, Ii]);
+    assert_eq!(after.subnet_of(&ledger).unwrap().kind, Ii);
+    let anybody = canister_id(0x123_4567);
+    let after = after.changed(TopologyChange::Host(anybody)).unwrap();
+    assert_eq!(kinds(&after), [Nns, System, Ii, Application]);
+    let subnet = after.subnet_of(&anybody).unwrap();
+    assert_eq!(
+        subnet.ranges[0],
+        CanisterRange {
+            first: 0x120_0000,
+            last: 0x12F_FFFF
+        }
+    );
+    assert_eq!(subnet.ranges[1], subnet.allocation);
+    assert!(
+        !before
+            .subnets()
+            .iter()
+            .any(|other| other.hosts(&subnet.allocation.first_id()))
+    );
+    assert_eq!(
+        after.default_subnet().kind,
+        System,
+        "a new subnet changes nothing for others"
+    );
+    assert_eq!(
+        after.changes(),
+        [TopologyChange::Host(ledger), TopologyChange::Host(anybody)]
+    );
+    assert_eq!(
+        after.changed(TopologyChange::Host(anybody)).unwrap_err(),
+        TopologyError::Hosted { id: anybody }
+    );
+    for other in [
+        canister_id(1 << 32),
+        canister_id(u64::MAX),
+        Principal::anonymous(),
+        Principal::management_canister(),
+    ] {
+        assert_eq!(
+            after.changed(TopologyChange::Host(other)).unwrap_err(),
+            TopologyError::NotPublic { id: other }
+        );
+    }
+}
+
+#[test]
+fn the_same_changes_give_the_same_subnets() {
+    let changes = [
+        TopologyChange::Host(canister_id(0x100_0000)),
+        TopologyChange::Host(canister_id(0x110_0000)),
+    ];
+    let make = || {
+        changes
+            .iter()
+            .fold(Topology::new(&[7; 32]), |topology, change| {
+                topology.changed(*change).unwrap()
+            })
+    };
+    let ids = |topology: &Topology| -> Vec<_> {
+        topology.subnets().iter().map(|subnet| subnet.id).collect()
+    };
+    assert_eq!(ids(&make()), ids(&make()));
+    assert_eq!(ids(&make()).len(), 4);
+}
+
+#[test]
+fn a_subnet_that_comes_after_one_that_went_is_another() {
+    use SubnetKind::{Application, Nns};
+    let public = canister_id(0x100_0000);
+    let with = plan(&[Application])
+        .unwrap()
+        .changed(TopologyChange::Host(public))
+        .unwrap();
+    let first = with.subnet_of(&public).unwrap().clone();
+    let without = with.changed(TopologyChange::Delete(first.id)).unwrap();
+    assert_eq!(kinds(&without), [Nns, Application]);
+    assert!(without.subnet_of(&public).is_none());
+    assert!(without.subnet_of(&first.allocation.first_id()).is_none());
+    let again = without.changed(TopologyChange::Host(public)).unwrap();
+    let second = again.subnet_of(&public).unwrap();
+    assert_ne!(second.id, first.id);
+    assert_ne!(second.allocation, first.allocation);
+}
+
+#[test]
+fn named_subnets_and_the_last_one_stay() {
+    use SubnetKind::{Application, Fiduciary, Nns, System, VerifiedApplication};
+    let topology = plan(&[Nns, Fiduciary, Application, System]).unwrap();
+    let delete = |topology: &Topology, at: usize| {
+        let id = topology.subnets()[at].id;
+        topology.changed(TopologyChange::Delete(id))
+    };
+    for (at, kind) in [(0, Nns), (1, Fiduciary)] {
+        let id = topology.subnets()[at].id;
+        assert_eq!(
+            delete(&topology, at).unwrap_err(),
+            TopologyError::Named { id, kind }
+        );
+    }
+    let left = delete(&topology, 2).unwrap();
+    assert_eq!(kinds(&left), [Nns, Fiduciary, System]);
+    assert_eq!(
+        left.default_subnet().kind,
+        System,
+        "another takes its place"
+    );
+
+    let two = plan(&[Application, VerifiedApplication]).unwrap();
+    let hidden = two.root().id;
+    assert_eq!(
+        delete(&two, 0).unwrap_err(),
+        TopologyError::Unknown { id: hidden }
+    );
+    let one = delete(&two, 2).unwrap();
+    assert_eq!(one.default_subnet().kind, Application);
+    let last = one.subnets()[1].id;
+    assert_eq!(
+        delete(&one, 1).unwrap_err(),
+        TopologyError::Last { id: last }
+    );
+}
+
+#[test]
+fn subnets_come_and_go_a_limited_number_of_times() {
+    use SubnetKind::Application;
+    let full = plan(&[Application; limits::SUBNETS_MAX]).unwrap();
+    let found = limits::SUBNETS_MAX + 1;
+    assert_eq!(
+        full.changed(TopologyChange::Host(canister_id(0x100_0000)))
+            .unwrap_err(),
+        TopologyError::TooMany { found }
+    );
+    let delete = TopologyChange::Delete(full.subnets()[1].id);
+    let mut worn = full.clone();
+    worn.changes = vec![delete; limits::TOPOLOGY_CHANGES_MAX - 1];
+    let worn = worn.changed(delete).unwrap();
+    let again = TopologyChange::Delete(worn.subnets()[1].id);
+    assert_eq!(worn.changed(again).unwrap_err(), TopologyError::Changes);
+}
+
 fn kinds(topology: &Topology) -> Vec<SubnetKind> {
     topology
         .subnets()

@@ -47,6 +47,8 @@ pub(crate) struct Info {
     pub(crate) start: bool,
     /// Whether nothing but memory and globals can differ after a message, so that an instance may serve another one.
     pub(crate) reusable: bool,
+    /// Whether it can see the certificate that comes with a query.
+    pub(crate) sees_certificate: bool,
     /// What it shows in the state tree.
     pub(crate) metadata: Vec<MetadataSection>,
     /// Bytes of the module, unpacked.
@@ -233,6 +235,8 @@ impl Outline {
                         let what = match import.ty {
                             TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
                                 functions.push(ty);
+                                outline.info.sees_certificate |=
+                                    import.name.starts_with("data_certificate_");
                                 imported_functions.push((import.module, import.name));
                                 continue;
                             }

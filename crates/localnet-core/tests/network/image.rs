@@ -192,7 +192,7 @@ fn inputs_given_again_make_the_same_network() {
         matches!(diverged, Err(InputError::Diverged { .. })),
         "{diverged:?}"
     );
-    let refused = other.apply(Input::Outcall {
+    let refused = other.apply(Input::OutcallByNode {
         id: 77,
         answers: Vec::new(),
     });

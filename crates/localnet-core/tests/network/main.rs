@@ -20,6 +20,7 @@ mod modules;
 mod state;
 mod storm;
 mod subnets;
+mod subnets_changing;
 mod system;
 mod time;
 mod values;

@@ -160,3 +160,21 @@ fn only_a_query_has_the_certificate_that_came_with_it() {
         Ok(b"certificate".to_vec())
     );
 }
+
+#[test]
+fn only_code_that_asks_for_a_certificate_is_given_one() {
+    let mut net = Net::new();
+    let asks = net.canister(
+        "(func (export \"canister_query go\") (call $reply32 (call $data_certificate_present)))",
+    );
+    let other = net.canister("(func (export \"canister_query go\") (call $msg_reply))");
+    let empty = net.create();
+    let sees = [asks, other, empty].map(|id| net.network.sees_certificate(&id));
+    assert_eq!(sees, [true, false, false]);
+    net.upgrade(
+        other,
+        "(func (export \"canister_query go\") (drop (call $data_certificate_size)))",
+    )
+    .unwrap();
+    assert!(net.network.sees_certificate(&other));
+}

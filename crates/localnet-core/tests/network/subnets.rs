@@ -104,9 +104,6 @@ fn an_id_of_the_public_network_can_be_asked_for_where_its_subnet_is() {
     let given = net.network.topology().root().allocation.last_id();
     let reject = net.create_at(anywhere, Some(given)).unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::InvalidManagementPayload));
-    let fiduciary = Principal::from_text("mf7xa-laaaa-aaaar-qaaaa-cai").unwrap();
-    let reject = net.create_at(anywhere, Some(fiduciary)).unwrap_err();
-    assert_eq!(reject.error, Some(ErrorCode::CanisterNotHostedBySubnet));
     let user = Principal::self_authenticating([1]);
     let reject = net.create_at(anywhere, Some(user)).unwrap_err();
     assert_eq!(reject.error, Some(ErrorCode::CanisterNotHostedBySubnet));

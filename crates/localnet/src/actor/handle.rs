@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
@@ -12,6 +12,7 @@ use std::{
 use assay_localnet_core::{
     cert::RangeForm,
     ingress::{Envelope, PathError, Place},
+    topology::Topology,
     types::{Ingress, Query, Reject, RequestId, Time},
 };
 use candid::Principal;
@@ -26,9 +27,53 @@ pub(super) const REQUESTS_MAX: usize = 1024;
 /// A way to the network's thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle {
-    pub(super) requests: SyncSender<Request>,
+    pub(super) requests: Arc<SyncSender<Request>>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) clock: Arc<Clock>,
+    pub(super) layout: Arc<Layout>,
+}
+
+/// The network's subnets as others read them; they come and go.
+#[derive(Debug)]
+pub(super) struct Layout(RwLock<Arc<Topology>>);
+
+impl Layout {
+    pub(super) const fn new(topology: Arc<Topology>) -> Self {
+        Self(RwLock::new(topology))
+    }
+
+    pub(super) fn set(&self, topology: Arc<Topology>) {
+        *self
+            .0
+            .write()
+            .expect("BUG: nothing panics with the subnets") = topology;
+    }
+
+    fn read(&self) -> Arc<Topology> {
+        let topology = self.0.read().expect("BUG: nothing panics with the subnets");
+        Arc::clone(&topology)
+    }
+}
+
+/// The same for those who work for the network, which ends although they are there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WeakHandle {
+    requests: Weak<SyncSender<Request>>,
+    stop: Arc<AtomicBool>,
+    clock: Arc<Clock>,
+    layout: Weak<Layout>,
+}
+
+impl WeakHandle {
+    /// The handle, if the network is still needed.
+    pub(crate) fn upgrade(&self) -> Option<Handle> {
+        Some(Handle {
+            requests: self.requests.upgrade()?,
+            stop: self.stop.clone(),
+            clock: self.clock.clone(),
+            layout: self.layout.upgrade()?,
+        })
+    }
 }
 
 /// The network's clock as others read it.
@@ -122,6 +167,20 @@ pub(crate) enum ReadError {
 }
 
 impl Handle {
+    pub(super) fn downgrade(&self) -> WeakHandle {
+        WeakHandle {
+            requests: Arc::downgrade(&self.requests),
+            stop: self.stop.clone(),
+            clock: self.clock.clone(),
+            layout: Arc::downgrade(&self.layout),
+        }
+    }
+
+    /// The subnets that there are now.
+    pub(crate) fn topology(&self) -> Arc<Topology> {
+        self.layout.read()
+    }
+
     /// The network's present time.
     pub(crate) fn now(&self) -> Time {
         self.clock.read()

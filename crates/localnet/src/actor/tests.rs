@@ -10,17 +10,21 @@ fn actor(pace: Pace) -> Actor {
         module_cache: None,
         state: None,
         pace,
+        outcalls: OutcallPolicy::None,
     };
-    Actor::new(setup, Arc::default()).unwrap()
+    let outcaller = Outcaller::new(setup.outcalls, WeakHandle::default());
+    let layout = Arc::new(Layout::new(setup.topology.clone()));
+    Actor::new(setup, Arc::default(), layout, outcaller).unwrap()
 }
 
 #[test]
 fn a_full_queue_is_busy_and_a_gone_thread_has_stopped() {
     let (requests, receiver) = sync_channel(1);
     let handle = Handle {
-        requests,
+        requests: Arc::new(requests),
         stop: Arc::new(AtomicBool::new(false)),
         clock: Arc::default(),
+        layout: Arc::new(Layout::new(Arc::new(Topology::new(&[1; 32])))),
     };
     handle.stop();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -89,10 +93,70 @@ fn a_network_that_is_not_live_moves_on_request_only() {
 }
 
 #[test]
+fn who_looks_at_a_network_that_stands_still_changes_no_certificate() {
+    let root = |looks: bool| {
+        let mut actor = actor(Pace::OnRequest(Time(1_620_328_630_000_000_000)));
+        for _ in 0..3 {
+            actor.round();
+            if looks {
+                actor.refresh();
+            }
+        }
+        actor.refresh();
+        assert_eq!(actor.certification.time(), actor.network.time());
+        let subnet = actor.topology.default_subnet().id;
+        actor.certification.root_hash(&subnet)
+    };
+    assert_eq!(root(true), root(false));
+}
+
+#[test]
 fn a_slowed_network_lets_time_pass_between_rounds() {
     let mut actor = actor(Pace::Live(Duration::from_secs(3600)));
     actor.more = true;
     actor.round();
     actor.more = true;
     assert!(actor.until_round().unwrap() > Duration::from_secs(3000));
+}
+
+/// A call that makes a canister.
+fn call(number: u8) -> Ingress {
+    Ingress {
+        id: RequestId([number; 32]),
+        sender: Principal::anonymous(),
+        canister: Principal::management_canister(),
+        effective_canister: Principal::management_canister(),
+        method: "provisional_create_canister_with_cycles".to_owned(),
+        arg: b"DIDL\x01\x6c\x00\x01\x00".to_vec(),
+        expiry: Time(1_620_328_700_000_000_000),
+        info: None,
+        bytes: 0,
+    }
+}
+
+#[test]
+fn a_call_that_is_answered_already_is_certified_at_once_when_it_is_repeated() {
+    let mut actor = actor(Pace::OnRequest(Time(1_620_328_630_000_000_000)));
+    let submit = |actor: &mut Actor, number| {
+        let (answer, mut answered) = oneshot::channel();
+        actor.answer(Request::Submit {
+            message: call(number),
+            form: Some(RangeForm::Sharded),
+            answer,
+        });
+        answered.try_recv().unwrap().unwrap().unwrap()
+    };
+    let mut first = submit(&mut actor, 1);
+    assert!(first.try_recv().is_err(), "no round has run yet");
+    actor.round();
+    assert!(first.try_recv().is_ok());
+
+    let mut other = submit(&mut actor, 2);
+    let mut repeated = submit(&mut actor, 1);
+    assert!(repeated.try_recv().is_ok());
+    assert!(other.try_recv().is_err(), "that one waits for its round");
+    assert_eq!(actor.waiting_count, 1);
+    actor.round();
+    assert!(other.try_recv().is_ok());
+    assert_eq!(actor.waiting_count, 0);
 }

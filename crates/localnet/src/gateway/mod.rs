@@ -11,6 +11,7 @@
 mod cors;
 mod error;
 mod fetch;
+pub(crate) mod fuzzing;
 mod host;
 mod limits;
 mod upstream;

@@ -164,7 +164,7 @@ fn describe(error: ResponseVerificationError) -> VerifyError {
 }
 
 /// Refuses headers that would harm a recursive reader.
-fn measure(headers: &[Header]) -> Result<(), VerifyError> {
+pub(super) fn measure(headers: &[Header]) -> Result<(), VerifyError> {
     for (name, value) in headers {
         if name.eq_ignore_ascii_case("ic-certificate") {
             for field in value.split(',') {

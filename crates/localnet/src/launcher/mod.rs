@@ -25,7 +25,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::{
-    Localnet, LocalnetConfig, StartError,
+    Localnet, LocalnetConfig, OutcallPolicy, PolicyError, StartError,
     gateway::{DomainError, Domains},
 };
 
@@ -49,6 +49,9 @@ pub enum LauncherError {
     /// A domain that is none.
     #[error("--domain: {0}")]
     Domain(#[from] DomainError),
+    /// The environment names no policy for outcalls that there is.
+    #[error(transparent)]
+    Outcalls(#[from] PolicyError),
     /// The network did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -124,6 +127,7 @@ impl Launched {
             round_interval: round_interval.unwrap_or(Duration::ZERO),
             domains: domains.clone(),
             state_dir,
+            outcalls: OutcallPolicy::from_environment()?,
             ..LocalnetConfig::default()
         })?;
         let names = Names::watch(&status_dir, domains).map_err(StartError::Thread)?;

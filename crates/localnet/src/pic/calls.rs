@@ -35,11 +35,55 @@ const MESSAGE_BITS: u32 = 40;
 /// How long the status of a live network's message is not asked for again.
 const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_millis(5);
 
+/// What a canister says in the end.
+type Replied = Result<Vec<u8>, Reject>;
+
 /// What submitting gives: an id to wait for, or a refusal.
 #[derive(serde::Serialize)]
 enum Submitted {
     Ok(MessageId),
     Err(RejectResponse),
+}
+
+/// A call to the management canister.
+#[derive(Clone, Debug)]
+pub(super) struct Managed {
+    pub(super) sender: Principal,
+    /// The canister that it is about.
+    pub(super) canister: Principal,
+    pub(super) method: String,
+    pub(super) args: Vec<u8>,
+}
+
+/// Calls the management canister and waits for what it says.
+pub(super) async fn manage(instance: Arc<Instance>, call: Managed) -> Result<Replied, ApiError> {
+    let Managed {
+        sender,
+        canister,
+        method,
+        args,
+    } = call;
+    let call = CanisterCall {
+        sender: Id(sender),
+        canister_id: Id(Principal::management_canister()),
+        effective_principal: EffectivePrincipal::CanisterId(Id(canister)),
+        method,
+        payload: Blob(args),
+        sender_info: None,
+    };
+    let asked = instance.clone();
+    let submitted = instance
+        .network
+        .run(move |actor| {
+            let message = message(actor, call, canister, asked.next_message());
+            let id = message.id;
+            actor.submit(message).map(|()| id)
+        })
+        .await?;
+    match submitted {
+        Ok(id) => outcome(&instance, id).await,
+        Err(reject) => Ok(Err(reject)),
+    }
 }
 
 /// Takes a call in.
@@ -114,7 +158,12 @@ fn message(
 
 /// Runs rounds until a message is answered. On a live network rounds run by themselves, and this only waits.
 pub(super) async fn wait(instance: Arc<Instance>, message: MessageId) -> Outcome {
-    let id = request_id(&message)?;
+    let result = outcome(&instance, request_id(&message)?).await?;
+    Ok(Answer::of(&CallResult::new(result, true)))
+}
+
+/// What becomes of a message.
+async fn outcome(instance: &Instance, id: RequestId) -> Result<Replied, ApiError> {
     let deadline = Instant::now() + AWAIT_LIVE_MAX;
     loop {
         let answered = instance
@@ -122,7 +171,7 @@ pub(super) async fn wait(instance: Arc<Instance>, message: MessageId) -> Outcome
             .run(move |actor| answer(actor, &id))
             .await??;
         if let Some(result) = answered {
-            return Ok(Answer::of(&result));
+            return Ok(result);
         }
         if Instant::now() >= deadline {
             return Err(ApiError::bad(format!(
@@ -135,7 +184,7 @@ pub(super) async fn wait(instance: Arc<Instance>, message: MessageId) -> Outcome
 }
 
 /// The answer to a message, after as many rounds as it takes; none yet on a live network.
-fn answer(actor: &mut Actor, id: &RequestId) -> Result<Option<CallResult>, ApiError> {
+fn answer(actor: &mut Actor, id: &RequestId) -> Result<Option<Replied>, ApiError> {
     for _ in 0..=AWAIT_ROUNDS_MAX {
         let record = actor.network().status(id).ok_or_else(|| {
             ApiError::bad(format!("there is no ingress message {id} on this network"))
@@ -174,26 +223,26 @@ pub(super) async fn status(instance: Arc<Instance>, args: IngressStatusArgs) -> 
                     "The user tries to access Request ID not signed by the caller.".to_owned(),
                 ));
             }
-            Ok(Answer::of(&finished(&record.status)))
+            let result = finished(&record.status).map(|result| CallResult::new(result, true));
+            Ok(Answer::of(&result))
         })
         .await?
 }
 
 /// An answer that is there.
-fn finished(status: &IngressStatus) -> Option<CallResult> {
-    let result = match status {
-        IngressStatus::Received | IngressStatus::Processing | IngressStatus::Done => return None,
-        IngressStatus::Replied(reply) => Ok(reply.clone()),
-        IngressStatus::Rejected(reject) => Err(reject.clone()),
-    };
-    Some(CallResult::new(result, true))
+fn finished(status: &IngressStatus) -> Option<Replied> {
+    match status {
+        IngressStatus::Received | IngressStatus::Processing | IngressStatus::Done => None,
+        IngressStatus::Replied(reply) => Some(Ok(reply.clone())),
+        IngressStatus::Rejected(reject) => Some(Err(reject.clone())),
+    }
 }
 
 /// Answers a query.
 pub(super) async fn query(instance: Arc<Instance>, call: CanisterCall) -> Outcome {
     let effective = effective_canister(&instance, &call)?;
     let Some(subnet) = instance
-        .topology
+        .topology()
         .subnet_of(&effective)
         .map(|subnet| subnet.id)
     else {
@@ -226,7 +275,7 @@ fn effective_canister(instance: &Instance, call: &CanisterCall) -> Result<Princi
     match &call.effective_principal {
         EffectivePrincipal::CanisterId(Id(id)) => Ok(*id),
         EffectivePrincipal::SubnetId(Id(id)) => instance
-            .topology
+            .topology()
             .subnet(id)
             .map(plan::routing_id)
             .ok_or_else(|| no_subnet(id)),
@@ -234,7 +283,7 @@ fn effective_canister(instance: &Instance, call: &CanisterCall) -> Result<Princi
             Ok(call.canister_id.0)
         }
         EffectivePrincipal::None => Ok(named_in(&call.method, &call.payload.0)
-            .unwrap_or_else(|| instance.topology.default_effective_canister())),
+            .unwrap_or_else(|| instance.topology().default_effective_canister())),
     }
 }
 

@@ -93,13 +93,15 @@ async fn make(server: &Shared, config: InstanceConfig) -> Result<CreateInstance,
 
     let room = server.instances.reserve()?;
     let module_cache = server.module_cache.clone();
+    let outcalls = server.outcalls;
     // Keys take a moment to derive.
     let started = tokio::task::spawn_blocking(move || {
         let topology = Topology::plan(&plan.seed, &plan.subnets)
             .map_err(|error| ApiError::bad(error.to_string()))?;
         let seed = plan.seed;
         let state = state_dir.map(|folder| (folder, plan));
-        Instance::start(Arc::new(topology), seed, system, pace, module_cache, state).map_err(
+        let topology = Arc::new(topology);
+        Instance::start(topology, seed, system, pace, module_cache, state, outcalls).map_err(
             |error| match error {
                 StartError::Thread(error) => no_thread(&error.to_string()),
                 StartError::State(error) => no_state(error),
@@ -129,12 +131,12 @@ async fn make(server: &Shared, config: InstanceConfig) -> Result<CreateInstance,
     tracing::debug!(instance_id, "instance made");
     Ok(CreateInstance::Created {
         instance_id,
-        topology: plan::describe(&instance.topology),
+        topology: plan::describe(&instance.topology()),
         http_gateway_info,
     })
 }
 
-fn pace(initial_time: Option<InitialTime>, first: Time) -> Result<Pace, ApiError> {
+pub(super) fn pace(initial_time: Option<InitialTime>, first: Time) -> Result<Pace, ApiError> {
     match initial_time {
         None => Ok(Pace::OnRequest(first)),
         Some(InitialTime::Timestamp(time)) => {
@@ -152,7 +154,10 @@ fn pace(initial_time: Option<InitialTime>, first: Time) -> Result<Pace, ApiError
 }
 
 /// The system canisters that a client asks for; their subnets come along.
-fn system(features: IcpFeatures, set: &mut SubnetConfigSet) -> Result<SystemPlan, ApiError> {
+pub(super) fn system(
+    features: IcpFeatures,
+    set: &mut SubnetConfigSet,
+) -> Result<SystemPlan, ApiError> {
     let seeded = SystemPlan::seeded();
     let mut system = SystemPlan::none();
     let mut others = Vec::new();

@@ -130,7 +130,7 @@ impl Gateways {
         let network = instance.network.clone();
         let upstream = Upstream::new(
             instance.interface.clone(),
-            instance.topology.root_key(),
+            instance.topology().root_key(),
             Arc::new(move || network.now()),
         );
         let router = watched(gateway::router(upstream, served), self.activity.clone());

@@ -18,7 +18,7 @@ use super::{
     limits, plan,
 };
 use crate::{
-    CALL_WAIT,
+    CALL_WAIT, OutcallPolicy,
     actor::{self, Handle, Pace, Setup, StartError},
     http,
     state::Plan,
@@ -31,9 +31,6 @@ const SEED: &str = "pocket-ic";
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) network: Handle,
-    pub(super) topology: Arc<Topology>,
-    /// The topology as clients see it.
-    pub(super) described: Answer,
     /// The IC HTTP interface.
     pub(super) interface: Router,
     /// Whether it has a state folder, which somebody may open again once it has ended.
@@ -51,29 +48,35 @@ impl Instance {
         pace: Pace,
         module_cache: Option<PathBuf>,
         state: Option<(PathBuf, Plan)>,
+        outcalls: OutcallPolicy,
     ) -> Result<Self, StartError> {
         let kept = state.is_some();
         let (network, thread) = actor::start(Setup {
-            topology: topology.clone(),
+            topology,
             seed,
             system,
             module_cache,
             state,
             pace,
+            outcalls,
         })?;
-        let described = Answer::of(&plan::describe(&topology));
-        let page = described.clone();
-        let interface = http::router(network.clone(), topology.clone(), CALL_WAIT)
-            .route("/_/topology", get(|| async move { page }));
+        let asked = network.clone();
+        let interface = http::router(network.clone(), CALL_WAIT).route(
+            "/_/topology",
+            get(|| async move { Answer::of(&plan::describe(&asked.topology())) }),
+        );
         Ok(Self {
             network,
-            topology,
-            described,
             interface,
             kept,
             messages: AtomicU64::new(0),
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// The subnets that there are now.
+    pub(super) fn topology(&self) -> Arc<Topology> {
+        self.network.topology()
     }
 
     /// The number of the next message.
@@ -82,7 +85,7 @@ impl Instance {
     }
 
     /// Ends the network after what it does now, and waits for that.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         self.network.stop();
         let thread = self
             .thread

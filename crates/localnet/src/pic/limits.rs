@@ -17,6 +17,15 @@ pub(super) const BLOBS_BYTES_MAX: usize = 1 << 30;
 /// Bytes of stable memory that are given in one answer.
 pub(super) const STABLE_BYTES_MAX: usize = 512 << 20;
 
+/// Bytes of a snapshot that go in one message.
+pub(super) const SNAPSHOT_PIECE_BYTES: u64 = 2_000_000;
+
+/// Bytes of the file that describes a snapshot.
+pub(super) const SNAPSHOT_METADATA_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of a file with one chunk of a snapshot's chunk store.
+pub(super) const SNAPSHOT_CHUNK_BYTES_MAX: u64 = 1 << 20;
+
 /// Operations whose outcome is kept until a client reads it.
 pub(super) const OPERATIONS_MAX: usize = 1024;
 

@@ -12,6 +12,7 @@ mod answer;
 mod blobs;
 mod calls;
 mod create;
+pub(crate) mod fuzzing;
 mod gateways;
 mod instances;
 mod limits;
@@ -22,8 +23,10 @@ mod outcalls;
 mod plan;
 mod reject;
 mod router;
+mod routes;
 mod server;
 mod shapes;
+mod snapshots;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use assay_localnet_core::network::{
-    Input,
+    Input, Network,
     access::{Outcall, OutcallAnswer, OutcallError, Replication},
 };
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,20 @@ struct Request<'a> {
     headers: Vec<Header>,
     body: Blob,
     max_response_bytes: Option<u64>,
-    replication: &'static str,
+    replication: Nodes,
     pricing_version: &'static str,
+}
+
+/// Who makes an outcall.
+#[derive(Clone, Copy, Debug, Serialize)]
+enum Nodes {
+    FullyReplicated,
+    NonReplicated,
+    Flexible {
+        total_requests: u32,
+        min_responses: u32,
+        max_responses: u32,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +53,14 @@ pub(super) struct Mock {
     response: Response,
     #[serde(default)]
     additional_responses: Vec<Response>,
+}
+
+/// An answer that a client makes up, of each node that has one.
+#[derive(Debug, Deserialize)]
+pub(super) struct FlexibleMock {
+    subnet_id: SubnetId,
+    request_id: u64,
+    responses: Vec<Response>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,11 +83,15 @@ struct Reject {
     message: String,
 }
 
-/// What waits for an answer, oldest first.
+/// What waits for an answer from here, oldest first; a live network makes its outcalls itself.
 pub(super) async fn list(instance: Arc<Instance>) -> Outcome {
     let answer = instance
         .network
-        .run(|actor| Answer::of(&actor.network().outcalls().map(request).collect::<Vec<_>>()))
+        .run(|actor| {
+            let waiting = actor.network().outcalls();
+            let free = waiting.filter(|outcall| !actor.makes_outcall(outcall.id));
+            Answer::of(&free.map(request).collect::<Vec<_>>())
+        })
         .await?;
     Ok(answer)
 }
@@ -100,8 +124,13 @@ fn request(outcall: &Outcall) -> Request<'_> {
         body: Blob(body.clone()),
         max_response_bytes: *max_response_bytes,
         replication: match replication {
-            Replication::Full => "FullyReplicated",
-            Replication::OneNode => "NonReplicated",
+            Replication::Full => Nodes::FullyReplicated,
+            Replication::OneNode => Nodes::NonReplicated,
+            Replication::Flexible { total, min, max } => Nodes::Flexible {
+                total_requests: *total,
+                min_responses: *min,
+                max_responses: *max,
+            },
         },
         pricing_version: "Legacy",
     }
@@ -110,34 +139,70 @@ fn request(outcall: &Outcall) -> Request<'_> {
 /// Answers an outcall: with one answer for all nodes, or with one for each.
 pub(super) async fn mock(instance: Arc<Instance>, mock: Mock) -> Outcome {
     let Mock {
-        subnet_id: SubnetId {
-            subnet_id: Id(subnet),
-        },
-        request_id: id,
+        subnet_id,
+        request_id,
         response,
         additional_responses,
     } = mock;
-    let answers = std::iter::once(response)
-        .chain(additional_responses)
+    let responses = std::iter::once(response).chain(additional_responses);
+    give(
+        instance,
+        subnet_id,
+        request_id,
+        responses,
+        Network::answer_outcall_by_node,
+        |id, answers| Input::OutcallByNode { id, answers },
+    )
+    .await
+}
+
+/// Answers a flexible outcall, with one answer for each node that has one.
+pub(super) async fn mock_flexible(instance: Arc<Instance>, mock: FlexibleMock) -> Outcome {
+    let FlexibleMock {
+        subnet_id,
+        request_id,
+        responses,
+    } = mock;
+    give(
+        instance,
+        subnet_id,
+        request_id,
+        responses,
+        Network::answer_flexible_outcall,
+        |id, answers| Input::FlexibleOutcall { id, answers },
+    )
+    .await
+}
+
+async fn give(
+    instance: Arc<Instance>,
+    subnet: SubnetId,
+    id: u64,
+    responses: impl IntoIterator<Item = Response>,
+    tell: fn(&mut Network, u64, Vec<OutcallAnswer>) -> Result<(), OutcallError>,
+    input: fn(u64, Vec<OutcallAnswer>) -> Input,
+) -> Outcome {
+    let Id(subnet) = subnet.subnet_id;
+    let answers = responses
+        .into_iter()
         .map(answer)
         .collect::<Result<Vec<_>, _>>()?;
     instance
         .network
         .run(move |actor| {
+            if actor.makes_outcall(id) {
+                return Err(ApiError::bad(format!(
+                    "outcall {id} takes no made-up answer: the network was live when it came up and makes it for real"
+                )));
+            }
             let known = actor
                 .network()
                 .outcalls()
                 .any(|outcall| outcall.id == id && outcall.subnet == subnet);
             let answered = match known {
                 true => {
-                    let input = Input::Outcall {
-                        id,
-                        answers: answers.clone(),
-                    };
-                    actor.change(
-                        |network| network.answer_outcall_by_node(id, answers),
-                        |_| input,
-                    )
+                    let input = input(id, answers.clone());
+                    actor.change(|network| tell(network, id, answers), |_| input)
                 }
                 false => Err(OutcallError::Unknown { id }),
             };

@@ -4,10 +4,9 @@ use std::{ops::Deref, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, Request, State},
+    extract::{Path, Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, delete, get, post},
 };
 use serde::de::DeserializeOwned;
 use tower::ServiceExt as _;
@@ -22,10 +21,12 @@ use super::{
     live, memory,
     operations::Operations,
     outcalls,
+    routes::{Endpoint, Table, delete, get, post},
     server::Activity,
     shapes::AutoProgress,
-    state, verify,
+    snapshots, state, verify,
 };
+use crate::OutcallPolicy;
 
 /// What handlers share.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub(super) struct Server {
     pub(super) blobs: Blobs,
     pub(super) operations: Operations,
     pub(super) module_cache: Option<PathBuf>,
+    pub(super) outcalls: OutcallPolicy,
 }
 
 impl Deref for Shared {
@@ -50,78 +52,206 @@ impl Deref for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(activity: Arc<Activity>, module_cache: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        activity: Arc<Activity>,
+        module_cache: Option<PathBuf>,
+        outcalls: OutcallPolicy,
+    ) -> Self {
         Self(Arc::new(Server {
             instances: Instances::default(),
             gateways: Gateways::new(activity),
             blobs: Blobs::default(),
             operations: Operations::default(),
             module_cache,
+            outcalls,
         }))
     }
 }
 
 /// All addresses.
 pub(super) fn router(server: Shared) -> Router {
-    let blobs = Router::new()
-        .route("/blobstore", post(put_blob))
-        .route("/blobstore/", post(put_blob))
-        .layer(DefaultBodyLimit::max(BLOB_BYTES_MAX));
-    let at = |rest: &str| format!("/instances/{{id}}/{rest}");
-    Router::new()
-        .route("/status", get(|| async { Answer::null() }))
-        .route("/instances", get(create::list).post(create::create))
-        .route("/instances/", get(create::list).post(create::create))
-        .route("/instances/{id}", delete(create::delete))
-        .route("/instances/{id}/", delete(create::delete))
-        .route("/blobstore/{id}", get(get_blob))
-        .route("/verify_signature", post(verify::verify))
-        .route("/read_graph/{label}/{operation}", get(read_operation))
-        .route("/prune_graph/{label}/{operation}", delete(prune_operation))
-        .route("/http_gateway", get(gateways::list).post(gateways::create))
-        .route("/http_gateway/", get(gateways::list).post(gateways::create))
-        .route("/http_gateway/{id}/stop", post(gateways::stop))
-        .route(&at("_/topology"), look(state::topology))
-        .route(&at("read/topology"), look(state::topology))
-        .route(&at("read/get_time"), look(state::get_time))
-        .route(&at("read/get_cycles"), ask(memory::get_cycles))
-        .route(&at("update/add_cycles"), ask(memory::add_cycles))
-        .route(&at("read/get_stable_memory"), ask(memory::get_stable))
-        .route(&at("update/set_stable_memory"), post(set_stable_memory))
-        .route(&at("read/get_canister_http"), look(outcalls::list))
-        .route(&at("update/mock_canister_http"), ask(outcalls::mock))
-        .route(&at("read/get_controllers"), ask(state::get_controllers))
-        .route(&at("read/get_subnet"), ask(state::get_subnet))
-        .route(&at("read/pub_key"), ask(state::pub_key))
-        .route(&at("read/query"), ask(calls::query))
-        .route(&at("read/ingress_status"), ask(calls::status))
-        .route(&at("update/set_time"), ask(state::set_time))
-        .route(
-            &at("update/set_certified_time"),
-            ask(state::set_certified_time),
+    let blobs = Table::new().at_both("/blobstore", "keeps a blob", post(put_blob));
+    let table = Table::new()
+        .at(
+            "/status",
+            "says that the server runs",
+            get(|| async { Answer::null() }),
         )
-        .route(&at("update/tick"), ask(state::tick))
-        .route(&at("update/submit_ingress_message"), ask(calls::submit))
-        .route(&at("update/await_ingress_message"), ask(calls::wait))
-        .route(
-            &at("auto_progress"),
-            look(live::enabled).merge(post(auto_progress)),
+        .at_both("/instances", "lists instances", get(create::list))
+        .at_both("/instances", "makes an instance", post(create::create))
+        .at_both(
+            "/instances/{id}",
+            "ends an instance",
+            delete(create::delete),
         )
-        .route(
-            &at("auto_progress/"),
-            look(live::enabled).merge(post(auto_progress)),
+        .at("/blobstore/{id}", "gives a blob", get(get_blob))
+        .at(
+            "/verify_signature",
+            "verifies a canister's signature",
+            post(verify::verify),
         )
-        .route(&at("stop_progress"), tell(live::stop))
-        .route(&at("stop_progress/"), tell(live::stop))
-        .route(&at("api/{*rest}"), get(interface).post(interface))
+        .at(
+            "/read_graph/{label}/{operation}",
+            "gives the outcome of a long operation",
+            get(read_operation),
+        )
+        .at(
+            "/prune_graph/{label}/{operation}",
+            "forgets the outcome of a long operation",
+            delete(prune_operation),
+        )
+        .at_both("/http_gateway", "lists gateways", get(gateways::list))
+        .at_both("/http_gateway", "opens a gateway", post(gateways::create))
+        .at(
+            "/http_gateway/{id}/stop",
+            "closes a gateway",
+            post(gateways::stop),
+        );
+    of_instances(table)
+        .limited(REST_BYTES_MAX)
+        .with(blobs.limited(BLOB_BYTES_MAX))
+        .finish()
         .fallback(no_endpoint)
-        .layer(DefaultBodyLimit::max(REST_BYTES_MAX))
-        .merge(blobs)
         .with_state(server)
 }
 
+/// What is below an instance.
+fn of_instances(table: Table<Shared>) -> Table<Shared> {
+    let at = |rest: &str| format!("/instances/{{id}}/{rest}");
+    table
+        .at(
+            &at("_/topology"),
+            "gives the subnets",
+            look(state::topology),
+        )
+        .at(
+            &at("_/dashboard"),
+            "shows the network to people",
+            get(dashboard),
+        )
+        .at(
+            &at("read/topology"),
+            "gives the subnets",
+            look(state::topology),
+        )
+        .at(
+            &at("read/get_time"),
+            "gives the time",
+            look(state::get_time),
+        )
+        .at(
+            &at("read/get_cycles"),
+            "gives a canister's cycles",
+            ask(memory::get_cycles),
+        )
+        .at(
+            &at("update/add_cycles"),
+            "gives a canister cycles",
+            ask(memory::add_cycles),
+        )
+        .at(
+            &at("read/get_stable_memory"),
+            "gives a canister's stable memory",
+            ask(memory::get_stable),
+        )
+        .at(
+            &at("update/set_stable_memory"),
+            "replaces a canister's stable memory",
+            post(set_stable_memory),
+        )
+        .at(
+            &at("read/get_canister_http"),
+            "lists outcalls that wait",
+            look(outcalls::list),
+        )
+        .at(
+            &at("update/mock_canister_http"),
+            "answers an outcall",
+            ask(outcalls::mock),
+        )
+        .at(
+            &at("update/mock_flexible_canister_http"),
+            "answers a flexible outcall",
+            ask(outcalls::mock_flexible),
+        )
+        .at(
+            &at("update/canister_snapshot_download"),
+            "writes a snapshot to disk",
+            ask(snapshots::download),
+        )
+        .at(
+            &at("update/canister_snapshot_upload"),
+            "makes a snapshot from disk",
+            ask(snapshots::upload),
+        )
+        .at(
+            &at("read/get_controllers"),
+            "gives a canister's controllers",
+            ask(state::get_controllers),
+        )
+        .at(
+            &at("read/get_subnet"),
+            "gives a canister's subnet",
+            ask(state::get_subnet),
+        )
+        .at(
+            &at("update/delete_subnet"),
+            "deletes a subnet with everything on it",
+            ask(state::delete_subnet),
+        )
+        .at(
+            &at("read/pub_key"),
+            "gives a subnet's key",
+            ask(state::pub_key),
+        )
+        .at(&at("read/query"), "answers a query", ask(calls::query))
+        .at(
+            &at("read/ingress_status"),
+            "says what became of a call",
+            ask(calls::status),
+        )
+        .at(
+            &at("update/set_time"),
+            "moves the clock",
+            ask(state::set_time),
+        )
+        .at(
+            &at("update/set_certified_time"),
+            "moves the clock and certifies it",
+            ask(state::set_certified_time),
+        )
+        .at(&at("update/tick"), "runs a round", ask(state::tick))
+        .at(
+            &at("update/submit_ingress_message"),
+            "takes a call in",
+            ask(calls::submit),
+        )
+        .at(
+            &at("update/await_ingress_message"),
+            "runs rounds until a call is answered",
+            ask(calls::wait),
+        )
+        .at_both(
+            &at("auto_progress"),
+            "says whether the network is live",
+            look(live::enabled),
+        )
+        .at_both(
+            &at("auto_progress"),
+            "lets the network live",
+            post(auto_progress),
+        )
+        .at_both(
+            &at("stop_progress"),
+            "lets the network stand still",
+            tell(live::stop),
+        )
+        .at(&at("api/{*rest}"), "the IC HTTP interface", get(interface))
+        .at(&at("api/{*rest}"), "the IC HTTP interface", post(interface))
+}
+
 /// An operation on an instance that needs no argument, for those who read.
-fn look<F>(operation: fn(Arc<Instance>) -> F) -> MethodRouter<Shared>
+fn look<F>(operation: fn(Arc<Instance>) -> F) -> Endpoint<Shared>
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
@@ -129,7 +259,7 @@ where
 }
 
 /// The same, for those who change something; whatever they send along is not looked at.
-fn tell<F>(operation: fn(Arc<Instance>) -> F) -> MethodRouter<Shared>
+fn tell<F>(operation: fn(Arc<Instance>) -> F) -> Endpoint<Shared>
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
@@ -147,7 +277,7 @@ where
 }
 
 /// An operation on an instance with an argument.
-fn ask<T, F>(operation: fn(Arc<Instance>, T) -> F) -> MethodRouter<Shared>
+fn ask<T, F>(operation: fn(Arc<Instance>, T) -> F) -> Endpoint<Shared>
 where
     T: DeserializeOwned + Send + 'static,
     F: Future<Output = Outcome> + Send + 'static,
@@ -198,7 +328,21 @@ async fn interface(
     Path((id, _)): Path<(String, String)>,
     request: Request,
 ) -> Response {
-    let instance = match server.instances.get(&id) {
+    forward(&server, &id, request).await
+}
+
+/// A page for people, which the instance's interface has.
+async fn dashboard(
+    State(server): State<Shared>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    forward(&server, &id, request).await
+}
+
+/// Lets an instance's own interface answer.
+async fn forward(server: &Shared, id: &str, request: Request) -> Response {
+    let instance = match server.instances.get(id) {
         Ok(instance) => instance,
         Err(error) => return error.into_response(),
     };

@@ -22,7 +22,7 @@ use super::{
     instances,
     router::{self, Shared},
 };
-use crate::{DRAIN, StartError, listen_error};
+use crate::{DRAIN, OutcallPolicy, StartError, listen_error};
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct PicConfig {
     pub hard_ttl: Option<Duration>,
     /// A folder for compiled modules, private to this user; `None` keeps them in memory only.
     pub module_cache: Option<PathBuf>,
+    /// Where the HTTP requests of canisters may go while their network is live.
+    pub outcalls: OutcallPolicy,
 }
 
 /// A server that listens.
@@ -63,7 +65,11 @@ impl PicServer {
         Ok(Self {
             listener,
             address,
-            shared: Shared::new(activity.clone(), config.module_cache.clone()),
+            shared: Shared::new(
+                activity.clone(),
+                config.module_cache.clone(),
+                config.outcalls,
+            ),
             activity,
             config,
         })

@@ -187,6 +187,30 @@ pub(super) struct TickArgs {
     pub(super) blockmakers: Option<Vec<Blockmakers>>,
 }
 
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SnapshotId {
+    pub(super) snapshot_id: Blob,
+}
+
+/// A snapshot that is to be written to disk.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct SnapshotDownload {
+    pub(super) sender: PrincipalId,
+    pub(super) canister_id: CanisterId,
+    pub(super) snapshot_id: Blob,
+    pub(super) snapshot_dir: PathBuf,
+}
+
+/// A snapshot that is to be read from disk.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct SnapshotUpload {
+    pub(super) sender: PrincipalId,
+    pub(super) canister_id: CanisterId,
+    #[serde(default)]
+    pub(super) replace_snapshot: Option<SnapshotId>,
+    pub(super) snapshot_dir: PathBuf,
+}
+
 /// Who makes a subnet's next block.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Blockmakers {

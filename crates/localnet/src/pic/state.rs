@@ -2,17 +2,21 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use assay_localnet_core::{network::access::AccessError, types::Time};
+use assay_localnet_core::{
+    network::{Input, access::AccessError},
+    types::Time,
+};
 use candid::Principal;
 
 use super::{
     answer::{Answer, ApiError, Outcome},
     instances::Instance,
+    plan,
     shapes::{Blockmakers, CanisterId, NodeId, PrincipalId, RawTime, SubnetId, TickArgs},
 };
 
 pub(super) async fn topology(instance: Arc<Instance>) -> Outcome {
-    Ok(instance.described.clone())
+    Ok(Answer::of(&plan::describe(&instance.topology())))
 }
 
 pub(super) async fn get_time(instance: Arc<Instance>) -> Outcome {
@@ -66,8 +70,8 @@ fn check_blockmakers(instance: &Instance, blockmakers: &Blockmakers) -> Result<(
         blockmaker,
         failed_blockmakers,
     } = blockmakers;
-    let subnet = instance
-        .topology
+    let topology = instance.topology();
+    let subnet = topology
         .subnet(&subnet_id.0)
         .ok_or_else(|| no_subnet(&subnet_id.0))?;
     let nodes: BTreeSet<Principal> = subnet.nodes.iter().map(|node| node.id).collect();
@@ -91,10 +95,10 @@ pub(super) async fn get_subnet(instance: Arc<Instance>, id: CanisterId) -> Outco
         .run(move |actor| actor.network().canister(&id).is_some())
         .await?;
     let subnet = exists
-        .then(|| instance.topology.subnet_of(&id))
+        .then(|| instance.topology().subnet_of(&id).map(|subnet| subnet.id))
         .flatten()
         .map(|subnet| SubnetId {
-            subnet_id: super::shapes::Id(subnet.id),
+            subnet_id: super::shapes::Id(subnet),
         });
     Ok(Answer::of(&subnet))
 }
@@ -102,10 +106,8 @@ pub(super) async fn get_subnet(instance: Arc<Instance>, id: CanisterId) -> Outco
 /// A subnet's public key, DER, as an array of numbers.
 pub(super) async fn pub_key(instance: Arc<Instance>, id: SubnetId) -> Outcome {
     let id = id.subnet_id.0;
-    let subnet = instance
-        .topology
-        .subnet(&id)
-        .ok_or_else(|| no_subnet(&id))?;
+    let topology = instance.topology();
+    let subnet = topology.subnet(&id).ok_or_else(|| no_subnet(&id))?;
     Ok(Answer::of(&subnet.key.public_der()))
 }
 
@@ -119,6 +121,23 @@ pub(super) async fn get_controllers(instance: Arc<Instance>, id: CanisterId) -> 
         })
         .await??;
     Ok(Answer::of(&controllers))
+}
+
+/// Deletes a subnet with everything on it.
+pub(super) async fn delete_subnet(instance: Arc<Instance>, id: SubnetId) -> Outcome {
+    let id = id.subnet_id.0;
+    instance
+        .network
+        .run(move |actor| {
+            let deleted = actor.change(
+                |network| network.delete_subnet(&id),
+                |_| Input::DeleteSubnet(id),
+            );
+            actor.follow_topology();
+            deleted.map_err(|error| ApiError::bad(error.to_string()))
+        })
+        .await??;
+    Ok(Answer::null())
 }
 
 pub(super) fn no_subnet(id: &Principal) -> ApiError {

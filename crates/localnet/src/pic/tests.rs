@@ -23,7 +23,7 @@ use super::{
         SubnetConfigSet, TickArgs,
     },
 };
-use crate::actor::Pace;
+use crate::{OutcallPolicy, actor::Pace};
 
 fn read<T: DeserializeOwned>(value: &Value) -> T {
     parse(Ok(value.to_string().into())).unwrap()
@@ -238,6 +238,7 @@ fn the_number_of_instances_is_limited() {
             Pace::OnRequest(FIRST_TIME),
             None,
             None,
+            OutcallPolicy::None,
         )
         .unwrap();
         Arc::new(instance)

@@ -111,11 +111,20 @@ pub(crate) async fn create(network: &Localnet, agent: &Agent) -> Principal {
 
 /// A running canister of [`WAT`].
 pub(crate) async fn install(network: &Localnet, agent: &Agent) -> Principal {
+    install_module(network, agent, wasm()).await
+}
+
+/// A running canister of this module.
+pub(crate) async fn install_module(
+    network: &Localnet,
+    agent: &Agent,
+    wasm_module: Vec<u8>,
+) -> Principal {
     let canister_id = create(network, agent).await;
     let install = Install {
         mode: InstallMode::Install,
         canister_id,
-        wasm_module: wasm(),
+        wasm_module,
         arg: Vec::new(),
     };
     agent

@@ -35,7 +35,7 @@ fn http(network: &Localnet, method: &str, path: &str, body: &[u8]) -> (u16, Vec<
     (status, answer.split_off(end + 4))
 }
 
-fn text(network: &Localnet, method: &str, path: &str, body: &[u8]) -> (u16, String) {
+pub(crate) fn text(network: &Localnet, method: &str, path: &str, body: &[u8]) -> (u16, String) {
     let (status, body) = http(network, method, path, body);
     (status, String::from_utf8(body).unwrap())
 }

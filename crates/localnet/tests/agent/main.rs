@@ -5,6 +5,7 @@ mod canister;
 mod identities;
 mod interface;
 mod network;
+mod web;
 
 use assay_localnet::{Localnet, LocalnetConfig};
 use ic_agent::{Agent, AgentError, Identity, identity::BasicIdentity};

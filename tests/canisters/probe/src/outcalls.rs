@@ -1,7 +1,7 @@
 //! Requests to the world outside.
 
 use candid::{CandidType, Func, Nat, Principal, define_function};
-use ic_cdk::call::Call;
+use ic_cdk::call::{Call, CallFailed};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
@@ -82,6 +82,22 @@ async fn fetch(url: String) -> Result<String, String> {
         .map_err(|error| error.to_string())?;
     let body = String::from_utf8_lossy(&answer.body).into_owned();
     Ok(format!("{} {body} {}", answer.status, answer.headers.len()))
+}
+
+/// Calls the management canister with any argument; gives its reply, or the code and the text of its reject.
+#[ic_cdk::update]
+async fn manage(method: String, arg: ByteBuf) -> Result<ByteBuf, (u32, String)> {
+    let called = Call::unbounded_wait(Principal::management_canister(), &method)
+        .with_raw_args(&arg)
+        .with_cycles(CYCLES)
+        .await;
+    match called {
+        Ok(reply) => Ok(ByteBuf::from(reply.into_bytes())),
+        Err(CallFailed::CallRejected(reject)) => {
+            Err((reject.raw_reject_code(), reject.reject_message().to_owned()))
+        }
+        Err(error) => Err((0, error.to_string())),
+    }
 }
 
 /// Keeps of an answer what is the same for everybody.

@@ -1,7 +1,7 @@
 //! What an outcall and its answer may look like.
 
 use candid::Principal;
-use ic_management_canister_types::{HttpHeader, HttpMethod, HttpRequestArgs, HttpRequestResult};
+use ic_management_canister_types::{HttpHeader, HttpRequestArgs, HttpRequestResult};
 
 use super::failed;
 use crate::{
@@ -42,15 +42,6 @@ pub(super) fn request(args: &HttpRequestArgs, caller: &Principal) -> Result<(), 
             )));
         }
         _ => {}
-    }
-    let repeatable = matches!(
-        args.method,
-        HttpMethod::GET | HttpMethod::HEAD | HttpMethod::POST
-    );
-    if !repeatable && args.is_replicated != Some(false) {
-        return Err(refused(
-            "The requested HTTP method is only allowed for non-replicated requests.".into(),
-        ));
     }
     Ok(())
 }
@@ -110,6 +101,6 @@ fn headers(headers: &[HttpHeader]) -> Result<(), String> {
     Ok(())
 }
 
-fn refused(reason: String) -> Reject {
+pub(super) fn refused(reason: String) -> Reject {
     Reject::of(ErrorCode::CanisterRejectedMessage, reason)
 }

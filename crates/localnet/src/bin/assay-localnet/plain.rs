@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use assay_localnet::{
-    Localnet, LocalnetConfig,
+    Localnet, LocalnetConfig, OutcallPolicy, POLICY_VARIABLE,
     launcher::{self, Launched},
     seed_from_text,
 };
@@ -45,6 +45,16 @@ struct Args {
     /// Folder that keeps the network; started with it again, the network goes on where it ended
     #[arg(long)]
     state_dir: Option<PathBuf>,
+    /// Where the HTTP requests of canisters may go: any, loopback (this machine) or none; any where nothing is said
+    #[arg(
+        long,
+        value_name = "WHERE",
+        env = POLICY_VARIABLE,
+        default_value_t,
+        num_args = 0..=1,
+        default_missing_value = "any"
+    )]
+    allow_outcalls: OutcallPolicy,
 }
 
 pub(crate) fn launch(arguments: &[OsString]) -> anyhow::Result<()> {
@@ -64,6 +74,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
         seed,
         module_cache,
         state_dir,
+        allow_outcalls,
     } = Args::parse_from(arguments);
     start_log("warn");
     until_ended(
@@ -74,6 +85,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
                 seed: seed_from_text(&seed),
                 module_cache,
                 state_dir,
+                outcalls: allow_outcalls,
                 ..LocalnetConfig::default()
             })?)
         },

@@ -14,7 +14,10 @@ use std::{
 };
 
 use anyhow::Context;
-use assay_localnet::pic::{PicConfig, PicServer};
+use assay_localnet::{
+    OutcallPolicy,
+    pic::{PicConfig, PicServer},
+};
 use clap::Parser;
 
 use crate::{Ending, start_log};
@@ -30,6 +33,9 @@ const VERSION_VARIABLE: &str = "ASSAY_POCKET_IC_VERSION";
 /// It is started by the clients of PocketIC, which find it through POCKET_IC_BIN. It ends when nobody has asked for
 /// anything for a while. Clients of other versions than 16.1 check the version that --version prints: set
 /// ASSAY_POCKET_IC_VERSION to theirs.
+///
+/// Canisters of live networks may send HTTP requests to this machine; ASSAY_LOCALNET_OUTCALLS=any lets them send to any
+/// other, and none to nobody.
 #[derive(Debug, Parser)]
 #[command(name = "pocket-ic", disable_version_flag = true)]
 struct Args {
@@ -78,6 +84,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
         log_levels,
         module_cache,
     } = Args::parse_from(arguments);
+    let outcalls = OutcallPolicy::from_environment()?;
     let file = match port_file {
         Some(path) => match PortFile::create(path)? {
             Some(file) => Some(file),
@@ -99,6 +106,7 @@ pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<()> {
             ttl: Duration::from_secs(ttl),
             hard_ttl: hard_ttl.map(Duration::from_secs),
             module_cache: module_cache.or_else(usual_cache),
+            outcalls,
         })
         .await?;
         let port = server.address().port();
