@@ -1,8 +1,11 @@
 //! `conformance`: clients that we did not write, against what we serve. One line per case names the client and what it
-//! did; the last line counts.
+//! did; the last line counts. The lines of a client that decides nothing say so, and its failures do not fail the
+//! command.
 //!
 //! The embedded network's clients run against `assay-localnet`, or against the server in `POCKET_IC_BIN`: with that
-//! variable at DFINITY's PocketIC the same cases show what that one does.
+//! variable at DFINITY's PocketIC the same cases show what that one does. Two suites are about our own programs in any
+//! case: ic-agent's runs against the plain network that `assay-localnet` and `assay up` start, and that of `icp` against
+//! our launcher.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -12,7 +15,7 @@ use anyhow::Context;
 
 use crate::tests_run::{self, CLIENTS, SERVER_VARIABLE, server};
 use crate::workspace::Workspace;
-use crate::{node, process, wasm};
+use crate::{node, process, python, wasm};
 
 /// What is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -26,14 +29,18 @@ struct Suite {
     /// The client and its version.
     client: &'static str,
     runner: Runner,
+    /// Whether a failed case fails the command.
+    gating: bool,
 }
 
 /// What runs a client's cases.
 enum Runner {
-    /// The test binary with this name, of the package `assay-tests`.
+    /// The test binary with this name.
     Cargo(&'static str),
     /// Node's test runner, in the folder of a package of its own.
     Node(&'static str),
+    /// A program in Python, in the folder of its own requirements.
+    Python(&'static str),
 }
 
 /// What the cases install.
@@ -43,14 +50,27 @@ const LOCALNET: &[Suite] = &[
     Suite {
         client: "pocket-ic 16.1",
         runner: Runner::Cargo("localnet"),
+        gating: true,
+    },
+    Suite {
+        client: "ic-agent 0.49",
+        runner: Runner::Cargo("agent"),
+        gating: true,
     },
     Suite {
         client: "icp 1.5",
         runner: Runner::Cargo("icp"),
+        gating: true,
     },
     Suite {
         client: "Node.js",
         runner: Runner::Node("tests/clients/node"),
+        gating: true,
+    },
+    Suite {
+        client: "pocket-ic (Python) 3.1",
+        runner: Runner::Python("tests/clients/python"),
+        gating: false,
     },
 ];
 
@@ -71,7 +91,7 @@ pub(crate) fn run(
     for suite in suites {
         run_suite(workspace, may_install, suite, &wasm_dir, &mut count)?;
     }
-    process::out(&format!("{} passed, {} failed", count.passed, count.failed))?;
+    process::out(&count.lines())?;
     Ok(if count.failed == 0 && count.passed > 0 {
         ExitCode::SUCCESS
     } else {
@@ -86,16 +106,13 @@ fn run_suite(
     wasm_dir: &Path,
     count: &mut Count,
 ) -> anyhow::Result<()> {
-    let mut command = match suite.runner {
-        Runner::Cargo(target) => cargo_test(workspace, target),
-        Runner::Node(folder) => {
-            let folder = workspace.root.join(folder);
-            node::packages(&folder, may_install)?;
-            let mut node = Command::new("node");
-            node.current_dir(folder)
-                .args(["--test", "--test-reporter=tap", "suite.mjs"]);
-            node
+    let mut command = match command(workspace, may_install, suite) {
+        Ok(command) => command,
+        Err(error) if !suite.gating => {
+            count.add(suite, Outcome::Skip);
+            return suite.tell(Outcome::Skip, &format!("{error:#}"));
         }
+        Err(error) => return Err(error),
     };
     command
         .env("ASSAY_WASM_DIR", wasm_dir)
@@ -106,29 +123,54 @@ fn run_suite(
         .spawn()
         .with_context(|| format!("cannot start the cases of {}", suite.client))?;
     let stdout = child.stdout.take().context("BUG: a runner has no stdout")?;
-    let failed_before = count.failed;
+    let mut failed = false;
     for line in BufReader::new(stdout).split(b'\n') {
         let line = line.context("cannot read what a runner prints")?;
         let line = String::from_utf8_lossy(&line);
         match Case::read(&line) {
-            Some(case) => {
-                count.add(&case);
-                process::out(&case.line(suite.client))?;
+            Some(Case { outcome, what }) => {
+                failed |= outcome == Outcome::Fail;
+                count.add(suite, outcome);
+                suite.tell(outcome, &what)?;
             }
             // What failed tests say about themselves.
-            None if count.failed > failed_before => eprintln!("{line}"),
+            None if failed => eprintln!("{line}"),
             None => {}
         }
     }
-    let status = child.wait().context("cannot wait for `cargo test`")?;
-    if !status.success() && count.failed == failed_before {
-        process::out(&format!(
-            "fail  {}  the suite could not be run",
-            suite.client
-        ))?;
-        count.failed += 1;
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for the cases of {}", suite.client))?;
+    if !status.success() && !failed {
+        count.add(suite, Outcome::Fail);
+        suite.tell(Outcome::Fail, "the suite could not be run")?;
     }
     Ok(())
+}
+
+/// What runs a suite's cases, with what it needs installed.
+fn command(workspace: &Workspace, may_install: bool, suite: &Suite) -> anyhow::Result<Command> {
+    Ok(match suite.runner {
+        Runner::Cargo(target) => cargo_test(workspace, target),
+        Runner::Node(folder) => {
+            let folder = workspace.root.join(folder);
+            node::packages(&folder, may_install)?;
+            let mut node = Command::new("node");
+            node.current_dir(folder)
+                .args(["--test", "--test-reporter=tap", "suite.mjs"]);
+            node
+        }
+        Runner::Python(folder) => {
+            let folder = workspace.root.join(folder);
+            let mut python = Command::new(python::environment(workspace, &folder, may_install)?);
+            // The server outlives this client, and would hold our pipe open.
+            python
+                .current_dir(folder)
+                .args(["-I", "-B", "suite.py"])
+                .env("POCKET_IC_MUTE_SERVER", "1");
+            python
+        }
+    })
 }
 
 fn cargo_test(workspace: &Workspace, target: &str) -> Command {
@@ -137,25 +179,70 @@ fn cargo_test(workspace: &Workspace, target: &str) -> Command {
     cargo
 }
 
+impl Suite {
+    /// One case's line.
+    fn line(&self, outcome: Outcome, what: &str) -> String {
+        let word = match outcome {
+            Outcome::Pass => "ok  ",
+            Outcome::Fail => "fail",
+            Outcome::Skip => "skip",
+        };
+        let aside = if self.gating { "" } else { " (not gating)" };
+        format!("{word}  {}  {what}{aside}", self.client)
+    }
+
+    fn tell(&self, outcome: Outcome, what: &str) -> anyhow::Result<()> {
+        process::out(&self.line(outcome, what))
+    }
+}
+
+/// How many cases came out how: of clients that decide, and of those that do not.
 #[derive(Debug, Default)]
 struct Count {
     passed: u64,
     failed: u64,
+    passed_aside: u64,
+    failed_aside: u64,
 }
 
 impl Count {
-    fn add(&mut self, case: &Case) {
-        match case.passed {
-            true => self.passed += 1,
-            false => self.failed += 1,
-        }
+    fn add(&mut self, suite: &Suite, outcome: Outcome) {
+        let counted = match (suite.gating, outcome) {
+            (true, Outcome::Pass) => &mut self.passed,
+            (true, Outcome::Fail) => &mut self.failed,
+            (false, Outcome::Pass) => &mut self.passed_aside,
+            (false, Outcome::Fail) => &mut self.failed_aside,
+            (_, Outcome::Skip) => return,
+        };
+        *counted += 1;
     }
+
+    /// The last line is for those who read no other.
+    fn lines(&self) -> String {
+        let Self {
+            passed,
+            failed,
+            passed_aside,
+            failed_aside,
+        } = self;
+        format!(
+            "not gating: passed {passed_aside}, failed {failed_aside}\n{passed} passed, {failed} failed"
+        )
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Pass,
+    Fail,
+    /// It could not be run on this machine.
+    Skip,
 }
 
 /// What became of one case.
 #[derive(Debug, PartialEq, Eq)]
 struct Case {
-    passed: bool,
+    outcome: Outcome,
     /// What the client did, in words.
     what: String,
 }
@@ -168,14 +255,14 @@ impl Case {
 
     /// Reads a line like `not ok 3 - a client does something`.
     fn read_tap(line: &str) -> Option<Self> {
-        let (passed, rest) = match line.strip_prefix("not ok ") {
-            Some(rest) => (false, rest),
-            None => (true, line.strip_prefix("ok ")?),
+        let (outcome, rest) = match line.strip_prefix("not ok ") {
+            Some(rest) => (Outcome::Fail, rest),
+            None => (Outcome::Pass, line.strip_prefix("ok ")?),
         };
         let (number, what) = rest.split_once(" - ")?;
         number.parse::<u32>().ok()?;
         Some(Self {
-            passed,
+            outcome,
             what: what.to_owned(),
         })
     }
@@ -183,21 +270,18 @@ impl Case {
     /// Reads a line like `test cycles::work_costs_cycles ... ok`.
     fn read_cargo(line: &str) -> Option<Self> {
         let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
-        let passed = match result.trim() {
-            "ok" => true,
-            "FAILED" => false,
+        let outcome = match result.trim() {
+            "ok" => Outcome::Pass,
+            "FAILED" => Outcome::Fail,
             _ => return None,
         };
-        let what = match name.split_once("::") {
-            Some((group, name)) => format!("{group}: {}", name.replace('_', " ")),
+        let what = match name.rsplit_once("::") {
+            Some((group, name)) => {
+                format!("{}: {}", group.replace("::", " "), name.replace('_', " "))
+            }
             None => name.replace('_', " "),
         };
-        Some(Self { passed, what })
-    }
-
-    fn line(&self, client: &str) -> String {
-        let word = if self.passed { "ok  " } else { "fail" };
-        format!("{word}  {client}  {}", self.what)
+        Some(Self { outcome, what })
     }
 }
 
@@ -205,26 +289,61 @@ impl Case {
 mod tests {
     use super::*;
 
+    fn suite(client: &'static str, gating: bool) -> Suite {
+        Suite {
+            client,
+            runner: Runner::Cargo("none"),
+            gating,
+        }
+    }
+
+    fn line(suite: &Suite, printed: &str) -> String {
+        let Case { outcome, what } = Case::read(printed).unwrap();
+        suite.line(outcome, &what)
+    }
+
     #[test]
     fn a_case_is_told_in_words() {
-        let case = Case::read("test cycles::work_costs_cycles ... ok").unwrap();
+        let deciding = suite("pocket-ic 16.1", true);
         assert_eq!(
-            case.line("pocket-ic 16.1"),
+            line(&deciding, "test cycles::work_costs_cycles ... ok"),
             "ok    pocket-ic 16.1  cycles: work costs cycles"
         );
-        let case = Case::read("test live::timers_run ... FAILED").unwrap();
-        assert_eq!(case.line("client"), "fail  client  live: timers run");
-        let case = Case::read("ok 2 - @dfinity/pic calls a canister").unwrap();
         assert_eq!(
-            case.line("Node.js"),
-            "ok    Node.js  @dfinity/pic calls a canister"
+            line(&deciding, "test live::timers_run ... FAILED"),
+            "fail  pocket-ic 16.1  live: timers run"
         );
-        assert!(!Case::read("not ok 3 - a - b").unwrap().passed);
+        assert_eq!(
+            line(&deciding, "test hostile::modules::junk_is_refused ... ok"),
+            "ok    pocket-ic 16.1  hostile modules: junk is refused"
+        );
+        assert_eq!(
+            line(&deciding, "ok 2 - @dfinity/pic calls a canister"),
+            "ok    pocket-ic 16.1  @dfinity/pic calls a canister"
+        );
         for line in ["    ok 1 - part of a case", "ok then", "# tests 7"] {
             assert_eq!(Case::read(line), None);
         }
         for line in ["running 3 tests", "test result: ok. 5 passed; 0 failed", ""] {
             assert_eq!(Case::read(line), None);
         }
+    }
+
+    #[test]
+    fn a_client_that_decides_nothing_says_so_and_fails_nothing() {
+        let aside = suite("another", false);
+        assert_eq!(
+            line(&aside, "not ok 3 - a - b"),
+            "fail  another  a - b (not gating)"
+        );
+        let mut count = Count::default();
+        for outcome in [Outcome::Fail, Outcome::Pass, Outcome::Skip] {
+            count.add(&aside, outcome);
+        }
+        count.add(&suite("one", true), Outcome::Pass);
+        assert_eq!(
+            count.lines(),
+            "not gating: passed 1, failed 1\n1 passed, 0 failed"
+        );
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::harness::{Site, refused};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_interface_answers_on_every_host() {
-    let site = Site::pages().await;
-    let key = site.network.root_key();
+#[test]
+fn the_interface_answers_on_every_host() {
+    let site = Site::pages();
+    let key = site.root_key();
     for host in [&site.host(), "localhost", "127.0.0.1", "net.internal:4943"] {
         let status = site.ask("GET", host, "/api/v2/status", &[], b"");
         assert_eq!(status.status, 200, "{host}");
@@ -27,23 +27,23 @@ async fn the_interface_answers_on_every_host() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_agent_reaches_the_network_through_a_canisters_host() {
-    let site = Site::pages().await;
+#[test]
+fn an_agent_reaches_the_network_through_a_canisters_host() {
+    let site = Site::pages();
     let url = format!("http://{}", site.host());
     let Ok(agent) = ic_agent::Agent::builder().with_url(url).build() else {
         panic!("no agent")
     };
     // Where names below localhost are not resolved, there is nothing to reach.
     if std::net::ToSocketAddrs::to_socket_addrs(&site.host()).is_ok() {
-        agent.fetch_root_key().await.unwrap();
-        assert_eq!(agent.read_root_key(), site.network.root_key());
+        assay_tests::block_on(agent.fetch_root_key()).unwrap();
+        assert_eq!(agent.read_root_key(), site.root_key());
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn browsers_may_ask_from_other_origins() {
-    let site = Site::pages().await;
+#[test]
+fn browsers_may_ask_from_other_origins() {
+    let site = Site::pages();
     let asks = [
         "origin: https://a.example",
         "access-control-request-method: POST",

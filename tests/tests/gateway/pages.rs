@@ -1,10 +1,8 @@
 //! Pages that come through: what is verified, and with what.
 
-use std::time::Duration;
+use candid::encode_one;
 
-use assay_localnet::LocalnetConfig;
-
-use crate::harness::{Site, module, module_with_section, refused};
+use crate::harness::{Site, module_with_section, refused};
 
 const BIG_BYTES: usize = 5 << 20;
 
@@ -12,9 +10,9 @@ fn big() -> Vec<u8> {
     (0..BIG_BYTES).map(|at| (at * 31 % 251) as u8).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_certified_page_comes_with_its_certified_headers_only() {
-    let site = Site::pages().await;
+#[test]
+fn a_certified_page_comes_with_its_certified_headers_only() {
+    let site = Site::pages();
     let page = site.get("/");
     assert_eq!(
         (page.status, page.text().as_str()),
@@ -37,9 +35,9 @@ async fn a_certified_page_comes_with_its_certified_headers_only() {
     assert_eq!(raw.header("x-uncertified"), Some("anything"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_are_found_by_address_as_it_is_written() {
-    let site = Site::pages().await;
+#[test]
+fn pages_are_found_by_address_as_it_is_written() {
+    let site = Site::pages();
     let host = site.host();
     assert_eq!(site.get("/a%20b/%C3%BC").text(), "named in full");
     assert_eq!(site.get("/?a=1&b").text(), "<h1>certified</h1>");
@@ -58,7 +56,7 @@ async fn pages_are_found_by_address_as_it_is_written() {
         "<h1>certified</h1>"
     );
 
-    let address = site.network.address().to_string();
+    let address = site.address();
     let named = format!("/?canisterId={}", site.id);
     let page = site.ask("GET", &address, &named, &[], b"");
     assert_eq!(page.text(), "<h1>certified</h1>");
@@ -67,24 +65,24 @@ async fn pages_are_found_by_address_as_it_is_written() {
     assert_eq!(page.text(), "named in full");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_is_certified_to_be_missing_is_not_found() {
-    let site = Site::pages().await;
+#[test]
+fn a_page_that_is_certified_to_be_missing_is_not_found() {
+    let site = Site::pages();
     for path in ["/nothing", "/nothing/at/all", "/a%20b/", "/%2e%2e/etc"] {
         refused(&site.get(path), 404, "nothing here");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn redirects_are_passed_on_when_they_are_certified() {
-    let site = Site::pages().await;
+#[test]
+fn redirects_are_passed_on_when_they_are_certified() {
+    let site = Site::pages();
     let page = site.get("/moved");
     assert_eq!((page.status, page.header("location")), (308, Some("/")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_canister_may_certify_that_it_certifies_nothing() {
-    let site = Site::pages().await;
+#[test]
+fn a_canister_may_certify_that_it_certifies_nothing() {
+    let site = Site::pages();
     let page = site.get("/skipped");
     assert_eq!(
         (page.status, page.text().as_str()),
@@ -94,9 +92,9 @@ async fn a_canister_may_certify_that_it_certifies_nothing() {
     assert_eq!(page.header("x-uncertified"), Some("anything"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_several_messages_comes_whole() {
-    let site = Site::pages().await;
+#[test]
+fn a_file_of_several_messages_comes_whole() {
+    let site = Site::pages();
     for path in ["/big", "/ranges"] {
         let page = site.get(path);
         assert_eq!(page.status, 200, "{path}: {}", page.text());
@@ -110,9 +108,9 @@ async fn a_file_of_several_messages_comes_whole() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_range_that_is_asked_for_comes_alone() {
-    let site = Site::pages().await;
+#[test]
+fn a_range_that_is_asked_for_comes_alone() {
+    let site = Site::pages();
     let range = "range: bytes=3000000-";
     let page = site.ask("GET", &site.host(), "/ranges", &[range], b"");
     assert_eq!(page.status, 206, "{}", page.text());
@@ -123,9 +121,9 @@ async fn a_range_that_is_asked_for_comes_alone() {
     assert!(page.body == big()[3_000_000..4_500_000]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn head_gets_the_headers_without_the_page() {
-    let site = Site::pages().await;
+#[test]
+fn head_gets_the_headers_without_the_page() {
+    let site = Site::pages();
     let page = site.ask("HEAD", &site.raw_host(), "/big", &[], b"");
     assert_eq!((page.status, page.body.len()), (200, 0));
     assert_eq!(
@@ -137,9 +135,9 @@ async fn head_gets_the_headers_without_the_page() {
     assert_eq!(page.header("content-length"), Some("19"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_asks_for_an_update_becomes_one() {
-    let site = Site::pages().await;
+#[test]
+fn a_query_that_asks_for_an_update_becomes_one() {
+    let site = Site::pages();
     for count in 1..=2 {
         let page = site.ask("POST", &site.host(), "/upgrade?x=y", &[], b"12345");
         assert_eq!(page.status, 201, "{}", page.text());
@@ -152,21 +150,9 @@ async fn a_query_that_asks_for_an_update_becomes_one() {
     refused(&site.get("/upgrade/trap"), 502, "no update today");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_update_that_is_not_answered_at_once_is_waited_for() {
-    let config = LocalnetConfig {
-        call_wait: Duration::ZERO,
-        ..LocalnetConfig::default()
-    };
-    let site = Site::start_on(config, &module("pages"), candid::encode_one(()).unwrap()).await;
-    let page = site.ask("POST", &site.host(), "/upgrade", &[], b"");
-    assert_eq!(page.status, 201, "{}", page.text());
-    refused(&site.get("/upgrade/trap"), 502, "no update today");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_canister_sees_the_request_as_it_was_made() {
-    let site = Site::pages().await;
+#[test]
+fn a_canister_sees_the_request_as_it_was_made() {
+    let site = Site::pages();
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"] {
         let headers = [
             "x-a: 1",
@@ -204,9 +190,9 @@ async fn a_canister_sees_the_request_as_it_was_made() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn statuses_are_passed_on() {
-    let site = Site::pages().await;
+#[test]
+fn statuses_are_passed_on() {
+    let site = Site::pages();
     for status in [200, 204, 302, 304, 404, 418, 500, 599] {
         assert_eq!(site.get_raw(&format!("/status/{status}")).status, status);
     }
@@ -216,9 +202,9 @@ async fn statuses_are_passed_on() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_of_version_1_are_verified_as_such() {
-    let site = Site::pages().await;
+#[test]
+fn pages_of_version_1_are_verified_as_such() {
+    let site = Site::pages();
     let page = site.get("/legacy");
     assert_eq!(
         (page.status, page.text().as_str()),
@@ -230,11 +216,11 @@ async fn pages_of_version_1_are_verified_as_such() {
     refused(&site.get("/legacy/moved"), 503, "not verified");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn version_1_is_refused_from_a_canister_that_knows_version_2() {
+#[test]
+fn version_1_is_refused_from_a_canister_that_knows_version_2() {
     let name = "icp:public supported_certificate_versions";
     let module = module_with_section("pages", name, b"1,2");
-    let site = Site::start(&module, candid::encode_one(()).unwrap()).await;
+    let site = Site::start(module, encode_one(()).unwrap());
     assert_eq!(site.get("/").status, 200);
     refused(
         &site.get("/legacy"),
@@ -243,6 +229,6 @@ async fn version_1_is_refused_from_a_canister_that_knows_version_2() {
     );
 
     let module = module_with_section("pages", name, b"1");
-    let site = Site::start(&module, candid::encode_one(()).unwrap()).await;
+    let site = Site::start(module, encode_one(()).unwrap());
     assert_eq!(site.get("/legacy").status, 200);
 }

@@ -1,13 +1,15 @@
 //! What does not come through, and what the person who asked is told.
 
-use assay_localnet_core::ingress::ARG_BYTES_MAX;
 use candid::Principal;
 
 use crate::harness::{Site, refused};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_that_differ_from_what_is_certified_are_refused() {
-    let site = Site::pages().await;
+/// Bytes that a canister takes in one message.
+const ARG_BYTES_MAX: usize = 2 << 20;
+
+#[test]
+fn answers_that_differ_from_what_is_certified_are_refused() {
+    let site = Site::pages();
     for path in ["/tampered/body", "/tampered/header", "/tampered/status"] {
         let page = site.get(path);
         refused(&page, 503, "the canister's answer is not verified: ");
@@ -17,9 +19,9 @@ async fn answers_that_differ_from_what_is_certified_are_refused() {
     assert_eq!(site.get_raw("/tampered/body").text(), "a lie");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_certificate_is_refused_with_the_way_out() {
-    let site = Site::pages().await;
+#[test]
+fn an_answer_without_certificate_is_refused_with_the_way_out() {
+    let site = Site::pages();
     let page = site.get("/uncertified");
     refused(&page, 503, "it has no IC-Certificate header");
     assert!(page.text().contains(&format!("{}.raw.localhost", site.id)));
@@ -34,9 +36,9 @@ async fn an_answer_without_certificate_is_refused_with_the_way_out() {
     assert_eq!((raw.status, raw.text().as_str()), (200, "as it came"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn certificates_that_are_made_to_harm_are_refused() {
-    let site = Site::pages().await;
+#[test]
+fn certificates_that_are_made_to_harm_are_refused() {
+    let site = Site::pages();
     refused(
         &site.get("/certificate/deep"),
         503,
@@ -56,9 +58,9 @@ async fn certificates_that_are_made_to_harm_are_refused() {
     assert_eq!(site.get("/").status, 200, "and the network lives on");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_headers_of_canisters_are_refused() {
-    let site = Site::pages().await;
+#[test]
+fn hostile_headers_of_canisters_are_refused() {
+    let site = Site::pages();
     let split = site.get_raw("/split");
     refused(&split, 502, "the header `x-split`");
     assert_eq!(split.header("set-cookie"), None);
@@ -66,9 +68,9 @@ async fn hostile_headers_of_canisters_are_refused() {
     refused(&site.get_raw("/headers/long"), 502, "131072 bytes of them");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_do_not_end_or_lead_elsewhere_are_refused() {
-    let site = Site::pages().await;
+#[test]
+fn bodies_that_do_not_end_or_lead_elsewhere_are_refused() {
+    let site = Site::pages();
     refused(&site.get_raw("/endless"), 502, "in more than 1000 parts");
     refused(
         &site.get_raw("/stream/foreign"),
@@ -87,19 +89,19 @@ async fn bodies_that_do_not_end_or_lead_elsewhere_are_refused() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn canisters_that_cannot_answer_are_named_with_the_reason() {
-    let site = Site::pages().await;
+#[test]
+fn canisters_that_cannot_answer_are_named_with_the_reason() {
+    let site = Site::pages();
     let page = site.get("/trap");
     refused(&page, 502, "no page today");
     assert!(page.text().contains(&site.id.to_text()), "{}", page.text());
 
-    site.manage("stop_canister", &site.record()).await;
+    site.network.stop_canister(site.id, None).unwrap();
     refused(&site.get("/"), 503, "is stopped");
     refused(&site.get("/"), 503, "Start the canister");
-    site.manage("start_canister", &site.record()).await;
+    site.network.start_canister(site.id, None).unwrap();
     assert_eq!(site.get("/").status, 200);
-    site.manage("uninstall_code", &site.record()).await;
+    site.network.uninstall_canister(site.id, None).unwrap();
     refused(
         &site.get("/"),
         502,
@@ -107,9 +109,9 @@ async fn canisters_that_cannot_answer_are_named_with_the_reason() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn canisters_that_are_not_there_are_not_found() {
-    let site = Site::pages().await;
+#[test]
+fn canisters_that_are_not_there_are_not_found() {
+    let site = Site::pages();
     let mut next = site.id.as_slice().to_vec();
     next[7] += 1;
     let absent = Principal::from_slice(&next);
@@ -121,9 +123,9 @@ async fn canisters_that_are_not_there_are_not_found() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn foreign_and_malformed_hosts_get_no_canister() {
-    let site = Site::pages().await;
+#[test]
+fn foreign_and_malformed_hosts_get_no_canister() {
+    let site = Site::pages();
     for host in ["example.com", "localhost.example.com:80"] {
         let page = site.ask("GET", host, &format!("/?canisterId={}", site.id), &[], b"");
         refused(&page, 400, "no canister is served at");
@@ -144,9 +146,9 @@ async fn foreign_and_malformed_hosts_get_no_canister() {
     refused(&page, 400, "`nonsense` in the parameter canisterId");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_may_be_as_long_as_a_message() {
-    let site = Site::pages().await;
+#[test]
+fn a_request_may_be_as_long_as_a_message() {
+    let site = Site::pages();
     let send = |bytes: usize| {
         let body = vec![b'x'; bytes];
         site.ask("PUT", &site.raw_host(), "/echo", &[], &body)
@@ -170,9 +172,9 @@ async fn a_request_may_be_as_long_as_a_message() {
     refused(&send(ARG_BYTES_MAX + 1), 413, "more than 2097152 bytes");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn addresses_and_headers_are_limited() {
-    let site = Site::pages().await;
+#[test]
+fn addresses_and_headers_are_limited() {
+    let site = Site::pages();
     let raw = site.raw_host();
     let long = |bytes: usize| format!("/echo?{}", "x".repeat(bytes - 6));
     assert_eq!(site.get_raw(&long(8 << 10)).status, 200);

@@ -1,22 +1,23 @@
 //! A web app as its authors ship one, and the product's own canisters, as a browser sees them.
 
+use assay_tests::packed;
 use candid::encode_one;
 
-use crate::harness::{Site, module, refused};
+use crate::harness::{Site, refused};
 
-async fn app() -> Site {
-    Site::start(&module("assets"), encode_one(()).unwrap()).await
+fn app() -> Site {
+    Site::start(packed("assets"), encode_one(()).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_app_loads_and_learns_its_environment() {
-    let site = app().await;
+#[test]
+fn an_app_loads_and_learns_its_environment() {
+    let site = app();
     let page = site.get("/");
     assert_eq!(page.status, 200, "{}", page.text());
     assert!(page.text().contains("<title>app</title>"));
     assert_eq!(page.header("content-type"), Some("text/html"));
     assert_eq!(page.header("cache-control"), Some("public, no-cache"));
-    let key = hex::encode(site.network.root_key());
+    let key = hex::encode(site.root_key());
     let cookie = format!(
         "ic_env=\"ic_root_key={key}&PUBLIC_CANISTER_ID%3Aapp={}\"; SameSite=Lax",
         site.id
@@ -28,9 +29,9 @@ async fn an_app_loads_and_learns_its_environment() {
     assert_eq!((moved.status, moved.header("location")), (301, Some("/")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_app_is_packed_for_those_who_can_unpack() {
-    let site = app().await;
+#[test]
+fn the_app_is_packed_for_those_who_can_unpack() {
+    let site = app();
     let page = site.ask(
         "GET",
         &site.host(),
@@ -45,11 +46,11 @@ async fn the_app_is_packed_for_those_who_can_unpack() {
     assert_eq!(page.header("content-type"), Some("text/javascript"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_film_comes_whole_or_from_where_it_is_asked() {
+#[test]
+fn a_film_comes_whole_or_from_where_it_is_asked() {
     const FILM_BYTES: usize = 5_000_001;
     let film: Vec<u8> = (0..FILM_BYTES).map(|at| (at * 31 % 251) as u8).collect();
-    let site = app().await;
+    let site = app();
     let page = site.get("/film.bin");
     assert_eq!(page.status, 200, "{}", page.text());
     assert!(page.body == film, "other bytes");
@@ -68,13 +69,13 @@ async fn a_film_comes_whole_or_from_where_it_is_asked() {
     assert!(page.body == film[4_000_000..], "other bytes");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_products_pages_and_metrics_can_be_read() {
+#[test]
+fn the_products_pages_and_metrics_can_be_read() {
     for (name, title, metric) in [
         ("registry", "Assay registry", "registry_"),
         ("jobs", "Assay jobs", "jobs_"),
     ] {
-        let site = Site::start(&module(name), encode_one(None::<()>).unwrap()).await;
+        let site = Site::start(packed(name), encode_one(None::<()>).unwrap());
         let page = site.get_raw("/");
         assert_eq!(page.status, 200, "{}", page.text());
         assert!(page.text().starts_with(title), "{}", page.text());

@@ -1,13 +1,11 @@
-//! What the tests share: networks, the probe canister, and calls to it.
-//!
-//! Nothing here knows which server answers. `cargo xtask test` names ours through `POCKET_IC_BIN`; with that variable
-//! at DFINITY's server (version 16.1) the same tests run there.
+//! What the tests share: the probe canister, and calls to it.
 
-use std::path::PathBuf;
-
+use assay_tests::http::{self, Answer};
+pub(crate) use assay_tests::networks;
 use candid::{CandidType, Principal, decode_one, encode_args, encode_one, utils::ArgumentEncoder};
-use pocket_ic::{PocketIc, PocketIcBuilder, RejectResponse};
+use pocket_ic::{PocketIc, RejectResponse, common::rest::RawMessageId};
 use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
 
 /// What a canister starts with.
 pub(crate) const CYCLES: u128 = 100_000_000_000_000;
@@ -24,35 +22,25 @@ pub(crate) fn user(number: u8) -> Principal {
 
 /// A network of one application subnet.
 pub(crate) fn network() -> PocketIc {
-    check_server();
-    PocketIcBuilder::new().with_application_subnet().build()
+    networks().with_application_subnet().build()
 }
 
-/// A network to be described.
-pub(crate) fn networks() -> PocketIcBuilder {
-    check_server();
-    PocketIcBuilder::new()
+/// The server's host and port.
+pub(crate) fn address(network: &PocketIc) -> String {
+    let url = network.get_server_url();
+    let port = url.port().expect("a server has a port of its own");
+    format!("{}:{port}", url.host_str().expect("and a host"))
 }
 
-/// Without it the client would try to download a server.
-fn check_server() {
-    assert!(
-        std::env::var_os("POCKET_IC_BIN").is_some(),
-        "POCKET_IC_BIN is not set; run cargo xtask test, or name assay-localnet or DFINITY's PocketIC server there"
-    );
+/// What comes of bytes that are sent to an instance.
+pub(crate) fn post(network: &PocketIc, path: &str, body: &[u8]) -> Answer {
+    let path = format!("/instances/{}/{path}", network.instance_id());
+    http::ask(&address(network), "POST", "localhost", &path, &[], body)
 }
 
 /// The probe's module.
 pub(crate) fn probe_wasm() -> Vec<u8> {
-    let folder = std::env::var_os("ASSAY_WASM_DIR")
-        .expect("ASSAY_WASM_DIR is not set; build the canisters with cargo xtask wasm and name their folder");
-    let path = PathBuf::from(folder).join("probe.wasm");
-    std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; build it with cargo xtask wasm",
-            path.display()
-        )
-    })
+    assay_tests::module("probe")
 }
 
 /// A module from its text.
@@ -126,6 +114,26 @@ pub(crate) fn query<T: CandidType + DeserializeOwned>(
 /// The probe's number.
 pub(crate) fn read(network: &PocketIc, canister: Principal) -> u64 {
     query(network, canister, "read", ()).unwrap()
+}
+
+/// Lets the probe call the management canister.
+pub(crate) fn begin_managing(
+    network: &PocketIc,
+    probe: Principal,
+    method: &str,
+    arg: &impl CandidType,
+) -> RawMessageId {
+    let arg = ByteBuf::from(encode_one(arg).unwrap());
+    let args = encode_args((method, arg)).unwrap();
+    network
+        .submit_call(probe, anybody(), "manage", args)
+        .unwrap()
+}
+
+/// What the management canister has said to the probe: its reply, or code and text of its reject.
+pub(crate) fn managed<T: CandidType + DeserializeOwned>(reply: &[u8]) -> Result<T, (u32, String)> {
+    let told: Result<ByteBuf, (u32, String)> = decode_one(reply).unwrap();
+    told.map(|reply| decode_one(&reply).unwrap())
 }
 
 /// The codes and the text of a refusal.

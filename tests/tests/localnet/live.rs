@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use assay_tests::block_on;
 use candid::{Principal, decode_one, encode_one};
 use ic_agent::{Agent, identity::BasicIdentity};
 use pocket_ic::PocketIc;
@@ -21,14 +22,6 @@ fn wall_nanos() -> u64 {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap();
     u64::try_from(time.as_nanos()).unwrap()
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 /// A client that trusts the network's root key and nothing else.

@@ -1,9 +1,8 @@
-//! The whole way as outsiders go it: over HTTP, with the official client and every one of its checks on.
+//! The whole way as outsiders go it: to a live network over HTTP, with `ic-agent` and every one of its checks on.
 
 use std::time::{Duration, Instant};
 
 use assay_jobs_core::testing::{Fixture, body_root, honest_body, honest_opening};
-use assay_localnet::{Localnet, LocalnetConfig};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId,
     job::{JobError, JobState, JobView, ModelRef, Quote, SubmitError, Submitted, Verdict},
@@ -14,24 +13,32 @@ use assay_protocol::{
     receipt::{CertifiedReceipt, RECEIPTS_LABEL},
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
 };
+use assay_tests::{block_on, networks, packed};
 use candid::{CandidType, Principal, decode_args, encode_args, encode_one, utils::ArgumentEncoder};
 use ic_agent::{
     Agent, Certificate,
     hash_tree::{HashTree, LookupResult},
-    identity::BasicIdentity,
 };
 use ic_management_canister_types as ic;
 use serde::de::DeserializeOwned;
 
 use crate::{
     authority::submit,
-    chain::{FundArgs, FundError, JobsArgs, SyncError, packed, registrable, worker_args},
+    chain::{FundArgs, FundError, JobsArgs, SyncError, registrable, worker_args},
 };
 
 /// How long anything may take before the test has gone wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what others must do first.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What everybody knows of the network.
+struct Address {
+    url: String,
+    root_key: Vec<u8>,
+    /// The effective canister id for creating canisters.
+    anywhere: Principal,
+}
 
 /// Somebody with a key of their own.
 struct Person {
@@ -40,13 +47,8 @@ struct Person {
 }
 
 impl Person {
-    fn new(network: &Localnet, key: u8) -> Self {
-        let agent = Agent::builder()
-            .with_url(network.url())
-            .with_identity(BasicIdentity::from_raw_key(&[key; 32]))
-            .build()
-            .unwrap();
-        agent.set_root_key(network.root_key());
+    fn new(network: &Address, key: u8) -> Self {
+        let agent = assay_tests::agent(&network.url, network.root_key.clone(), key);
         let id = agent.get_principal().unwrap();
         Self { agent, id }
     }
@@ -96,14 +98,17 @@ impl Person {
             .unwrap_or_else(|error| panic!("{method}: {error}"))
     }
 
-    async fn install(&self, network: &Localnet, name: &str, arg: Vec<u8>) -> Principal {
+    async fn install(&self, network: &Address, name: &str, arg: Vec<u8>) -> Principal {
         let create = ic::ProvisionalCreateCanisterWithCyclesArgs {
             amount: Some(1_000_000_000_000_000u128.into()),
             ..Default::default()
         };
-        let anywhere = network.default_effective_canister();
         let reply = self
-            .manage("provisional_create_canister_with_cycles", anywhere, &create)
+            .manage(
+                "provisional_create_canister_with_cycles",
+                network.anywhere,
+                &create,
+            )
             .await;
         let (record,) = decode_args::<(ic::CanisterIdRecord,)>(&reply).unwrap();
         self.put(
@@ -194,26 +199,39 @@ impl Person {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_is_asked_worked_upgraded_over_settled_and_proved() {
-    let network = Localnet::start(LocalnetConfig::default()).unwrap();
-    let admin = Person::new(&network, 1);
-    let asker = Person::new(&network, 2);
-    let workers = [Person::new(&network, 3), Person::new(&network, 4)];
-    let owners = [Person::new(&network, 5), Person::new(&network, 6)];
+#[test]
+fn a_job_is_asked_worked_upgraded_over_settled_and_proved() {
+    let mut network = networks()
+        .with_nns_subnet()
+        .with_application_subnet()
+        .build();
+    let anywhere = network.topology().default_effective_canister_id.canister_id;
+    let address = Address {
+        url: network.make_live(None).into(),
+        root_key: network.root_key().unwrap(),
+        anywhere: Principal::from_slice(&anywhere),
+    };
+    block_on(ask_work_and_prove(&address));
+}
+
+async fn ask_work_and_prove(network: &Address) {
+    let admin = Person::new(network, 1);
+    let asker = Person::new(network, 2);
+    let workers = [Person::new(network, 3), Person::new(network, 4)];
+    let owners = [Person::new(network, 5), Person::new(network, 6)];
 
     let registry = admin
-        .install(&network, "registry", encode_one(None::<()>).unwrap())
+        .install(network, "registry", encode_one(None::<()>).unwrap())
         .await;
     let args = JobsArgs {
         registry: Some(registry),
         fee_bps: Some(250),
     };
     let jobs = admin
-        .install(&network, "jobs", encode_one(Some(args)).unwrap())
+        .install(network, "jobs", encode_one(Some(args)).unwrap())
         .await;
     let purse = admin
-        .install(&network, "purse", encode_args(()).unwrap())
+        .install(network, "purse", encode_args(()).unwrap())
         .await;
 
     // Register: a model, and two providers with a worker each.
@@ -337,7 +355,6 @@ async fn a_job_is_asked_worked_upgraded_over_settled_and_proved() {
     let balance: Cycles = asker.query(jobs, "balance", (None::<Principal>,)).await;
     let spent = paid + certified.receipt.fee.0 + certified.receipt.royalty.0;
     assert_eq!(balance.0, 1_000_000_000 - spent);
-    network.shutdown();
 }
 
 /// Checks a receipt as anybody can who trusts the root key.

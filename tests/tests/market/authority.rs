@@ -1,7 +1,6 @@
 //! Who may do what, and what the canisters say to those who may not: a typed error, never a trap.
 
 use assay_jobs_core::testing::{Fixture, requester, stranger, worker};
-use assay_localnet_core::types::ErrorCode;
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId,
     job::{
@@ -15,6 +14,7 @@ use assay_protocol::{
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
 };
 use candid::{Principal, encode_one};
+use pocket_ic::ErrorCode;
 
 use crate::chain::{Chain, FundArgs, FundError, JobsArgs, SyncError, admin, worker_args};
 
@@ -342,12 +342,11 @@ fn bytes_that_are_no_candid_are_rejected_and_change_nothing() {
             (registry, "register_model"),
         ] {
             let reject = chain
-                .update_raw(stranger(), canister, canister, method, bytes.clone())
+                .update_raw(stranger(), canister, method, bytes.clone())
                 .unwrap_err();
-            let error = reject.error.expect("a precise error");
             assert!(
                 matches!(
-                    error,
+                    reject.error_code,
                     ErrorCode::CanisterCalledTrap | ErrorCode::CanisterTrapped
                 ),
                 "{method}: {reject:?}"
@@ -361,7 +360,7 @@ fn bytes_that_are_no_candid_are_rejected_and_change_nothing() {
 fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
     let mut chain = Chain::bare(1);
     chain.jobs = chain.install("jobs", &encode_one(None::<JobsArgs>).unwrap());
-    chain.settle();
+    chain.rest();
     assert_eq!(chain.sync(), Err(SyncError::NoRegistry));
 
     // One that never answers: no canister is there.
@@ -374,7 +373,7 @@ fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
         }))
         .unwrap(),
     );
-    chain.settle();
+    chain.rest();
     assert!(matches!(chain.sync(), Err(SyncError::Unreachable(_))));
 
     let jobs = chain.jobs;
@@ -397,7 +396,10 @@ fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
         },
     ] {
         let reject = upgrade(refused).unwrap_err();
-        assert!(reject.message.contains("install arguments: "), "{reject:?}");
+        assert!(
+            reject.reject_message.contains("install arguments: "),
+            "{reject:?}"
+        );
     }
 }
 
@@ -412,7 +414,7 @@ fn a_canister_that_could_not_go_on_working_takes_no_new_money() {
     .unwrap();
     // What it keeps for its own work is a trillion.
     chain.jobs = chain.install_with("jobs", &args, 1_000_000_000_000);
-    chain.settle();
+    chain.rest();
     assert_eq!(chain.sync(), Ok(()), "it goes on with what it has");
     let told = chain.fund(requester(0), 1_000);
     assert_eq!(told, Err(FundError::Refused(DepositError::LowOnCycles)));

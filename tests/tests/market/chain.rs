@@ -1,14 +1,8 @@
-//! The canisters on a network in this process: no socket, no clock but the one that tests move.
+//! The canisters on a network of their own, whose clock only the tests move.
 
-use std::{path::PathBuf, sync::Arc};
+use std::time::Duration;
 
 use assay_jobs_core::testing::{Fixture, funder, model_owner};
-use assay_localnet_core::{
-    network::{Network, NetworkConfig},
-    system::SystemPlan,
-    topology::Topology,
-    types::{Ingress, IngressStatus, Query, Reject, RequestId, Time},
-};
 use assay_protocol::{
     Cycles, Hash32, JobId,
     job::{DepositError, Stats},
@@ -18,43 +12,22 @@ use assay_protocol::{
         WorkerArgs,
     },
 };
-use candid::{
-    CandidType, Decode, Principal, decode_args, encode_args, encode_one, utils::ArgumentEncoder,
+use assay_tests::{networks, packed};
+use candid::{CandidType, Principal, decode_args, encode_args, encode_one, utils::ArgumentEncoder};
+use ic_agent::{
+    Certificate,
+    hash_tree::{HashTree, LookupResult},
 };
-use ic_agent::hash_tree::{HashTree, LookupResult};
-use ic_management_canister_types as ic;
+use pocket_ic::{CreateCanisterParams, PocketIc, RejectResponse, Time};
 use serde::{Deserialize, de::DeserializeOwned};
-use sha2::{Digest as _, Sha256};
 
-const SECOND: u64 = 1_000_000_000;
-/// First second of the tests' clock.
-const START: Time = Time(1_700_000_000 * SECOND);
-/// Rounds after which a test has gone wrong.
-const ROUNDS_MAX: usize = 1_000;
+/// The beginning of the tests' clock.
+const START: Time = Time::from_nanos_since_unix_epoch(1_700_000_000 * 1_000_000_000);
+/// Rounds after which nothing is left to do: a timer's call, random bytes, and the calls and timers that come of them,
+/// take a round each at most.
+const RESTING_ROUNDS: usize = 8;
 /// What a canister starts with.
 const FIRST_CYCLES: u128 = 1_000_000_000_000_000;
-
-/// The module of a canister.
-pub(crate) fn module(name: &str) -> Vec<u8> {
-    read(&format!("{name}.wasm"))
-}
-
-/// The module of a canister as it is shipped: packed, so that it fits into one message.
-pub(crate) fn packed(name: &str) -> Vec<u8> {
-    read(&format!("{name}.wasm.gz"))
-}
-
-fn read(file: &str) -> Vec<u8> {
-    let folder = std::env::var_os("ASSAY_WASM_DIR")
-        .expect("ASSAY_WASM_DIR is not set; build the canisters with cargo xtask wasm and name their folder");
-    let path = PathBuf::from(folder).join(file);
-    std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "{}: {error}; build it with cargo xtask wasm",
-            path.display()
-        )
-    })
-}
 
 /// Install arguments of the jobs canister.
 #[derive(Clone, Copy, Debug, Default, CandidType)]
@@ -92,8 +65,10 @@ pub(crate) enum SyncError {
 
 /// A network with the market on it.
 pub(crate) struct Chain {
-    network: Network,
-    requests: u64,
+    network: PocketIc,
+    /// Every canister here, and the cycles that all of them began with.
+    canisters: Vec<Principal>,
+    given: u128,
     pub(crate) registry: Principal,
     pub(crate) jobs: Principal,
     pub(crate) purse: Principal,
@@ -115,23 +90,25 @@ impl Chain {
         };
         chain.jobs = chain.install("jobs", &encode_one(Some(args)).unwrap());
         chain.purse = chain.install("purse", &encode_args(()).unwrap());
-        chain.settle();
+        chain.rest();
         chain
     }
 
     /// A network without canisters.
     pub(crate) fn bare(seed: u64) -> Self {
-        let config = NetworkConfig {
-            seed: Sha256::digest(seed.to_le_bytes()).into(),
-            start: START,
-            topology: Arc::new(Topology::new(&[3; 32])),
-            module_cache: Some(module_cache()),
-            system: SystemPlan::none(),
-        };
+        let network = networks()
+            .with_application_subnet()
+            .with_initial_time(START)
+            .build();
+        // Random bytes follow from the round in which they are drawn, so this gives each seed others.
+        for _ in 0..seed {
+            network.tick();
+        }
         let nobody = Principal::management_canister();
         Self {
-            network: Network::new(config),
-            requests: 0,
+            network,
+            canisters: Vec::new(),
+            given: 0,
             registry: nobody,
             jobs: nobody,
             purse: nobody,
@@ -145,26 +122,30 @@ impl Chain {
 
     /// The same, with so many cycles.
     pub(crate) fn install_with(&mut self, name: &str, arg: &[u8], cycles: u128) -> Principal {
-        let create = ic::ProvisionalCreateCanisterWithCyclesArgs {
-            amount: Some(cycles.into()),
-            ..Default::default()
+        let params = CreateCanisterParams {
+            cycles: Some(cycles),
+            ..CreateCanisterParams::default()
         };
-        let reply = self
-            .manage(
-                "provisional_create_canister_with_cycles",
-                Principal::management_canister(),
-                &create,
-            )
+        let id = self
+            .network
+            .create_canister_with_params(Some(admin()), params)
             .unwrap();
-        let id = Decode!(&reply, ic::CanisterIdRecord).unwrap().canister_id;
-        self.install_code(id, ic::CanisterInstallMode::Install, name, arg)
-            .unwrap();
+        self.network
+            .install_canister(id, packed(name), arg.to_vec(), Some(admin()));
+        self.canisters.push(id);
+        self.given += cycles;
         id
     }
 
     /// Installs the same code over what is there.
-    pub(crate) fn upgrade(&mut self, id: Principal, name: &str, arg: &[u8]) -> Result<(), Reject> {
-        self.install_code(id, ic::CanisterInstallMode::Upgrade(None), name, arg)
+    pub(crate) fn upgrade(
+        &mut self,
+        id: Principal,
+        name: &str,
+        arg: &[u8],
+    ) -> Result<(), RejectResponse> {
+        self.network
+            .upgrade_canister(id, packed(name), arg.to_vec(), Some(admin()))
     }
 
     /// Upgrades every canister, as an operator does: stop, upgrade, start.
@@ -174,49 +155,15 @@ impl Chain {
             (self.jobs, "jobs"),
             (self.purse, "purse"),
         ] {
-            let record = ic::CanisterIdRecord { canister_id: id };
-            self.manage("stop_canister", id, &record).unwrap();
+            self.network.stop_canister(id, Some(admin())).unwrap();
             let arg = if name == "purse" {
                 encode_args(())
             } else {
                 encode_one(None::<()>)
             };
             self.upgrade(id, name, &arg.unwrap()).unwrap();
-            self.manage("start_canister", id, &record).unwrap();
+            self.network.start_canister(id, Some(admin())).unwrap();
         }
-    }
-
-    fn install_code(
-        &mut self,
-        canister_id: Principal,
-        mode: ic::CanisterInstallMode,
-        name: &str,
-        arg: &[u8],
-    ) -> Result<(), Reject> {
-        let args = ic::InstallCodeArgs {
-            mode,
-            canister_id,
-            wasm_module: packed(name),
-            arg: arg.to_vec(),
-            sender_canister_version: None,
-        };
-        self.manage("install_code", canister_id, &args).map(drop)
-    }
-
-    fn manage(
-        &mut self,
-        method: &str,
-        effective: Principal,
-        arg: &impl CandidType,
-    ) -> Result<Vec<u8>, Reject> {
-        let arg = encode_one(arg).unwrap();
-        self.update_raw(
-            admin(),
-            Principal::management_canister(),
-            effective,
-            method,
-            arg,
-        )
     }
 
     /// Calls an update and waits for its answer.
@@ -239,14 +186,8 @@ impl Chain {
         canister: Principal,
         method: &str,
         args: impl ArgumentEncoder,
-    ) -> Result<Vec<u8>, Reject> {
-        self.update_raw(
-            sender,
-            canister,
-            canister,
-            method,
-            encode_args(args).unwrap(),
-        )
+    ) -> Result<Vec<u8>, RejectResponse> {
+        self.update_raw(sender, canister, method, encode_args(args).unwrap())
     }
 
     /// Calls an update with these bytes as its argument.
@@ -254,30 +195,10 @@ impl Chain {
         &mut self,
         sender: Principal,
         canister: Principal,
-        effective_canister: Principal,
         method: &str,
         arg: Vec<u8>,
-    ) -> Result<Vec<u8>, Reject> {
-        self.requests += 1;
-        let id = RequestId(Sha256::digest(self.requests.to_le_bytes()).into());
-        let expiry = self.network.time().plus_nanos(240 * SECOND);
-        self.network.submit(Ingress {
-            id,
-            sender,
-            canister,
-            effective_canister,
-            method: method.to_owned(),
-            arg,
-            expiry,
-        })?;
-        for _ in 0..ROUNDS_MAX {
-            match self.network.status(&id).map(|record| &record.status) {
-                Some(IngressStatus::Replied(reply)) => return Ok(reply.clone()),
-                Some(IngressStatus::Rejected(reject)) => return Err(reject.clone()),
-                _ => self.network.round(),
-            };
-        }
-        panic!("{method}: no answer after {ROUNDS_MAX} rounds");
+    ) -> Result<Vec<u8>, RejectResponse> {
+        self.network.update_call(canister, sender, method, arg)
     }
 
     /// Asks a query.
@@ -288,56 +209,35 @@ impl Chain {
         method: &str,
         args: impl ArgumentEncoder,
     ) -> R {
-        let query = Query {
-            sender,
-            canister,
-            method: method.to_owned(),
-            arg: encode_args(args).unwrap(),
-        };
-        // Whoever answers queries adds the subnet's certificate; here any bytes stand for it.
-        let reply = self.network.query(&query, Some(b"certificate"));
+        let arg = encode_args(args).unwrap();
+        let reply = self.network.query_call(canister, sender, method, arg);
         let reply = reply.unwrap_or_else(|reject| panic!("{method} was rejected: {reject:?}"));
         decode(method, &reply)
     }
 
-    /// The time.
-    pub(crate) fn time(&self) -> Time {
-        self.network.time()
+    /// The time, in nanoseconds.
+    pub(crate) fn time(&self) -> u64 {
+        self.network.get_time().as_nanos_since_unix_epoch()
     }
 
     /// Moves the clock without letting anything run.
     pub(crate) fn skip(&mut self, seconds: u64) {
-        let time = self.network.time().plus_nanos(seconds * SECOND);
-        self.network.set_time(time);
+        self.network.advance_time(Duration::from_secs(seconds));
     }
 
-    /// Lets time pass second by second while timers run.
+    /// Lets time pass second by second while timers run, and everything that they began come to its end.
     pub(crate) fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.skip(1);
-            self.settle();
+            self.network.tick();
         }
+        self.rest();
     }
 
-    /// Runs all that can be done now.
-    pub(crate) fn settle(&mut self) {
-        for _ in 0..ROUNDS_MAX {
-            if !self.network.round().more {
-                return;
-            }
-        }
-        panic!("not settled after {ROUNDS_MAX} rounds");
-    }
-
-    /// Runs all that can be done now and all that timers do in the next instant, so that the next message comes alone.
+    /// Runs all that can be done now, timers that are due included, so that the next message comes alone.
     pub(crate) fn rest(&mut self) {
-        const INSTANT: u64 = 1_000_000;
-        self.settle();
-        while let Some(next) = self.network.next_timer()
-            && next.0 < self.network.time().0 + INSTANT
-        {
-            self.network.set_time(next);
-            self.settle();
+        for _ in 0..RESTING_ROUNDS {
+            self.network.tick();
         }
     }
 
@@ -413,16 +313,8 @@ impl Chain {
     }
 
     /// A canister's cycles.
-    pub(crate) fn cycles(&mut self, canister_id: Principal) -> u128 {
-        let reply = self
-            .manage(
-                "canister_status",
-                canister_id,
-                &ic::CanisterIdRecord { canister_id },
-            )
-            .unwrap();
-        let status = Decode!(&reply, ic::CanisterStatusResult).unwrap();
-        status.cycles.0.try_into().unwrap()
+    pub(crate) fn cycles(&mut self, canister: Principal) -> u128 {
+        self.network.cycle_balance(canister)
     }
 
     /// Checks a receipt's witness against the certified data, as a verifier does once the certificate is checked.
@@ -431,13 +323,21 @@ impl Chain {
         job: JobId,
         certified: &CertifiedReceipt,
     ) -> Result<(), String> {
+        let certificate: Certificate =
+            serde_cbor::from_slice(&certified.certificate).map_err(|error| error.to_string())?;
+        let path = [
+            b"canister".as_slice(),
+            self.jobs.as_slice(),
+            b"certified_data",
+        ];
+        let LookupResult::Found(certified_data) = certificate.tree.lookup_path(path) else {
+            return Err(format!(
+                "the certificate of job {job} has no certified data"
+            ));
+        };
         let tree: HashTree<Vec<u8>> =
             serde_cbor::from_slice(&certified.witness).map_err(|error| error.to_string())?;
-        let view = self
-            .network
-            .canister(&self.jobs)
-            .ok_or("no jobs canister")?;
-        if tree.digest() != view.certified_data {
+        if tree.digest() != certified_data {
             return Err(format!(
                 "the witness of job {job} does not lead to the certified data"
             ));
@@ -449,11 +349,19 @@ impl Chain {
         }
     }
 
-    /// What must hold of all money, at any time.
+    /// What must hold of all money, at any time. (That the network makes and loses no cycles its own tests check after
+    /// every message; from outside it can only be seen that the canisters never have more than they were given.)
     pub(crate) fn check_money(&mut self) -> Result<(), String> {
-        let totals = self.network.cycles();
-        if totals.minted != totals.held + totals.moving + totals.spent {
-            return Err(format!("cycles were made or lost: {totals:?}"));
+        let there: u128 = self
+            .canisters
+            .iter()
+            .map(|canister| self.network.cycle_balance(*canister))
+            .sum();
+        if there > self.given {
+            return Err(format!(
+                "cycles were made: {there} are there, and {} were given",
+                self.given
+            ));
         }
         let Stats {
             deposited,
@@ -494,11 +402,6 @@ pub(crate) fn worker_args(worker: &Worker) -> WorkerArgs {
         region: worker.region.clone(),
         slots: worker.slots,
     }
-}
-
-/// Compiled modules, shared by all tests of one build; the network finds them by content.
-fn module_cache() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("modules")
 }
 
 fn decode<R: CandidType + DeserializeOwned>(method: &str, reply: &[u8]) -> R {

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use assay_tests::module;
 use candid::{CandidType, types::TypeInner};
 use candid_parser::utils::CandidSource;
 use serde::Deserialize;
 use wasmparser::{ExternalKind, Parser, Payload};
 
-use crate::chain::{Chain, admin, module};
+use crate::chain::{Chain, admin};
 
 /// What a module of ours may import: nothing but the system.
 const SYSTEM: &str = "ic0";

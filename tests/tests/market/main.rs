@@ -1,4 +1,4 @@
-//! The market's canisters, as the Wasm that is shipped, on the embedded network.
+//! The market's canisters, as the Wasm that is shipped, on networks of the official `pocket-ic` client.
 
 mod agent;
 mod authority;
