@@ -7,16 +7,20 @@
 //! Exit codes: 0 done; 1 a check or a step failed; 2 wrong usage; 9 something must be installed or fetched by hand.
 //! `demo` and `up` hand on the exit code of `assay`.
 
+mod bench;
 mod bindings;
 mod checks;
 mod conformance;
+mod fuzz;
 mod launch;
 mod model;
 mod node;
 mod process;
+mod python;
 mod tests_run;
 mod tidy;
 mod toolchain;
+mod tools;
 mod wasm;
 mod workspace;
 
@@ -58,6 +62,13 @@ enum Task {
         #[arg(value_enum)]
         subject: conformance::Subject,
     },
+    /// Measure something, and print the numbers as a table.
+    Bench {
+        #[command(subcommand)]
+        subject: Bench,
+    },
+    /// Fuzz what strangers send to the embedded network; no part of the whole check.
+    Fuzz(FuzzArgs),
     /// Checks that run no product code: fmt, tidy, bindings, clippy, docs.
     Lint,
     /// The whole check: test, then lint.
@@ -89,6 +100,35 @@ struct TestArgs {
     /// Handed on to the test binaries.
     #[arg(last = true)]
     args: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The embedded network: latency, throughput, start, installation, memory. With POCKET_IC_BIN at another server,
+    /// that one is measured as well.
+    Localnet {
+        /// Also write every number, with all its runs, to this file as JSON.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Runs per number; the median counts.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=99))]
+        runs: u16,
+    },
+    /// Instructions of canister code on the embedded network, by canbench, beside published figures.
+    Canbench,
+}
+
+#[derive(Args)]
+struct FuzzArgs {
+    /// What is fuzzed; everything in turn when it is left out.
+    #[arg(value_enum)]
+    target: Option<fuzz::Target>,
+    /// Seconds for each target.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Run this one input again instead.
+    #[arg(long, value_name = "FILE", requires = "target")]
+    replay: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -136,6 +176,19 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             &args.args,
         ),
         Task::Conformance { subject } => conformance::run(&workspace, may_install, subject),
+        Task::Bench { subject } => match subject {
+            Bench::Localnet { json, runs } => {
+                bench::localnet::run(&workspace, may_install, json.as_deref(), runs)
+            }
+            Bench::Canbench => bench::canbench::run(&workspace, may_install),
+        },
+        Task::Fuzz(args) => fuzz::run(
+            &workspace,
+            may_install,
+            args.target,
+            args.seconds,
+            args.replay.as_deref(),
+        ),
         Task::Lint => checks::lint(&workspace, may_install),
         Task::Ci => checks::ci(&workspace, may_install),
         Task::Wasm(args) => {

@@ -64,7 +64,7 @@ impl WasmToolchain {
     }
 
     /// The one command line that builds a canister: `cargo rustc` for the target, less the package.
-    pub(crate) fn cargo_rustc(&self) -> Command {
+    pub(crate) fn cargo_rustc(&self, profile: &str) -> Command {
         let mut command = match self {
             Self::Own => Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())),
             Self::Debian => {
@@ -84,7 +84,7 @@ impl WasmToolchain {
             "--crate-type",
             "cdylib",
             "--profile",
-            "wasm",
+            profile,
             "--target",
             TARGET,
         ]);

@@ -16,7 +16,12 @@ use flate2::write::GzEncoder;
 
 use crate::process;
 use crate::toolchain::{self, TARGET, WasmToolchain};
-use crate::workspace::{CANISTERS, Canister, TEST_CANISTERS, Workspace};
+use crate::workspace::{BENCHMARKS, CANISTERS, Canister, TEST_CANISTERS, Workspace};
+
+/// Cargo's profile for canisters that are deployed: small.
+const PROFILE: &str = "wasm";
+/// Cargo's profile for canisters that are measured.
+const SPEED_PROFILE: &str = "wasm-speed";
 
 /// Builds the named canisters, or all of the product; gives the folder of the finished modules.
 pub(crate) fn build(
@@ -24,7 +29,7 @@ pub(crate) fn build(
     may_install: bool,
     names: &[String],
 ) -> anyhow::Result<PathBuf> {
-    build_these(workspace, may_install, &select(names)?)
+    build_these(workspace, may_install, &select(names)?, PROFILE)
 }
 
 /// Builds all canisters of the product, and those that only tests install.
@@ -33,13 +38,23 @@ pub(crate) fn build_with_tests(
     may_install: bool,
 ) -> anyhow::Result<PathBuf> {
     let all: Vec<&Canister> = CANISTERS.iter().chain(TEST_CANISTERS).collect();
-    build_these(workspace, may_install, &all)
+    build_these(workspace, may_install, &all, PROFILE)
+}
+
+/// Builds what canbench measures, in the way in which the figures to compare with were built; gives the finished module.
+pub(crate) fn build_benchmarks(
+    workspace: &Workspace,
+    may_install: bool,
+) -> anyhow::Result<PathBuf> {
+    build_these(workspace, may_install, &[&BENCHMARKS], SPEED_PROFILE)?;
+    Ok(workspace.root.join(BENCHMARKS.wasm()))
 }
 
 fn build_these(
     workspace: &Workspace,
     may_install: bool,
     canisters: &[&Canister],
+    profile: &str,
 ) -> anyhow::Result<PathBuf> {
     let toolchain = toolchain::find_or_install(may_install)?;
     eprintln!("building canisters with {}", toolchain.describe());
@@ -47,7 +62,7 @@ fn build_these(
     let flags = remapped_paths(workspace, &toolchain, &build_dir)?;
     for &canister in canisters {
         // One package at a time and only as cdylib: link-time optimisation is off when a package is also a library.
-        let mut command = toolchain.cargo_rustc();
+        let mut command = toolchain.cargo_rustc(profile);
         command
             .current_dir(&workspace.root)
             .env_remove("RUSTFLAGS")
@@ -58,7 +73,7 @@ fn build_these(
         process::run(&mut command)?;
         let built = build_dir
             .join(TARGET)
-            .join("wasm")
+            .join(profile)
             .join(format!("{}.wasm", canister.package.replace('-', "_")));
         finish(workspace, canister, &built)?;
     }
@@ -122,7 +137,7 @@ fn remapped_paths(
 /// Adds the metadata, and writes the finished module and its packed twin where they differ from what is there.
 fn finish(workspace: &Workspace, canister: &Canister, built: &Path) -> anyhow::Result<()> {
     let code = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
-    let module = if TEST_CANISTERS.contains(canister) {
+    let module = if TEST_CANISTERS.contains(canister) || *canister == BENCHMARKS {
         code
     } else {
         described(workspace, canister, &code)

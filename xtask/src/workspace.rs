@@ -49,6 +49,12 @@ pub(crate) const TEST_CANISTERS: &[Canister] = &[
     },
 ];
 
+/// What `bench canbench` measures. Nothing else installs it, so nothing else builds it.
+pub(crate) const BENCHMARKS: Canister = Canister {
+    name: "benchmarks",
+    package: "assay-benchmarks",
+};
+
 /// The folder of finished canister modules, relative to the repository: dfx.json and icp.yaml name it.
 pub(crate) const WASM_DIR: &str = "target/wasm";
 

@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["assay-jobs-core", "assay-canister-kit", "assay-protocol"],
     ),
     ("assay-assets", &[]),
+    ("assay-benchmarks", &[]),
     ("assay-pages", &[]),
     ("assay-probe", &[]),
     ("assay-purse", &["assay-protocol"]),

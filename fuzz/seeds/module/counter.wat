@@ -1,0 +1,16 @@
+;; Memory and a mutable global, an update and a query.
+(module
+  (import "ic0" "msg_reply" (func $msg_reply))
+  (import "ic0" "msg_reply_data_append" (func $msg_reply_data_append (param i32 i32)))
+  (memory 1 4)
+  (global $calls (mut i64) (i64.const 0))
+  (func (export "canister_init")
+    (i64.store (i32.const 8) (i64.const 40)))
+  (func (export "canister_update inc")
+    (global.set $calls (i64.add (global.get $calls) (i64.const 1)))
+    (i64.store (i32.const 8) (i64.add (i64.load (i32.const 8)) (i64.const 1)))
+    (call $msg_reply))
+  (func (export "canister_query get")
+    (i64.store (i32.const 0) (global.get $calls))
+    (call $msg_reply_data_append (i32.const 0) (i32.const 16))
+    (call $msg_reply)))

@@ -1,0 +1,4 @@
+//! `bench`: numbers, and nothing that passes or fails.
+
+pub(crate) mod canbench;
+pub(crate) mod localnet;
