@@ -196,6 +196,8 @@ impl Actor {
             Some(_) => pace,
             None => Pace::OnRequest(network.time()),
         });
+        // A network that was kept may have other subnets than it was made from.
+        layout.set(network.topology().clone());
         Ok(Self {
             certification: Certification::new(network.topology().clone(), network.time()),
             topology: network.topology().clone(),

@@ -15,7 +15,7 @@ use candid::{CandidType, Decode, Encode, Principal};
 use ic_agent::{Agent, identity::BasicIdentity};
 use serde::Deserialize;
 
-/// Counts with every call, and with every beat of its timer.
+/// Counts with every call.
 const COUNTER: &str = r#"(module
     (import "ic0" "msg_reply" (func $reply))
     (import "ic0" "msg_reply_data_append" (func $append (param i32 i32)))

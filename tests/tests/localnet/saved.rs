@@ -63,3 +63,17 @@ fn a_state_that_is_only_read_stays_as_it_is() {
         assert_eq!(read(&copy, canister), 6);
     }
 }
+
+#[test]
+fn a_subnet_that_came_later_is_kept_too() {
+    let public = Principal::from_text("um5iw-rqaaa-aaaaq-qaaba-cai").unwrap();
+    let network = with(PocketIcState::new()).with_application_subnet().build();
+    network.create_canister_with_id(None, None, public).unwrap();
+    let subnet = network.get_subnet(public);
+    assert!(subnet.is_some());
+
+    let network = with(ended(network)).build();
+    assert_eq!(network.get_subnet(public), subnet);
+    assert_eq!(network.topology().get_subnet(public), subnet);
+    assert!(network.canister_status(public, None).is_ok());
+}

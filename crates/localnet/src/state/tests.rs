@@ -200,7 +200,6 @@ fn a_folder_that_was_closed_gives_the_same_network() {
     assert_eq!(names(path).len(), 6, "and nothing was written again");
 }
 
-/// The state after every record of a journal that was cut anywhere.
 #[test]
 fn a_journal_that_is_cut_at_any_byte_gives_a_state_that_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -459,7 +458,6 @@ fn a_checkpoint_is_due_after_much_work_and_not_too_often() {
     assert!(!kept.folder.is_due());
 }
 
-/// So that nobody forgets to make this path when a folder lies in none.
 #[test]
 fn folders_are_made_where_there_are_none() {
     let folder = tempfile::tempdir().unwrap();
