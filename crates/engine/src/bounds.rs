@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 
 use crate::{
     f32z,
-    model::{Matrix, Model},
+    model::{Blocks, Matrix, Model},
 };
 
 /// Most terms of one int8 plane's dot product: 127 * 127 * 133,144 < 2^31.
@@ -57,6 +57,9 @@ pub enum BoundsError {
     /// The norm's constant is not a positive F32Z value.
     #[error("model: norm epsilon {0:#010x} is no positive F32Z value; convert the model again")]
     Epsilon(u32),
+    /// The factor of embeddings is not a positive F32Z value.
+    #[error("model: embedding scale {0:#010x} is no positive F32Z value; convert the model again")]
+    EmbeddingScale(u32),
     /// An end token that is no token.
     #[error(
         "model: end token {token} is outside the vocabulary of {vocab}; convert the model again"
@@ -122,9 +125,19 @@ pub fn check(model: &Model) -> Result<(), BoundsError> {
     let rotations = shape.context_max * (shape.head_dim / 2);
     count("rope_cos", model.rope_cos.len(), rotations)?;
     count("rope_sin", model.rope_sin.len(), rotations)?;
+    let local = if model.blocks.window.is_some() {
+        rotations
+    } else {
+        0
+    };
+    count("local_cos", model.local_cos.len(), local)?;
+    count("local_sin", model.local_sin.len(), local)?;
+    blocks(&model.blocks)?;
+    let of_layer = model.blocks.tables(shape);
     for layer in &model.layers {
-        count("attn_norm", layer.attn_norm.len(), shape.dim)?;
-        count("ffn_norm", layer.ffn_norm.len(), shape.dim)?;
+        for ((name, len), values) in of_layer.iter().zip(layer.tables()) {
+            count(name, values.len(), *len)?;
+        }
         matrix("q", &layer.q, q_dim, shape.dim)?;
         matrix("k", &layer.k, kv_dim, shape.dim)?;
         matrix("v", &layer.v, kv_dim, shape.dim)?;
@@ -134,6 +147,28 @@ pub fn check(model: &Model) -> Result<(), BoundsError> {
         matrix("down", &layer.down, shape.dim, shape.ff)?;
     }
     Ok(())
+}
+
+fn blocks(blocks: &Blocks) -> Result<(), BoundsError> {
+    let size = |what, value: Option<usize>, max| match value {
+        Some(value) if value == 0 || value > max => Err(BoundsError::Size { what, value, max }),
+        _ => Ok(()),
+    };
+    size("score width", blocks.score_width, TERMS_MAX)?;
+    size("window", blocks.window.map(|w| w.tokens), CONTEXT_MAX)?;
+    size(
+        "window period",
+        blocks.window.map(|w| w.global_every),
+        LAYERS_MAX,
+    )?;
+    match blocks.embedding_scale_bits {
+        Some(bits)
+            if f32z::z(f32::from_bits(bits)).to_bits() != bits || f32::from_bits(bits) <= 0.0 =>
+        {
+            Err(BoundsError::EmbeddingScale(bits))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn count(tensor: &str, found: usize, expected: usize) -> Result<(), BoundsError> {

@@ -12,6 +12,11 @@ pub const MAX_BITS: u32 = 0x7180_0000;
 /// log2(e), rounded.
 pub const LOG2_E: f32 = f32::from_bits(0x3fb8_aa3b);
 
+/// 2 * sqrt(2 / pi), rounded.
+pub(crate) const GELU_LINEAR_BITS: u32 = 0x3fcc_422a;
+/// 0.044715 * 2 * sqrt(2 / pi), rounded.
+pub(crate) const GELU_CUBIC_BITS: u32 = 0x3d92_2279;
+
 const SIGN: u32 = 0x8000_0000;
 /// 1.5 * 2^23: adding it leaves the rounded integer in the low bits.
 const MAGIC_BITS: u32 = 0x4b40_0000;
@@ -152,19 +157,41 @@ pub fn recip12(d: f32) -> f32 {
     y
 }
 
-/// x / (1 + e^-x).
+/// 1 / (1 + e^-x).
 #[inline(always)]
-pub fn silu(x: f32) -> f32 {
+pub fn sigmoid(x: f32) -> f32 {
     let t = mul(f32::from_bits(abs_bits(x)), LOG2_E);
     let t = if abs_bits(t) > 0x4280_0000 { 64.0 } else { t };
     let e = exp2n(t);
     let r = recip12(add(1.0, e));
-    let s = if x.to_bits() & SIGN != 0 {
+    if x.to_bits() & SIGN != 0 {
         mul(e, r)
     } else {
         r
-    };
-    mul(x, s)
+    }
+}
+
+/// x / (1 + e^-x).
+#[inline(always)]
+pub fn silu(x: f32) -> f32 {
+    mul(x, sigmoid(x))
+}
+
+/// The approximation of x times the normal distribution of x by a hyperbolic tangent (Hendrycks and Gimpel, arXiv 1606.08415),
+/// x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))), written as x * sigmoid(x * (a + b x^2)).
+#[inline(always)]
+pub fn gelu_tanh(x: f32) -> f32 {
+    mul(x, sigmoid(gelu_inner(x)))
+}
+
+/// The argument of the sigmoid in [`gelu_tanh`].
+#[inline(always)]
+pub(crate) fn gelu_inner(x: f32) -> f32 {
+    let slope = add(
+        mul(mul(x, x), f32::from_bits(GELU_CUBIC_BITS)),
+        f32::from_bits(GELU_LINEAR_BITS),
+    );
+    mul(x, slope)
 }
 
 /// Nearest integer of a value in 0..2^32, ties to even, from its bits: for weights beyond the reach of [`rne`].

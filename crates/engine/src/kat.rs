@@ -1,7 +1,7 @@
 //! Known answers: what every machine must compute before it may take part.
 //!
 //! `kat/cis1.txt` holds one answer per line: single F32Z operations, operators on ordinary and extreme vectors (a hash of the bits), and whole
-//! transcripts of two tiny models. [`run`] computes them again with the kernels that a worker is about to use. The file is part of the
+//! transcripts of tiny models, one of each family. [`run`] computes them again with the kernels that a worker is about to use. The file is part of the
 //! semantics: a change to it is a change of what CIS-1 means.
 
 use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
@@ -14,7 +14,10 @@ use crate::{
     bounds::TERMS_MAX,
     f32z,
     forward::{Kernels, Options, SessionError},
-    model::{Bytes, Matrix, Model, Rope, tiny::Mix},
+    model::{
+        Bytes, Matrix, Model, Rope,
+        tiny::{Family, Mix},
+    },
     ops::{self, HeadCache, Planes},
     run::{self as job, Checked, Request},
     sampler::{Sampler, Sampling},
@@ -149,6 +152,10 @@ fn answers(kernels: Kernels) -> Result<String, SessionError> {
     }
     draws(&mut put);
     transcripts(kernels, &mut put)?;
+    for kind in Kind::ALL {
+        family_vectors(&mut *operators, kind, &mut put);
+    }
+    family_transcripts(kernels, &mut put)?;
     Ok(out)
 }
 
@@ -158,9 +165,18 @@ pub(crate) trait Operators {
     fn quantise_a8(&mut self, v: &[f32]) -> (Vec<i8>, f32);
     fn norm_quantise(&mut self, v: &[f32], gain: &[f32], eps: f32) -> Planes;
     fn swiglu_quantise(&mut self, gate: &[f32], up: &[f32]) -> Planes;
+    fn geglu_quantise(&mut self, gate: &[f32], up: &[f32]) -> Planes;
+    fn norm_head(&mut self, head: &[f32], gain: &[f32], eps: f32) -> Vec<f32>;
+    fn norm_add(&mut self, x: &[f32], given: &[f32], gain: &[f32], eps: f32) -> Vec<f32>;
     fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32>;
     fn product(&mut self, matrix: &Matrix, v: &[f32]) -> Vec<f32>;
-    fn attend(&mut self, query: &[f32], cache: &HeadCache) -> Vec<f32>;
+    fn attend_from(
+        &mut self,
+        query: &[f32],
+        cache: &HeadCache,
+        first: usize,
+        factor: f32,
+    ) -> Vec<f32>;
 }
 
 struct Plain;
@@ -182,6 +198,22 @@ impl Operators for Plain {
         ops::quantise_a15(&ops::swiglu(gate, up))
     }
 
+    fn geglu_quantise(&mut self, gate: &[f32], up: &[f32]) -> Planes {
+        ops::quantise_a15(&ops::geglu(gate, up))
+    }
+
+    fn norm_head(&mut self, head: &[f32], gain: &[f32], eps: f32) -> Vec<f32> {
+        let mut head = head.to_vec();
+        ops::norm_heads(&mut head, gain, eps);
+        head
+    }
+
+    fn norm_add(&mut self, x: &[f32], given: &[f32], gain: &[f32], eps: f32) -> Vec<f32> {
+        let mut x = x.to_vec();
+        ops::add_to(&mut x, &ops::rms_norm(given, gain, eps));
+        x
+    }
+
     fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32> {
         let mut head = head.to_vec();
         ops::rotate(&mut head, layout, cos, sin);
@@ -192,8 +224,14 @@ impl Operators for Plain {
         ops::matvec(matrix, &ops::quantise_a15(v))
     }
 
-    fn attend(&mut self, query: &[f32], cache: &HeadCache) -> Vec<f32> {
-        ops::attend(query, cache)
+    fn attend_from(
+        &mut self,
+        query: &[f32],
+        cache: &HeadCache,
+        first: usize,
+        factor: f32,
+    ) -> Vec<f32> {
+        ops::attend_from(query, cache, first, factor)
     }
 }
 
@@ -343,19 +381,56 @@ fn vectors(operators: &mut dyn Operators, kind: Kind, put: &mut impl FnMut(&str,
     );
     let mut cache = HeadCache::default();
     for _ in 0..85 {
-        let (key, scale) = ops::quantise_a8(&kind.vector(&mut mix, 64));
-        cache.keys.extend(key);
-        cache.key_scales.push(scale);
-        let (value, scale) = ops::quantise_a8(&kind.vector(&mut mix, 64));
-        cache.values.extend(value);
-        cache.value_scales.push(scale);
+        cache.push(&kind.vector(&mut mix, 64), &kind.vector(&mut mix, 64));
     }
     for query in [Kind::Ordinary, kind] {
         let query_name = format!("attend, query {query:?}, cache");
         let query = query.vector(&mut mix, 64);
         digest(
             &query_name,
-            Digest::new().floats(&operators.attend(&query, &cache)),
+            Digest::new().floats(&operators.attend_from(
+                &query,
+                &cache,
+                0,
+                ops::score_factor(query.len()),
+            )),
+        );
+    }
+}
+
+/// Operators that came with later families; apart, so that the answers before them keep their lines.
+fn family_vectors(operators: &mut dyn Operators, kind: Kind, put: &mut impl FnMut(&str, &str)) {
+    let mut mix = Mix::new(0xc155);
+    let eps = f32::from_bits(0x3586_37bd);
+    let n = 331;
+    let (v, other) = (kind.vector(&mut mix, n), Kind::Ordinary.vector(&mut mix, n));
+    let mut digest = |name: &str, hash: Digest| put(&format!("{name} {kind:?}"), &hash.hex());
+    digest(
+        "geglu",
+        Digest::new()
+            .planes(&operators.geglu_quantise(&v, &other))
+            .planes(&operators.geglu_quantise(&other, &v)),
+    );
+    digest(
+        "norm_head",
+        Digest::new().floats(&operators.norm_head(&v[..70], &other[..70], eps)),
+    );
+    digest(
+        "norm_add",
+        Digest::new()
+            .floats(&operators.norm_add(&v, &other, &other, eps))
+            .floats(&operators.norm_add(&other, &v, &other, eps)),
+    );
+    let mut cache = HeadCache::default();
+    for _ in 0..85 {
+        cache.push(&kind.vector(&mut mix, 64), &kind.vector(&mut mix, 64));
+    }
+    let query = Kind::Ordinary.vector(&mut mix, 64);
+    for first in [1, 15, 16, 17, 84] {
+        let found = operators.attend_from(&query, &cache, first, ops::score_factor(100));
+        digest(
+            &format!("attend from {first}"),
+            Digest::new().floats(&found),
         );
     }
 }
@@ -388,6 +463,33 @@ fn draws(put: &mut impl FnMut(&str, &str)) {
 }
 
 fn transcripts(kernels: Kernels, put: &mut impl FnMut(&str, &str)) -> Result<(), SessionError> {
+    for (name, model) in [
+        ("interleaved tied", Model::tiny(21)),
+        ("half-split untied", Model::tiny_half_split(22)),
+    ] {
+        transcripts_of(kernels, name, &model, put)?;
+    }
+    Ok(())
+}
+
+fn family_transcripts(
+    kernels: Kernels,
+    put: &mut impl FnMut(&str, &str),
+) -> Result<(), SessionError> {
+    for (i, family) in Family::ALL.into_iter().enumerate() {
+        let model = Model::tiny_of(family, 23 + i as u64);
+        transcripts_of(kernels, family.name(), &model, put)?;
+    }
+    Ok(())
+}
+
+/// A greedy and a sampled transcript, each confirmed by its own check.
+fn transcripts_of(
+    kernels: Kernels,
+    name: &str,
+    model: &Model,
+    put: &mut impl FnMut(&str, &str),
+) -> Result<(), SessionError> {
     let options = Options {
         threads: 2,
         prefill_chunk: 9,
@@ -400,46 +502,41 @@ fn transcripts(kernels: Kernels, put: &mut impl FnMut(&str, &str)) -> Result<(),
         seed: 7,
     };
     let input: Vec<u32> = (0..20).map(|i| 3 + i * 11).collect();
-    for (name, model) in [
-        ("interleaved tied", Model::tiny(21)),
-        ("half-split untied", Model::tiny_half_split(22)),
-    ] {
-        for (drawn, sampling) in [("greedy", Sampling::GREEDY), ("sampled", warm)] {
-            let request = Request {
-                input: &input,
-                max_tokens: 24,
-                sampling,
-            };
-            let session_error = |error| match error {
-                job::RunError::Session(error) => error,
-                other => unreachable!("BUG: the known request is refused: {other}"),
-            };
-            let transcript = job::generate(&model, &request, &options, &mut |_, _| {
-                ControlFlow::Continue(())
-            })
-            .map_err(session_error)?;
-            let checked = job::check(
-                &model,
-                &request,
-                &transcript.output,
-                transcript.finish,
-                &options,
-            )
-            .map_err(session_error)?;
-            let output: Vec<String> = transcript.output.iter().map(|t| format!("{t}")).collect();
-            let agreed = if checked == Checked::Match(transcript.clone()) {
-                "checked"
-            } else {
-                "not confirmed by its own check"
-            };
-            let answer = format!(
-                "{:?} {} {agreed} {}",
-                transcript.finish,
-                hex(&transcript.trace_root),
-                output.join(" ")
-            );
-            put(&format!("transcript {name} {drawn}"), &answer);
-        }
+    for (drawn, sampling) in [("greedy", Sampling::GREEDY), ("sampled", warm)] {
+        let request = Request {
+            input: &input,
+            max_tokens: 24,
+            sampling,
+        };
+        let session_error = |error| match error {
+            job::RunError::Session(error) => error,
+            other => unreachable!("BUG: the known request is refused: {other}"),
+        };
+        let transcript = job::generate(model, &request, &options, &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+        .map_err(session_error)?;
+        let checked = job::check(
+            model,
+            &request,
+            &transcript.output,
+            transcript.finish,
+            &options,
+        )
+        .map_err(session_error)?;
+        let output: Vec<String> = transcript.output.iter().map(|t| format!("{t}")).collect();
+        let agreed = if checked == Checked::Match(transcript.clone()) {
+            "checked"
+        } else {
+            "not confirmed by its own check"
+        };
+        let answer = format!(
+            "{:?} {} {agreed} {}",
+            transcript.finish,
+            hex(&transcript.trace_root),
+            output.join(" ")
+        );
+        put(&format!("transcript {name} {drawn}"), &answer);
     }
     Ok(())
 }

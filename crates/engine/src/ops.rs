@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    f32z::{self, LOG2_E, add, cvt, cvt64, div, exp2n, mul, rne, silu, sqrt, sub},
+    f32z::{self, LOG2_E, add, cvt, cvt64, div, exp2n, gelu_tanh, mul, rne, silu, sqrt, sub},
     model::{Matrix, Rope},
 };
 
@@ -28,13 +28,12 @@ pub struct Planes {
     pub scale: f32,
 }
 
-/// The embedding of a token.
-pub fn embed(embedding: &Matrix, token: u32) -> Vec<f32> {
-    let scale = embedding.scales()[token as usize];
+/// The embedding of a token; `factor` is its row's scale, times the model's own factor where it has one.
+pub fn embed(embedding: &Matrix, token: u32, factor: f32) -> Vec<f32> {
     embedding
         .row(token as usize)
         .iter()
-        .map(|w| mul(cvt(i32::from(*w)), scale))
+        .map(|w| mul(cvt(i32::from(*w)), factor))
         .collect()
 }
 
@@ -161,21 +160,37 @@ pub struct HeadCache {
     pub value_scales: Vec<f32>,
 }
 
-/// The factor of every score: log2(e) / sqrt(head_dim), so that weights are powers of two.
-pub(crate) fn score_factor(head_dim: usize) -> f32 {
-    mul(div(1.0, sqrt(cvt(head_dim as i32))), LOG2_E)
+impl HeadCache {
+    /// Appends what is kept of a rotated key and a value.
+    pub fn push(&mut self, key: &[f32], value: &[f32]) {
+        let (q, scale) = quantise_a8(key);
+        self.keys.extend(q);
+        self.key_scales.push(scale);
+        let (q, scale) = quantise_a8(value);
+        self.values.extend(q);
+        self.value_scales.push(scale);
+    }
+}
+
+/// The factor of scores of this width, as a rule the head's: log2(e) / sqrt(width), so that weights are powers of two.
+pub fn score_factor(width: usize) -> f32 {
+    mul(div(1.0, sqrt(cvt(width as i32))), LOG2_E)
 }
 
 /// Attention of one rotated query over all cached positions, at least one.
 pub fn attend(query: &[f32], cache: &HeadCache) -> Vec<f32> {
+    attend_from(query, cache, 0, score_factor(query.len()))
+}
+
+/// Attention of one rotated query over the cached positions from `first` on, at least one, with a factor for the scores.
+pub fn attend_from(query: &[f32], cache: &HeadCache, first: usize, factor: f32) -> Vec<f32> {
     let head_dim = query.len();
     let query = quantise_a15(query);
-    let query_scale = mul(query.scale, score_factor(head_dim));
+    let query_scale = mul(query.scale, factor);
 
-    let scores: Vec<f32> = cache
-        .keys
+    let scores: Vec<f32> = cache.keys[first * head_dim..]
         .chunks_exact(head_dim)
-        .zip(&cache.key_scales)
+        .zip(&cache.key_scales[first..])
         .map(|(key, scale)| {
             mul(
                 cvt64(dot(&query.high, &query.low, key)),
@@ -184,7 +199,11 @@ pub fn attend(query: &[f32], cache: &HeadCache) -> Vec<f32> {
         })
         .collect();
     let top = f32z::from_order(scores.iter().map(|s| f32z::order(*s)).max().unwrap_or(0));
-    let value_top = f32z::max_abs(&cache.value_scales);
+    let (values, value_scales) = (
+        &cache.values[first * head_dim..],
+        &cache.value_scales[first..],
+    );
+    let value_top = f32z::max_abs(value_scales);
     if value_top == 0.0 {
         return query.high.iter().map(|_| 0.0).collect();
     }
@@ -199,10 +218,10 @@ pub fn attend(query: &[f32], cache: &HeadCache) -> Vec<f32> {
         }
         let e = exp2n(below);
         total += rne(mul(e, 65_536.0)) as u64;
-        let weight = rne(mul(mul(e, mul(cache.value_scales[t], per_value)), 16_383.0)).min(16_383); // 14 bits
+        let weight = rne(mul(mul(e, mul(value_scales[t], per_value)), 16_383.0)).min(16_383); // 14 bits
         for (sum, v) in sums
             .iter_mut()
-            .zip(&cache.values[t * head_dim..(t + 1) * head_dim])
+            .zip(&values[t * head_dim..(t + 1) * head_dim])
         {
             *sum += i64::from(weight) * i64::from(*v);
         }
@@ -224,7 +243,23 @@ pub fn swiglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// Adds to the residual stream.
+/// Gated unit: gelu(gate) * up, with [`f32z::gelu_tanh`].
+pub fn geglu(gate: &[f32], up: &[f32]) -> Vec<f32> {
+    gate.iter()
+        .zip(up)
+        .map(|(g, u)| mul(gelu_tanh(*g), *u))
+        .collect()
+}
+
+/// RMSNorm of every head on its own; `gain` is as long as a head.
+pub fn norm_heads(heads: &mut [f32], gain: &[f32], eps: f32) {
+    for head in heads.chunks_exact_mut(gain.len()) {
+        let normed = rms_norm(head, gain, eps);
+        head.copy_from_slice(&normed);
+    }
+}
+
+/// Adds to the residual stream, or a bias.
 pub fn add_to(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x = add(*x, *y);

@@ -12,7 +12,7 @@ use crate::{
         matmul::{Product, Write, multiply},
         pool::{Pool, chunks},
     },
-    model::{Layer, Model},
+    model::{Activation, Layer, Matrix, Model},
     sampler::Sampler,
     trace::{self, Hash, KvRows, Trace},
 };
@@ -31,7 +31,7 @@ pub(crate) struct FastPass {
     pool: Pool,
     cache: Cache,
     residual: Vec<f32>,    // (token, dim)
-    normed: Vec<f32>,      // (token, dim)
+    normed: Vec<f32>,      // (token, dim); also what a part gives before its own norm
     queries: Vec<f32>,     // (token, head, head_dim)
     keys: Vec<f32>,        // (token, kv_head, head_dim)
     values: Vec<f32>,      // (token, kv_head, head_dim)
@@ -43,6 +43,13 @@ pub(crate) struct FastPass {
     of_ff: Activations,    // gated
     rows: Rows,
     leaves: Vec<Hash>, // (token, 1 + layers)
+}
+
+/// What a product that ends a part of a block reads.
+#[derive(Clone, Copy)]
+enum Source {
+    Heads,
+    FeedForward,
 }
 
 impl FastPass {
@@ -127,7 +134,7 @@ impl FastPass {
         let leaves = self.leaves.chunks_exact_mut(1 + model.shape.layers);
         let rows = self.residual.chunks_exact_mut(model.shape.dim);
         for (i, ((token, x), leaves)) in tokens.iter().zip(rows).zip(leaves).enumerate() {
-            let scale = model.embedding.scales()[*token as usize];
+            let scale = model.embedding_factor(*token);
             for (x, w) in x.iter_mut().zip(model.embedding.row(*token as usize)) {
                 *x = mul(cvt(i32::from(*w)), scale);
             }
@@ -171,10 +178,27 @@ impl FastPass {
             Write::Store,
         );
 
-        let half = head_dim / 2;
-        let rotation = |token: usize| {
-            let row = (position + token) * half..(position + token + 1) * half;
-            (&model.rope_cos[row.clone()], &model.rope_sin[row])
+        if model.blocks.qkv_bias {
+            let parts = (
+                chunks(&mut self.queries, heads * head_dim),
+                chunks(&mut self.keys, kv_heads * head_dim),
+                chunks(&mut self.values, kv_heads * head_dim),
+            );
+            self.pool
+                .for_each(tokens, parts, |_, (queries, keys, values)| {
+                    maps::add_to(level, queries, &layer.q_bias);
+                    maps::add_to(level, keys, &layer.k_bias);
+                    maps::add_to(level, values, &layer.v_bias);
+                });
+        }
+        let eps = f32::from_bits(shape.norm_eps_bits);
+        // Norms the head where the blocks ask for it, and rotates it.
+        let place = |head: &mut [f32], gain: &[f32], token: usize| {
+            if model.blocks.qk_norm {
+                maps::norm_head(level, head, gain, eps);
+            }
+            let (cos, sin) = model.rotation(index, position + token);
+            maps::rotate(level, head, model.rope, cos, sin);
         };
         let keys = chunks(&mut self.keys, head_dim);
         let key_rows = (
@@ -190,8 +214,7 @@ impl FastPass {
             tokens * kv_heads,
             (keys, key_rows, value_rows),
             |i, (key, (k, k_scale), (v, v_scale))| {
-                let (cos, sin) = rotation(i / kv_heads);
-                maps::rotate(level, key, model.rope, cos, sin);
+                place(key, &layer.k_norm, i / kv_heads);
                 k_scale[0] = maps::quantise_a8(level, key, k);
                 v_scale[0] = maps::quantise_a8(level, &values[i * head_dim..(i + 1) * head_dim], v);
             },
@@ -199,7 +222,7 @@ impl FastPass {
         self.cache
             .append(&mut self.pool, index, position, tokens, &self.rows);
 
-        let (cache, group) = (&self.cache, heads / kv_heads);
+        let (cache, group, factor) = (&self.cache, heads / kv_heads, model.score_factor());
         let parts = (
             chunks(&mut self.queries, head_dim),
             chunks(&mut self.attended, head_dim),
@@ -207,14 +230,15 @@ impl FastPass {
         self.pool
             .for_each(tokens * heads, parts, |i, (query, out)| {
                 let (token, head) = (i / heads, i % heads);
-                let (cos, sin) = rotation(token);
-                maps::rotate(level, query, model.rope, cos, sin);
+                place(query, &layer.q_norm, token);
+                let last = position + token;
                 SCRATCH.with_borrow_mut(|scratch| {
                     attention::attend(
                         level,
                         query,
                         cache.head(index, head / group),
-                        position + token + 1,
+                        model.blocks.first_seen(index, last)..last + 1,
+                        factor,
                         scratch,
                         out,
                     );
@@ -229,18 +253,38 @@ impl FastPass {
                 row,
             );
         });
-        let mut products = [Product {
-            matrix: &layer.o,
-            out: &mut self.residual[..tokens * shape.dim],
-        }];
-        multiply(
-            level,
-            &mut self.pool,
-            &self.of_heads,
+        self.give(
+            model,
+            &layer.o,
+            &layer.attn_post_norm,
+            Source::Heads,
             tokens,
-            &mut products,
-            Write::Add,
         );
+    }
+
+    /// Adds a product to the residual stream, normed first where the blocks ask for it.
+    fn give(&mut self, model: &Model, matrix: &Matrix, gain: &[f32], of: Source, tokens: usize) {
+        let (level, dim) = (self.level, model.shape.dim);
+        let x = match of {
+            Source::Heads => &self.of_heads,
+            Source::FeedForward => &self.of_ff,
+        };
+        let (out, write) = match model.blocks.post_norms {
+            true => (&mut self.normed, Write::Store),
+            false => (&mut self.residual, Write::Add),
+        };
+        let mut products = [Product {
+            matrix,
+            out: &mut out[..tokens * dim],
+        }];
+        multiply(level, &mut self.pool, x, tokens, &mut products, write);
+        if model.blocks.post_norms {
+            let (given, eps) = (&self.normed, f32::from_bits(model.shape.norm_eps_bits));
+            self.pool
+                .for_each(tokens, chunks(&mut self.residual, dim), |i, x| {
+                    maps::norm_add(level, x, &given[i * dim..(i + 1) * dim], gain, eps);
+                });
+        }
     }
 
     /// Adds a layer's gated feed-forward part to the residual stream.
@@ -270,21 +314,15 @@ impl FastPass {
             tokens,
             (chunks(&mut self.gate, ff), self.of_ff.rows()),
             |i, (gate, row)| {
-                maps::swiglu_quantise(level, gate, &up[i * ff..(i + 1) * ff], row);
+                let up = &up[i * ff..(i + 1) * ff];
+                match model.blocks.activation {
+                    Activation::Silu => maps::swiglu_quantise(level, gate, up, row),
+                    Activation::GeluTanh => maps::geglu_quantise(level, gate, up, row),
+                }
             },
         );
-        let mut products = [Product {
-            matrix: &layer.down,
-            out: &mut self.residual[..tokens * model.shape.dim],
-        }];
-        multiply(
-            level,
-            &mut self.pool,
-            &self.of_ff,
-            tokens,
-            &mut products,
-            Write::Add,
-        );
+        let source = Source::FeedForward;
+        self.give(model, &layer.down, &layer.ffn_post_norm, source, tokens);
     }
 
     /// Norms the residual stream and quantises the result.

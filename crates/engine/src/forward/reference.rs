@@ -4,8 +4,8 @@ use alloc::{vec, vec::Vec};
 
 use super::Wanted;
 use crate::{
-    model::{Layer, Model},
-    ops::{self, HeadCache, Planes},
+    model::{Activation, Blocks, Model},
+    ops::{self, HeadCache},
     trace::{self, KvRows, Trace},
 };
 
@@ -50,12 +50,12 @@ impl ReferencePass {
 
     fn token(&mut self, model: &Model, token: u32, trace: &mut Trace) -> Vec<f32> {
         let position = trace.positions();
-        let mut x = ops::embed(&model.embedding, token);
+        let mut x = ops::embed(&model.embedding, token, model.embedding_factor(token));
         let mut leaves = vec![trace::token_leaf(position as u32, token)];
         let mut scratch = Vec::new();
-        for (index, layer) in model.layers.iter().enumerate() {
+        for index in 0..model.shape.layers {
             let heads = &mut self.cache[index * model.shape.kv_heads..][..model.shape.kv_heads];
-            block(model, layer, position, heads, &mut x);
+            block(model, index, position, heads, &mut x);
             leaves.push(leaf(
                 position,
                 index,
@@ -71,58 +71,65 @@ impl ReferencePass {
 }
 
 /// One block: attention, then the gated feed-forward part, each added to the residual stream `x`.
-fn block(model: &Model, layer: &Layer, position: usize, cache: &mut [HeadCache], x: &mut [f32]) {
-    let head_dim = model.shape.head_dim;
+fn block(model: &Model, index: usize, position: usize, cache: &mut [HeadCache], x: &mut [f32]) {
+    let (layer, blocks, head_dim) = (&model.layers[index], &model.blocks, model.shape.head_dim);
     let eps = f32::from_bits(model.shape.norm_eps_bits);
     let normed = ops::quantise_a15(&ops::rms_norm(x, &layer.attn_norm, eps));
-    let queries = rotated(model, position, ops::matvec(&layer.q, &normed));
-    let keys = rotated(model, position, ops::matvec(&layer.k, &normed));
-    let values = ops::matvec(&layer.v, &normed);
+    let mut queries = ops::matvec(&layer.q, &normed);
+    let mut keys = ops::matvec(&layer.k, &normed);
+    let mut values = ops::matvec(&layer.v, &normed);
+    if blocks.qkv_bias {
+        ops::add_to(&mut queries, &layer.q_bias);
+        ops::add_to(&mut keys, &layer.k_bias);
+        ops::add_to(&mut values, &layer.v_bias);
+    }
+    if blocks.qk_norm {
+        ops::norm_heads(&mut queries, &layer.q_norm, eps);
+        ops::norm_heads(&mut keys, &layer.k_norm, eps);
+    }
+    let (cos, sin) = model.rotation(index, position);
+    for head in queries
+        .chunks_exact_mut(head_dim)
+        .chain(keys.chunks_exact_mut(head_dim))
+    {
+        ops::rotate(head, model.rope, cos, sin);
+    }
     for ((head, key), value) in cache
         .iter_mut()
         .zip(keys.chunks_exact(head_dim))
         .zip(values.chunks_exact(head_dim))
     {
-        append(head, key, value);
+        head.push(key, value);
     }
     let group = model.shape.heads / model.shape.kv_heads;
+    let (first, factor) = (blocks.first_seen(index, position), model.score_factor());
     let attended: Vec<f32> = queries
         .chunks_exact(head_dim)
         .enumerate()
-        .flat_map(|(head, query)| ops::attend(query, &cache[head / group]))
+        .flat_map(|(head, query)| ops::attend_from(query, &cache[head / group], first, factor))
         .collect();
-    ops::add_to(x, &ops::matvec(&layer.o, &ops::quantise_a15(&attended)));
+    let given = ops::matvec(&layer.o, &ops::quantise_a15(&attended));
+    add(blocks, x, given, &layer.attn_post_norm, eps);
 
     let normed = ops::quantise_a15(&ops::rms_norm(x, &layer.ffn_norm, eps));
-    let gated: Planes = ops::quantise_a15(&ops::swiglu(
-        &ops::matvec(&layer.gate, &normed),
-        &ops::matvec(&layer.up, &normed),
-    ));
-    ops::add_to(x, &ops::matvec(&layer.down, &gated));
+    let (gate, up) = (
+        ops::matvec(&layer.gate, &normed),
+        ops::matvec(&layer.up, &normed),
+    );
+    let gated = match blocks.activation {
+        Activation::Silu => ops::swiglu(&gate, &up),
+        Activation::GeluTanh => ops::geglu(&gate, &up),
+    };
+    let given = ops::matvec(&layer.down, &ops::quantise_a15(&gated));
+    add(blocks, x, given, &layer.ffn_post_norm, eps);
 }
 
-/// Rotates every head of a vector to its position.
-fn rotated(model: &Model, position: usize, mut heads: Vec<f32>) -> Vec<f32> {
-    let half = model.shape.head_dim / 2;
-    let row = position * half..(position + 1) * half;
-    for head in heads.chunks_exact_mut(model.shape.head_dim) {
-        ops::rotate(
-            head,
-            model.rope,
-            &model.rope_cos[row.clone()],
-            &model.rope_sin[row.clone()],
-        );
+/// Adds what a part of a block gives to the residual stream, normed first where the blocks ask for it.
+fn add(blocks: &Blocks, x: &mut [f32], given: Vec<f32>, gain: &[f32], eps: f32) {
+    match blocks.post_norms {
+        true => ops::add_to(x, &ops::rms_norm(&given, gain, eps)),
+        false => ops::add_to(x, &given),
     }
-    heads
-}
-
-fn append(cache: &mut HeadCache, key: &[f32], value: &[f32]) {
-    let (q, scale) = ops::quantise_a8(key);
-    cache.keys.extend(q);
-    cache.key_scales.push(scale);
-    let (q, scale) = ops::quantise_a8(value);
-    cache.values.extend(q);
-    cache.value_scales.push(scale);
 }
 
 /// The trace leaf after a block, from the rows that it just appended.

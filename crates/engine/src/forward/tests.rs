@@ -1,7 +1,11 @@
 use alloc::{string::ToString, vec, vec::Vec};
 
 use super::*;
-use crate::{model::tiny::Mix, sampler::Sampling, trace::Hash};
+use crate::{
+    model::tiny::{Family, Mix},
+    sampler::Sampling,
+    trace::Hash,
+};
 
 fn tokens(n: usize, vocab: usize) -> Vec<u32> {
     let mut mix = Mix::new(n as u64);
@@ -44,7 +48,11 @@ fn decode(model: &Model, tokens: &[u32], options: &Options) -> (Vec<u32>, Hash) 
 
 #[test]
 fn every_kernel_equals_the_reference() {
-    for model in [Model::tiny(1), Model::tiny_half_split(2)] {
+    let families = Family::ALL.map(|family| Model::tiny_of(family, 9));
+    for model in [Model::tiny(1), Model::tiny_half_split(2)]
+        .into_iter()
+        .chain(families)
+    {
         let tokens = tokens(70, model.shape.vocab);
         let expected = prefill(&model, &tokens, &options(Kernels::Reference, 1, 64));
         for kernels in Kernels::available() {
@@ -66,25 +74,49 @@ fn every_kernel_equals_the_reference() {
 
 #[test]
 fn seven_hundred_tokens_give_one_root_however_they_are_run() {
-    let model = Model::tiny(3);
+    one_root(&Model::tiny(3));
+}
+
+#[test]
+fn seven_hundred_tokens_under_windows_give_one_root_however_they_are_run() {
+    one_root(&Model::tiny_of(Family::Gemma3, 3));
+}
+
+#[test]
+fn a_windowed_layer_does_not_see_what_left_its_window() {
+    // With windows in all layers but the last, which is cut off, an early token has no way to a late one.
+    let mut model = Model::tiny_of(Family::Gemma3, 8);
+    model.layers.truncate(1);
+    model.shape.layers = 1;
+    let mut tokens = tokens(60, model.shape.vocab);
+    let logits = |tokens: &[u32]| prefill(&model, tokens, &Options::default()).0;
+    let before = logits(&tokens);
+    let window = model.blocks.window.unwrap().tokens;
+    tokens[60 - window - 1] ^= 1;
+    assert_eq!(logits(&tokens), before);
+    tokens[60 - window] ^= 1;
+    assert_ne!(logits(&tokens), before);
+}
+
+fn one_root(model: &Model) {
     let tokens = tokens(750, model.shape.vocab);
-    let expected = prefill(&model, &tokens, &options(Kernels::Auto, 1, 1_024));
+    let expected = prefill(model, &tokens, &options(Kernels::Auto, 1, 1_024));
     for threads in [1, 2, 3] {
         for chunk in [5, 64, 749] {
             assert_eq!(
-                prefill(&model, &tokens, &options(Kernels::Auto, threads, chunk)),
+                prefill(model, &tokens, &options(Kernels::Auto, threads, chunk)),
                 expected,
                 "{threads} threads, chunks of {chunk}"
             );
         }
         assert_eq!(
-            decode(&model, &tokens, &options(Kernels::Auto, threads, 64)),
+            decode(model, &tokens, &options(Kernels::Auto, threads, 64)),
             expected,
             "{threads} threads, token by token"
         );
     }
     assert_eq!(
-        decode(&model, &tokens, &options(Kernels::Reference, 1, 1)),
+        decode(model, &tokens, &options(Kernels::Reference, 1, 1)),
         expected,
         "reference"
     );

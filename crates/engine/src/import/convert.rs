@@ -5,6 +5,7 @@
 //! by one, so memory does not grow with the model.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Cursor, Seek, Write},
     path::{Path, PathBuf},
@@ -14,13 +15,15 @@ use memmap2::Mmap;
 use thiserror::Error;
 
 use super::{
+    family::{Angles, Family, layer_part},
     gguf::{Gguf, GgufError, Tensor},
     vocabulary::{Vocabulary, VocabularyError},
 };
 use crate::{
     f32z,
     model::{
-        Assets, Manifest, ManifestError, Rope, Shape, WriteError,
+        Assets, Manifest, ManifestError, Shape, WriteError,
+        layout::Layout,
         manifest::{
             Asset, CONTEXT_MAX, CONVERTER, NAME_BYTES_MAX, Planes, ROTATIONS_MAX, SPEC,
             WeightFormat,
@@ -46,10 +49,8 @@ pub enum ImportError {
     Source { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Gguf(#[from] GgufError),
-    #[error(
-        "architecture {found:?} cannot be converted yet; use a checkpoint of architecture \"llama\""
-    )]
-    Architecture { found: String },
+    #[error("architecture {found:?} cannot be converted; use a checkpoint of one of {known}")]
+    Architecture { found: String, known: String },
     #[error(
         "metadata key {key:?} is not known and might change the results; this checkpoint cannot be converted yet"
     )]
@@ -64,6 +65,8 @@ pub enum ImportError {
     },
     #[error("rotation base {found} is not a number above 1")]
     RotationBase { found: f32 },
+    #[error("rotation factor {found} is not a number of at least 1")]
+    RotationFactor { found: f32 },
     #[error("tensor {tensor:?} is missing; fetch the file again")]
     TensorMissing { tensor: String },
     #[error(
@@ -146,28 +149,12 @@ struct Checkpoint<'a> {
     manifest: Manifest,
     tokenizer: Vec<u8>,
     template: Option<&'a str>,
-    /// Base of the rotation angles.
-    rotation_base: f32,
+    /// Of the layers that see everything.
+    angles: Angles,
+    /// Of the layers that see a window.
+    local_angles: Angles,
 }
 
-/// Metadata of the architecture that is understood; all of it is used or checked.
-const KNOWN_KEYS: &[&str] = &[
-    "llama.attention.head_count",
-    "llama.attention.head_count_kv",
-    "llama.attention.key_length",
-    "llama.attention.layer_norm_rms_epsilon",
-    "llama.attention.value_length",
-    "llama.block_count",
-    "llama.context_length",
-    "llama.embedding_length",
-    "llama.feed_forward_length",
-    "llama.rope.dimension_count",
-    "llama.rope.freq_base",
-    "llama.rope.scaling.type",
-    "llama.vocab_size",
-];
-
-const ROTATION_BASE_DEFAULT: f32 = 10_000.0;
 const ROTATION_FACTORS: &str = "rope_freqs.weight";
 const HEAD: &str = "output.weight";
 
@@ -175,37 +162,23 @@ impl<'a> Checkpoint<'a> {
     fn parse(source: &'a [u8]) -> Result<Self, ImportError> {
         let gguf = Gguf::parse(source)?;
         let architecture = required(gguf.text("general.architecture")?, "general.architecture")?;
-        if architecture != "llama" {
-            return Err(ImportError::Architecture {
-                found: architecture.chars().take(NAME_BYTES_MAX).collect(),
-            });
-        }
-        if let Some(key) = gguf
-            .keys()
-            .find(|key| key.starts_with("llama.") && !KNOWN_KEYS.contains(key))
-        {
+        let family = Family::of(architecture).ok_or_else(|| ImportError::Architecture {
+            found: architecture.chars().take(NAME_BYTES_MAX).collect(),
+            known: Family::names(),
+        })?;
+        let of_family = |key: &str| {
+            key.strip_prefix(architecture)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|rest| !family.knows(rest))
+        };
+        if let Some(key) = gguf.keys().find(|key| of_family(key)) {
             return Err(ImportError::UnknownKey { key: key.into() });
         }
-        if let Some(found) = gguf
-            .text("llama.rope.scaling.type")?
-            .filter(|found| *found != "none")
-        {
-            return Err(ImportError::Unsupported {
-                key: "llama.rope.scaling.type",
-                found: found.into(),
-            });
-        }
-        let rotation_base = gguf
-            .f32("llama.rope.freq_base")?
-            .unwrap_or(ROTATION_BASE_DEFAULT);
-        if !(rotation_base > 1.0 && rotation_base.is_finite()) {
-            return Err(ImportError::RotationBase {
-                found: rotation_base,
-            });
-        }
+        let (angles, local_angles) = family.angles(&gguf)?;
 
         let vocabulary = Vocabulary::read(&gguf)?;
-        let shape = shape(&gguf, vocabulary.len())?;
+        let shape = shape(&gguf, architecture, vocabulary.len())?;
+        let blocks = family.blocks(&gguf, &shape)?;
         let template = gguf
             .text("tokenizer.chat_template")?
             .filter(|text| !text.is_empty());
@@ -214,8 +187,8 @@ impl<'a> Checkpoint<'a> {
             architecture: architecture.into(),
             name: name(&gguf)?,
             shape,
-            // llama.cpp reorders the query and key rows of this architecture so that neighbours rotate together.
-            rope: Rope::Interleaved,
+            rope: family.rope(),
+            blocks,
             weights: WeightFormat::W8,
             planes: Planes::default(),
             tied_head: gguf.tensor(HEAD).is_none(),
@@ -234,71 +207,38 @@ impl<'a> Checkpoint<'a> {
             manifest,
             tokenizer,
             template,
-            rotation_base,
+            angles,
+            local_angles,
         };
         checkpoint.check_tensors()?;
         Ok(checkpoint)
     }
 
-    /// Every tensor that the shape calls for is there with the right size, and no other.
+    /// Every tensor that the manifest calls for is there with the right size, and no other.
     fn check_tensors(&self) -> Result<(), ImportError> {
-        let Shape {
-            layers,
-            dim,
-            heads,
-            kv_heads,
-            head_dim,
-            ff,
-            vocab,
-            ..
-        } = self.manifest.shape;
-        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
-        let mut expected = 2;
-        self.check_tensor("token_embd.weight", vocab, dim)?;
-        self.check_tensor("output_norm.weight", 1, dim)?;
-        for layer in 0..layers {
-            for (part, rows, columns) in [
-                ("attn_norm", 1, dim),
-                ("attn_q", queries, dim),
-                ("attn_k", keys, dim),
-                ("attn_v", keys, dim),
-                ("attn_output", dim, queries),
-                ("ffn_norm", 1, dim),
-                ("ffn_gate", ff, dim),
-                ("ffn_up", ff, dim),
-                ("ffn_down", dim, ff),
-            ] {
-                self.check_tensor(&layer_tensor(layer, part), rows, columns)?;
-                expected += 1;
-            }
+        let layout = Layout::new(&self.manifest)?;
+        let mut known = BTreeSet::new();
+        let matrices = layout.matrices.iter().map(|p| (&p.name, p.rows, p.cols));
+        let tables = layout
+            .tables
+            .iter()
+            .filter(|p| !p.name.starts_with("rope."))
+            .map(|p| (&p.name, p.rows, p.cols));
+        for (name, rows, columns) in matrices.chain(tables) {
+            let source = source_name(name);
+            self.check_tensor(&source, rows, columns)?;
+            known.insert(source);
         }
-        for (tensor, rows, columns) in [(HEAD, vocab, dim), (ROTATION_FACTORS, 1, head_dim / 2)] {
-            if self.gguf.tensor(tensor).is_some() {
-                self.check_tensor(tensor, rows, columns)?;
-                expected += 1;
-            }
+        if self.gguf.tensor(ROTATION_FACTORS).is_some() {
+            self.check_tensor(ROTATION_FACTORS, 1, self.manifest.shape.head_dim / 2)?;
+            known.insert(ROTATION_FACTORS.into());
         }
-        if self.gguf.tensors().count() != expected {
-            let known = |name: &str| {
-                matches!(
-                    name,
-                    "token_embd.weight" | "output_norm.weight" | HEAD | ROTATION_FACTORS
-                ) || (0..layers).any(|layer| {
-                    LAYER_PARTS
-                        .iter()
-                        .any(|part| layer_tensor(layer, part) == name)
-                })
-            };
-            let unknown = self
-                .gguf
-                .tensors()
-                .find(|tensor| !known(tensor.name))
-                .expect("BUG: counted one more");
-            return Err(ImportError::TensorUnknown {
+        match self.gguf.tensors().find(|t| !known.contains(t.name)) {
+            Some(unknown) => Err(ImportError::TensorUnknown {
                 tensor: unknown.name.into(),
-            });
+            }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn check_tensor(
@@ -362,11 +302,17 @@ impl<'a> Checkpoint<'a> {
             progress(Progress { done, total });
         }
         writer.scales()?;
-        let (cos, sin) = self.rotations()?;
+        let (cos, sin) = self.rotations(self.angles)?;
+        let (local_cos, local_sin) = match self.manifest.blocks.window {
+            Some(_) => self.rotations(self.local_angles)?,
+            None => Default::default(),
+        };
         for (index, place) in writer.layout().tables.clone().iter().enumerate() {
             match place.name.as_str() {
                 "rope.cos" => writer.table(index, &cos)?,
                 "rope.sin" => writer.table(index, &sin)?,
+                "rope.local.cos" => writer.table(index, &local_cos)?,
+                "rope.local.sin" => writer.table(index, &local_sin)?,
                 name => {
                     let tensor = self
                         .gguf
@@ -381,8 +327,8 @@ impl<'a> Checkpoint<'a> {
         Ok(writer.finish()?)
     }
 
-    /// Cosines and sines of `position * base^(-2i / head_dim) / factor[i]`, (position, i).
-    fn rotations(&self) -> Result<(Vec<f32>, Vec<f32>), ImportError> {
+    /// Cosines and sines of `position * base^(-2i / head_dim) / factor / factor[i]`, (position, i).
+    fn rotations(&self, angles: Angles) -> Result<(Vec<f32>, Vec<f32>), ImportError> {
         let Shape {
             head_dim,
             context_max,
@@ -392,12 +338,14 @@ impl<'a> Checkpoint<'a> {
         if let Some(tensor) = self.gguf.tensor(ROTATION_FACTORS) {
             read_row(tensor, 0, &mut factors)?;
         }
-        let base = f64::from(self.rotation_base);
+        let base = f64::from(angles.base);
         let turns: Vec<f64> = factors
             .iter()
             .enumerate()
             .map(|(i, factor)| {
-                1.0 / libm::pow(base, (2 * i) as f64 / head_dim as f64) / f64::from(*factor)
+                1.0 / libm::pow(base, (2 * i) as f64 / head_dim as f64)
+                    / f64::from(*factor)
+                    / f64::from(angles.factor)
             })
             .collect();
         if turns.iter().any(|turn| !turn.is_finite()) {
@@ -417,22 +365,6 @@ impl<'a> Checkpoint<'a> {
     }
 }
 
-const LAYER_PARTS: &[&str] = &[
-    "attn_norm",
-    "attn_q",
-    "attn_k",
-    "attn_v",
-    "attn_output",
-    "ffn_norm",
-    "ffn_gate",
-    "ffn_up",
-    "ffn_down",
-];
-
-fn layer_tensor(layer: usize, part: &str) -> String {
-    format!("blk.{layer}.{part}.weight")
-}
-
 /// The name in the source of a tensor of the model file.
 fn source_name(name: &str) -> String {
     match name {
@@ -445,20 +377,10 @@ fn source_name(name: &str) -> String {
         .strip_prefix("layers.")
         .and_then(|rest| rest.split_once('.'))
         .expect("BUG: every other tensor belongs to a layer");
-    let part = match part {
-        "q" => "attn_q",
-        "k" => "attn_k",
-        "v" => "attn_v",
-        "o" => "attn_output",
-        "gate" => "ffn_gate",
-        "up" => "ffn_up",
-        "down" => "ffn_down",
-        norm => norm,
-    };
-    format!("blk.{layer}.{part}.weight")
+    format!("blk.{layer}.{}", layer_part(part))
 }
 
-fn required<T>(value: Option<T>, key: &str) -> Result<T, GgufError> {
+pub(super) fn required<T>(value: Option<T>, key: &str) -> Result<T, GgufError> {
     value.ok_or_else(|| GgufError::MissingKey { key: key.into() })
 }
 
@@ -471,17 +393,13 @@ fn name(gguf: &Gguf<'_>) -> Result<String, ImportError> {
     Ok(full[..end].into())
 }
 
-fn shape(gguf: &Gguf<'_>, tokens: usize) -> Result<Shape, ImportError> {
-    let count = |key: &str| {
-        Ok::<_, ImportError>(
-            gguf.u32(&format!("llama.{key}"))?
-                .map(|count| count as usize),
-        )
-    };
-    let must = |key: &str| Ok::<_, ImportError>(required(count(key)?, &format!("llama.{key}"))?);
+fn shape(gguf: &Gguf<'_>, architecture: &str, tokens: usize) -> Result<Shape, ImportError> {
+    let full = |key: &str| format!("{architecture}.{key}");
+    let count = |key: &str| Ok::<_, ImportError>(gguf.u32(&full(key))?.map(|count| count as usize));
+    let must = |key: &str| Ok::<_, ImportError>(required(count(key)?, &full(key))?);
     let agree = |key: &str, expected: usize| match count(key)? {
         Some(found) if found != expected => Err(ImportError::Disagrees {
-            key: format!("llama.{key}"),
+            key: full(key),
             found: found as u64,
             expected: expected as u64,
         }),
@@ -507,10 +425,8 @@ fn shape(gguf: &Gguf<'_>, tokens: usize) -> Result<Shape, ImportError> {
     agree("attention.value_length", head_dim)?;
     agree("rope.dimension_count", head_dim)?;
     agree("vocab_size", tokens)?;
-    let epsilon = required(
-        gguf.f32("llama.attention.layer_norm_rms_epsilon")?,
-        "llama.attention.layer_norm_rms_epsilon",
-    )?;
+    let epsilon = full("attention.layer_norm_rms_epsilon");
+    let epsilon = required(gguf.f32(&epsilon)?, &epsilon)?;
     let shape = Shape {
         layers: must("block_count")?,
         dim,

@@ -4,6 +4,8 @@
 //! vector holds one group of 16 positions. Values lie as (quad of positions, dimension, position in quad), so that a vector holds four positions of
 //! 16 dimensions. Dimensions are padded with zeros; positions not yet written get weight zero.
 
+use std::ops::Range;
+
 use super::{Kind, Level, per_level, pool};
 use crate::{
     f32z::{self, abs_bits, cvt, cvt64, div, mul, rne, sub},
@@ -178,18 +180,21 @@ pub(crate) struct Scratch {
     out_low: Vec<i32>,  // (dim)
 }
 
-/// [`ops::attend`] over the first `positions` of a head, for a query already rotated.
+/// [`ops::attend_from`] over a range of positions of a head, for a query already rotated.
 pub(crate) fn attend(
     level: Level,
     query: &[f32],
     head: Head<'_>,
-    positions: usize,
+    seen: Range<usize>,
+    factor: f32,
     scratch: &mut Scratch,
     out: &mut [f32],
 ) {
-    let head_dim = query.len();
-    let padded = positions.next_multiple_of(BLOCK);
-    let scale = mul(scratch.quantise(level, query), ops::score_factor(head_dim));
+    // Blocks are whole: those before the range get no weight, as those after it.
+    let (begin, end) = (seen.start / BLOCK * BLOCK, seen.end.next_multiple_of(BLOCK));
+    let padded = end - begin;
+    let inside = seen.start - begin..seen.end - begin;
+    let scale = mul(scratch.quantise(level, query), factor);
     let Scratch {
         query,
         sums,
@@ -201,21 +206,27 @@ pub(crate) fn attend(
         ..
     } = scratch;
     sums.resize(padded, 0);
-    scores.resize(positions, 0.0);
+    scores.resize(seen.len(), 0.0);
     high.clear();
     high.resize(padded, 0);
     low.clear();
     low.resize(padded, 0);
 
-    integer_scores(level, query, &head.keys[..padded * query.high.len()], sums);
+    let per_position = query.high.len();
+    integer_scores(
+        level,
+        query,
+        &head.keys[begin * per_position..end * per_position],
+        sums,
+    );
     let top = scale_scores(
         level,
-        &sums[..positions],
-        &head.key_scales[..positions],
+        &sums[inside.clone()],
+        &head.key_scales[seen.clone()],
         scale,
         scores,
     );
-    let value_scales = &head.value_scales[..positions];
+    let value_scales = &head.value_scales[seen];
     let value_top = f32::from_bits(value_scales.iter().fold(0, |m, s| m.max(abs_bits(*s))));
     if value_top == 0.0 {
         out.fill(0.0);
@@ -227,8 +238,8 @@ pub(crate) fn attend(
         value_scales,
         top,
         value_top,
-        &mut high[..positions],
-        &mut low[..positions],
+        &mut high[inside.clone()],
+        &mut low[inside],
     );
     out_high.resize(head.dims, 0);
     out_low.resize(head.dims, 0);
@@ -236,7 +247,7 @@ pub(crate) fn attend(
         level,
         high,
         low,
-        &head.values[..padded * head.dims],
+        &head.values[begin * head.dims..end * head.dims],
         head.dims,
         out_high,
         out_low,

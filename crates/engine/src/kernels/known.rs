@@ -75,6 +75,24 @@ impl Operators for Fast {
         }))
     }
 
+    fn geglu_quantise(&mut self, gate: &[f32], up: &[f32]) -> Planes {
+        first(&self.repeated(1, gate.len(), |level, row| {
+            maps::geglu_quantise(level, &mut gate.to_vec(), up, row)
+        }))
+    }
+
+    fn norm_head(&mut self, head: &[f32], gain: &[f32], eps: f32) -> Vec<f32> {
+        let mut head = head.to_vec();
+        maps::norm_head(self.level, &mut head, gain, eps);
+        head
+    }
+
+    fn norm_add(&mut self, x: &[f32], given: &[f32], gain: &[f32], eps: f32) -> Vec<f32> {
+        let mut x = x.to_vec();
+        maps::norm_add(self.level, &mut x, given, gain, eps);
+        x
+    }
+
     fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32> {
         let mut head = head.to_vec();
         maps::rotate(self.level, &mut head, layout, cos, sin);
@@ -107,7 +125,13 @@ impl Operators for Fast {
         }
     }
 
-    fn attend(&mut self, query: &[f32], cache: &HeadCache) -> Vec<f32> {
+    fn attend_from(
+        &mut self,
+        query: &[f32],
+        cache: &HeadCache,
+        first: usize,
+        factor: f32,
+    ) -> Vec<f32> {
         let positions = cache.key_scales.len();
         let shape = Shape {
             layers: 1,
@@ -144,7 +168,8 @@ impl Operators for Fast {
             self.level,
             query,
             fast.head(0, 0),
-            positions,
+            first..positions,
+            factor,
             &mut Scratch::default(),
             &mut out,
         );

@@ -83,6 +83,22 @@ per_level! {
     pub(crate) fn swiglu_quantise(gate: &mut [f32], up: &[f32], row: RowParts<'_>) = swiglu_quantise_body;
 }
 per_level! {
+    /// [`ops::geglu`] followed by [`ops::quantise_a15`]; the product replaces `gate`.
+    pub(crate) fn geglu_quantise(gate: &mut [f32], up: &[f32], row: RowParts<'_>) = geglu_quantise_body;
+}
+per_level! {
+    /// [`ops::norm_heads`] for one head.
+    pub(crate) fn norm_head(head: &mut [f32], gain: &[f32], eps: f32) = norm_head_body;
+}
+per_level! {
+    /// [`ops::rms_norm`] of `given`, added to `x`.
+    pub(crate) fn norm_add(x: &mut [f32], given: &[f32], gain: &[f32], eps: f32) = norm_add_body;
+}
+per_level! {
+    /// [`ops::add_to`].
+    pub(crate) fn add_to(x: &mut [f32], y: &[f32]) = add_to_body;
+}
+per_level! {
     /// [`ops::quantise_a8`]; returns the scale.
     pub(crate) fn quantise_a8(v: &[f32], out: &mut [i8]) -> f32 = quantise_a8_body;
 }
@@ -124,30 +140,66 @@ fn quantise_body(v: &[f32], row: RowParts<'_>) {
     };
 }
 
+/// The factor of RMSNorm before the gain; zero for a vector of zeros, whose norm is zero.
 #[inline(always)]
-fn norm_quantise_body(x: &[f32], gain: &[f32], eps: f32, scratch: &mut [f32], row: RowParts<'_>) {
+fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     let greatest = f32z::max_abs(x);
     if greatest == 0.0 {
-        scratch.fill(0.0);
-    } else {
-        let to_integer = div(32_767.0, greatest);
-        let mut squares = 0u64;
-        for v in x {
-            let q = rne(mul(*v, to_integer)).clamp(-32_767, 32_767);
-            squares = squares.wrapping_add(u64::from(q.wrapping_mul(q) as u32));
-        }
-        let inverse = ops::inverse_rms(greatest, squares, x.len(), eps);
-        for ((out, v), g) in scratch.iter_mut().zip(x).zip(gain) {
-            *out = mul(mul(*v, inverse), *g);
-        }
+        return 0.0;
+    }
+    let to_integer = div(32_767.0, greatest);
+    let mut squares = 0u64;
+    for v in x {
+        let q = rne(mul(*v, to_integer)).clamp(-32_767, 32_767);
+        squares = squares.wrapping_add(u64::from(q.wrapping_mul(q) as u32));
+    }
+    ops::inverse_rms(greatest, squares, x.len(), eps)
+}
+
+#[inline(always)]
+fn norm_quantise_body(x: &[f32], gain: &[f32], eps: f32, scratch: &mut [f32], row: RowParts<'_>) {
+    let inverse = inverse_rms(x, eps);
+    for ((out, v), g) in scratch.iter_mut().zip(x).zip(gain) {
+        *out = mul(mul(*v, inverse), *g);
     }
     quantise_body(scratch, row);
+}
+
+#[inline(always)]
+fn norm_head_body(head: &mut [f32], gain: &[f32], eps: f32) {
+    let inverse = inverse_rms(head, eps);
+    for (v, g) in head.iter_mut().zip(gain) {
+        *v = mul(mul(*v, inverse), *g);
+    }
+}
+
+#[inline(always)]
+fn norm_add_body(x: &mut [f32], given: &[f32], gain: &[f32], eps: f32) {
+    let inverse = inverse_rms(given, eps);
+    for ((x, v), g) in x.iter_mut().zip(given).zip(gain) {
+        *x = add(*x, mul(mul(*v, inverse), *g));
+    }
+}
+
+#[inline(always)]
+fn add_to_body(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x = add(*x, *y);
+    }
 }
 
 #[inline(always)]
 fn swiglu_quantise_body(gate: &mut [f32], up: &[f32], row: RowParts<'_>) {
     for (g, u) in gate.iter_mut().zip(up) {
         *g = mul(silu(*g), *u);
+    }
+    quantise_body(gate, row);
+}
+
+#[inline(always)]
+fn geglu_quantise_body(gate: &mut [f32], up: &[f32], row: RowParts<'_>) {
+    for (g, u) in gate.iter_mut().zip(up) {
+        *g = mul(mul(*g, sigmoid(f32z::gelu_inner(*g))), *u);
     }
     quantise_body(gate, row);
 }
@@ -198,9 +250,15 @@ pub(crate) fn exp2n(t: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_sub((n as u32) << 23))
 }
 
-/// [`f32z::silu`] with clamps only where they can act: the scaled magnitude is cut at 64 anyway, and everything between stays in 2^-65..2.
+/// [`f32z::silu`].
 #[inline(always)]
 pub(crate) fn silu(x: f32) -> f32 {
+    mul(x, sigmoid(x))
+}
+
+/// [`f32z::sigmoid`] without clamps: the scaled magnitude is cut at 64 anyway, and everything between stays in 2^-65..2.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
     let t = f32::from_bits(abs_bits(x)) * LOG2_E;
     let t = if abs_bits(t) > 0x4280_0000 { 64.0 } else { t };
     let e = exp2n(t);
@@ -209,6 +267,5 @@ pub(crate) fn silu(x: f32) -> f32 {
     for _ in 0..3 {
         y *= 2.0 - d * y;
     }
-    let s = if x.to_bits() >> 31 != 0 { e * y } else { y };
-    mul(x, s)
+    if x.to_bits() >> 31 != 0 { e * y } else { y }
 }

@@ -199,23 +199,27 @@ fn attention_case(seed: u64, head_dim: usize, positions: usize, kind: Values, qu
         }
     }
     let query = values(&mut mix, query_kind, head_dim);
-    let expected = ops::attend(&query, &plain);
-    for level in Level::available() {
-        let mut pool = Pool::new(1);
-        let mut cache = Cache::new(&shape, positions + 5);
-        // Whole, and later positions present that this query must not see.
-        cache.append(&mut pool, 1, 0, positions, &rows);
-        cache.append(&mut pool, 1, positions, positions.min(5), &rows);
-        let mut out = vec![1.0; head_dim];
-        attention::attend(
-            level,
-            &query,
-            cache.head(1, 1),
-            positions,
-            &mut Scratch::default(),
-            &mut out,
-        );
-        assert_eq!(bits(&out), bits(&expected), "{level:?}");
+    let factor = ops::score_factor(head_dim);
+    for first in [0, positions / 3, positions - 1] {
+        let expected = ops::attend_from(&query, &plain, first, factor);
+        for level in Level::available() {
+            let mut pool = Pool::new(1);
+            let mut cache = Cache::new(&shape, positions + 5);
+            // Whole, and later positions present that this query must not see.
+            cache.append(&mut pool, 1, 0, positions, &rows);
+            cache.append(&mut pool, 1, positions, positions.min(5), &rows);
+            let mut out = vec![1.0; head_dim];
+            attention::attend(
+                level,
+                &query,
+                cache.head(1, 1),
+                first..positions,
+                factor,
+                &mut Scratch::default(),
+                &mut out,
+            );
+            assert_eq!(bits(&out), bits(&expected), "{level:?} from {first}");
+        }
     }
 }
 
@@ -303,5 +307,10 @@ fn shortened_functions_equal_the_definitions() {
     for bits in (0..=u32::MAX).step_by(4_001) {
         let x = f32z::z(f32::from_bits(bits));
         assert_eq!(maps::silu(x).to_bits(), f32z::silu(x).to_bits(), "{x:e}");
+        assert_eq!(
+            maps::sigmoid(x).to_bits(),
+            f32z::sigmoid(x).to_bits(),
+            "{x:e}"
+        );
     }
 }

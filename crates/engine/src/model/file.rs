@@ -231,24 +231,36 @@ impl Parts<'_> {
         let mut matrices = layout.matrices.iter().map(|place| self.matrix(place));
         let mut matrix = || matrices.next().expect("BUG: the layout has every matrix");
         let mut tables = layout.tables.iter().map(|place| self.table(place));
-        let mut table = || tables.next().expect("BUG: the layout has every table");
+        let mut table_if = |present: bool| match present {
+            true => tables.next().expect("BUG: the layout has every table"),
+            false => Vec::new(),
+        };
+        let blocks = manifest.blocks.clone();
 
         let embedding = matrix();
         let layers = (0..manifest.shape.layers)
             .map(|_| Layer {
-                attn_norm: table(),
+                attn_norm: table_if(true),
                 q: matrix(),
                 k: matrix(),
                 v: matrix(),
                 o: matrix(),
-                ffn_norm: table(),
+                ffn_norm: table_if(true),
                 gate: matrix(),
                 up: matrix(),
                 down: matrix(),
+                q_bias: table_if(blocks.qkv_bias),
+                k_bias: table_if(blocks.qkv_bias),
+                v_bias: table_if(blocks.qkv_bias),
+                q_norm: table_if(blocks.qk_norm),
+                k_norm: table_if(blocks.qk_norm),
+                attn_post_norm: table_if(blocks.post_norms),
+                ffn_post_norm: table_if(blocks.post_norms),
             })
             .collect();
         let head = (!manifest.tied_head).then(&mut matrix);
-        let (final_norm, rope_cos, rope_sin) = (table(), table(), table());
+        let [final_norm, rope_cos, rope_sin] = [true; 3].map(&mut table_if);
+        let [local_cos, local_sin] = [blocks.window.is_some(); 2].map(&mut table_if);
 
         let tokenizer = self.asset(layout.tokenizer, manifest.tokenizer.as_ref(), "tokenizer")?;
         let template = self.asset(
@@ -267,12 +279,15 @@ impl Parts<'_> {
         Ok(Model {
             shape: manifest.shape.clone(),
             rope: manifest.rope,
+            blocks,
             embedding,
             layers,
             final_norm,
             head,
             rope_cos,
             rope_sin,
+            local_cos,
+            local_sin,
             end_tokens: manifest.end_tokens.clone(),
             root,
             package: Some(Arc::new(Package {

@@ -18,7 +18,7 @@ use super::{
 
 /// The data begins at a multiple of this, so that rows of usual widths are aligned for every vector unit.
 const DATA_ALIGNMENT: usize = 64;
-/// Longest header of any model that keeps the limits: 512 layers of 16 tensors, and the manifest.
+/// Longest header of any model that keeps the limits: 512 layers of 23 tensors, and the manifest.
 pub(crate) const HEADER_BYTES_MAX: u64 = 2 << 20;
 
 /// One int8 matrix.
@@ -210,12 +210,21 @@ fn matrix_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> {
 fn table_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> {
     let shape = &manifest.shape;
     let mut shapes = Vec::new();
+    let of_layer = manifest.blocks.tables(shape);
     for layer in 0..shape.layers {
-        shapes.push((format!("layers.{layer}.attn_norm"), 1, shape.dim));
-        shapes.push((format!("layers.{layer}.ffn_norm"), 1, shape.dim));
+        for (name, len) in of_layer.iter().filter(|(_, len)| *len > 0) {
+            shapes.push((format!("layers.{layer}.{name}"), 1, *len));
+        }
     }
     shapes.push(("final_norm".into(), 1, shape.dim));
-    shapes.push(("rope.cos".into(), shape.context_max, shape.head_dim / 2));
-    shapes.push(("rope.sin".into(), shape.context_max, shape.head_dim / 2));
+    let mut rotations = |name: &str| {
+        shapes.push((name.into(), shape.context_max, shape.head_dim / 2));
+    };
+    rotations("rope.cos");
+    rotations("rope.sin");
+    if manifest.blocks.window.is_some() {
+        rotations("rope.local.cos");
+        rotations("rope.local.sin");
+    }
     shapes
 }

@@ -8,7 +8,8 @@ use alloc::{format, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Rope, Shape};
+use super::{Blocks, Rope, Shape};
+use crate::f32z;
 
 /// The semantics that this crate implements.
 pub const SPEC: &str = "CIS-1";
@@ -46,7 +47,7 @@ pub const TEMPLATE_BYTES_MAX: u64 = 1 << 16;
 pub struct Manifest {
     /// Semantics, [`SPEC`].
     pub spec: String,
-    /// Family of the source checkpoint; `llama` for now.
+    /// Family of the source checkpoint, as GGUF names it.
     pub architecture: String,
     /// Name that the source gave itself; for people.
     pub name: String,
@@ -54,6 +55,9 @@ pub struct Manifest {
     pub shape: Shape,
     /// Layout of rotated pairs.
     pub rope: Rope,
+    /// What the blocks are made of.
+    #[serde(default, skip_serializing_if = "Blocks::is_plain")]
+    pub blocks: Blocks,
     /// Format of all weight matrices.
     pub weights: WeightFormat,
     /// Precision of the inputs of each matrix product.
@@ -173,6 +177,8 @@ pub enum ManifestError {
     EndTokenOrder,
     #[error("{field} has a SHA-256 that is not 64 lowercase hexadecimal digits")]
     Sha256 { field: &'static str },
+    #[error("embedding scale has bits {found:08x}, not those of a positive F32Z number")]
+    EmbeddingScale { found: u32 },
     #[error("norm epsilon has bits {found:08x}, not those of a number between 0 and 1")]
     Epsilon { found: u32 },
 }
@@ -219,6 +225,7 @@ impl Manifest {
             }
         }
         self.shape.check()?;
+        self.blocks.check(&self.shape)?;
         self.check_tokens()?;
         let assets = [
             ("tokenizer", &self.tokenizer, TOKENIZER_BYTES_MAX),
@@ -327,6 +334,42 @@ impl Shape {
             return Err(ManifestError::Epsilon {
                 found: norm_eps_bits,
             });
+        }
+        Ok(())
+    }
+}
+
+impl Blocks {
+    /// Checks the limits of what is there.
+    pub fn check(&self, shape: &Shape) -> Result<(), ManifestError> {
+        let Self {
+            qkv_bias: _,
+            qk_norm: _,
+            post_norms: _,
+            activation: _,
+            score_width,
+            embedding_scale_bits,
+            window,
+        } = self;
+        if let Some(width) = score_width {
+            range("score width", *width as u64, 1, COLUMNS_MAX as u64)?;
+        }
+        if let Some(found) = *embedding_scale_bits {
+            let scale = f32::from_bits(found);
+            if f32z::z(scale).to_bits() != found || scale <= 0.0 {
+                return Err(ManifestError::EmbeddingScale { found });
+            }
+        }
+        if let Some(window) = window {
+            range("window", window.tokens as u64, 1, CONTEXT_MAX as u64)?;
+            let layers = shape.layers as u64;
+            // One would mean that no layer sees a window.
+            range(
+                "layers from one that sees everything to the next",
+                window.global_every as u64,
+                2,
+                layers.max(2),
+            )?;
         }
         Ok(())
     }

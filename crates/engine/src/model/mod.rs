@@ -8,10 +8,13 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use alloc::{format, string::String, sync::Arc};
 
+use crate::{f32z, ops};
+
+mod blocks;
 #[cfg(feature = "std")]
 pub mod file;
 #[cfg(feature = "std")]
-mod layout;
+pub(crate) mod layout;
 #[cfg(feature = "std")]
 pub mod manifest;
 pub mod root;
@@ -19,6 +22,7 @@ pub mod tiny;
 #[cfg(feature = "std")]
 pub mod write;
 
+pub use self::blocks::{Activation, Blocks, Window};
 #[cfg(feature = "std")]
 pub use self::{
     file::ModelError,
@@ -186,7 +190,7 @@ impl Matrix {
     }
 }
 
-/// One block.
+/// One block. A vector that the model's [`Blocks`] do not ask for is empty.
 #[derive(Clone, Debug)]
 pub struct Layer {
     /// Gain before attention; `dim` long.
@@ -207,6 +211,55 @@ pub struct Layer {
     pub up: Matrix,
     /// Down: (`dim`, `ff`).
     pub down: Matrix,
+    /// Added to the queries; `heads * head_dim` long.
+    pub q_bias: Vec<f32>,
+    /// Added to the keys; `kv_heads * head_dim` long.
+    pub k_bias: Vec<f32>,
+    /// Added to the values; `kv_heads * head_dim` long.
+    pub v_bias: Vec<f32>,
+    /// Gain of each query head; `head_dim` long.
+    pub q_norm: Vec<f32>,
+    /// Gain of each key head; `head_dim` long.
+    pub k_norm: Vec<f32>,
+    /// Gain of what attention adds; `dim` long.
+    pub attn_post_norm: Vec<f32>,
+    /// Gain of what the feed-forward part adds; `dim` long.
+    pub ffn_post_norm: Vec<f32>,
+}
+
+impl Layer {
+    /// All vectors, those of every model first, in the order of [`Blocks::tables`].
+    pub(crate) fn tables(&self) -> [&Vec<f32>; 9] {
+        let Self {
+            attn_norm,
+            q: _,
+            k: _,
+            v: _,
+            o: _,
+            ffn_norm,
+            gate: _,
+            up: _,
+            down: _,
+            q_bias,
+            k_bias,
+            v_bias,
+            q_norm,
+            k_norm,
+            attn_post_norm,
+            ffn_post_norm,
+        } = self;
+        [
+            attn_norm,
+            ffn_norm,
+            q_bias,
+            k_bias,
+            v_bias,
+            q_norm,
+            k_norm,
+            attn_post_norm,
+            ffn_post_norm,
+        ]
+    }
 }
 
 /// A whole model.
@@ -216,6 +269,8 @@ pub struct Model {
     pub shape: Shape,
     /// Layout of rotated pairs.
     pub rope: Rope,
+    /// What the blocks are made of.
+    pub blocks: Blocks,
     /// Token embeddings: (`vocab`, `dim`).
     pub embedding: Matrix,
     /// The blocks in order.
@@ -228,6 +283,10 @@ pub struct Model {
     pub rope_cos: Vec<f32>,
     /// Sines: (`context_max`, `head_dim / 2`).
     pub rope_sin: Vec<f32>,
+    /// Cosines of the layers that see a window; empty when no layer does.
+    pub local_cos: Vec<f32>,
+    /// Sines of the layers that see a window; empty when no layer does.
+    pub local_sin: Vec<f32>,
     /// Tokens that end a generation.
     pub end_tokens: Vec<u32>,
     /// Root over manifest and rows.
@@ -259,6 +318,31 @@ impl Model {
     pub fn logits_matrix(&self) -> &Matrix {
         self.head.as_ref().unwrap_or(&self.embedding)
     }
+
+    /// Cosines and sines by which a layer rotates what is at `position`.
+    pub(crate) fn rotation(&self, layer: usize, position: usize) -> (&[f32], &[f32]) {
+        let half = self.shape.head_dim / 2;
+        let row = position * half..(position + 1) * half;
+        let (cos, sin) = match self.blocks.is_local(layer) {
+            true => (&self.local_cos, &self.local_sin),
+            false => (&self.rope_cos, &self.rope_sin),
+        };
+        (&cos[row.clone()], &sin[row])
+    }
+
+    /// The factor of every score: log2(e) / sqrt(score width).
+    pub(crate) fn score_factor(&self) -> f32 {
+        ops::score_factor(self.blocks.score_width.unwrap_or(self.shape.head_dim))
+    }
+
+    /// The factor of a token's embedding.
+    pub(crate) fn embedding_factor(&self, token: u32) -> f32 {
+        let scale = self.embedding.scales()[token as usize];
+        match self.blocks.embedding_scale_bits {
+            Some(bits) => f32z::mul(scale, f32::from_bits(bits)),
+            None => scale,
+        }
+    }
 }
 
 #[cfg(feature = "std")]
@@ -274,15 +358,14 @@ impl Model {
         matrices.push(("embedding".into(), &self.embedding));
         for (i, layer) in self.layers.iter().enumerate() {
             let Layer {
-                attn_norm: _,
                 q,
                 k,
                 v,
                 o,
-                ffn_norm: _,
                 gate,
                 up,
                 down,
+                ..
             } = layer;
             let named = [
                 ("q", q),
@@ -302,21 +385,22 @@ impl Model {
     /// All tables with their names and row lengths, in the order of the file.
     fn tables(&self) -> Vec<(String, usize, &[f32])> {
         let mut tables: Vec<(String, usize, &[f32])> = Vec::new();
+        let of_layer = self.blocks.tables(&self.shape);
         for (i, layer) in self.layers.iter().enumerate() {
-            tables.push((
-                format!("layers.{i}.attn_norm"),
-                self.shape.dim,
-                &layer.attn_norm,
-            ));
-            tables.push((
-                format!("layers.{i}.ffn_norm"),
-                self.shape.dim,
-                &layer.ffn_norm,
-            ));
+            for ((name, len), values) in of_layer.iter().zip(layer.tables()) {
+                if *len > 0 {
+                    tables.push((format!("layers.{i}.{name}"), *len, values));
+                }
+            }
         }
         tables.push(("final_norm".into(), self.shape.dim, &self.final_norm));
-        tables.push(("rope.cos".into(), self.shape.head_dim / 2, &self.rope_cos));
-        tables.push(("rope.sin".into(), self.shape.head_dim / 2, &self.rope_sin));
+        let half = self.shape.head_dim / 2;
+        tables.push(("rope.cos".into(), half, &self.rope_cos));
+        tables.push(("rope.sin".into(), half, &self.rope_sin));
+        if self.blocks.window.is_some() {
+            tables.push(("rope.local.cos".into(), half, &self.local_cos));
+            tables.push(("rope.local.sin".into(), half, &self.local_sin));
+        }
         tables
     }
 }

@@ -4,7 +4,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use super::{Bytes, Layer, Matrix, Model, Rope, Shape};
+use super::{Activation, Blocks, Bytes, Layer, Matrix, Model, Rope, Shape, Window};
 use crate::f32z;
 
 /// A counter-based generator of well-mixed integers (SplitMix64): quick, portable, not for secrets.
@@ -48,6 +48,11 @@ impl Model {
     ///
     /// `tied` says whether the embedding also makes the logits. The root is not a hash of anything: such a model is never published.
     pub fn random(shape: Shape, rope: Rope, tied: bool, seed: u64) -> Self {
+        Self::random_of(shape, rope, Blocks::default(), tied, seed)
+    }
+
+    /// [`Model::random`] with blocks of any kind.
+    pub fn random_of(shape: Shape, rope: Rope, blocks: Blocks, tied: bool, seed: u64) -> Self {
         let mut mix = Mix::new(seed);
         let Shape {
             layers,
@@ -61,7 +66,7 @@ impl Model {
             norm_eps_bits: _,
         } = shape;
         let embedding = matrix(&mut mix, vocab, dim, 127);
-        let layers = (0..layers)
+        let mut layers = (0..layers)
             .map(|_| Layer {
                 attn_norm: gains(&mut mix, dim),
                 q: matrix(&mut mix, heads * head_dim, dim, dim),
@@ -72,24 +77,54 @@ impl Model {
                 gate: matrix(&mut mix, ff, dim, dim),
                 up: matrix(&mut mix, ff, dim, dim),
                 down: matrix(&mut mix, dim, ff, ff),
+                q_bias: Vec::new(),
+                k_bias: Vec::new(),
+                v_bias: Vec::new(),
+                q_norm: Vec::new(),
+                k_norm: Vec::new(),
+                attn_post_norm: Vec::new(),
+                ffn_post_norm: Vec::new(),
             })
-            .collect();
+            .collect::<Vec<_>>();
         let final_norm = gains(&mut mix, dim);
         let head = (!tied).then(|| matrix(&mut mix, vocab, dim, dim));
-        let (rope_cos, rope_sin) = rotations(context_max, head_dim / 2);
+        let (rope_cos, rope_sin) = rotations(context_max, head_dim / 2, 2);
+        let (local_cos, local_sin) = match blocks.window {
+            Some(_) => rotations(context_max, head_dim / 2, 1),
+            None => Default::default(),
+        };
         let mut root = [0; 32];
         for part in root.chunks_mut(8) {
             part.copy_from_slice(&mix.bits().to_le_bytes());
         }
+        // After everything that a plain model has, so that its numbers stay what they were.
+        for layer in &mut layers {
+            if blocks.qkv_bias {
+                layer.q_bias = units(&mut mix, heads * head_dim);
+                layer.k_bias = units(&mut mix, kv_heads * head_dim);
+                layer.v_bias = units(&mut mix, kv_heads * head_dim);
+            }
+            if blocks.qk_norm {
+                layer.q_norm = gains(&mut mix, head_dim);
+                layer.k_norm = gains(&mut mix, head_dim);
+            }
+            if blocks.post_norms {
+                layer.attn_post_norm = gains(&mut mix, dim);
+                layer.ffn_post_norm = gains(&mut mix, dim);
+            }
+        }
         Self {
             shape,
             rope,
+            blocks,
             embedding,
             layers,
             final_norm,
             head,
             rope_cos,
             rope_sin,
+            local_cos,
+            local_sin,
             end_tokens: vec![0],
             root,
             #[cfg(feature = "std")]
@@ -105,6 +140,71 @@ impl Model {
     /// Like [`Model::tiny`] with the other rotation layout and a logits matrix of its own.
     pub fn tiny_half_split(seed: u64) -> Self {
         Self::random(tiny_shape(), Rope::HalfSplit, false, seed)
+    }
+
+    /// The smallest model with the blocks of a family.
+    pub fn tiny_of(family: Family, seed: u64) -> Self {
+        let (blocks, shape) = match family {
+            Family::Qwen2 => (
+                Blocks {
+                    qkv_bias: true,
+                    ..Blocks::default()
+                },
+                tiny_shape(),
+            ),
+            Family::Qwen3 => (
+                Blocks {
+                    qk_norm: true,
+                    ..Blocks::default()
+                },
+                tiny_shape(),
+            ),
+            // Three layers, so that a windowed one follows one that sees everything.
+            Family::Gemma3 => (
+                Blocks {
+                    qk_norm: true,
+                    post_norms: true,
+                    activation: Activation::GeluTanh,
+                    score_width: Some(20),
+                    embedding_scale_bits: Some(f32z::sqrt(72.0).to_bits()),
+                    window: Some(Window {
+                        tokens: 21,
+                        global_every: 2,
+                    }),
+                    ..Blocks::default()
+                },
+                Shape {
+                    layers: 3,
+                    ..tiny_shape()
+                },
+            ),
+        };
+        Self::random_of(shape, Rope::HalfSplit, blocks, true, seed)
+    }
+}
+
+/// Families of decoders beside the plain one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Biases on queries, keys and values.
+    Qwen2,
+    /// Norms on query and key heads.
+    Qwen3,
+    /// Norms everywhere, windows, scaled embeddings.
+    Gemma3,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Qwen2, Self::Qwen3, Self::Gemma3];
+
+    /// As GGUF names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Gemma3 => "gemma3",
+        }
     }
 }
 
@@ -140,12 +240,16 @@ fn gains(mix: &mut Mix, n: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Rotation tables from rational angles: pair `i` turns by the angle whose half has the tangent `1 / (2 + 3i)`, in Q30 integers.
-fn rotations(positions: usize, pairs: usize) -> (Vec<f32>, Vec<f32>) {
+fn units(mix: &mut Mix, n: usize) -> Vec<f32> {
+    (0..n).map(|_| mix.unit()).collect()
+}
+
+/// Rotation tables from rational angles: pair `i` turns by the angle whose half has the tangent `1 / (slowness + 3i)`, in Q30 integers.
+fn rotations(positions: usize, pairs: usize, slowness: i64) -> (Vec<f32>, Vec<f32>) {
     const ONE: i64 = 1 << 30;
     let steps: Vec<(i64, i64)> = (0..pairs as i64)
         .map(|i| {
-            let n = 2 + 3 * i;
+            let n = slowness + 3 * i;
             (ONE * (n * n - 1) / (n * n + 1), ONE * (2 * n) / (n * n + 1))
         })
         .collect();

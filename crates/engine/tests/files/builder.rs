@@ -259,6 +259,51 @@ pub(crate) fn tiny_checkpoint() -> Builder {
 }
 
 pub(crate) fn checkpoint_of(sizes: Sizes, tokens: &[String]) -> Builder {
+    checkpoint_in(&LLAMA, sizes, tokens)
+}
+
+/// What an architecture's files hold beside the plain blocks.
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    /// Width of a head, where it is not width / heads.
+    pub(crate) head_dim: Option<u64>,
+    pub(crate) qkv_bias: bool,
+    pub(crate) qk_norm: bool,
+    pub(crate) post_norms: bool,
+}
+
+pub(crate) const LLAMA: Family = Family {
+    name: "llama",
+    head_dim: None,
+    qkv_bias: false,
+    qk_norm: false,
+    post_norms: false,
+};
+pub(crate) const QWEN2: Family = Family {
+    name: "qwen2",
+    qkv_bias: true,
+    ..LLAMA
+};
+pub(crate) const QWEN3: Family = Family {
+    name: "qwen3",
+    head_dim: Some(24),
+    qk_norm: true,
+    ..LLAMA
+};
+pub(crate) const GEMMA3: Family = Family {
+    name: "gemma3",
+    head_dim: Some(24),
+    qk_norm: true,
+    post_norms: true,
+    ..LLAMA
+};
+
+/// A checkpoint of a family with all 256 bytes in its vocabulary.
+pub(crate) fn family_checkpoint(family: &Family, sizes: Sizes) -> Builder {
+    checkpoint_in(family, sizes, &vocabulary(0..=255))
+}
+
+fn checkpoint_in(family: &Family, sizes: Sizes, tokens: &[String]) -> Builder {
     let Sizes {
         layers,
         dim,
@@ -267,21 +312,22 @@ pub(crate) fn checkpoint_of(sizes: Sizes, tokens: &[String]) -> Builder {
         ff,
         context,
     } = sizes;
-    let head_dim = dim / heads;
+    let head_dim = family.head_dim.unwrap_or(dim / heads);
+    let key = |name: &str| format!("{}.{name}", family.name);
     let types: Vec<i32> = (0..tokens.len())
         .map(|id| if id < CONTROL.len() { 3 } else { 1 })
         .collect();
     let mut builder = Builder::default()
-        .text("general.architecture", "llama")
+        .text("general.architecture", family.name)
         .text("general.name", "synthetic")
-        .u32("llama.block_count", layers as u32)
-        .u32("llama.context_length", context as u32)
-        .u32("llama.embedding_length", dim as u32)
-        .u32("llama.feed_forward_length", ff as u32)
-        .u32("llama.attention.head_count", heads as u32)
-        .u32("llama.attention.head_count_kv", kv_heads as u32)
-        .f32("llama.attention.layer_norm_rms_epsilon", 1e-5)
-        .f32("llama.rope.freq_base", 10_000.0)
+        .u32(&key("block_count"), layers as u32)
+        .u32(&key("context_length"), context as u32)
+        .u32(&key("embedding_length"), dim as u32)
+        .u32(&key("feed_forward_length"), ff as u32)
+        .u32(&key("attention.head_count"), heads as u32)
+        .u32(&key("attention.head_count_kv"), kv_heads as u32)
+        .f32(&key("attention.layer_norm_rms_epsilon"), 1e-5)
+        .f32(&key("rope.freq_base"), 10_000.0)
         .text("tokenizer.ggml.model", "gpt2")
         .text("tokenizer.ggml.pre", "smollm")
         .texts("tokenizer.ggml.tokens", tokens)
@@ -292,13 +338,18 @@ pub(crate) fn checkpoint_of(sizes: Sizes, tokens: &[String]) -> Builder {
         .text("tokenizer.chat_template", TEMPLATE)
         .numbers("token_embd.weight", dim, tokens.len() as u64, 1)
         .numbers("output_norm.weight", dim, 1, 2);
+    if let Some(head_dim) = family.head_dim {
+        builder = builder
+            .u32(&key("attention.key_length"), head_dim as u32)
+            .u32(&key("attention.value_length"), head_dim as u32);
+    }
     for layer in 0..layers {
         let parts = [
             ("attn_norm", dim, 1),
-            ("attn_q", dim, dim),
+            ("attn_q", dim, heads * head_dim),
             ("attn_k", dim, kv_heads * head_dim),
             ("attn_v", dim, kv_heads * head_dim),
-            ("attn_output", dim, dim),
+            ("attn_output", heads * head_dim, dim),
             ("ffn_norm", dim, 1),
             ("ffn_gate", dim, ff),
             ("ffn_up", dim, ff),
@@ -311,6 +362,22 @@ pub(crate) fn checkpoint_of(sizes: Sizes, tokens: &[String]) -> Builder {
                 rows,
                 16 * layer as u32 + seed as u32 + 3,
             );
+        }
+        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
+        let extra = [
+            ("attn_q.bias", queries, family.qkv_bias),
+            ("attn_k.bias", keys, family.qkv_bias),
+            ("attn_v.bias", keys, family.qkv_bias),
+            ("attn_q_norm.weight", head_dim, family.qk_norm),
+            ("attn_k_norm.weight", head_dim, family.qk_norm),
+            ("post_attention_norm.weight", dim, family.post_norms),
+            ("post_ffw_norm.weight", dim, family.post_norms),
+        ];
+        for (seed, (part, columns, present)) in extra.into_iter().enumerate() {
+            if present {
+                let seed = 1_000 + 16 * layer as u32 + seed as u32;
+                builder = builder.numbers(&format!("blk.{layer}.{part}"), columns, 1, seed);
+            }
         }
     }
     builder

@@ -5,11 +5,14 @@ use std::{fs, path::Path};
 use assay_engine::{
     f32z,
     import::{ImportError, convert_bytes, convert_file},
-    model::{Model, Rope},
+    model::{Activation, Model, Rope, Window},
 };
 use expect_test::expect;
 
-use super::builder::{Builder, SMALL, Sizes, checkpoint, tiny_checkpoint, vocabulary};
+use super::builder::{
+    Builder, Family, GEMMA3, QWEN2, QWEN3, SMALL, Sizes, checkpoint, family_checkpoint,
+    tiny_checkpoint, vocabulary,
+};
 
 fn convert(builder: &Builder) -> Model {
     let (file, root) = convert_bytes(&builder.build(), |_| ()).expect("valid checkpoint");
@@ -65,6 +68,118 @@ fn shapes_tokens_and_layout_come_from_the_metadata() {
         (Some(1), Some(2), true)
     );
     assert_eq!(manifest.name, "synthetic");
+}
+
+fn family(family: &Family) -> Builder {
+    let builder = family_checkpoint(family, Sizes { layers: 7, ..SMALL });
+    match family.name {
+        "gemma3" => builder.u32("gemma3.attention.sliding_window", 5),
+        _ => builder,
+    }
+}
+
+#[test]
+fn roots_of_the_families_are_the_recorded_ones() {
+    let root = |of| hex(convert(&family(of)).root());
+    expect!["151bebcaf3f3cfcee5135bc308de29ab56dbc3b14da6d650dfcb0f8fb98ba801"]
+        .assert_eq(&root(&QWEN2));
+    expect!["08a48b26f5dabf8745f83470f695ffb7fa2c4219244cf5f0dac48fc991cb2a09"]
+        .assert_eq(&root(&QWEN3));
+    expect!["d8229999e49c60af4cddf384affbeb6e3fe91d85dd16f9f4fb9b51c11900b1a6"]
+        .assert_eq(&root(&GEMMA3));
+}
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an independent value to compare with"
+)]
+fn families_say_what_their_blocks_are_made_of() {
+    let qwen2 = convert(&family(&QWEN2));
+    assert!(qwen2.blocks.qkv_bias && !qwen2.blocks.qk_norm);
+    assert_eq!(qwen2.rope, Rope::HalfSplit);
+    let layer = &qwen2.layers[6];
+    let lens = [&layer.q_bias, &layer.k_bias, &layer.v_bias].map(Vec::len);
+    assert_eq!(lens, [32, 16, 16]);
+
+    let qwen3 = convert(&family(&QWEN3));
+    assert!(qwen3.blocks.qk_norm && !qwen3.blocks.qkv_bias);
+    assert_eq!((qwen3.shape.head_dim, qwen3.layers[0].q.rows()), (24, 48));
+    assert_eq!(qwen3.layers[6].k_norm.len(), 24);
+
+    let gemma3 = convert(&family(&GEMMA3));
+    let blocks = &gemma3.blocks;
+    assert!(blocks.qk_norm && blocks.post_norms);
+    assert_eq!(blocks.activation, Activation::GeluTanh);
+    assert_eq!(
+        blocks.embedding_scale_bits,
+        Some(f32z::sqrt(32.0).to_bits())
+    );
+    assert_eq!(
+        blocks.window,
+        Some(Window {
+            tokens: 5,
+            global_every: 6
+        })
+    );
+    let local: Vec<bool> = (0..7).map(|layer| blocks.is_local(layer)).collect();
+    assert_eq!(local, [true, true, true, true, true, false, true]);
+    // Without a base of their own the windowed layers turn faster than those that see everything.
+    assert_eq!(gemma3.local_cos.len(), gemma3.rope_cos.len());
+    let slower = convert(&family(&GEMMA3).f32("gemma3.rope.freq_base", 1e6));
+    assert_eq!(slower.local_cos, gemma3.local_cos);
+    assert_ne!(slower.rope_cos, gemma3.rope_cos);
+    let scaled = convert(
+        &family(&GEMMA3)
+            .text("gemma3.rope.scaling.type", "linear")
+            .f32("gemma3.rope.scaling.factor", 8.0),
+    );
+    let pairs = scaled.shape.head_dim / 2;
+    let angle = f64::from(scaled.rope_sin[pairs]).asin();
+    assert!((angle - 1.0 / 8.0).abs() < 1e-7);
+    assert_eq!(scaled.local_sin, gemma3.local_sin);
+}
+
+#[test]
+fn a_family_with_what_another_has_is_refused() {
+    let with_bias = Family {
+        qkv_bias: true,
+        ..QWEN3
+    };
+    refused(
+        &family(&with_bias),
+        "tensor \"blk.0.attn_k.bias\" is not known and might change the results; this checkpoint cannot be converted yet",
+    );
+    let without_bias = Family {
+        qkv_bias: false,
+        ..QWEN2
+    };
+    refused(
+        &family(&without_bias),
+        "tensor \"blk.0.attn_q.bias\" is missing; fetch the file again",
+    );
+    refused(
+        &family_checkpoint(&GEMMA3, SMALL),
+        "metadata key \"gemma3.attention.sliding_window\" is missing",
+    );
+    refused(
+        &family_checkpoint(&GEMMA3, SMALL).u32("gemma3.attention.sliding_window", 4),
+        "checkpoint cannot be a model: layers from one that sees everything to the next is 6, expected 2 to 2",
+    );
+    refused(
+        &family(&QWEN2).u32("qwen2.attention.sliding_window", 4),
+        "metadata key \"qwen2.attention.sliding_window\" is not known and might change the results; this checkpoint cannot be converted yet",
+    );
+    refused(
+        &family(&GEMMA3).f32("gemma3.rope.freq_base", 1.0),
+        "rotation base 1 is not a number above 1",
+    );
+    refused(
+        &family(&GEMMA3)
+            .text("gemma3.rope.scaling.type", "linear")
+            .f32("gemma3.rope.scaling.factor", 0.5),
+        "rotation factor 0.5 is not a number of at least 1",
+    );
 }
 
 #[test]
@@ -229,8 +344,8 @@ fn progress_runs_from_nothing_to_everything() {
 fn what_cannot_be_converted_is_named() {
     let tiny = tiny_checkpoint;
     refused(
-        &tiny().text("general.architecture", "qwen2"),
-        "architecture \"qwen2\" cannot be converted yet; use a checkpoint of architecture \"llama\"",
+        &tiny().text("general.architecture", "falcon"),
+        "architecture \"falcon\" cannot be converted; use a checkpoint of one of \"llama\", \"qwen2\", \"qwen3\", \"gemma3\"",
     );
     refused(
         &tiny().without("general.architecture"),
