@@ -56,7 +56,7 @@ pub enum ImportError {
     )]
     UnknownKey { key: String },
     #[error("{key:?} is {found:?}, which cannot be converted yet")]
-    Unsupported { key: &'static str, found: String },
+    Unsupported { key: String, found: String },
     #[error("metadata key {key:?} is {found}, expected {expected}")]
     Disagrees {
         key: String,

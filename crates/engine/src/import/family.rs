@@ -143,7 +143,7 @@ impl Family {
             }
             (_, Some(found)) => {
                 return Err(ImportError::Unsupported {
-                    key: "rope.scaling.type",
+                    key: format!("{}.rope.scaling.type", self.name()),
                     found: found.chars().take(64).collect(),
                 });
             }
