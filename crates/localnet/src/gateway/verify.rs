@@ -59,6 +59,8 @@ pub(super) enum VerifyError {
     NotBase64,
     #[error("its certificate claims more entries than it has bytes")]
     Inflated,
+    #[error("its certificate holds a map that is broken off or has a key that is no text")]
+    Torn,
     #[error("its certificate is nested more than {CERTIFICATE_DEPTH_MAX} deep")]
     CertificateTooDeep,
     #[error("its certificate expression is nested more than {EXPRESSION_DEPTH_MAX} deep")]
@@ -205,6 +207,7 @@ impl From<Harm> for VerifyError {
         match harm {
             Harm::TooDeep => Self::CertificateTooDeep,
             Harm::Inflated => Self::Inflated,
+            Harm::Torn => Self::Torn,
         }
     }
 }

@@ -7,39 +7,58 @@ pub(super) enum Harm {
     TooDeep,
     /// A map claims more entries than bytes follow.
     Inflated,
+    /// A map is broken off, or has a key that is no text.
+    Torn,
+}
+
+/// Values that a level still waits for.
+struct Level {
+    waits: u64,
+    /// Whether it is a map, where every other value is a key.
+    map: bool,
 }
 
 /// Walks CBOR as the official reader does: tags, simple values and floats stand before another value, lengths are never
-/// open. What that reader refuses ends the walk without harm, for it gets no further either.
-pub(super) fn check(mut bytes: &[u8], limit: usize) -> Result<(), Harm> {
-    // Values that each level still waits for; the outermost waits for the one that is read.
-    let mut open: Vec<u64> = vec![1];
-    while let Some(waits) = open.last_mut() {
-        if *waits == 0 {
+/// open. What that reader refuses ends the walk without harm, for it gets no further either; but not inside a map. There it
+/// takes an entry that it cannot read for the end of the map and reads on behind the entry before, which takes twice as long
+/// for every map around it.
+pub(super) fn check(bytes: &[u8], limit: usize) -> Result<(), Harm> {
+    let mut rest = bytes;
+    // The outermost level waits for the one value that is read.
+    let mut open = vec![Level {
+        waits: 1,
+        map: false,
+    }];
+    let mut maps = 0;
+    while let Some(level) = open.last_mut() {
+        if level.waits == 0 {
+            maps -= usize::from(level.map);
             open.pop();
             continue;
         }
-        *waits -= 1;
-        let Some((major, length, rest)) = head(bytes) else {
-            return Ok(());
+        let key = level.map && level.waits.is_multiple_of(2);
+        level.waits -= 1;
+        let Some((major, length, after)) = value(rest, key) else {
+            return if maps > 0 { Err(Harm::Torn) } else { Ok(()) };
         };
-        bytes = rest;
+        rest = after;
         match major {
-            2 | 3 => {
-                let string = usize::try_from(length)
-                    .ok()
-                    .and_then(|length| bytes.get(length..));
-                let Some(rest) = string else {
-                    return Ok(());
-                };
-                bytes = rest;
-            }
-            4 => open.push(length),
-            5 if usize::try_from(length).is_ok_and(|pairs| pairs <= bytes.len()) => {
-                open.push(length * 2);
+            4 => open.push(Level {
+                waits: length,
+                map: false,
+            }),
+            5 if usize::try_from(length).is_ok_and(|pairs| pairs <= rest.len()) => {
+                maps += 1;
+                open.push(Level {
+                    waits: length * 2,
+                    map: true,
+                });
             }
             5 => return Err(Harm::Inflated),
-            6 | 7 => open.push(1),
+            6 | 7 => open.push(Level {
+                waits: 1,
+                map: false,
+            }),
             _ => {}
         }
         if open.len() > limit + 1 {
@@ -47,6 +66,21 @@ pub(super) fn check(mut bytes: &[u8], limit: usize) -> Result<(), Harm> {
         }
     }
     Ok(())
+}
+
+/// The beginning of a value, and what follows it: for a string the whole of it. None where the reader refuses it; a key is a
+/// text, and never behind a tag.
+fn value(bytes: &[u8], key: bool) -> Option<(u8, u64, &[u8])> {
+    let (major, length, rest) = head(bytes)?;
+    match major {
+        2 | 3 => {
+            let (string, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            let readable = !key || std::str::from_utf8(string).is_ok();
+            readable.then_some((major, length, rest))
+        }
+        _ if key => None,
+        _ => Some((major, length, rest)),
+    }
 }
 
 /// Major type, length, and what follows.
@@ -110,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_map_has_no_more_entries_than_bytes() {
-        assert_eq!(check(&[0xa2, 0x80, 0x80], 9), Ok(()));
+        assert_eq!(check(&[0xa1, 0x60, 0x80], 9), Ok(()));
         assert_eq!(check(&[0xa3, 0x80, 0x80], 9), Err(Harm::Inflated));
         let most = [0xbb, 255, 255, 255, 255, 255, 255, 255, 255];
         assert_eq!(check(&most, 9), Err(Harm::Inflated));
@@ -124,6 +158,23 @@ mod tests {
         for bytes in [&[][..], &[0x82], &[0x1c, 0x81, 0x81, 0x81], &long] {
             assert_eq!(check(bytes, 1), Ok(()), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_broken_map_is_harmful_wherever_it_breaks() {
+        for bytes in [
+            // A key that is a number, a list, or not UTF-8; an entry without a value; a value that is cut off.
+            &[0xa1, 1, 1][..],
+            &[0xa1, 0x80, 1],
+            &[0xa1, 0x61, 0xff, 1],
+            &[0xa1, 0x61, b'a'],
+            &[0xa1, 0x61, b'a', 0x82, 1],
+            &[0x81, 0xa1, 0x61, b'a', 0x43, 1],
+        ] {
+            assert_eq!(check(bytes, 9), Err(Harm::Torn), "{bytes:?}");
+        }
+        // Behind a whole map the reader gives up as everywhere else.
+        assert_eq!(check(&[0x82, 0xa1, 0x61, b'a', 1, 0x1c], 9), Ok(()));
     }
 
     #[test]

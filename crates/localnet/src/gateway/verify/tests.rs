@@ -102,3 +102,18 @@ fn a_body_may_unpack_up_to_the_limit() {
     assert!(unpacks(&answer(RESPONSE_BYTES_MAX)));
     assert!(!unpacks(&answer(RESPONSE_BYTES_MAX + 1)));
 }
+
+#[test]
+fn a_certificate_of_broken_maps_is_refused_and_not_read() {
+    // Lists of ten in maps of two: the official reader would go through each map twice for every map around it.
+    let mut bytes = vec![0xa2];
+    bytes.extend([0x8a, 0x28, 0xa2].repeat(40));
+    assert!(matches!(
+        measure(&certificate(&bytes)),
+        Err(VerifyError::Torn)
+    ));
+    assert!(matches!(
+        measure(&delegated(&bytes)),
+        Err(VerifyError::Torn)
+    ));
+}
