@@ -1,4 +1,5 @@
 //! `bench`: numbers, and nothing that passes or fails.
 
 pub(crate) mod canbench;
+pub(crate) mod engine;
 pub(crate) mod localnet;

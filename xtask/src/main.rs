@@ -116,6 +116,8 @@ enum Bench {
     },
     /// Instructions of canister code on the embedded network, by canbench, beside published figures.
     Canbench,
+    /// The engine beside llama.cpp, in alternating runs on the default model.
+    Engine(bench::engine::Args),
 }
 
 #[derive(Args)]
@@ -181,6 +183,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 bench::localnet::run(&workspace, may_install, json.as_deref(), runs)
             }
             Bench::Canbench => bench::canbench::run(&workspace, may_install),
+            Bench::Engine(args) => bench::engine::run(&workspace, may_install, &args),
         },
         Task::Fuzz(args) => fuzz::run(
             &workspace,

@@ -18,7 +18,7 @@ use std::process::Command;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 
-pub(crate) use self::fetch::fetch;
+pub(crate) use self::fetch::{fetch, source};
 use self::manifest::{Manifest, Model};
 use crate::process;
 use crate::workspace::{Profile, Workspace};
@@ -97,6 +97,11 @@ pub(crate) fn convert(
 }
 
 impl Places {
+    /// The conversion, once it is there.
+    pub(crate) fn converted(&self) -> Option<&Path> {
+        self.converted.is_file().then_some(self.converted.as_path())
+    }
+
     fn new(cache: &Path, model: &Model, converter: u32) -> Self {
         let stem = format!("{}-{}", model.name, &model.sha256[..16]);
         Self {

@@ -11,17 +11,18 @@ use crate::workspace::Workspace;
 const PYTHON: &str = "install Python 3.10 or newer with venv and pip";
 const PACKAGES: &str = "let this command install them: leave --no-install out";
 
-/// The Python that has the packages of a folder's `requirements.txt`, and nothing else; made below the build folder,
-/// unless it is there already.
+/// The Python that has the packages of a folder's `requirements.txt`, and nothing else; made below the build folder under
+/// this name, unless it is there already.
 pub(crate) fn environment(
     workspace: &Workspace,
     folder: &Path,
+    name: &str,
     may_install: bool,
 ) -> anyhow::Result<PathBuf> {
     let requirements = folder.join("requirements.txt");
     let wanted = std::fs::read(&requirements)
         .with_context(|| format!("cannot read {}", requirements.display()))?;
-    let home = workspace.target.join("tools/python");
+    let home = workspace.target.join("tools").join(name);
     let python = home.join("bin/python");
     // Written last, so that an environment that is half made is made again.
     let made_of = home.join("requirements.txt");

@@ -21,6 +21,7 @@ pub mod import;
 pub mod kat;
 #[cfg(feature = "std")]
 mod kernels;
+pub mod measure;
 pub mod model;
 pub mod ops;
 pub mod run;

@@ -23,6 +23,15 @@ pub(crate) fn fetch(workspace: &Workspace, given: Option<&Path>) -> anyhow::Resu
     Ok(places)
 }
 
+/// The default model as it was published, fetched if it is not in the cache.
+pub(crate) fn source(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let manifest = Manifest::read(&workspace.root)?;
+    let model = manifest.default_model()?;
+    let places = Places::new(&workspace.cache, model, converter(&workspace.root)?);
+    fetch_source(&workspace.cache, model, &places.source, None, &mut download)?;
+    Ok(places.source)
+}
+
 /// Downloads a source into the scratch folder and gives the file's place.
 pub(super) type Download<'a> = &'a mut dyn FnMut(&Source, &Model, &Path) -> anyhow::Result<PathBuf>;
 
@@ -37,8 +46,17 @@ pub(super) fn fetch_model(
     if places.converted.is_file() {
         return Ok(());
     }
+    fetch_source(cache, model, &places.source, given, download)
+}
+
+fn fetch_source(
+    cache: &Path,
+    model: &Model,
+    source: &Path,
+    given: Option<&Path>,
+    download: Download<'_>,
+) -> anyhow::Result<()> {
     let lock = CacheLock::take(cache)?;
-    let source = &places.source;
     if source.is_file() {
         // Checked when it was put there; checked again because disks and people change files.
         match verify(source, &source.display().to_string(), model) {
