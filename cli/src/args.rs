@@ -33,9 +33,6 @@ pub(crate) enum Command {
     Receipt(Receipt),
     /// Show the network, the canisters, the workers and the queue
     Status(Status),
-    /// Model files
-    #[command(subcommand)]
-    Model(Model),
     /// The engine, without any network
     #[command(subcommand)]
     Engine(Engine),
@@ -173,42 +170,110 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Model {
-    /// Convert a published checkpoint into a model file
-    Import {
-        /// The checkpoint
-        #[arg(long, value_name = "FILE")]
-        gguf: PathBuf,
+pub(crate) enum Engine {
+    /// Generate an answer on this machine
+    Generate(Generate),
+    /// Compute the known answers with every kind of kernels that this machine can run
+    Kat,
+    /// Measure prefill, decode and checking, with every kind of kernels
+    Bench(Bench),
+    /// How well a text is predicted, by the converted model and by its source in plain floating point
+    Perplexity(Perplexity),
+    /// Run tokens and show what the trace commits to
+    Trace(Trace),
+    /// Convert a published checkpoint into a model file; prints its root
+    Convert {
+        /// The checkpoint: a GGUF file
+        source: PathBuf,
         /// Where to write the model file
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
     /// Check a model file and show what it says about itself
-    Info {
+    Inspect {
         /// The model file
         file: PathBuf,
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Engine {
-    /// Generate an answer on this machine
-    Generate {
-        /// Converted model file
-        #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
-        model: Option<PathBuf>,
-        /// The question
-        #[arg(long, value_name = "TEXT")]
-        prompt: String,
-        /// Threads; the answer is the same for every number [default: processor cores]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-        threads: Option<u16>,
-        /// Print JSON: the text, its tokens and the roots
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        question: Question,
-    },
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// Converted model file
+    #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// The question
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: String,
+    /// Threads; the answer is the same for every number [default: processor cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+    /// Print JSON: the text, its tokens and the roots
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Converted model file
+    #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) prompt: u32,
+    /// Tokens after it, and of the answer that is checked
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) output: u32,
+    /// Threads [default: one, then all processor cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Perplexity {
+    /// Converted model file
+    #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// The checkpoint that it was converted from
+    #[arg(long, value_name = "FILE")]
+    pub(crate) source: Option<PathBuf>,
+    /// The text
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: PathBuf,
+    /// Tokens of a window; each begins without memory of the one before
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub(crate) window: u32,
+    /// Most windows to take from the beginning of the text
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) windows: u32,
+    /// Threads [default: processor cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// Converted model file
+    #[arg(long, env = "ASSAY_MODEL", value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    /// A text, taken as it is, without a chat template
+    #[arg(long, value_name = "TEXT", required_unless_present = "tokens")]
+    pub(crate) text: Option<String>,
+    /// Token ids instead of a text
+    #[arg(
+        long,
+        value_name = "ID",
+        value_delimiter = ',',
+        conflicts_with = "text"
+    )]
+    pub(crate) tokens: Option<Vec<u32>>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Threads; the trace is the same for every number [default: processor cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use assay_engine::{forward::SessionError, run::RunError, tokenizer::TokenizerError};
 use assay_localnet::StartError;
 use assay_protocol::{
     job::{JobError, SubmitError},
@@ -56,7 +57,7 @@ pub enum Failure {
     NoWasmDir,
     /// No model was named.
     #[error(
-        "which model? Get one with `cargo xtask model` or `assay model import`, and name the file with --model or ASSAY_MODEL"
+        "which model? Get one with `cargo xtask model` or `assay engine convert`, and name the file with --model or ASSAY_MODEL"
     )]
     NoModel,
     /// The model file cannot be used.
@@ -154,6 +155,34 @@ pub enum Failure {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// The engine refused the tokens.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// A text could not be turned into tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokenizerError),
+    /// More text than is read.
+    #[error("{path}: has {found} bytes, more than the limit of {max}; take a part of it")]
+    TextTooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Not enough text to measure anything.
+    #[error(
+        "{path}: has {found} tokens, fewer than one window of {window}; take a longer text or a smaller --window"
+    )]
+    TextTooShort {
+        /// The file.
+        path: PathBuf,
+        /// Its tokens.
+        found: usize,
+        /// Tokens of a window.
+        window: usize,
+    },
     /// A command that cannot be carried out as given.
     #[error("{0}")]
     Usage(String),
@@ -193,6 +222,10 @@ impl Failure {
             | Self::Purse(_)
             | Self::Identity(_)
             | Self::Run(_)
+            | Self::Session(_)
+            | Self::Tokens(_)
+            | Self::TextTooLong { .. }
+            | Self::TextTooShort { .. }
             | Self::Io { .. }
             | Self::Damaged { .. } => exit::FAILED,
         }
@@ -202,6 +235,12 @@ impl Failure {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |error| Self::Io { path, error }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Run(error.into())
     }
 }
 

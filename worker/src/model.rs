@@ -47,7 +47,7 @@ pub enum ModelFault {
         error: TokenizerError,
     },
     /// It carries no manifest.
-    #[error("{path}: holds no manifest; convert the model again with: assay model import")]
+    #[error("{path}: holds no manifest; convert the model again with: assay engine convert")]
     NoManifest {
         /// The model file.
         path: PathBuf,
@@ -186,6 +186,16 @@ impl LocalModel {
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The model itself.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
     }
 
     /// What the file says about itself.

@@ -162,7 +162,12 @@ fn command(workspace: &Workspace, may_install: bool, suite: &Suite) -> anyhow::R
         }
         Runner::Python(folder) => {
             let folder = workspace.root.join(folder);
-            let mut python = Command::new(python::environment(workspace, &folder, "python", may_install)?);
+            let mut python = Command::new(python::environment(
+                workspace,
+                &folder,
+                "python",
+                may_install,
+            )?);
             // The server outlives this client, and would hold our pipe open.
             python
                 .current_dir(folder)

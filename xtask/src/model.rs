@@ -86,7 +86,7 @@ pub(crate) fn convert(
         let part = cache.scratch()?.join("model.assay");
         let mut import = Command::new(workspace.program(profile, "assay"));
         import
-            .args(["model", "import", "--gguf"])
+            .args(["engine", "convert"])
             .arg(source)
             .arg("--out")
             .arg(&part);

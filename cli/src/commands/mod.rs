@@ -4,7 +4,6 @@ mod chat;
 mod demo;
 mod engine;
 mod job;
-mod model;
 mod receipt;
 mod status;
 mod tell;
@@ -27,7 +26,6 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             // The daemon brings its own exit codes.
             return Ok(assay_worker::cli::main_code(args));
         }
-        Command::Model(command) => return model::run(command),
         Command::Engine(command) => return engine::run(command),
         Command::Receipt(args::Receipt::Verify { file, root_key }) => {
             return receipt::verify(&file, root_key.as_deref());
@@ -49,7 +47,6 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             Command::Receipt(args::Receipt::Get { id, out }) => receipt::get(id, &out).await,
             Command::Receipt(args::Receipt::Verify { .. })
             | Command::Worker(_)
-            | Command::Model(_)
             | Command::Engine(_) => Ok(exit::OK),
         }
     })

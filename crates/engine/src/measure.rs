@@ -133,9 +133,10 @@ pub fn hashing_seconds(model: &Model, tokens: usize, clock: Clock<'_>) -> f64 {
     let begin = clock();
     for position in 0..tokens as u32 {
         let mut leaves = vec![trace::token_leaf(position, 1)];
-        leaves.extend((0..shape.layers as u32).map(|layer| {
-            trace::layer_leaf(position, layer, &residual, &rows, &mut scratch)
-        }));
+        leaves.extend(
+            (0..shape.layers as u32)
+                .map(|layer| trace::layer_leaf(position, layer, &residual, &rows, &mut scratch)),
+        );
         trace.push(&leaves);
     }
     (clock() - begin) / tokens as f64

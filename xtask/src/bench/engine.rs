@@ -82,7 +82,14 @@ pub(crate) fn run(
     let mut report = Report::new(theirs.as_ref().map(Llama::features));
     for load in LOADS {
         for threads in THREADS {
-            measure(&mut report, &ours, theirs.as_ref(), load, threads, args.rounds)?;
+            measure(
+                &mut report,
+                &ours,
+                theirs.as_ref(),
+                load,
+                threads,
+                args.rounds,
+            )?;
         }
     }
     for threads in THREADS {
@@ -152,7 +159,13 @@ impl Ours {
             }
         };
         let mut cargo = workspace.cargo();
-        cargo.args(["build", "--locked", "--release", "--package", "assay-engine"]);
+        cargo.args([
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "assay-engine",
+        ]);
         process::run(cargo.args(["--example", "bench"]))?;
         Ok(Self {
             program: workspace.target.join("release/examples/bench"),
@@ -190,7 +203,9 @@ fn numbers(command: &mut Command) -> anyhow::Result<Numbers> {
 
 /// The values of one number in several runs.
 fn values(runs: &[Numbers], name: &str) -> Vec<f64> {
-    runs.iter().filter_map(|run| run.get(name).copied()).collect()
+    runs.iter()
+        .filter_map(|run| run.get(name).copied())
+        .collect()
 }
 
 /// Whether this processor multiplies int8 tiles.

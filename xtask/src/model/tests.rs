@@ -234,14 +234,14 @@ fn workspace_with_importer(folder: &Path, body: &str) -> Workspace {
 #[test]
 fn a_source_is_converted_once_and_a_failed_conversion_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let workspace = workspace_with_importer(folder.path(), "echo half > \"$6\"; exit 3");
+    let workspace = workspace_with_importer(folder.path(), "echo half > \"$5\"; exit 3");
     let places = places(&workspace.cache);
     fetch_from(&workspace.cache, &[CONTENT]).0.unwrap();
     let error = convert(&workspace, Profile::Dev, &places).unwrap_err();
     assert!(format!("{error:#}").contains("exit status: 3"), "{error:#}");
     assert!(!places.converted.exists());
 
-    let workspace = workspace_with_importer(folder.path(), "tr a-z A-Z < \"$4\" > \"$6\"");
+    let workspace = workspace_with_importer(folder.path(), "tr a-z A-Z < \"$3\" > \"$5\"");
     for _ in 0..2 {
         let model = convert(&workspace, Profile::Dev, &places).unwrap();
         assert_eq!(std::fs::read(model).unwrap(), b"EIGHT BY");
@@ -249,7 +249,7 @@ fn a_source_is_converted_once_and_a_failed_conversion_leaves_nothing() {
     let runs = std::fs::read_to_string(folder.path().join("runs")).unwrap();
     assert_eq!(
         runs,
-        "model import --gguf --out\n".repeat(2),
+        "engine convert\n".repeat(2),
         "one failed, one done, none repeated"
     );
 }

@@ -250,6 +250,23 @@ impl<'m> Session<'m> {
         Ok(drawn)
     }
 
+    /// Runs tokens in chunks and shows the logits after each: `show(i, logits)` for `tokens[i]`.
+    pub fn show_each(
+        &mut self,
+        tokens: &[u32],
+        show: &mut dyn FnMut(usize, &[f32]),
+    ) -> Result<(), SessionError> {
+        self.admit(tokens)?;
+        let vocab = self.model.shape.vocab;
+        for (c, chunk) in tokens.chunks(self.chunk).enumerate() {
+            self.advance(chunk, Wanted::All);
+            for (i, logits) in self.logits.chunks_exact(vocab).enumerate() {
+                show(c * self.chunk + i, logits);
+            }
+        }
+        Ok(())
+    }
+
     /// Positions computed.
     pub fn positions(&self) -> usize {
         self.trace.positions()

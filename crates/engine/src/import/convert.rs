@@ -144,22 +144,22 @@ pub fn convert_bytes(
 }
 
 /// A checked source: everything but the tensor values is known to be usable.
-struct Checkpoint<'a> {
-    gguf: Gguf<'a>,
-    manifest: Manifest,
+pub(super) struct Checkpoint<'a> {
+    pub(super) gguf: Gguf<'a>,
+    pub(super) manifest: Manifest,
     tokenizer: Vec<u8>,
     template: Option<&'a str>,
     /// Of the layers that see everything.
-    angles: Angles,
+    pub(super) angles: Angles,
     /// Of the layers that see a window.
-    local_angles: Angles,
+    pub(super) local_angles: Angles,
 }
 
 const ROTATION_FACTORS: &str = "rope_freqs.weight";
 const HEAD: &str = "output.weight";
 
 impl<'a> Checkpoint<'a> {
-    fn parse(source: &'a [u8]) -> Result<Self, ImportError> {
+    pub(super) fn parse(source: &'a [u8]) -> Result<Self, ImportError> {
         let gguf = Gguf::parse(source)?;
         let architecture = required(gguf.text("general.architecture")?, "general.architecture")?;
         let family = Family::of(architecture).ok_or_else(|| ImportError::Architecture {
@@ -328,7 +328,7 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// Cosines and sines of `position * base^(-2i / head_dim) / factor / factor[i]`, (position, i).
-    fn rotations(&self, angles: Angles) -> Result<(Vec<f32>, Vec<f32>), ImportError> {
+    pub(super) fn rotations(&self, angles: Angles) -> Result<(Vec<f32>, Vec<f32>), ImportError> {
         let Shape {
             head_dim,
             context_max,
@@ -366,7 +366,7 @@ impl<'a> Checkpoint<'a> {
 }
 
 /// The name in the source of a tensor of the model file.
-fn source_name(name: &str) -> String {
+pub(super) fn source_name(name: &str) -> String {
     match name {
         "embedding" => return "token_embd.weight".into(),
         "final_norm" => return "output_norm.weight".into(),
@@ -445,7 +445,11 @@ fn shape(gguf: &Gguf<'_>, architecture: &str, tokens: usize) -> Result<Shape, Im
 }
 
 /// Decodes one row into F32Z.
-fn read_row(tensor: &Tensor<'_>, row: usize, values: &mut [f32]) -> Result<(), ImportError> {
+pub(super) fn read_row(
+    tensor: &Tensor<'_>,
+    row: usize,
+    values: &mut [f32],
+) -> Result<(), ImportError> {
     let len = tensor.bytes.len() / tensor.rows as usize;
     tensor
         .data_type

@@ -7,6 +7,7 @@
 mod convert;
 pub mod dequantize;
 mod family;
+pub mod float;
 pub mod gguf;
 mod vocabulary;
 

@@ -4,7 +4,11 @@ use std::{fs, path::Path};
 
 use assay_engine::{
     f32z,
-    import::{ImportError, convert_bytes, convert_file},
+    forward::Options,
+    import::{
+        ImportError, convert_bytes, convert_file,
+        float::{FloatModel, surprise},
+    },
     model::{Activation, Model, Rope, Window},
 };
 use expect_test::expect;
@@ -138,6 +142,34 @@ fn families_say_what_their_blocks_are_made_of() {
     let angle = f64::from(scaled.rope_sin[pairs]).asin();
     assert!((angle - 1.0 / 8.0).abs() < 1e-7);
     assert_eq!(scaled.local_sin, gemma3.local_sin);
+}
+
+#[test]
+fn every_family_predicts_as_its_source_does_in_plain_floating_point() {
+    let window: Vec<u32> = (0..40).map(|i| 3 + i * 7 % 250).collect();
+    let llama = checkpoint(Sizes {
+        context: 40,
+        ..SMALL
+    });
+    let families = [&QWEN2, &QWEN3, &GEMMA3].map(|of| {
+        let key = format!("{}.context_length", of.name);
+        family(of).u32(&key, 40)
+    });
+    for builder in families.into_iter().chain([llama]) {
+        let source = builder.build();
+        let plain = FloatModel::from_gguf(&source, 2)
+            .expect("valid")
+            .surprise(&window);
+        let model = convert(&builder);
+        let ours = surprise(&model, &window, &Options::default()).expect("fits");
+        assert_eq!((ours.tokens, plain.tokens), (39, 39));
+        let ratio = ours.perplexity() / plain.perplexity();
+        assert!(
+            (ratio - 1.0).abs() < 0.01,
+            "{:?}: {ours:?}, {plain:?}",
+            model.blocks
+        );
+    }
 }
 
 #[test]

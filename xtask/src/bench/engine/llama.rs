@@ -48,7 +48,11 @@ impl Llama {
         if !eight.is_file() {
             let part = home.join("q8_0.part");
             let mut quantize = Command::new(&python);
-            quantize.arg(&measure).arg("--quantize").arg(published).arg(&part);
+            quantize
+                .arg(&measure)
+                .arg("--quantize")
+                .arg(published)
+                .arg(&part);
             process::run_talking(&mut quantize)?;
             std::fs::rename(&part, &eight)
                 .with_context(|| format!("cannot write {}", eight.display()))?;
@@ -71,7 +75,9 @@ impl Llama {
     }
 
     pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        self.files.iter().map(|(name, file)| (*name, file.as_path()))
+        self.files
+            .iter()
+            .map(|(name, file)| (*name, file.as_path()))
     }
 
     pub(super) fn speed(&self, file: &Path, load: Load, threads: usize) -> anyhow::Result<Numbers> {
@@ -95,12 +101,22 @@ fn install(python: &Path, home: &Path, no_amx: bool) -> anyhow::Result<()> {
     let scratch = home.join("source");
     eprintln!("building llama-cpp-python {VERSION} for this processor (once, some minutes)");
     let mut pip = pip(python);
-    pip.args(["download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"])
-        .args(["--dest"])
-        .arg(&scratch);
+    pip.args([
+        "download",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
+        "--no-build-isolation",
+    ])
+    .args(["--dest"])
+    .arg(&scratch);
     // Downloading runs the package's own set-up, which needs no compiler yet.
     pip.arg(format!("llama-cpp-python=={VERSION}"));
-    process::run_talking(self::pip(python).args(["install", "--quiet", "scikit-build-core[pyproject]"]))?;
+    process::run_talking(self::pip(python).args([
+        "install",
+        "--quiet",
+        "scikit-build-core[pyproject]",
+    ]))?;
     process::run_talking(&mut pip)?;
     let archive = scratch.join(format!("llama_cpp_python-{VERSION}.tar.gz"));
     process::run_talking(
@@ -135,8 +151,8 @@ fn pip(python: &Path) -> Command {
 }
 
 fn keep_tile_configuration(file: &Path) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     anyhow::ensure!(
         text.contains(TILE_LOAD),
         "{} does not load its tiles as this version is known to; check whether it still needs the barrier",

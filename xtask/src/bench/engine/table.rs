@@ -69,7 +69,13 @@ impl Report {
         }
     }
 
-    pub(super) fn speed(&mut self, load: Load, threads: usize, subject: &'static str, runs: &[Numbers]) {
+    pub(super) fn speed(
+        &mut self,
+        load: Load,
+        threads: usize,
+        subject: &'static str,
+        runs: &[Numbers],
+    ) {
         self.speeds.push(Speed {
             load: load.name,
             threads,
@@ -107,13 +113,22 @@ impl Report {
             process::out("this processor has no AMX: nothing here uses it, on either side")?;
         }
         for (unit, of) in [
-            ("prefill, tokens/s", (|s| &s.prefill) as fn(&Speed) -> &Vec<f64>),
+            (
+                "prefill, tokens/s",
+                (|s| &s.prefill) as fn(&Speed) -> &Vec<f64>,
+            ),
             ("decode, tokens/s", |s| &s.decode),
             ("first token, seconds", |s| &s.first_token_s),
-            ("cold start to the first token, seconds", |s| &s.cold_first_token_s),
+            ("cold start to the first token, seconds", |s| {
+                &s.cold_first_token_s
+            }),
         ] {
             process::out(&format!("\n{unit}"))?;
-            let most = self.speeds.iter().map(|s| median(of(s))).fold(0.0, f64::max);
+            let most = self
+                .speeds
+                .iter()
+                .map(|s| median(of(s)))
+                .fold(0.0, f64::max);
             for speed in &self.speeds {
                 let value = median(of(speed));
                 let bar = "█".repeat((value / most * BAR_MAX).round() as usize);
@@ -149,9 +164,11 @@ impl Report {
     fn ratios(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for ours in self.speeds.iter().filter(|s| s.subject == OURS) {
-            for theirs in self.speeds.iter().filter(|s| {
-                s.subject != OURS && s.load == ours.load && s.threads == ours.threads
-            }) {
+            for theirs in self
+                .speeds
+                .iter()
+                .filter(|s| s.subject != OURS && s.load == ours.load && s.threads == ours.threads)
+            {
                 lines.push(format!(
                     "  {:16} {} T  to {:16} prefill {:.2}  decode {:.2}",
                     ours.load,
@@ -179,11 +196,21 @@ impl Report {
             .zip(["#2563eb", "#9ca3af", "#d1d5db"])
             .collect();
         for (title, of) in [
-            ("prefill, tokens per second", (|s| &s.prefill) as fn(&Speed) -> &Vec<f64>),
+            (
+                "prefill, tokens per second",
+                (|s| &s.prefill) as fn(&Speed) -> &Vec<f64>,
+            ),
             ("decode, tokens per second", |s| &s.decode),
         ] {
-            let most = self.speeds.iter().map(|s| median(of(s))).fold(0.0, f64::max);
-            let _ = writeln!(body, "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{title}</text>");
+            let most = self
+                .speeds
+                .iter()
+                .map(|s| median(of(s)))
+                .fold(0.0, f64::max);
+            let _ = writeln!(
+                body,
+                "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{title}</text>"
+            );
             y += 10.0;
             for speed in &self.speeds {
                 let value = median(of(speed));

@@ -1,4 +1,4 @@
-//! The engine alone: what the market's workers compute, computed here.
+//! `engine generate`: an answer of this machine.
 
 use std::{ops::ControlFlow, time::Instant};
 
@@ -6,26 +6,25 @@ use assay_protocol::{
     job::{Message, MessageRole},
     result::ResultContext,
 };
-use assay_worker::model::{Job, LocalModel};
+use assay_worker::model::Job;
 
 use crate::{
     Failure,
-    args::Engine,
+    args::Generate,
     ask::sampling,
     exit,
     show::{out, piece, plain, talk},
 };
 
-pub(super) fn run(command: Engine) -> Result<u8, Failure> {
-    let Engine::Generate {
+pub(super) fn run(args: Generate) -> Result<u8, Failure> {
+    let Generate {
         model,
         prompt,
         threads,
         json,
         question,
-    } = command;
-    let model = LocalModel::open(&model.ok_or(Failure::NoModel)?)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    } = args;
+    let model = super::open(model.as_deref())?;
     let job = Job {
         messages: vec![Message {
             role: MessageRole::User,
@@ -34,7 +33,7 @@ pub(super) fn run(command: Engine) -> Result<u8, Failure> {
         max_tokens: question.max_tokens,
         sampling: sampling(&question),
         seed: question.seed,
-        threads: threads.map_or(cores, usize::from),
+        threads: super::threads(threads),
     };
     let mut first = None;
     let body = model.generate(&job, &mut |token| {
