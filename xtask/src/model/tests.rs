@@ -222,7 +222,7 @@ fn workspace_with_importer(folder: &Path, body: &str) -> Workspace {
     let program = workspace.program(Profile::Dev, "assay");
     std::fs::create_dir_all(program.parent().unwrap()).unwrap();
     let script = format!(
-        "#!/bin/sh\necho \"$1 $2 $3 $5\" >> {}\n{body}\n",
+        "#!/bin/sh\necho \"$1 $2 $4\" >> {}\n{body}\n",
         folder.join("runs").display()
     );
     std::fs::write(&program, script).unwrap();
@@ -249,7 +249,7 @@ fn a_source_is_converted_once_and_a_failed_conversion_leaves_nothing() {
     let runs = std::fs::read_to_string(folder.path().join("runs")).unwrap();
     assert_eq!(
         runs,
-        "engine convert\n".repeat(2),
+        "engine convert --out\n".repeat(2),
         "one failed, one done, none repeated"
     );
 }
