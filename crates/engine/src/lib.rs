@@ -14,6 +14,7 @@ extern crate std;
 
 pub mod accelerator;
 pub mod bounds;
+pub mod conformance;
 pub mod f32z;
 pub mod forward;
 #[cfg(feature = "import")]

@@ -1,0 +1,186 @@
+//! One answer however it is run: every way of running a model on this machine, compared with the recorded roots.
+//!
+//! `kat/roots.txt` holds, for one tiny model of each family, the trace root after [`TOKENS`] tokens: past the contexts at which
+//! engines with floating-point sums begin to depend on threads and chunks. A variant is one combination of kernels, threads and the
+//! way in which tokens are fed; it passes when every model gives its recorded root and last logits.
+
+use alloc::{format, string::String, vec::Vec};
+
+use crate::{
+    forward::{Kernels, Options, Session, SessionError},
+    model::{
+        Model,
+        tiny::{Family, Mix},
+    },
+};
+
+/// Tokens of each run.
+pub const TOKENS: usize = 750;
+
+/// The recorded roots, one line for each model.
+pub const ROOTS: &str = include_str!("../kat/roots.txt");
+
+/// How tokens are fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// All of them in passes of at most this many.
+    Chunks(usize),
+    /// One by one, as a generation does.
+    Decode,
+    /// A part in chunks, the rest one by one.
+    Mixed,
+}
+
+/// One way of running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Which code computes.
+    pub kernels: Kernels,
+    /// Threads.
+    pub threads: usize,
+    /// How tokens are fed.
+    pub feed: Feed,
+}
+
+impl Variant {
+    /// Every variant of this machine, the plain reference first.
+    pub fn all() -> Vec<Self> {
+        let feeds = [
+            Feed::Chunks(1_024),
+            Feed::Chunks(64),
+            Feed::Chunks(7),
+            Feed::Decode,
+            Feed::Mixed,
+        ];
+        let mut all = Vec::new();
+        for kernels in Kernels::available() {
+            // The reference has one thread and one way only.
+            let (threads, feeds) = match kernels {
+                Kernels::Reference => (&[1][..], &feeds[..1]),
+                _ => (&[1, 2, 8][..], &feeds[..]),
+            };
+            for threads in threads.iter().copied() {
+                all.extend(feeds.iter().map(|feed| Self {
+                    kernels,
+                    threads,
+                    feed: *feed,
+                }));
+            }
+        }
+        all
+    }
+
+    /// For people: kernels, threads, feed.
+    pub fn name(&self) -> String {
+        let feed = match self.feed {
+            Feed::Chunks(most) if most >= TOKENS => "whole prefill".into(),
+            Feed::Chunks(most) => format!("prefill in chunks of {most}"),
+            Feed::Decode => "token by token".into(),
+            Feed::Mixed => "prefill, then token by token".into(),
+        };
+        let threads = self.threads;
+        let noun = if threads == 1 { "thread" } else { "threads" };
+        format!("{:?}, {threads} {noun}, {feed}", self.kernels)
+    }
+
+    /// What the tokens leave behind: the trace root, and a hash of the last logits.
+    pub fn run(&self, model: &Model, tokens: &[u32]) -> Result<String, SessionError> {
+        let (chunk, by_chunks) = match self.feed {
+            Feed::Chunks(chunk) => (chunk, tokens.len()),
+            Feed::Decode => (64, 0),
+            Feed::Mixed => (64, tokens.len() / 3),
+        };
+        let options = Options {
+            threads: self.threads,
+            prefill_chunk: chunk,
+            kernels: self.kernels,
+        };
+        let mut session = Session::new(model, tokens.len(), &options)?;
+        let mut last = Vec::new();
+        if by_chunks > 0 {
+            last = session.prefill(&tokens[..by_chunks])?.to_vec();
+        }
+        for token in &tokens[by_chunks..] {
+            last = session.decode(*token)?.to_vec();
+        }
+        let mut logits = blake3::Hasher::new();
+        for logit in last {
+            logits.update(&logit.to_bits().to_le_bytes());
+        }
+        let root = session.trace().root(tokens.len());
+        let (root, logits) = (hex(&root), hex(&logits.finalize().as_bytes()[..16]));
+        Ok(format!("{root} {logits}"))
+    }
+}
+
+/// The models by name.
+pub fn models() -> Vec<(&'static str, Model)> {
+    let mut models = Vec::new();
+    models.push(("llama interleaved tied", Model::tiny(31)));
+    models.push(("llama half-split untied", Model::tiny_half_split(32)));
+    for (i, family) in Family::ALL.into_iter().enumerate() {
+        models.push((family.name(), Model::tiny_of(family, 33 + i as u64)));
+    }
+    models
+}
+
+/// The tokens that a model of this vocabulary is given.
+pub fn tokens(count: usize, vocab: usize) -> Vec<u32> {
+    let mut mix = Mix::new(0xc156);
+    (0..count).map(|_| mix.below(vocab as u64) as u32).collect()
+}
+
+/// Runs all models in one way; the first that differs from its recorded answer is the error.
+pub fn check(variant: &Variant, models: &[(&'static str, Model)]) -> Result<(), String> {
+    for ((name, model), line) in models.iter().zip(ROOTS.lines()) {
+        let found = variant
+            .run(model, &tokens(TOKENS, model.shape.vocab))
+            .map_err(|error| format!("{name}: {error}"))?;
+        if line != format!("{name} = {found}") {
+            return Err(format!("{name} came out as {found}, recorded is {line:?}"));
+        }
+    }
+    match ROOTS.lines().count() == models.len() {
+        true => Ok(()),
+        false => Err("as many roots as models must be recorded".into()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recorded_roots_are_those_of_the_reference() {
+        let reference = Variant::all()[0];
+        assert_eq!(reference.kernels, Kernels::Reference);
+        let lines: String = models()
+            .iter()
+            .map(|(name, model)| {
+                let tokens = tokens(TOKENS, model.shape.vocab);
+                format!("{name} = {}\n", reference.run(model, &tokens).unwrap())
+            })
+            .collect();
+        expect_test::expect_file!["../kat/roots.txt"].assert_eq(&lines);
+    }
+
+    #[test]
+    fn a_model_with_one_other_weight_is_not_conforming() {
+        let mut models = models();
+        models[1].1.layers[1].ffn_norm[3] = 0.5;
+        let variant = Variant {
+            kernels: Kernels::Auto,
+            threads: 1,
+            feed: Feed::Chunks(1_024),
+        };
+        let error = check(&variant, &models).unwrap_err();
+        assert!(
+            error.starts_with("llama half-split untied came out as"),
+            "{error}"
+        );
+    }
+}
