@@ -87,6 +87,12 @@ impl Trace {
         self.token_roots.push(tree(leaves));
     }
 
+    /// One that goes on behind positions whose roots are known.
+    #[cfg(feature = "std")]
+    pub(crate) fn behind(token_roots: Vec<Hash>) -> Self {
+        Self { token_roots }
+    }
+
     /// Positions covered.
     pub fn positions(&self) -> usize {
         self.token_roots.len()

@@ -1,4 +1,7 @@
-//! The forward pass over kernels: several tokens per pass over the weights, several threads.
+//! The forward pass over kernels: several tokens of several sequences per pass over the weights, several threads.
+//!
+//! A pass is made of spans, each some tokens that follow what one sequence has seen. Rows of different spans never meet but in products,
+//! where each is summed for itself; so what a sequence gets does not depend on its company.
 
 use std::cell::RefCell;
 
@@ -7,9 +10,10 @@ use crate::{
     f32z::{cvt, mul},
     kernels::{
         Level,
-        attention::{self, Cache, Rows, Scratch},
+        attention::{self, Scratch},
         maps::{self, Activations},
         matmul::{Product, Write, multiply},
+        pages::{Cache, Rows},
         pool::{Pool, chunks},
     },
     model::{Activation, Layer, Matrix, Model},
@@ -24,12 +28,43 @@ thread_local! {
     static HASHED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The state between passes, and buffers for one pass of up to `tokens` tokens.
+/// One sequence: what it has seen.
+#[derive(Debug)]
+pub(crate) struct Sequence {
+    pub(crate) cache: Cache,
+    pub(crate) trace: Trace,
+}
+
+impl Sequence {
+    pub(crate) fn new(model: &Model) -> Self {
+        Self {
+            cache: Cache::new(&model.shape),
+            trace: Trace::default(),
+        }
+    }
+}
+
+/// Some tokens that follow what a sequence has seen.
+pub(crate) struct Span<'a> {
+    pub(crate) sequence: &'a mut Sequence,
+    pub(crate) tokens: &'a [u32],
+    pub(crate) wanted: Wanted,
+}
+
+/// Where a row of a pass belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    span: usize,
+    position: usize,
+}
+
+/// Threads, and buffers for one pass of up to `tokens` tokens.
 #[derive(Debug)]
 pub(crate) struct FastPass {
     level: Level,
     pool: Pool,
-    cache: Cache,
+    tokens_max: usize,
+    places: Vec<Place>,    // (token)
     residual: Vec<f32>,    // (token, dim)
     normed: Vec<f32>,      // (token, dim); also what a part gives before its own norm
     queries: Vec<f32>,     // (token, head, head_dim)
@@ -53,15 +88,8 @@ enum Source {
 }
 
 impl FastPass {
-    pub(crate) fn new(
-        model: &Model,
-        capacity: usize,
-        chunk: usize,
-        threads: usize,
-        level: Level,
-    ) -> Self {
+    pub(crate) fn new(model: &Model, tokens: usize, threads: usize, level: Level) -> Self {
         let shape = &model.shape;
-        let tokens = chunk.min(capacity.max(1));
         let (q_dim, kv_dim) = (
             shape.heads * shape.head_dim,
             shape.kv_heads * shape.head_dim,
@@ -69,7 +97,8 @@ impl FastPass {
         Self {
             level,
             pool: Pool::new(threads),
-            cache: Cache::new(shape, capacity),
+            tokens_max: tokens,
+            places: Vec::with_capacity(tokens),
             residual: vec![0.0; tokens * shape.dim],
             normed: vec![0.0; tokens * shape.dim],
             queries: vec![0.0; tokens * q_dim],
@@ -86,30 +115,41 @@ impl FastPass {
         }
     }
 
-    /// Runs one pass over tokens that follow the `trace.positions()` already seen; leaves the wanted logits, (token, vocab), in `logits`.
-    pub(crate) fn advance(
-        &mut self,
-        model: &Model,
-        tokens: &[u32],
-        wanted: Wanted,
-        logits: &mut Vec<f32>,
-        trace: &mut Trace,
-    ) {
-        let position = trace.positions();
-        self.embed(model, position, tokens);
+    /// Tokens that one pass takes.
+    pub(crate) fn tokens_max(&self) -> usize {
+        self.tokens_max
+    }
+
+    /// Runs one pass; leaves the wanted logits in `logits`, (token, vocab), span after span.
+    ///
+    /// # Panics
+    /// When there are more tokens than a pass takes.
+    pub(crate) fn advance(&mut self, model: &Model, spans: &mut [Span<'_>], logits: &mut Vec<f32>) {
+        self.places.clear();
+        for (index, span) in spans.iter_mut().enumerate() {
+            let first = span.sequence.trace.positions();
+            span.sequence.cache.reserve(first + span.tokens.len());
+            self.places.extend((0..span.tokens.len()).map(|i| Place {
+                span: index,
+                position: first + i,
+            }));
+        }
+        let tokens = self.places.len();
+        assert!(
+            tokens <= self.tokens_max,
+            "BUG: more tokens than a pass takes"
+        );
+        self.embed(model, spans);
         for (index, layer) in model.layers.iter().enumerate() {
-            self.attention(model, layer, index, position, tokens.len());
-            self.feed_forward(model, layer, tokens.len());
-            self.leaves(model, index, position, tokens.len());
+            self.attention(model, layer, index, spans);
+            self.feed_forward(model, layer, tokens);
+            self.leaves(model, index, tokens);
         }
-        for leaves in self
-            .leaves
-            .chunks_exact(1 + model.shape.layers)
-            .take(tokens.len())
-        {
-            trace.push(leaves);
+        let leaves = self.leaves.chunks_exact(1 + model.shape.layers);
+        for (leaves, place) in leaves.zip(&self.places) {
+            spans[place.span].sequence.trace.push(leaves);
         }
-        self.logits(model, tokens.len(), wanted, logits);
+        self.logits(model, spans, logits);
     }
 
     /// Draws from every row of logits, the first for position `first`.
@@ -130,28 +170,22 @@ impl FastPass {
     }
 
     /// Fills the residual stream and the token leaves.
-    fn embed(&mut self, model: &Model, position: usize, tokens: &[u32]) {
+    fn embed(&mut self, model: &Model, spans: &[Span<'_>]) {
         let leaves = self.leaves.chunks_exact_mut(1 + model.shape.layers);
         let rows = self.residual.chunks_exact_mut(model.shape.dim);
-        for (i, ((token, x), leaves)) in tokens.iter().zip(rows).zip(leaves).enumerate() {
+        let tokens = spans.iter().flat_map(|span| span.tokens);
+        for (((token, place), x), leaves) in tokens.zip(&self.places).zip(rows).zip(leaves) {
             let scale = model.embedding_factor(*token);
             for (x, w) in x.iter_mut().zip(model.embedding.row(*token as usize)) {
                 *x = mul(cvt(i32::from(*w)), scale);
             }
-            leaves[0] = trace::token_leaf((position + i) as u32, *token);
+            leaves[0] = trace::token_leaf(place.position as u32, *token);
         }
     }
 
-    /// Adds a layer's attention to the residual stream and appends to the cache.
-    fn attention(
-        &mut self,
-        model: &Model,
-        layer: &Layer,
-        index: usize,
-        position: usize,
-        tokens: usize,
-    ) {
-        let (level, shape) = (self.level, &model.shape);
+    /// Adds a layer's attention to the residual stream and appends to the caches.
+    fn attention(&mut self, model: &Model, layer: &Layer, index: usize, spans: &mut [Span<'_>]) {
+        let (level, shape, tokens) = (self.level, &model.shape, self.places.len());
         let (heads, kv_heads, head_dim) = (shape.heads, shape.kv_heads, shape.head_dim);
         let (q_len, kv_len) = (tokens * heads * head_dim, tokens * kv_heads * head_dim);
         self.norm(model, &layer.attn_norm, tokens);
@@ -191,13 +225,13 @@ impl FastPass {
                     maps::add_to(level, values, &layer.v_bias);
                 });
         }
-        let eps = f32::from_bits(shape.norm_eps_bits);
+        let (eps, places) = (f32::from_bits(shape.norm_eps_bits), &self.places);
         // Norms the head where the blocks ask for it, and rotates it.
         let place = |head: &mut [f32], gain: &[f32], token: usize| {
             if model.blocks.qk_norm {
                 maps::norm_head(level, head, gain, eps);
             }
-            let (cos, sin) = model.rotation(index, position + token);
+            let (cos, sin) = model.rotation(index, places[token].position);
             maps::rotate(level, head, model.rope, cos, sin);
         };
         let keys = chunks(&mut self.keys, head_dim);
@@ -219,10 +253,17 @@ impl FastPass {
                 v_scale[0] = maps::quantise_a8(level, &values[i * head_dim..(i + 1) * head_dim], v);
             },
         );
-        self.cache
-            .append(&mut self.pool, index, position, tokens, &self.rows);
+        // Small beside the products: not worth a region of the pool.
+        let mut from = 0;
+        for span in spans.iter_mut() {
+            let Sequence { cache, trace } = &mut *span.sequence;
+            let count = span.tokens.len();
+            cache.append(index, trace.positions(), &self.rows, from, count);
+            from += count;
+        }
 
-        let (cache, group, factor) = (&self.cache, heads / kv_heads, model.score_factor());
+        let caches: Vec<&Cache> = spans.iter().map(|span| &span.sequence.cache).collect();
+        let (group, factor) = (heads / kv_heads, model.score_factor());
         let parts = (
             chunks(&mut self.queries, head_dim),
             chunks(&mut self.attended, head_dim),
@@ -231,13 +272,13 @@ impl FastPass {
             .for_each(tokens * heads, parts, |i, (query, out)| {
                 let (token, head) = (i / heads, i % heads);
                 place(query, &layer.q_norm, token);
-                let last = position + token;
+                let Place { span, position } = places[token];
                 SCRATCH.with_borrow_mut(|scratch| {
                     attention::attend(
                         level,
                         query,
-                        cache.head(index, head / group),
-                        model.blocks.first_seen(index, last)..last + 1,
+                        caches[span].head(index, head / group),
+                        model.blocks.first_seen(index, position)..position + 1,
                         factor,
                         scratch,
                         out,
@@ -350,9 +391,9 @@ impl FastPass {
     }
 
     /// Hashes what a layer left behind.
-    fn leaves(&mut self, model: &Model, index: usize, position: usize, tokens: usize) {
+    fn leaves(&mut self, model: &Model, index: usize, tokens: usize) {
         let shape = &model.shape;
-        let (residual, rows) = (&self.residual, &self.rows);
+        let (residual, rows, places) = (&self.residual, &self.rows, &self.places);
         self.pool.for_each(
             tokens,
             chunks(&mut self.leaves, 1 + shape.layers),
@@ -367,25 +408,37 @@ impl FastPass {
                 };
                 let x = &residual[i * shape.dim..(i + 1) * shape.dim];
                 HASHED.with_borrow_mut(|scratch| {
-                    leaves[1 + index] =
-                        trace::layer_leaf((position + i) as u32, index as u32, x, &rows, scratch)
+                    leaves[1 + index] = trace::layer_leaf(
+                        places[i].position as u32,
+                        index as u32,
+                        x,
+                        &rows,
+                        scratch,
+                    )
                 });
             },
         );
     }
 
-    /// Logits of all tokens or of the last one.
-    fn logits(&mut self, model: &Model, tokens: usize, wanted: Wanted, logits: &mut Vec<f32>) {
+    /// The wanted logits, span after span.
+    fn logits(&mut self, model: &Model, spans: &[Span<'_>], logits: &mut Vec<f32>) {
         let dim = model.shape.dim;
-        let count = match wanted {
-            Wanted::None => return logits.clear(),
-            Wanted::Last => {
-                self.residual
-                    .copy_within((tokens - 1) * dim..tokens * dim, 0);
-                1
-            }
-            Wanted::All => tokens,
-        };
+        // Wanted rows move to the front; none moves behind where it was.
+        let (mut count, mut from) = (0, 0);
+        for span in spans {
+            let rows = match span.wanted {
+                Wanted::None => 0..0,
+                Wanted::Last => from + span.tokens.len() - 1..from + span.tokens.len(),
+                Wanted::All => from..from + span.tokens.len(),
+            };
+            self.residual
+                .copy_within(rows.start * dim..rows.end * dim, count * dim);
+            count += rows.len();
+            from += span.tokens.len();
+        }
+        if count == 0 {
+            return logits.clear();
+        }
         self.norm(model, &model.final_norm, count);
         logits.resize(count * model.shape.vocab, 0.0);
         let mut products = [Product {

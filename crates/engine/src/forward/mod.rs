@@ -13,6 +13,8 @@ use crate::{
 };
 
 #[cfg(feature = "std")]
+pub mod batch;
+#[cfg(feature = "std")]
 mod fast;
 mod reference;
 #[cfg(test)]
@@ -133,65 +135,40 @@ pub struct Session<'m> {
     chunk: usize,
     capacity: usize,
     logits: Vec<f32>, // (token of the last pass that wanted them, vocab)
-    trace: Trace,
 }
 
 #[derive(Debug)]
 enum Pass {
-    Reference(reference::ReferencePass),
+    Reference(reference::ReferencePass, Trace),
     #[cfg(feature = "std")]
-    Fast(Box<fast::FastPass>),
+    Fast(Box<fast::FastPass>, fast::Sequence),
 }
 
 impl<'m> Session<'m> {
     /// An empty session with room for `capacity` tokens.
     pub fn new(model: &'m Model, capacity: usize, options: &Options) -> Result<Self, SessionError> {
-        bounds::check(model)?;
-        let Options {
-            threads,
-            prefill_chunk,
-            kernels,
-        } = *options;
-        for (what, value, max) in [
-            ("threads", threads, THREADS_MAX),
-            ("prefill_chunk", prefill_chunk, PREFILL_CHUNK_MAX),
-        ] {
-            if value == 0 || value > max {
-                return Err(SessionError::Option { what, value, max });
-            }
-        }
+        let level = checked_level(model, options)?;
         if capacity > model.shape.context_max {
             return Err(SessionError::Context {
                 capacity: model.shape.context_max,
                 wanted: capacity,
             });
         }
-        let pass = match kernels {
-            Kernels::Reference => Pass::Reference(reference::ReferencePass::new(model)),
-            #[cfg(not(feature = "std"))]
-            Kernels::Auto => Pass::Reference(reference::ReferencePass::new(model)),
-            #[cfg(not(feature = "std"))]
-            other => return Err(SessionError::Kernels(other)),
+        let pass = match level {
+            None => Pass::Reference(reference::ReferencePass::new(model), Trace::default()),
             #[cfg(feature = "std")]
-            other => {
-                let level =
-                    crate::kernels::Level::choose(other).ok_or(SessionError::Kernels(other))?;
-                Pass::Fast(Box::new(fast::FastPass::new(
-                    model,
-                    capacity,
-                    prefill_chunk,
-                    threads,
-                    level,
-                )))
+            Some(level) => {
+                let tokens = options.prefill_chunk.min(capacity.max(1));
+                let pass = fast::FastPass::new(model, tokens, options.threads, level);
+                Pass::Fast(Box::new(pass), fast::Sequence::new(model))
             }
         };
         Ok(Self {
             model,
             pass,
-            chunk: prefill_chunk,
+            chunk: options.prefill_chunk,
             capacity,
             logits: Vec::new(),
-            trace: Trace::default(),
         })
     }
 
@@ -228,17 +205,17 @@ impl<'m> Session<'m> {
         self.admit(tokens)?;
         let mut drawn = Vec::with_capacity(tokens.len());
         for chunk in tokens.chunks(self.chunk) {
-            let first = self.trace.positions() + 1;
+            let first = self.positions() + 1;
             self.advance(chunk, Wanted::All);
             match &mut self.pass {
-                Pass::Reference(_) => drawn.extend(
+                Pass::Reference(..) => drawn.extend(
                     self.logits
                         .chunks_exact(self.model.shape.vocab)
                         .enumerate()
                         .map(|(i, logits)| sampler.draw(logits, (first + i) as u64)),
                 ),
                 #[cfg(feature = "std")]
-                Pass::Fast(pass) => pass.draw_all(
+                Pass::Fast(pass, _) => pass.draw_all(
                     &self.logits,
                     self.model.shape.vocab,
                     sampler,
@@ -269,12 +246,16 @@ impl<'m> Session<'m> {
 
     /// Positions computed.
     pub fn positions(&self) -> usize {
-        self.trace.positions()
+        self.trace().positions()
     }
 
     /// What was passed through so far.
     pub fn trace(&self) -> &Trace {
-        &self.trace
+        match &self.pass {
+            Pass::Reference(_, trace) => trace,
+            #[cfg(feature = "std")]
+            Pass::Fast(_, sequence) => &sequence.trace,
+        }
     }
 
     /// The model.
@@ -282,45 +263,83 @@ impl<'m> Session<'m> {
         self.model
     }
 
-    /// Refuses tokens before anything is computed.
     fn admit(&self, tokens: &[u32]) -> Result<(), SessionError> {
-        if tokens.is_empty() {
-            return Err(SessionError::NoTokens);
-        }
-        let wanted = self.positions() + tokens.len();
-        if wanted > self.capacity {
-            return Err(SessionError::Context {
-                capacity: self.capacity,
-                wanted,
-            });
-        }
-        let vocab = self.model.shape.vocab;
-        match tokens.iter().find(|t| **t as usize >= vocab) {
-            Some(token) => Err(SessionError::Token {
-                token: *token,
-                vocab,
-            }),
-            None => Ok(()),
-        }
+        admit(self.model, self.positions(), self.capacity, tokens)
     }
 
     fn advance(&mut self, tokens: &[u32], wanted: Wanted) {
         match &mut self.pass {
-            Pass::Reference(pass) => pass.advance(
-                self.model,
-                tokens,
-                wanted,
-                &mut self.logits,
-                &mut self.trace,
-            ),
+            Pass::Reference(pass, trace) => {
+                pass.advance(self.model, tokens, wanted, &mut self.logits, trace);
+            }
             #[cfg(feature = "std")]
-            Pass::Fast(pass) => pass.advance(
-                self.model,
-                tokens,
-                wanted,
-                &mut self.logits,
-                &mut self.trace,
-            ),
+            Pass::Fast(pass, sequence) => {
+                let span = fast::Span {
+                    sequence,
+                    tokens,
+                    wanted,
+                };
+                pass.advance(self.model, &mut [span], &mut self.logits);
+            }
         }
+    }
+}
+
+/// What kernels run by; none for the reference.
+#[cfg(feature = "std")]
+type Level = crate::kernels::Level;
+#[cfg(not(feature = "std"))]
+type Level = core::convert::Infallible;
+
+/// Checks model and options; gives what the kernels run by.
+fn checked_level(model: &Model, options: &Options) -> Result<Option<Level>, SessionError> {
+    bounds::check(model)?;
+    let Options {
+        threads,
+        prefill_chunk,
+        kernels,
+    } = *options;
+    for (what, value, max) in [
+        ("threads", threads, THREADS_MAX),
+        ("prefill_chunk", prefill_chunk, PREFILL_CHUNK_MAX),
+    ] {
+        if value == 0 || value > max {
+            return Err(SessionError::Option { what, value, max });
+        }
+    }
+    match kernels {
+        Kernels::Reference => Ok(None),
+        #[cfg(not(feature = "std"))]
+        Kernels::Auto => Ok(None),
+        #[cfg(not(feature = "std"))]
+        other => Err(SessionError::Kernels(other)),
+        #[cfg(feature = "std")]
+        other => Level::choose(other)
+            .map(Some)
+            .ok_or(SessionError::Kernels(other)),
+    }
+}
+
+/// Refuses tokens before anything is computed.
+fn admit(
+    model: &Model,
+    positions: usize,
+    capacity: usize,
+    tokens: &[u32],
+) -> Result<(), SessionError> {
+    if tokens.is_empty() {
+        return Err(SessionError::NoTokens);
+    }
+    let wanted = positions + tokens.len();
+    if wanted > capacity {
+        return Err(SessionError::Context { capacity, wanted });
+    }
+    let vocab = model.shape.vocab;
+    match tokens.iter().find(|t| **t as usize >= vocab) {
+        Some(token) => Err(SessionError::Token {
+            token: *token,
+            vocab,
+        }),
+        None => Ok(()),
     }
 }

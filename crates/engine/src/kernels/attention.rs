@@ -1,162 +1,21 @@
-//! Attention over a key and value cache laid out for vectors.
+//! Attention over keys and values that lie as [`super::pages`] says.
 //!
-//! Keys lie as (block of 16 positions, group of 4 dimensions, position in block, dimension in group), offset by 128 to unsigned, so that a
-//! vector holds one group of 16 positions. Values lie as (quad of positions, dimension, position in quad), so that a vector holds four positions of
-//! 16 dimensions. Dimensions are padded with zeros; positions not yet written get weight zero.
+//! Sums over positions are exact integers, so it does not matter that they are taken page by page.
 
 use std::ops::Range;
 
-use super::{Kind, Level, per_level, pool};
+use super::{
+    Kind, Level,
+    pages::{Head, PAGE},
+    per_level,
+};
 use crate::{
     f32z::{self, abs_bits, cvt, cvt64, div, mul, rne, sub},
-    model::Shape,
     ops,
 };
 
-/// Positions that share a block of keys; capacities are multiples of it.
-const BLOCK: usize = 16;
-/// Values of this many dimensions fill a vector.
-const DIMS_STEP: usize = 16;
-
-/// Keys and values of all layers and heads.
-#[derive(Debug)]
-pub(crate) struct Cache {
-    kv_heads: usize,
-    head_dim: usize,
-    groups: usize,          // of four dimensions, in keys
-    dims: usize,            // padded, in values
-    capacity: usize,        // positions, padded
-    keys: Vec<u8>,          // (layer, kv_head, block, group, 16, 4)
-    values: Vec<i8>,        // (layer, kv_head, quad, dim, 4)
-    key_scales: Vec<f32>,   // (layer, kv_head, position)
-    value_scales: Vec<f32>, // (layer, kv_head, position)
-}
-
-/// One head of one layer.
-#[derive(Clone, Copy)]
-pub(crate) struct Head<'a> {
-    keys: &'a [u8],
-    values: &'a [i8],
-    key_scales: &'a [f32],
-    value_scales: &'a [f32],
-    dims: usize,
-}
-
-/// Key and value rows of several tokens, as the trace sees them.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    pub(crate) keys: Vec<i8>,          // (token, kv_head, head_dim)
-    pub(crate) key_scales: Vec<f32>,   // (token, kv_head)
-    pub(crate) values: Vec<i8>,        // (token, kv_head, head_dim)
-    pub(crate) value_scales: Vec<f32>, // (token, kv_head)
-}
-
-impl Cache {
-    pub(crate) fn new(shape: &Shape, capacity: usize) -> Self {
-        let (groups, dims) = (
-            shape.head_dim.div_ceil(4),
-            shape.head_dim.next_multiple_of(DIMS_STEP),
-        );
-        let capacity = capacity.next_multiple_of(BLOCK);
-        let heads = shape.layers * shape.kv_heads;
-        Self {
-            kv_heads: shape.kv_heads,
-            head_dim: shape.head_dim,
-            groups,
-            dims,
-            capacity,
-            keys: vec![128; heads * capacity * groups * 4],
-            values: vec![0; heads * capacity * dims],
-            key_scales: vec![0.0; heads * capacity],
-            value_scales: vec![0.0; heads * capacity],
-        }
-    }
-
-    /// Appends the rows of `tokens` tokens to a layer, the first of them at `position`.
-    pub(crate) fn append(
-        &mut self,
-        pool: &mut pool::Pool,
-        layer: usize,
-        position: usize,
-        tokens: usize,
-        rows: &Rows,
-    ) {
-        let Self {
-            kv_heads,
-            head_dim,
-            groups,
-            dims,
-            capacity,
-            ..
-        } = *self;
-        let of_layer = |per_position: usize| {
-            let len = kv_heads * capacity * per_position;
-            layer * len..(layer + 1) * len
-        };
-        let parts = (
-            pool::chunks(&mut self.keys[of_layer(groups * 4)], capacity * groups * 4),
-            pool::chunks(&mut self.values[of_layer(dims)], capacity * dims),
-            pool::chunks(&mut self.key_scales[of_layer(1)], capacity),
-            pool::chunks(&mut self.value_scales[of_layer(1)], capacity),
-        );
-        pool.for_each(
-            kv_heads,
-            parts,
-            |head, (keys, values, key_scales, value_scales)| {
-                for token in 0..tokens {
-                    let (at, row) = (position + token, token * kv_heads + head);
-                    key_scales[at] = rows.key_scales[row];
-                    value_scales[at] = rows.value_scales[row];
-                    let block = &mut keys[at / BLOCK * BLOCK * groups * 4..][..BLOCK * groups * 4];
-                    for (group, key) in rows.keys[row * head_dim..(row + 1) * head_dim]
-                        .chunks(4)
-                        .enumerate()
-                    {
-                        let cell = (group * BLOCK + at % BLOCK) * 4;
-                        for (cell, k) in block[cell..].iter_mut().zip(key) {
-                            *cell = *k as u8 ^ 0x80;
-                        }
-                    }
-                    let quad = &mut values[at / 4 * 4 * dims..][..4 * dims];
-                    for (dim, v) in rows.values[row * head_dim..(row + 1) * head_dim]
-                        .iter()
-                        .enumerate()
-                    {
-                        quad[dim * 4 + at % 4] = *v;
-                    }
-                }
-            },
-        );
-    }
-
-    /// One head of one layer.
-    pub(crate) fn head(&self, layer: usize, kv_head: usize) -> Head<'_> {
-        let index = layer * self.kv_heads + kv_head;
-        let part = |per_position: usize| {
-            index * self.capacity * per_position..(index + 1) * self.capacity * per_position
-        };
-        Head {
-            keys: &self.keys[part(self.groups * 4)],
-            values: &self.values[part(self.dims)],
-            key_scales: &self.key_scales[part(1)],
-            value_scales: &self.value_scales[part(1)],
-            dims: self.dims,
-        }
-    }
-}
-
-impl Rows {
-    pub(crate) fn new(shape: &Shape, tokens: usize) -> Self {
-        let heads = tokens * shape.kv_heads;
-        let (len, scales) = (heads * shape.head_dim, heads);
-        Self {
-            keys: vec![0; len],
-            key_scales: vec![0.0; scales],
-            values: vec![0; len],
-            value_scales: vec![0.0; scales],
-        }
-    }
-}
+/// Positions that share a block of keys.
+pub(crate) const BLOCK: usize = 16;
 
 /// A quantised query in planes, padded to groups of four.
 #[derive(Debug, Default)]
@@ -192,8 +51,6 @@ pub(crate) fn attend(
 ) {
     // Blocks are whole: those before the range get no weight, as those after it.
     let (begin, end) = (seen.start / BLOCK * BLOCK, seen.end.next_multiple_of(BLOCK));
-    let padded = end - begin;
-    let inside = seen.start - begin..seen.end - begin;
     let scale = mul(scratch.quantise(level, query), factor);
     let Scratch {
         query,
@@ -205,57 +62,101 @@ pub(crate) fn attend(
         out_low,
         ..
     } = scratch;
-    sums.resize(padded, 0);
     scores.resize(seen.len(), 0.0);
-    high.clear();
-    high.resize(padded, 0);
-    low.clear();
-    low.resize(padded, 0);
-
     let per_position = query.high.len();
-    integer_scores(
-        level,
-        query,
-        &head.keys[begin * per_position..end * per_position],
-        sums,
-    );
-    let top = scale_scores(
-        level,
-        &sums[inside.clone()],
-        &head.key_scales[seen.clone()],
-        scale,
-        scores,
-    );
-    let value_scales = &head.value_scales[seen];
-    let value_top = f32::from_bits(value_scales.iter().fold(0, |m, s| m.max(abs_bits(*s))));
+
+    let (mut top, mut value_top) = (i32::MIN, 0);
+    for page in pieces(begin..end) {
+        let (part, piece) = (head.part(page.index), page.within.clone());
+        sums.resize(piece.len(), 0);
+        let keys = &part.keys[piece.start * per_position..piece.end * per_position];
+        integer_scores(level, query, keys, sums);
+        // What is seen of this piece: in the page, in the piece, and among all that is seen.
+        let inside = page.seen(&seen);
+        let of_sums = inside.start - piece.start..inside.end - piece.start;
+        let from = page.index * PAGE + inside.start - seen.start;
+        let best = scale_scores(
+            level,
+            &sums[of_sums],
+            &part.key_scales[inside.clone()],
+            scale,
+            &mut scores[from..from + inside.len()],
+        );
+        top = top.max(f32z::order(best));
+        value_top = part.value_scales[inside]
+            .iter()
+            .fold(value_top, |m, s| m.max(abs_bits(*s)));
+    }
+    let (top, value_top) = (f32z::from_order(top), f32::from_bits(value_top));
     if value_top == 0.0 {
         out.fill(0.0);
         return;
     }
-    let total = weights(
-        level,
-        scores,
-        value_scales,
-        top,
-        value_top,
-        &mut high[inside.clone()],
-        &mut low[inside],
-    );
-    out_high.resize(head.dims, 0);
-    out_low.resize(head.dims, 0);
-    weigh(
-        level,
-        high,
-        low,
-        &head.values[begin * head.dims..end * head.dims],
-        head.dims,
-        out_high,
-        out_low,
-    );
+
+    let (dims, mut total) = (head.dims(), 0);
+    for sums in [&mut *out_high, &mut *out_low] {
+        sums.clear();
+        sums.resize(2 * dims, 0); // of all pages so far, then of one
+    }
+    for page in pieces(begin..end) {
+        let (part, piece) = (head.part(page.index), page.within.clone());
+        let inside = page.seen(&seen);
+        let of_weights = inside.start - piece.start..inside.end - piece.start;
+        let from = page.index * PAGE + inside.start - seen.start;
+        for plane in [&mut *high, &mut *low] {
+            plane.clear();
+            plane.resize(piece.len(), 0);
+        }
+        total += weights(
+            level,
+            &scores[from..from + inside.len()],
+            &part.value_scales[inside],
+            top,
+            value_top,
+            &mut high[of_weights.clone()],
+            &mut low[of_weights],
+        );
+        let (all_high, one_high) = out_high.split_at_mut(dims);
+        let (all_low, one_low) = out_low.split_at_mut(dims);
+        let values = &part.values[piece.start * dims..piece.end * dims];
+        weigh(level, high, low, values, dims, one_high, one_low);
+        for (all, one) in [(all_high, one_high), (all_low, one_low)] {
+            for (all, one) in all.iter_mut().zip(one) {
+                *all = all.wrapping_add(*one);
+            }
+        }
+    }
     let factor = ops::value_factor(total, value_top);
     for ((out, h), l) in out.iter_mut().zip(out_high).zip(out_low) {
         *out = mul(cvt64(128 * i64::from(*h) + i64::from(*l)), factor);
     }
+}
+
+/// The part of a range of positions that lies in one page.
+struct Piece {
+    index: usize,
+    /// Positions in the page.
+    within: Range<usize>,
+}
+
+impl Piece {
+    /// Positions in the page that are in `seen` too.
+    fn seen(&self, seen: &Range<usize>) -> Range<usize> {
+        let first = self.index * PAGE;
+        self.within.start.max(seen.start.saturating_sub(first))
+            ..self.within.end.min(seen.end - first)
+    }
+}
+
+/// A range cut at the ends of pages.
+fn pieces(range: Range<usize>) -> impl Iterator<Item = Piece> {
+    (range.start / PAGE..range.end.div_ceil(PAGE)).map(move |index| {
+        let first = index * PAGE;
+        Piece {
+            index,
+            within: range.start.saturating_sub(first)..(range.end - first).min(PAGE),
+        }
+    })
 }
 
 impl Scratch {

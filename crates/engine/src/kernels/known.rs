@@ -2,9 +2,10 @@
 
 use super::{
     Level,
-    attention::{self, Cache, Rows, Scratch},
+    attention::{self, Scratch},
     maps::{self, Activations},
     matmul::{Product, Write, multiply},
+    pages::{Cache, Rows},
     pool::Pool,
 };
 use crate::{
@@ -150,19 +151,15 @@ impl Operators for Fast {
             values,
             value_scales,
         } = cache.clone();
-        let mut fast = Cache::new(&shape, positions);
-        fast.append(
-            &mut self.pool,
-            0,
-            0,
-            positions,
-            &Rows {
-                keys,
-                key_scales,
-                values,
-                value_scales,
-            },
-        );
+        let mut fast = Cache::new(&shape);
+        fast.reserve(positions);
+        let rows = Rows {
+            keys,
+            key_scales,
+            values,
+            value_scales,
+        };
+        fast.append(0, 0, &rows, 0, positions);
         let mut out = vec![0.0; query.len()];
         attention::attend(
             self.level,

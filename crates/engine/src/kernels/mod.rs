@@ -16,6 +16,7 @@ mod avx512;
 pub(crate) mod known;
 pub(crate) mod maps;
 pub(crate) mod matmul;
+pub(crate) mod pages;
 pub(crate) mod pool;
 #[cfg(test)]
 mod tests;

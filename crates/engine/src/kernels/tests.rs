@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 
 use super::{
-    attention::{self, Cache, Rows, Scratch},
+    attention::{self, Scratch},
     maps::{self, Activations},
     matmul::{Product, Write, multiply},
+    pages::{Cache, Rows},
     pool::{Parts, Pool},
     *,
 };
@@ -203,11 +204,11 @@ fn attention_case(seed: u64, head_dim: usize, positions: usize, kind: Values, qu
     for first in [0, positions / 3, positions - 1] {
         let expected = ops::attend_from(&query, &plain, first, factor);
         for level in Level::available() {
-            let mut pool = Pool::new(1);
-            let mut cache = Cache::new(&shape, positions + 5);
+            let mut cache = Cache::new(&shape);
+            cache.reserve(positions + 5);
             // Whole, and later positions present that this query must not see.
-            cache.append(&mut pool, 1, 0, positions, &rows);
-            cache.append(&mut pool, 1, positions, positions.min(5), &rows);
+            cache.append(1, 0, &rows, 0, positions);
+            cache.append(1, positions, &rows, 0, positions.min(5));
             let mut out = vec![1.0; head_dim];
             attention::attend(
                 level,
