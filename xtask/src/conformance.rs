@@ -7,6 +7,8 @@
 //! case: ic-agent's runs against the plain network that `assay-localnet` and `assay up` start, and that of `icp` against
 //! our launcher.
 
+mod engine;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -22,6 +24,8 @@ use crate::{node, process, python, wasm};
 pub(crate) enum Subject {
     /// The embedded network and its server.
     Localnet,
+    /// The engine, on every kind of machine that can be had here.
+    Engine,
 }
 
 /// The cases of one client.
@@ -82,6 +86,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let suites = match subject {
         Subject::Localnet => LOCALNET,
+        Subject::Engine => return engine::run(workspace, may_install),
     };
     let canisters = CANISTERS.map(str::to_owned);
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;

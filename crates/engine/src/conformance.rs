@@ -20,6 +20,9 @@ pub const TOKENS: usize = 750;
 /// The recorded roots, one line for each model.
 pub const ROOTS: &str = include_str!("../kat/roots.txt");
 
+/// The recorded answers of the default model, SmolLM2-135M-Instruct as `models.json` names it: tokens, then root and logits.
+pub const DEFAULT_MODEL: &str = include_str!("../kat/smollm2.txt");
+
 /// How tokens are fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feed {
@@ -143,6 +146,44 @@ pub fn check(variant: &Variant, models: &[(&'static str, Model)]) -> Result<(), 
     match ROOTS.lines().count() == models.len() {
         true => Ok(()),
         false => Err("as many roots as models must be recorded".into()),
+    }
+}
+
+/// Runs every variant and tells a line for each: `ok`, `fail` or `skip`, then what.
+pub fn tell_variants(tell: &mut dyn FnMut(&str)) {
+    let models = models();
+    for variant in Variant::all() {
+        match check(&variant, &models) {
+            Ok(()) => tell(&format!("ok    {}", variant.name())),
+            Err(why) => tell(&format!("fail  {}: {why}", variant.name())),
+        }
+    }
+    for kernels in Kernels::of_this_architecture() {
+        if !Kernels::available().contains(kernels) {
+            tell(&format!("skip  {kernels:?}: this processor lacks it"));
+        }
+    }
+}
+
+/// Runs tokens of the default model with every kind of kernels but the reference, and compares with what is recorded.
+pub fn tell_model(model: &Model, count: usize, tell: &mut dyn FnMut(&str)) {
+    let recorded = DEFAULT_MODEL.lines().find_map(|line| {
+        let (tokens, answer) = line.split_once(" = ")?;
+        (tokens.parse() == Ok(count)).then_some(answer)
+    });
+    let tokens = tokens(count, model.shape.vocab);
+    for kernels in Kernels::available().into_iter().skip(1) {
+        let variant = Variant {
+            kernels,
+            threads: 2,
+            feed: Feed::Mixed,
+        };
+        let what = format!("{kernels:?}, {count} tokens of the default model");
+        match variant.run(model, &tokens) {
+            Ok(found) if Some(&found[..]) == recorded => tell(&format!("ok    {what}")),
+            Ok(found) => tell(&format!("fail  {what}: {found}, recorded is {recorded:?}")),
+            Err(error) => tell(&format!("fail  {what}: {error}")),
+        }
     }
 }
 

@@ -37,6 +37,14 @@ pub enum Kernels {
 }
 
 impl Kernels {
+    /// Every kind but the reference that some processor of this architecture can run, slowest first.
+    pub fn of_this_architecture() -> &'static [Self] {
+        match cfg!(target_arch = "x86_64") {
+            true => &[Self::Portable, Self::Avx2, Self::Avx512],
+            false => &[Self::Portable],
+        }
+    }
+
     /// Every kind that this machine can run, slowest first, without `Auto`.
     pub fn available() -> Vec<Self> {
         #[cfg(feature = "std")]

@@ -1,0 +1,269 @@
+//! `conformance engine`: the engine on every kind of machine that can be had here, against the recorded roots.
+//!
+//! One line for each way of running: kernels, threads, how tokens are fed; natively in both builds, on other processors
+//! under qemu, and as WebAssembly in Node.js. What this machine cannot run is skipped in so many words.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::Context;
+
+use crate::workspace::{Profile, Workspace};
+use crate::{launch, model, process};
+
+/// The engine's example that runs every variant.
+const EXAMPLE: &str = "conformance";
+/// The same for WebAssembly, which has no `main`.
+const WASM_EXAMPLE: &str = "conformance_wasm";
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+/// Tokens of the default model where it runs at full speed, and where it does not.
+const MANY: &str = "700";
+const FEW: &str = "16";
+
+/// A processor that qemu plays.
+struct Emulated {
+    name: &'static str,
+    target: &'static str,
+    linker: &'static str,
+    qemu: &'static str,
+    /// Where Debian's cross compiler keeps that system's libraries.
+    libraries: &'static str,
+    packages: &'static str,
+}
+
+const EMULATED: [Emulated; 2] = [
+    Emulated {
+        name: "aarch64 under qemu",
+        target: "aarch64-unknown-linux-gnu",
+        linker: "aarch64-linux-gnu-gcc",
+        qemu: "qemu-aarch64",
+        libraries: "/usr/aarch64-linux-gnu",
+        packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user",
+    },
+    Emulated {
+        name: "riscv64 under qemu",
+        target: "riscv64gc-unknown-linux-gnu",
+        linker: "riscv64-linux-gnu-gcc",
+        qemu: "qemu-riscv64",
+        libraries: "/usr/riscv64-linux-gnu",
+        packages: "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user",
+    },
+];
+
+/// How many variants came out how.
+#[derive(Default)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<ExitCode> {
+    let mut count = Count::default();
+    let places = model::fetch(workspace, None)?;
+    let model = match places.converted() {
+        Some(model) => model.to_owned(),
+        None => {
+            launch::build_programs(workspace, Profile::Dev)?;
+            model::convert(workspace, Profile::Dev, &places)?
+        }
+    };
+    for (name, profile, folder, tokens) in [
+        ("native, release", Some("--release"), "release", MANY),
+        ("native, debug", None, "debug", FEW),
+    ] {
+        let mut cargo = workspace.cargo();
+        cargo
+            .args(["build", "--locked", "--package", "assay-engine"])
+            .args(["--example", EXAMPLE])
+            .args(profile);
+        process::run(&mut cargo)?;
+        let program = workspace.target.join(folder).join("examples").join(EXAMPLE);
+        count.runs(name, &[program.into()], &model, tokens)?;
+    }
+    for machine in &EMULATED {
+        match machine.prepare(workspace, may_install)? {
+            Err(why) => count.skip(machine.name, &why)?,
+            Ok(program) => {
+                let words: Vec<OsString> = vec![
+                    machine.qemu.into(),
+                    // Everything that the emulator knows, dot products included.
+                    "-cpu".into(),
+                    "max".into(),
+                    "-L".into(),
+                    machine.libraries.into(),
+                    program.into(),
+                ];
+                count.runs(machine.name, &words, &model, FEW)?;
+            }
+        }
+    }
+    wasm(workspace, &model, &mut count)?;
+    process::out(&format!("skipped {}", count.skipped))?;
+    process::out(&format!("{} passed, {} failed", count.passed, count.failed))?;
+    Ok(match count.failed == 0 && count.passed > 0 {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// WebAssembly in Node.js, with vectors and without.
+fn wasm(workspace: &Workspace, model: &Path, count: &mut Count) -> anyhow::Result<()> {
+    for (name, features, folder) in [
+        ("wasm in Node.js", "-C target-feature=+simd128", "engine-simd"),
+        ("wasm without vectors in Node.js", "", "engine-scalar"),
+    ] {
+        if process::on_path("node").is_none() {
+            count.skip(name, "there is no node on this machine; install Node.js")?;
+            continue;
+        }
+        if !has_target(WASM_TARGET) {
+            let why = format!("no standard library; install it: rustup target add {WASM_TARGET}");
+            count.skip(name, &why)?;
+            continue;
+        }
+        let target = workspace.target.join("conformance").join(folder);
+        let mut cargo = workspace.cargo();
+        cargo
+            .args(["build", "--locked", "--release", "--package", "assay-engine"])
+            .args(["--no-default-features", "--features", "std"])
+            .args(["--example", WASM_EXAMPLE, "--target", WASM_TARGET])
+            .arg("--target-dir")
+            .arg(&target)
+            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", features);
+        process::run(&mut cargo)?;
+        let module = target
+            .join(WASM_TARGET)
+            .join("release/examples")
+            .join(format!("{WASM_EXAMPLE}.wasm"));
+        let script = workspace.root.join("xtask/src/conformance/engine.mjs");
+        let words: Vec<OsString> = vec!["node".into(), script.into(), module.into()];
+        count.runs(name, &words, model, MANY)?;
+    }
+    Ok(())
+}
+
+impl Emulated {
+    /// The program for this machine, or why there is none.
+    fn prepare(
+        &self,
+        workspace: &Workspace,
+        may_install: bool,
+    ) -> anyhow::Result<Result<PathBuf, String>> {
+        let complete = || {
+            process::on_path(self.linker).is_some() && process::on_path(self.qemu).is_some()
+        };
+        if may_install && !has_target(self.target) && process::on_path("rustup").is_some() {
+            eprintln!("installing the target {}: rustup target add {0}", self.target);
+            // Where it cannot be had the line below says so.
+            let _ = process::run_talking(Command::new("rustup").args(["target", "add", self.target]));
+        }
+        if may_install && !complete() && process::on_path("apt-get").is_some() && is_root() {
+            eprintln!("installing {}", self.packages);
+            let mut apt = Command::new("apt-get");
+            apt.env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(self.packages.split(' '));
+            let _ = process::run_talking(Command::new("apt-get").args(["update", "--quiet"]));
+            let _ = process::run_talking(&mut apt);
+        }
+        if !has_target(self.target) {
+            return Ok(Err(format!(
+                "no standard library; install it: rustup target add {}",
+                self.target
+            )));
+        }
+        if !complete() {
+            return Ok(Err(format!(
+                "no cross linker or emulator; install: apt-get install {}",
+                self.packages
+            )));
+        }
+        let variable = self.target.to_uppercase().replace('-', "_");
+        let target = workspace.target.join("conformance/emulated");
+        let mut cargo = workspace.cargo();
+        cargo
+            .args(["build", "--locked", "--release", "--package", "assay-engine"])
+            .args(["--no-default-features", "--features", "std"])
+            .args(["--example", EXAMPLE, "--target", self.target])
+            .arg("--target-dir")
+            .arg(&target)
+            .env(format!("CARGO_TARGET_{variable}_LINKER"), self.linker);
+        process::run(&mut cargo)?;
+        let folder = target.join(self.target).join("release/examples");
+        Ok(Ok(folder.join(EXAMPLE)))
+    }
+}
+
+impl Count {
+    /// Runs all variants, and the default model, on one machine.
+    fn runs(
+        &mut self,
+        machine: &str,
+        words: &[OsString],
+        model: &Path,
+        tokens: &str,
+    ) -> anyhow::Result<()> {
+        self.lines(machine, command(words)?)?;
+        let mut with_model = command(words)?;
+        with_model.arg(model).arg(tokens);
+        self.lines(machine, with_model)
+    }
+
+    /// Reads the lines of one run and tells them.
+    fn lines(&mut self, machine: &str, mut command: Command) -> anyhow::Result<()> {
+        let output = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let (before, text) = (self.passed + self.failed, String::from_utf8_lossy(&output.stdout));
+        let mut failed = false;
+        for line in text.lines() {
+            let (word, what) = line.split_at(line.len().min(6));
+            match word.trim() {
+                "ok" => self.passed += 1,
+                "skip" => self.skipped += 1,
+                _ => {
+                    failed = true;
+                    self.failed += 1;
+                }
+            }
+            process::out(&format!("{:<6}{machine}: {what}", word.trim()))?;
+        }
+        if self.passed + self.failed == before || (!output.status.success() && !failed) {
+            self.failed += 1;
+            process::out(&format!("fail  {machine}: ended with {}", output.status))?;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, machine: &str, why: &str) -> anyhow::Result<()> {
+        self.skipped += 1;
+        process::out(&format!("skip  {machine}: {why}"))
+    }
+}
+
+fn command(words: &[OsString]) -> anyhow::Result<Command> {
+    let (program, arguments) = words.split_first().context("BUG: an empty command line")?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Ok(command)
+}
+
+/// Whether this toolchain has the standard library of a target.
+fn has_target(target: &str) -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let folder = process::capture(Command::new(rustc).args(["--print", "target-libdir", "--target", target]));
+    folder.is_ok_and(|folder| {
+        std::fs::read_dir(folder).is_ok_and(|files| {
+            let mut names = files.flatten().map(|file| file.file_name());
+            names.any(|name| name.to_string_lossy().starts_with("libstd-"))
+        })
+    })
+}
+
+fn is_root() -> bool {
+    process::capture(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
+}
