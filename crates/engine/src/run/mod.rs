@@ -3,14 +3,18 @@
 //! A transcript is what a generation leaves behind: the drawn tokens without the end token, why it stopped, and the trace root.
 //! Both sides define it the same way, so equal work gives equal transcripts:
 //!
-//! - `output` never holds the token that ended it: on drawing one of the model's end tokens the finish is [`Finish::Stop`]; once
-//!   `max_tokens` are out the finish is [`Finish::Length`] and nothing further is drawn.
+//! - On drawing one of the model's end tokens the finish is [`Finish::Stop`], and `output` does not hold that token.
+//! - A token that completes a stop string (see [`StopStrings`]) is the last of `output`, and the finish is [`Finish::Stop`]. `output` keeps
+//!   the token whole, though it may hold the stop string and text past it; the answer is the text up to [`Transcript::stop`].
+//! - A token after which the constraint admits nothing more is the last of `output`, and the finish is [`Finish::Stop`].
+//! - Otherwise, once `max_tokens` are out the finish is [`Finish::Length`]. After any last token nothing further is drawn.
 //! - Positions count from zero over input and output together. A position is computed when a token after it has to be drawn. So the trace
-//!   root covers `input + output` positions at [`Finish::Stop`] and `input + max_tokens - 1` at [`Finish::Length`].
-//! - The draw of output token `i` uses position `input + i`.
+//!   root covers `input + output` positions where an end token was drawn, and `input + output - 1` where the last token ended it.
+//! - The draw of output token `i` uses position `input + i`, and looks back at the tokens before it.
 //!
 //! A claim that differs is no error but a [`Checked::Mismatch`]: it names the first output index where the claim leaves the true
-//! generation and the trace root of everything before it, which two honest checkers find alike.
+//! generation and the trace root of everything before it, which two honest checkers find alike. Nothing of a claim but its tokens and
+//! its finish is believed: stop strings, constraint, penalties and log-probabilities are worked out again from these.
 
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -18,11 +22,26 @@ use core::ops::ControlFlow;
 use crate::{
     forward::{Options, Session, SessionError},
     model::Model,
-    sampler::{Sampler, Sampling, SamplingError},
+    sampler::{
+        Bias, LOGPROBS_MAX, Logprobs, Pieces, Sampler, Sampling, SamplingError,
+        constraint::Constraint,
+    },
     trace::Hash,
 };
 
-/// What is asked for.
+mod check;
+mod course;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use self::course::Course;
+pub use self::{
+    check::{Checker, check},
+    stop::{STOP_BYTES_MAX, STOP_STRINGS_MAX, StopError, StopFound, StopScanner, StopStrings},
+};
+
+/// What is asked for. The default asks for nothing and is there to be filled in.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// Token ids, at least one.
@@ -31,12 +50,37 @@ pub struct Request<'a> {
     pub max_tokens: u32,
     /// How tokens are drawn.
     pub sampling: Sampling,
+    /// What is added to the logits of single tokens.
+    pub bias: &'a [Bias],
+    /// How many alternatives are wanted with the log-probability of each output token; none asks for no log-probabilities at all.
+    pub logprobs: Option<u8>,
+    /// The bytes of the model's tokens; needed with stop strings or a constraint.
+    pub pieces: Option<&'a Pieces>,
+    /// Text that ends the generation.
+    pub stop: Option<&'a StopStrings>,
+    /// What the output must look like.
+    pub constraint: Option<&'a Constraint>,
+}
+
+impl Default for Request<'_> {
+    fn default() -> Self {
+        Self {
+            input: &[],
+            max_tokens: 0,
+            sampling: Sampling::GREEDY,
+            bias: &[],
+            logprobs: None,
+            pieces: None,
+            stop: None,
+            constraint: None,
+        }
+    }
 }
 
 /// Why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// An end token was drawn.
+    /// An end token was drawn, a stop string came up, or the constraint admits nothing more.
     Stop,
     /// `max_tokens` are out.
     Length,
@@ -51,6 +95,10 @@ pub struct Transcript {
     pub finish: Finish,
     /// Commitment to every state; see [`crate::trace`].
     pub trace_root: Hash,
+    /// The stop string that ended it, and where in the bytes of the output it begins.
+    pub stop: Option<StopFound>,
+    /// For each output token, where they were asked for.
+    pub logprobs: Vec<Logprobs>,
 }
 
 /// The result of a check.
@@ -93,12 +141,55 @@ pub enum RunError {
     /// Sampling parameters out of range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// A bias for a token that the model does not have.
+    #[error("logit bias for token {token}, the vocabulary ends at {vocab}; leave it out")]
+    BiasToken {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// Too many alternatives.
+    #[error("{0} alternatives with each token, more than the limit of {LOGPROBS_MAX}")]
+    Logprobs(u8),
+    /// Stop strings or a constraint, but no text to hold against them.
+    #[error("stop strings and constraints need the bytes of the model's tokens; give its pieces")]
+    NoPieces,
+    /// The pieces of another model.
+    #[error(
+        "pieces of {found} tokens, the vocabulary has {vocab}; take those of the model's tokenizer"
+    )]
+    Pieces {
+        /// Tokens in the table.
+        found: usize,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// No token continues the output as the constraint wants it.
+    #[error(
+        "no token of this model continues the output as the constraint wants it at {position}; use another schema"
+    )]
+    Stuck {
+        /// Output index of the token that cannot be drawn.
+        position: u32,
+    },
     /// The session refused model, options or tokens.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
+}
+
+/// One output token as it is drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// Its output index, from zero.
+    pub index: u32,
+    /// The token.
+    pub token: u32,
+    /// Its log-probability and the alternatives, where they were asked for.
+    pub logprobs: Option<&'a Logprobs>,
 }
 
 /// Generates. `on_token(index, token)` hears each output token at once, index from zero, and may break off.
@@ -108,176 +199,67 @@ pub fn generate(
     options: &Options,
     on_token: &mut dyn FnMut(u32, u32) -> ControlFlow<()>,
 ) -> Result<Transcript, RunError> {
-    let (mut session, sampler) = open(model, request, options)?;
-    let mut output = Vec::new();
-    let mut logits = session.prefill(request.input)?;
-    let finish = loop {
-        let token = sampler.draw(logits, (request.input.len() + output.len()) as u64);
-        if model.end_tokens.contains(&token) {
-            break Finish::Stop;
-        }
-        output.push(token);
-        if on_token(output.len() as u32 - 1, token).is_break() {
-            return Err(RunError::Cancelled);
-        }
-        if output.len() == request.max_tokens as usize {
-            break Finish::Length;
-        }
-        logits = session.decode(token)?;
-    };
-    let trace_root = session.trace().root(session.positions());
-    Ok(Transcript {
-        output,
-        finish,
-        trace_root,
+    generate_steps(model, request, options, &mut |step| {
+        on_token(step.index, step.token)
     })
 }
 
-/// Checks a whole claim.
-pub fn check(
+/// Generates as [`generate`] does; `on_step` hears of each output token with its log-probabilities.
+pub fn generate_steps(
     model: &Model,
     request: &Request<'_>,
-    claimed: &[u32],
-    finish: Finish,
     options: &Options,
-) -> Result<Checked, RunError> {
-    let mut checker = Checker::new(model, request, options)?;
-    checker.push(claimed)?;
-    Ok(checker.finish(finish))
-}
-
-/// Checks a claim while it streams in.
-#[derive(Debug)]
-pub struct Checker<'m> {
-    session: Session<'m>,
-    sampler: Sampler,
-    input: usize,
-    max_tokens: usize,
-    chunk: usize,
-    output: Vec<u32>, // what was claimed and found true
-    next: u32,        // what is drawn after it, unless `output` is complete
-    mismatch: Option<(usize, Option<u32>)>,
-}
-
-impl<'m> Checker<'m> {
-    /// Runs the input.
-    pub fn new(
-        model: &'m Model,
-        request: &Request<'_>,
-        options: &Options,
-    ) -> Result<Self, RunError> {
-        let (mut session, sampler) = open(model, request, options)?;
-        let next = sampler.draw(session.prefill(request.input)?, request.input.len() as u64);
-        Ok(Self {
-            session,
-            sampler,
-            input: request.input.len(),
-            max_tokens: request.max_tokens as usize,
-            chunk: options.prefill_chunk,
-            output: Vec::new(),
-            next,
-            mismatch: None,
-        })
-    }
-
-    /// Follows the claim by some more tokens; false once it is known to be wrong, and then nothing more is computed.
-    pub fn push(&mut self, claimed: &[u32]) -> Result<bool, RunError> {
-        for piece in claimed.chunks(self.chunk) {
-            if self.mismatch.is_some() {
-                break;
-            }
-            self.push_piece(piece)?;
+    on_step: &mut dyn FnMut(Step<'_>) -> ControlFlow<()>,
+) -> Result<Transcript, RunError> {
+    let (mut session, mut course) = open(model, request, options)?;
+    let mut all_logprobs = Vec::new();
+    let mut logits = session.prefill(request.input)?;
+    let finish = loop {
+        let drawn = course.draw(logits);
+        let index = course.output().len() as u32;
+        let token = drawn.token.ok_or(RunError::Stuck { position: index })?;
+        if course.ends(token) {
+            break Finish::Stop;
         }
-        Ok(self.mismatch.is_none())
-    }
-
-    /// Tokens that were claimed and found true.
-    pub fn confirmed(&self) -> &[u32] {
-        &self.output
-    }
-
-    /// Ends the claim.
-    pub fn finish(mut self, claimed: Finish) -> Checked {
-        let complete = self.output.len() == self.max_tokens;
-        if self.mismatch.is_none() {
-            let agrees = match claimed {
-                Finish::Stop => !complete && self.ends(self.next),
-                Finish::Length => complete,
-            };
-            if !agrees {
-                let expected = (!complete && !self.ends(self.next)).then_some(self.next);
-                self.mismatch = Some((self.output.len(), expected));
-            }
-        }
-        match self.mismatch {
-            Some((position, expected)) => Checked::Mismatch {
-                position: position as u32,
-                expected,
-                trace_root: self.root_before(position),
-            },
-            None => Checked::Match(Transcript {
-                trace_root: self.root_before(self.output.len()),
-                output: self.output,
-                finish: claimed,
-            }),
-        }
-    }
-
-    /// Runs a piece in one go before comparing it; what was computed past a difference is dropped with the session.
-    fn push_piece(&mut self, piece: &[u32]) -> Result<(), RunError> {
-        let room = self.max_tokens - self.output.len();
-        let vocab = self.session.model().shape.vocab;
-        let possible = piece
-            .iter()
-            .take(room)
-            .take_while(|t| (**t as usize) < vocab)
-            .count();
-        // A first token that is wrong already saves the rest of the work.
-        let promising = piece.first() == Some(&self.next) && !self.ends(self.next);
-        let run = match promising {
-            true => possible.min(room.saturating_sub(1)), // the last token of all is never run
-            false => 0,
+        course.push(token);
+        let step = Step {
+            index,
+            token,
+            logprobs: drawn.logprobs.as_ref(),
         };
-        let mut drawn = alloc::vec![self.next];
-        if run > 0 {
-            drawn.extend(self.session.draw_each(&piece[..run], &self.sampler)?);
+        if on_step(step).is_break() {
+            return Err(RunError::Cancelled);
         }
-        for (i, token) in piece.iter().enumerate() {
-            let true_token = drawn.get(i).copied().filter(|t| i < room && !self.ends(*t));
-            if true_token != Some(*token) {
-                self.mismatch = Some((self.output.len(), true_token));
-                return Ok(());
-            }
-            self.output.push(*token);
+        all_logprobs.extend(drawn.logprobs);
+        if let Some(finish) = course.finish() {
+            break finish;
         }
-        if let Some(next) = drawn.get(piece.len()) {
-            self.next = *next;
-        }
-        Ok(())
-    }
-
-    fn ends(&self, token: u32) -> bool {
-        self.session.model().end_tokens.contains(&token)
-    }
-
-    /// The trace root over what a generation has computed when output `position` is due.
-    fn root_before(&self, position: usize) -> Hash {
-        self.session
-            .trace()
-            .root(self.input + position.min(self.max_tokens - 1))
-    }
+        logits = session.decode(token)?;
+    };
+    Ok(Transcript {
+        output: course.output().to_vec(),
+        finish,
+        trace_root: session.trace().root(session.positions()),
+        stop: course.stop(),
+        logprobs: all_logprobs,
+    })
 }
 
 /// Checks a request and opens a session that has just enough room for it.
 fn open<'m>(
     model: &'m Model,
-    request: &Request<'_>,
+    request: &Request<'m>,
     options: &Options,
-) -> Result<(Session<'m>, Sampler), RunError> {
+) -> Result<(Session<'m>, Course<'m>), RunError> {
     let Request {
         input,
         max_tokens,
         sampling,
+        bias,
+        logprobs,
+        pieces,
+        stop,
+        constraint,
     } = *request;
     if input.is_empty() {
         return Err(RunError::EmptyInput);
@@ -294,9 +276,28 @@ fn open<'m>(
             context_max,
         });
     }
-    let sampler = Sampler::new(sampling)?;
-    Ok((Session::new(model, total - 1, options)?, sampler))
+    let sampler = Sampler::with_bias(sampling, bias)?;
+    let vocab = model.shape.vocab;
+    if let Some(Bias { token, .. }) = bias.iter().find(|bias| bias.token as usize >= vocab) {
+        return Err(RunError::BiasToken {
+            token: *token,
+            vocab,
+        });
+    }
+    if let Some(count) = logprobs.filter(|count| *count > LOGPROBS_MAX) {
+        return Err(RunError::Logprobs(count));
+    }
+    let reads = stop.is_some_and(|stop| !stop.is_empty()) || constraint.is_some();
+    match pieces {
+        None if reads => return Err(RunError::NoPieces),
+        Some(pieces) if pieces.len() != vocab => {
+            return Err(RunError::Pieces {
+                found: pieces.len(),
+                vocab,
+            });
+        }
+        _ => {}
+    }
+    let course = Course::new(request, sampler, &model.end_tokens, vocab);
+    Ok((Session::new(model, total - 1, options)?, course))
 }
-
-#[cfg(test)]
-mod tests;
