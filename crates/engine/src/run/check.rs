@@ -31,7 +31,7 @@ pub fn check(
 #[derive(Debug)]
 pub struct Checker<'m> {
     session: Session<'m>,
-    course: Course<'m>, // its output is what was claimed and found true
+    course: Course, // its output is what was claimed and found true
     input: usize,
     chunk: usize,
     next: Drawn, // what is drawn after it, unless the course has ended
@@ -51,7 +51,7 @@ impl<'m> Checker<'m> {
     /// Runs the input.
     pub fn new(
         model: &'m Model,
-        request: &Request<'m>,
+        request: &Request<'_>,
         options: &Options,
     ) -> Result<Self, RunError> {
         let (mut session, course) = open(model, request, options)?;

@@ -14,23 +14,23 @@ use crate::sampler::{
 const MASKS_KEPT: usize = 32;
 
 #[derive(Debug)]
-pub(super) struct Course<'a> {
+pub(super) struct Course {
     sampler: Sampler,
     logprobs: Option<u8>,
-    end_tokens: &'a [u32],
+    end_tokens: Vec<u32>,
     tokens: Vec<u32>, // input, then output
     input: usize,
     max_tokens: usize,
-    scan: Option<(&'a StopStrings, &'a Pieces, StopScanner)>,
-    steer: Option<Steer<'a>>,
+    scan: Option<(StopStrings, Pieces, StopScanner)>,
+    steer: Option<Steer>,
     finish: Option<Finish>,
 }
 
 /// A constraint being followed.
 #[derive(Debug)]
-struct Steer<'a> {
-    constraint: &'a Constraint,
-    pieces: &'a Pieces,
+struct Steer {
+    constraint: Constraint,
+    pieces: Pieces,
     vocab: usize,
     state: State,
     masks: Vec<(State, Arc<Mask>)>, // the latest first
@@ -54,26 +54,26 @@ pub(super) struct Due {
 
 /// Consecutive draws that can be made in any order.
 #[derive(Debug)]
-pub(super) struct Rows<'c, 'a> {
-    course: &'c Course<'a>,
+pub(super) struct Rows<'c> {
+    course: &'c Course,
     dues: &'c [Due],
 }
 
-impl<'a> Course<'a> {
+impl Course {
     pub(super) fn new(
-        request: &Request<'a>,
+        request: &Request<'_>,
         sampler: Sampler,
-        end_tokens: &'a [u32],
+        end_tokens: &[u32],
         vocab: usize,
     ) -> Self {
         let scan = match (request.stop, request.pieces) {
-            (Some(stop), Some(pieces)) => Some((stop, pieces, stop.scan())),
+            (Some(stop), Some(pieces)) => Some((stop.clone(), pieces.clone(), stop.scan())),
             _ => None,
         };
         let steer = match (request.constraint, request.pieces) {
             (Some(constraint), Some(pieces)) => Some(Steer {
-                constraint,
-                pieces,
+                constraint: constraint.clone(),
+                pieces: pieces.clone(),
                 vocab,
                 state: constraint.start(),
                 masks: Vec::new(),
@@ -84,7 +84,7 @@ impl<'a> Course<'a> {
         let mut course = Self {
             sampler,
             logprobs: request.logprobs,
-            end_tokens,
+            end_tokens: end_tokens.to_vec(),
             tokens: request.input.to_vec(),
             input: request.input.len(),
             max_tokens: request.max_tokens as usize,
@@ -169,7 +169,7 @@ impl<'a> Course<'a> {
     }
 
     /// Several draws; the first is due after the first token that is run.
-    pub(super) fn rows<'c>(&'c self, dues: &'c [Due]) -> Rows<'c, 'a> {
+    pub(super) fn rows<'c>(&'c self, dues: &'c [Due]) -> Rows<'c> {
         Rows { course: self, dues }
     }
 
@@ -188,14 +188,13 @@ impl<'a> Course<'a> {
 
     /// Works out what the constraint allows next.
     fn look(&mut self) {
-        let end_tokens = self.end_tokens;
         if let Some(steer) = &mut self.steer {
-            steer.look(end_tokens);
+            steer.look(&self.end_tokens);
         }
     }
 }
 
-impl Steer<'_> {
+impl Steer {
     fn look(&mut self, end_tokens: &[u32]) {
         let known = self
             .masks
@@ -206,7 +205,7 @@ impl Steer<'_> {
             None => {
                 let mask = self
                     .constraint
-                    .mask(&self.state, self.pieces, end_tokens, self.vocab);
+                    .mask(&self.state, &self.pieces, end_tokens, self.vocab);
                 (self.state.clone(), Arc::new(mask))
             }
         };
@@ -216,7 +215,7 @@ impl Steer<'_> {
     }
 }
 
-impl Draw for Rows<'_, '_> {
+impl Draw for Rows<'_> {
     type Drawn = Drawn;
 
     fn draw(&self, logits: &[f32], position: u64) -> Drawn {

@@ -31,6 +31,8 @@ use crate::{
 
 mod check;
 mod course;
+#[cfg(test)]
+mod steered;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -248,9 +250,9 @@ pub fn generate_steps(
 /// Checks a request and opens a session that has just enough room for it.
 fn open<'m>(
     model: &'m Model,
-    request: &Request<'m>,
+    request: &Request<'_>,
     options: &Options,
-) -> Result<(Session<'m>, Course<'m>), RunError> {
+) -> Result<(Session<'m>, Course), RunError> {
     let Request {
         input,
         max_tokens,

@@ -3,7 +3,7 @@
 //! It does not know where the bytes come from: a tokenizer fills the table, or a test. A token that adds nothing, as control tokens do,
 //! has no bytes.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 /// Most bytes of one token.
 pub const PIECE_BYTES_MAX: usize = 1 << 12;
@@ -24,9 +24,12 @@ pub enum PiecesError {
     Total,
 }
 
-/// Bytes by token id.
+/// Bytes by token id. Copies share one table.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Pieces {
+pub struct Pieces(Arc<Table>);
+
+#[derive(PartialEq, Eq)]
+struct Table {
     ends: Vec<u32>, // token i is bytes[ends[i - 1]..ends[i]]
     bytes: Vec<u8>,
     sorted: Vec<u32>, // tokens that have bytes, ascending by them, then by id
@@ -48,7 +51,7 @@ impl Pieces {
             bytes.extend_from_slice(piece);
             ends.push(u32::try_from(bytes.len()).map_err(|_| PiecesError::Total)?);
         }
-        let mut table = Self {
+        let mut table = Table {
             ends,
             bytes,
             sorted: Vec::new(),
@@ -66,11 +69,33 @@ impl Pieces {
             before = table.get(*token);
         }
         table.sorted = sorted;
-        Ok(table)
+        Ok(Self(Arc::new(table)))
     }
 
     /// The bytes of a token; none for one outside the table.
     pub fn get(&self, token: u32) -> &[u8] {
+        self.0.get(token)
+    }
+
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.0.ends.len()
+    }
+
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.ends.is_empty()
+    }
+
+    /// Tokens that have bytes, ascending by them; each with how many leading bytes it has in common with the one before.
+    pub(crate) fn sorted(&self) -> impl Iterator<Item = (u32, usize)> {
+        let shared = self.0.shared.iter().map(|n| usize::from(*n));
+        self.0.sorted.iter().copied().zip(shared)
+    }
+}
+
+impl Table {
+    fn get(&self, token: u32) -> &[u8] {
         let at = token as usize;
         let begin = match at.checked_sub(1) {
             Some(before) => self.ends.get(before).copied(),
@@ -80,22 +105,6 @@ impl Pieces {
             (Some(begin), Some(end)) => &self.bytes[begin as usize..*end as usize],
             _ => &[],
         }
-    }
-
-    /// How many tokens there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is no token at all.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Tokens that have bytes, ascending by them; each with how many leading bytes it has in common with the one before.
-    pub(crate) fn sorted(&self) -> impl Iterator<Item = (u32, usize)> {
-        let shared = self.shared.iter().map(|n| usize::from(*n));
-        self.sorted.iter().copied().zip(shared)
     }
 }
 

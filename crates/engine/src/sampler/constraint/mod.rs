@@ -11,7 +11,7 @@
 //! deep. A byte after which more than [`POSITIONS_MAX`] positions would be reached is not allowed, and a mask takes at most [`WORK_MAX`]
 //! steps: tokens that are not reached by then, ascending by their bytes, are not allowed. No usual schema comes near either limit.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 use super::{Mask, Pieces};
 
@@ -64,10 +64,10 @@ pub enum ConstraintError {
     TooLarge,
 }
 
-/// What an output must look like.
-#[derive(Clone, Debug)]
+/// What an output must look like. Copies share one network.
+#[derive(Clone)]
 pub struct Constraint {
-    network: Network,
+    network: Arc<Network>,
     begin: NodeId,
 }
 
@@ -120,7 +120,7 @@ impl Constraint {
         }
         net.check_progress(common.space)?;
         Ok(Self {
-            network: net,
+            network: Arc::new(net),
             begin,
         })
     }
@@ -169,6 +169,12 @@ impl Constraint {
             }
         }
         mask
+    }
+}
+
+impl core::fmt::Debug for Constraint {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Constraint of {} nodes", self.network.nodes.len())
     }
 }
 
