@@ -59,10 +59,10 @@ fn the_prototypes_tokens_come_out() {
 fn a_context_past_700_tokens_has_one_root_for_threads_chunks_generating_and_checking() {
     let tokenizer = Tokenizer::from_model(model()).expect("the model carries its tokenizer");
     let sentence = "The river rises in the hills, turns the old mill, feeds the fields, and meets the sea beyond the town. ";
-    let message = ChatMessage {
-        role: Role::User,
-        content: format!("{}\nWhat does the river turn?", sentence.repeat(30)),
-    };
+    let message = ChatMessage::new(
+        Role::User,
+        format!("{}\nWhat does the river turn?", sentence.repeat(30)),
+    );
     let input = tokenizer
         .prompt_tokens(&[message])
         .expect("the prompt fits");

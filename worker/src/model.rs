@@ -242,13 +242,13 @@ impl LocalModel {
     pub fn prompt_tokens(&self, messages: &[Message]) -> Result<Vec<u32>, RunFault> {
         let messages: Vec<ChatMessage> = messages
             .iter()
-            .map(|Message { role, content }| ChatMessage {
-                role: match role {
+            .map(|Message { role, content }| {
+                let role = match role {
                     MessageRole::System => Role::System,
                     MessageRole::User => Role::User,
                     MessageRole::Assistant => Role::Assistant,
-                },
-                content: content.clone(),
+                };
+                ChatMessage::new(role, content.as_str())
             })
             .collect();
         Ok(self.tokenizer.prompt_tokens(&messages)?)

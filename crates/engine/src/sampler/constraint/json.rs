@@ -1,4 +1,4 @@
-//! JSON as a schema is written in: members keep their order, numbers their spelling.
+//! JSON from outside, as schemas are written in: members keep their order, numbers their spelling.
 
 use alloc::{string::String, vec::Vec};
 
@@ -9,7 +9,7 @@ pub const SCHEMA_DEPTH_MAX: usize = 64;
 
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Json {
+pub(crate) enum Json {
     Null,
     Bool(bool),
     Number(String),
@@ -22,22 +22,22 @@ pub(super) enum Json {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
     /// Too long.
-    #[error("schema is {0} bytes long, more than the limit of {SCHEMA_BYTES_MAX}; shorten it")]
+    #[error("JSON is {0} bytes long, more than the limit of {SCHEMA_BYTES_MAX}; shorten it")]
     Length(usize),
     /// Something else was to come.
-    #[error("schema is not JSON at byte {0}")]
+    #[error("JSON is wrong at byte {0}")]
     Syntax(usize),
     /// Too deep.
-    #[error("schema is nested deeper than {SCHEMA_DEPTH_MAX} at byte {0}; flatten it")]
+    #[error("JSON is nested deeper than {SCHEMA_DEPTH_MAX} at byte {0}; flatten it")]
     Depth(usize),
     /// One name twice in an object.
-    #[error("schema has the same name twice in one object at byte {0}")]
+    #[error("JSON has the same name twice in one object at byte {0}")]
     Twice(usize),
 }
 
 impl Json {
     /// Reads a text.
-    pub(super) fn parse(text: &str) -> Result<Self, JsonError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, JsonError> {
         if text.len() > SCHEMA_BYTES_MAX {
             return Err(JsonError::Length(text.len()));
         }

@@ -22,15 +22,15 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use self::{
-    json::Json,
-    network::{Edge, Network, Node, NodeId},
-    schema::Compiler,
-};
+pub(crate) use self::json::Json;
 pub use self::{
     json::{JsonError, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX},
     network::{EDGES_MAX, NODES_MAX, SPACE_BYTES_MAX},
     schema::NAME_BYTES_MAX,
+};
+use self::{
+    network::{Edge, Network, Node, NodeId},
+    schema::Compiler,
 };
 
 /// Deepest nesting of objects and lists in an output.

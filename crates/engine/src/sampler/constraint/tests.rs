@@ -365,12 +365,12 @@ fn a_complete_text_admits_nothing_more_unless_it_is_a_number() {
 #[test]
 fn what_is_not_understood_is_refused_by_name_and_place() {
     for (schema, message) in [
-        ("{", "schema is not JSON at byte 1"),
+        ("{", "JSON is wrong at byte 1"),
         ("[1]", "schema at #: a schema is an object or a truth value"),
         ("false", "schema at #: nothing is valid here"),
         (
             r#"{"a":1,"a":2}"#,
-            "schema has the same name twice in one object at byte 7",
+            "JSON has the same name twice in one object at byte 7",
         ),
         (
             r#"{"type":"string","pattern":"a+"}"#,
