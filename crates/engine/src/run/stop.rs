@@ -107,8 +107,8 @@ impl Text {
             bytes: bytes.to_vec(),
             falls: vec![0; bytes.len() + 1],
         };
-        for len in 1..bytes.len() {
-            text.falls[len + 1] = text.step(text.falls[len], bytes[len]);
+        for (len, byte) in bytes.iter().enumerate().skip(1) {
+            text.falls[len + 1] = text.step(text.falls[len], *byte);
         }
         text
     }

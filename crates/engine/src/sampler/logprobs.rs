@@ -108,7 +108,7 @@ fn norm(sum: u64) -> i64 {
     let mut m = u128::from(sum) << (63 - whole); // Q63, in [1, 2)
     let mut log2 = u64::from(whole - UNIT);
     for _ in 0..32 {
-        m = m * m >> 63;
+        m = (m * m) >> 63;
         log2 <<= 1;
         if m >> 64 != 0 {
             m >>= 1;
