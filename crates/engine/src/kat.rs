@@ -156,6 +156,7 @@ fn answers(kernels: Kernels) -> Result<String, SessionError> {
         family_vectors(&mut *operators, kind, &mut put);
     }
     family_transcripts(kernels, &mut put)?;
+    crate::sampler::known::answers(&mut put);
     Ok(out)
 }
 

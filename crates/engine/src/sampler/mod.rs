@@ -35,6 +35,7 @@ use crate::f32z::{self, LOG2_E, cvt, div, exp2n, mul, rne, round_u32, sub};
 
 mod adjust;
 pub mod constraint;
+pub(crate) mod known;
 mod logprobs;
 mod mask;
 mod pieces;
