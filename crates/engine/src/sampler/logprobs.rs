@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! t[i]    = mul(sub(max logit, logit[i]), log2e)                                     F32Z
-//! w[i]    = floor(exp2n(t[i]) * 2^40), exact from the bits; 0 where t[i] >= 41
+//! w[i]    = floor(exp2n(t[i]) * 2^40), the product being exact; 0 where t[i] >= 41
 //! S       = sum of w                                                                 u64, the best token has 2^40
 //! log2 S  = k + fraction, S = m * 2^k with m in [1, 2): 32 fraction bits, each by squaring m in 64-bit fixed point, truncated
 //! norm    = floor(((log2 S in Q32) - 40 * 2^32) * 693_147_180_560 / (2^32 * 10^6))    micro-nats
@@ -69,36 +69,29 @@ impl Logprobs {
 
 /// The tokens with the highest logits, the lower id first among equals.
 fn best(logits: &[f32], count: usize) -> Vec<u32> {
-    // The order, turned so that the highest logit comes first, above the id.
-    let key = |(token, logit): (usize, &f32)| {
-        let descending = !((f32z::order(*logit) as u32) ^ 0x8000_0000);
-        u64::from(descending) << 32 | token as u64
-    };
-    let mut keys: Vec<u64> = logits.iter().enumerate().map(key).collect();
-    let count = count.min(keys.len());
-    if count > 0 && count < keys.len() {
-        keys.select_nth_unstable(count - 1);
+    let mut best: Vec<(i32, u32)> = Vec::with_capacity(count + 1);
+    for (token, logit) in logits.iter().enumerate() {
+        let order = f32z::order(*logit);
+        let full = best.len() == count;
+        if full && best.last().is_none_or(|(last, _)| order <= *last) {
+            continue;
+        }
+        let at = best.partition_point(|(other, _)| *other >= order);
+        best.insert(at, (order, token as u32));
+        best.truncate(count);
     }
-    keys.truncate(count);
-    keys.sort_unstable();
-    keys.into_iter().map(|key| key as u32).collect()
+    best.into_iter().map(|(_, token)| token).collect()
 }
 
 /// 2^40 * e^-distance, rounded down.
+#[inline(always)]
 fn weight(distance: f32) -> u64 {
+    const UNITS: f32 = f32::from_bits(0x5380_0000); // 2^40
     let t = mul(distance, LOG2_E);
-    if f32z::order(t) >= f32z::order(41.0) {
-        return 0;
-    }
-    let bits = exp2n(t).to_bits();
-    let mantissa = u64::from((bits & 0x007f_ffff) | 0x0080_0000);
-    // The value is mantissa * 2^(exponent - 150) and lies between 2^-42 and 1.
-    let shift = (bits >> 23) as i32 - 150 + UNIT as i32;
-    if shift >= 0 {
-        mantissa << shift
-    } else {
-        mantissa >> -shift
-    }
+    let far = f32z::order(t) >= f32z::order(41.0);
+    let e = exp2n(if far { 41.0 } else { t });
+    // The product is exact, and the conversion takes the whole part.
+    (if far { 0.0 } else { mul(e, UNITS) }) as u64
 }
 
 /// The logarithm of a sum of weights that is at least one unit, in micro-nats.

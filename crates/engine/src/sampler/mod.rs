@@ -31,7 +31,7 @@
 
 use alloc::vec::Vec;
 
-use crate::f32z::{self, LOG2_E, cvt, div, exp2n, mul, rne, round_u32, sub};
+use crate::f32z::{self, LOG2_E, cvt, div, exp2n, mul, rne, sub};
 
 mod adjust;
 pub mod constraint;
@@ -249,26 +249,24 @@ impl Sampler {
         if self.sampling.temperature_milli == 0 {
             return best(logits, mask);
         }
-        let kept = self.candidates(logits, mask);
-        let total: u64 = kept.iter().map(|c| u64::from(c.weight)).sum();
+        let mut candidates = self.candidates(logits, mask)?;
+        let total = self.kept(&mut candidates);
         let target =
             ((u128::from(random(self.sampling.seed, position)) * u128::from(total)) >> 64) as u64;
         let mut sum = 0;
-        for candidate in &kept {
-            sum += u64::from(candidate.weight);
+        for at in 0.. {
+            let (token, weight) = candidates.get(at)?;
+            sum += u64::from(weight);
             if sum > target {
-                return Some(candidate.token);
+                return Some(token);
             }
         }
         None
     }
 
-    /// What mask, top-k, top-p and min-p leave, best first. Tokens of weight zero can never be drawn and are left out.
-    fn candidates(&self, logits: &[f32], mask: Option<&Mask>) -> Vec<Candidate> {
-        let Some(best) = best(logits, mask) else {
-            return Vec::new();
-        };
-        let top = logits[best as usize];
+    /// What mask and top-k leave. Tokens of weight zero can never be drawn and are left out.
+    fn candidates(&self, logits: &[f32], mask: Option<&Mask>) -> Option<Candidates> {
+        let top = logits[best(logits, mask)? as usize];
         let distance = |logit: f32| {
             let t = mul(sub(top, logit), self.factor);
             rne(mul(
@@ -280,55 +278,87 @@ impl Sampler {
                 65_536.0,
             ))
         };
-        let near = |(token, logit): (usize, &f32)| {
-            let u = distance(*logit);
+        // All at once first, and without branches.
+        let distances: Vec<i32> = logits.iter().map(|logit| distance(*logit)).collect();
+        let near = |(token, u): (usize, &i32)| {
             // 2^-31 * 2^30 rounds to zero.
-            (u < 31 << 16).then_some((u as u64) << 32 | token as u64)
+            (*u < 31 << 16).then_some((*u as u64) << 32 | token as u64)
         };
-        let mut order: Vec<u64> = match mask {
-            None => logits.iter().enumerate().filter_map(near).collect(),
-            Some(mask) => logits
-                .iter()
-                .enumerate()
+        let tokens = distances.iter().enumerate();
+        let mut keys: Vec<u64> = match mask {
+            None => tokens.filter_map(near).collect(),
+            Some(mask) => tokens
                 .filter(|(token, _)| mask.allows(*token as u32))
                 .filter_map(near)
                 .collect(),
         };
-        let k = match self.sampling.top_k {
-            0 => order.len(),
-            k => order.len().min(k as usize),
-        };
-        if k < order.len() {
-            order.select_nth_unstable(k - 1);
-            order.truncate(k);
+        if (1..keys.len()).contains(&(self.sampling.top_k as usize)) {
+            keys.select_nth_unstable(self.sampling.top_k as usize - 1);
+            keys.truncate(self.sampling.top_k as usize);
         }
-        order.sort_unstable();
-        let mut kept: Vec<Candidate> = order
-            .into_iter()
-            .map(|key| Candidate {
-                token: key as u32,
-                weight: weight((key >> 32) as i32),
-            })
-            .collect();
-        let total: u64 = kept.iter().map(|c| u64::from(c.weight)).sum();
+        Some(Candidates { keys, sorted: 0 })
+    }
+
+    /// The weight of what top-p and min-p keep: the candidates up to where it is reached.
+    fn kept(&self, candidates: &mut Candidates) -> u64 {
+        let total = candidates.total();
+        if self.sampling.top_p_ppm == TOP_P_PPM_MAX && self.sampling.min_p_ppm == 0 {
+            return total;
+        }
         let wanted = u128::from(self.sampling.top_p_ppm) * u128::from(total);
-        let mut sum = 0u64;
-        let reached = kept.iter().position(|c| {
-            sum += u64::from(c.weight);
-            u128::from(sum) * u128::from(TOP_P_PPM_MAX) >= wanted
-        });
-        kept.truncate(reached.map_or(kept.len(), |last| last + 1));
-        // Weights fall along the order, so what min-p keeps is a prefix too.
         let least = u64::from(self.sampling.min_p_ppm) << 30;
-        let light = |c: &Candidate| u64::from(c.weight) * u64::from(MIN_P_PPM_MAX) < least;
-        kept.truncate(kept.iter().position(light).unwrap_or(kept.len()));
-        kept
+        let mut sum = 0u64;
+        for at in 0.. {
+            // Weights fall along the order, so what min-p keeps is a prefix too.
+            match candidates.get(at) {
+                Some((_, w)) if u64::from(w) * u64::from(MIN_P_PPM_MAX) >= least => {
+                    sum += u64::from(w);
+                }
+                _ => break,
+            }
+            if u128::from(sum) * u128::from(TOP_P_PPM_MAX) >= wanted {
+                break;
+            }
+        }
+        sum
     }
 }
 
-struct Candidate {
-    token: u32,
-    weight: u32,
+/// Tokens by distance and id, sorted as far as they are looked at: most draws end among the first.
+struct Candidates {
+    keys: Vec<u64>,
+    sorted: usize,
+}
+
+impl Candidates {
+    fn total(&self) -> u64 {
+        let (groups, rest) = self.keys.as_chunks::<8>();
+        let mut sums = [0u64; 8];
+        for group in groups {
+            let weights = group.map(|key| weight((key >> 32) as i32));
+            for (sum, w) in sums.iter_mut().zip(weights) {
+                *sum += u64::from(w);
+            }
+        }
+        let rest = rest.iter().map(|key| u64::from(weight((key >> 32) as i32)));
+        sums.into_iter().chain(rest).sum()
+    }
+
+    /// The token at a place in the order, and its weight.
+    fn get(&mut self, at: usize) -> Option<(u32, u32)> {
+        if at >= self.sorted {
+            let end = (64 + 4 * self.sorted).min(self.keys.len());
+            let rest = &mut self.keys[self.sorted..];
+            let take = end - self.sorted;
+            if (1..rest.len()).contains(&take) {
+                rest.select_nth_unstable(take - 1);
+            }
+            rest[..take].sort_unstable();
+            self.sorted = end;
+        }
+        let key = self.keys.get(at)?;
+        Some((*key as u32, weight((key >> 32) as i32)))
+    }
 }
 
 /// The allowed token with the highest logit, the lowest id among equals.
@@ -347,11 +377,15 @@ fn best(logits: &[f32], mask: Option<&Mask>) -> Option<u32> {
     first.map(|token| token as u32)
 }
 
-/// 2^30 * 2^(-u / 65536), to the nearest integer.
+/// 2^30 * 2^(-u / 65536), to the nearest integer, ties to even. Without branches, so that many are made at once.
+#[inline(always)]
 fn weight(u: i32) -> u32 {
     const PER_STEP: f32 = f32::from_bits(0x3780_0000); // 2^-16
     const ONE: f32 = f32::from_bits(0x4e80_0000); // 2^30
-    round_u32(mul(exp2n(mul(cvt(u), PER_STEP)), ONE))
+    const FINE: f32 = f32::from_bits(0x4b00_0000); // 2^23: from here on every number is an integer
+    let w = mul(exp2n(mul(cvt(u), PER_STEP)), ONE);
+    let rounded = (w + FINE) - FINE; // the sum is rounded to an integer
+    (if w < FINE { rounded } else { w }) as u32
 }
 
 /// The random number of one position.

@@ -328,3 +328,12 @@ fn far_tokens_are_never_drawn() {
         [1 << 30, 1, 0]
     );
 }
+
+#[test]
+fn weights_are_rounded_to_the_nearest_integer() {
+    let scale = (f32::from_bits(0x3780_0000), f32::from_bits(0x4e80_0000));
+    for u in 0..=31 << 16 {
+        let exact = mul(exp2n(mul(cvt(u), scale.0)), scale.1);
+        assert_eq!(weight(u), f32z::round_u32(exact), "{u}");
+    }
+}

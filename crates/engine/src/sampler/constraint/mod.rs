@@ -15,17 +15,21 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 
 use super::{Mask, Pieces};
 
+mod common;
 mod json;
+mod names;
 mod network;
 mod numbers;
+mod place;
 mod schema;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::json::Json;
 pub use self::{
+    common::SPACE_BYTES_MAX,
     json::{JsonError, SCHEMA_BYTES_MAX, SCHEMA_DEPTH_MAX},
-    network::{EDGES_MAX, NODES_MAX, SPACE_BYTES_MAX},
+    network::{EDGES_MAX, NODES_MAX},
     schema::NAME_BYTES_MAX,
 };
 use self::{
@@ -119,6 +123,7 @@ impl Constraint {
             return Err(ConstraintError::TooLarge);
         }
         net.check_progress(common.space)?;
+        net.settle();
         Ok(Self {
             network: Arc::new(net),
             begin,
@@ -251,13 +256,17 @@ impl<'n> Walk<'n> {
         self.reached.clear();
         for at in from {
             let Position { node, stack } = self.positions[at];
-            let edges = &self.network.nodes[node as usize].edges;
-            self.work += 1 + edges.len() as u64;
-            for edge in edges {
+            let network = self.network;
+            let node = &network.nodes[node as usize];
+            self.work += 1 + node.takes as u64;
+            for edge in &node.edges[..node.takes] {
                 if let Edge::Bytes { low, high, to } = *edge
                     && (low..=high).contains(&byte)
                 {
                     self.reach(Position { node: to, stack });
+                    if node.distinct {
+                        break;
+                    }
                 }
             }
         }
@@ -282,7 +291,7 @@ impl<'n> Walk<'n> {
         while let Some(here) = self.todo.pop() {
             let network = self.network;
             let node = &network.nodes[here.node as usize];
-            self.work += (1 + node.edges.len() + self.reached.len() / 8) as u64;
+            self.work += (1 + node.edges.len() - node.takes + self.reached.len() / 8) as u64;
             if self.reached.contains(&here) {
                 continue;
             }
@@ -308,10 +317,9 @@ impl<'n> Walk<'n> {
                 None => self.now.may_end = true,
             }
         }
-        let mut takes = false;
-        for edge in &node.edges {
+        for edge in &node.edges[node.takes..] {
             match *edge {
-                Edge::Bytes { .. } => takes = true,
+                Edge::Bytes { .. } => {}
                 Edge::Skip { to } => self.todo.push(Position { node: to, stack }),
                 Edge::Call { part, back, nests } => {
                     if let Some(stack) = self.frame(back, stack, nests) {
@@ -320,7 +328,7 @@ impl<'n> Walk<'n> {
                 }
             }
         }
-        if takes {
+        if node.takes > 0 {
             self.positions.push(here);
         }
     }
