@@ -47,6 +47,7 @@ fn the_prototypes_tokens_come_out() {
         input: &PROTOTYPE_PROMPT,
         max_tokens: 10,
         sampling: Sampling::GREEDY,
+        ..Request::default()
     };
     assert_eq!(
         generate(&request, &Options::default()).output,
@@ -58,10 +59,10 @@ fn the_prototypes_tokens_come_out() {
 fn a_context_past_700_tokens_has_one_root_for_threads_chunks_generating_and_checking() {
     let tokenizer = Tokenizer::from_model(model()).expect("the model carries its tokenizer");
     let sentence = "The river rises in the hills, turns the old mill, feeds the fields, and meets the sea beyond the town. ";
-    let message = ChatMessage {
-        role: Role::User,
-        content: format!("{}\nWhat does the river turn?", sentence.repeat(30)),
-    };
+    let message = ChatMessage::new(
+        Role::User,
+        format!("{}\nWhat does the river turn?", sentence.repeat(30)),
+    );
     let input = tokenizer
         .prompt_tokens(&[message])
         .expect("the prompt fits");
@@ -76,11 +77,13 @@ fn a_context_past_700_tokens_has_one_root_for_threads_chunks_generating_and_chec
         top_p_ppm: 950_000,
         top_k: 0,
         seed: 7,
+        ..Sampling::GREEDY
     };
     let request = Request {
         input: &input,
         max_tokens: 12,
         sampling,
+        ..Request::default()
     };
     let whole = generate(&request, &with(1, input.len()));
     for (threads, chunk) in [(2, input.len()), (1, 64), (2, 17)] {
@@ -113,6 +116,7 @@ fn one_changed_token_is_found_where_it_stands() {
         input: &PROTOTYPE_PROMPT,
         max_tokens: 10,
         sampling: Sampling::GREEDY,
+        ..Request::default()
     };
     let honest = generate(&request, &Options::default());
     let mut claimed = honest.output.clone();

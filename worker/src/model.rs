@@ -140,6 +140,7 @@ impl Job {
             top_p_ppm,
             top_k,
             seed: self.seed,
+            ..sampler::Sampling::GREEDY
         }
     }
 }
@@ -241,13 +242,13 @@ impl LocalModel {
     pub fn prompt_tokens(&self, messages: &[Message]) -> Result<Vec<u32>, RunFault> {
         let messages: Vec<ChatMessage> = messages
             .iter()
-            .map(|Message { role, content }| ChatMessage {
-                role: match role {
+            .map(|Message { role, content }| {
+                let role = match role {
                     MessageRole::System => Role::System,
                     MessageRole::User => Role::User,
                     MessageRole::Assistant => Role::Assistant,
-                },
-                content: content.clone(),
+                };
+                ChatMessage::new(role, content.as_str())
             })
             .collect();
         Ok(self.tokenizer.prompt_tokens(&messages)?)
@@ -261,6 +262,7 @@ impl LocalModel {
             input: &input,
             max_tokens: job.max_tokens,
             sampling: job.draws(),
+            ..run::Request::default()
         };
         let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, id| {
             on_token(Token {
@@ -285,6 +287,7 @@ impl LocalModel {
                 input: &input,
                 max_tokens: job.max_tokens.min(SWAPPED_TOKEN as u32 + 1),
                 sampling: job.draws(),
+                ..run::Request::default()
             },
             &job.options(),
             &mut |_, _| ControlFlow::Continue(()),
@@ -313,6 +316,7 @@ impl LocalModel {
                 input: &as_input[..as_input.len() - 1],
                 max_tokens: 1,
                 sampling: job.draws(),
+                ..run::Request::default()
             };
             let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, _| {
                 ControlFlow::Continue(())
@@ -330,6 +334,7 @@ impl LocalModel {
             input: &as_input,
             max_tokens: left,
             sampling: job.draws(),
+            ..run::Request::default()
         };
         let mut transcript = run::generate(&self.model, &request, &job.options(), &mut |_, id| {
             on_token(Token {
@@ -362,11 +367,13 @@ impl LocalModel {
                 top_p_ppm: 950_000,
                 top_k: 40,
                 seed,
+                ..sampler::Sampling::GREEDY
             };
             let request = run::Request {
                 input: &prefix,
                 max_tokens: 1,
                 sampling,
+                ..run::Request::default()
             };
             let drawn = run::generate(&self.model, &request, &job.options(), &mut |_, _| {
                 ControlFlow::Continue(())
@@ -389,6 +396,7 @@ impl LocalModel {
             input: &input,
             max_tokens: job.max_tokens,
             sampling: job.draws(),
+            ..run::Request::default()
         };
         let checker = run::Checker::new(&self.model, &request, &job.options())?;
         Ok(Check {
@@ -414,6 +422,9 @@ impl LocalModel {
             output,
             finish,
             trace_root,
+            // Neither is asked for.
+            stop: _,
+            logprobs: _,
         } = transcript;
         ResultBody {
             input_tokens,

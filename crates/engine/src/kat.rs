@@ -156,6 +156,7 @@ fn answers(kernels: Kernels) -> Result<String, SessionError> {
         family_vectors(&mut *operators, kind, &mut put);
     }
     family_transcripts(kernels, &mut put)?;
+    crate::sampler::known::answers(&mut put);
     Ok(out)
 }
 
@@ -450,6 +451,7 @@ fn draws(put: &mut impl FnMut(&str, &str)) {
             top_p_ppm,
             top_k,
             seed: 42,
+            ..Sampling::GREEDY
         };
         let sampler = Sampler::new(sampling).expect("BUG: parameters are in range");
         let tokens: Vec<String> = (0..12)
@@ -500,6 +502,7 @@ fn transcripts_of(
         top_p_ppm: 950_000,
         top_k: 40,
         seed: 7,
+        ..Sampling::GREEDY
     };
     let input: Vec<u32> = (0..20).map(|i| 3 + i * 11).collect();
     for (drawn, sampling) in [("greedy", Sampling::GREEDY), ("sampled", warm)] {
@@ -507,6 +510,7 @@ fn transcripts_of(
             input: &input,
             max_tokens: 24,
             sampling,
+            ..Request::default()
         };
         let session_error = |error| match error {
             job::RunError::Session(error) => error,

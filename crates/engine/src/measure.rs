@@ -86,6 +86,7 @@ pub fn check(
         input: &input,
         max_tokens: output,
         sampling: Sampling::GREEDY,
+        ..Request::default()
     };
     let begin = clock();
     let transcript = run::generate(model, &request, options, &mut |_, _| {

@@ -11,5 +11,9 @@ mod gguf;
 mod hostile;
 #[path = "files/model_file.rs"]
 mod model_file;
+#[path = "files/templates.rs"]
+mod templates;
 #[path = "files/text.rs"]
 mod text;
+#[path = "files/vocabulary.rs"]
+mod vocabulary;

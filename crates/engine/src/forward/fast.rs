@@ -17,7 +17,7 @@ use crate::{
         pool::{Pool, chunks},
     },
     model::{Activation, Layer, Matrix, Model},
-    sampler::Sampler,
+    sampler::Draw,
     trace::{self, Hash, KvRows, Trace},
 };
 
@@ -153,16 +153,16 @@ impl FastPass {
     }
 
     /// Draws from every row of logits, the first for position `first`.
-    pub(crate) fn draw_all(
+    pub(crate) fn draw_all<D: Draw>(
         &mut self,
         logits: &[f32],
         vocab: usize,
-        sampler: &Sampler,
+        sampler: &D,
         first: u64,
-        drawn: &mut Vec<u32>,
+        drawn: &mut Vec<D::Drawn>,
     ) {
         let (from, rows) = (drawn.len(), logits.len() / vocab);
-        drawn.resize(from + rows, 0);
+        drawn.resize(from + rows, D::Drawn::default());
         self.pool
             .for_each(rows, chunks(&mut drawn[from..], 1), |i, out| {
                 out[0] = sampler.draw(&logits[i * vocab..(i + 1) * vocab], first + i as u64);

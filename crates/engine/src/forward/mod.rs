@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::{
     bounds::{self, BoundsError},
     model::Model,
-    sampler::Sampler,
+    sampler::Draw,
     trace::Trace,
 };
 
@@ -205,11 +205,11 @@ impl<'m> Session<'m> {
     }
 
     /// Runs tokens in chunks and returns what is drawn after each: element `i` is drawn from the logits of `tokens[i]`.
-    pub fn draw_each(
+    pub fn draw_each<D: Draw>(
         &mut self,
         tokens: &[u32],
-        sampler: &Sampler,
-    ) -> Result<Vec<u32>, SessionError> {
+        sampler: &D,
+    ) -> Result<Vec<D::Drawn>, SessionError> {
         self.admit(tokens)?;
         let mut drawn = Vec::with_capacity(tokens.len());
         for chunk in tokens.chunks(self.chunk) {

@@ -3,7 +3,7 @@ use alloc::{string::ToString, vec, vec::Vec};
 use super::*;
 use crate::{
     model::tiny::{Family, Mix},
-    sampler::Sampling,
+    sampler::{Sampler, Sampling},
     trace::Hash,
 };
 
@@ -151,6 +151,7 @@ fn draws_of_a_prefill_equal_draws_one_by_one() {
         top_p_ppm: 950_000,
         top_k: 40,
         seed: 3,
+        ..Sampling::GREEDY
     };
     let sampler = Sampler::new(sampling).unwrap();
     let mut session = Session::new(&model, 30, &Options::default()).unwrap();

@@ -161,6 +161,7 @@ pub struct Gguf<'a> {
 
 const KIND_U32: u32 = 4;
 const KIND_I32: u32 = 5;
+const KIND_F32: u32 = 6;
 const KIND_TEXT: u32 = 8;
 const KIND_ARRAY: u32 = 9;
 
@@ -270,6 +271,14 @@ impl<'a> Gguf<'a> {
         })
     }
 
+    /// An array of 32-bit floats, or `None` where the key is absent.
+    pub fn f32s(&self, key: &str) -> Result<Option<Vec<f32>>, GgufError> {
+        self.typed(key, "array of f32", |value| match value {
+            Value::Array(array) => array.floats(),
+            _ => None,
+        })
+    }
+
     /// The tensor called `name`, if there is one.
     pub fn tensor(&self, name: &str) -> Option<&Tensor<'a>> {
         self.tensors.get(name)
@@ -330,6 +339,15 @@ impl<'a> Array<'a> {
         (0..self.count)
             .map(|_| cursor.long_text("array text").ok())
             .collect()
+    }
+
+    fn floats(self) -> Option<Vec<f32>> {
+        let chunks = self.bytes.chunks_exact(4);
+        (self.kind == KIND_F32).then(|| {
+            chunks
+                .map(|chunk| f32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]))
+                .collect()
+        })
     }
 
     fn integers(self) -> Option<Vec<i64>> {

@@ -8,6 +8,7 @@ const WARM: Sampling = Sampling {
     top_p_ppm: 980_000,
     top_k: 50,
     seed: 77,
+    ..Sampling::GREEDY
 };
 
 fn request(input: &[u32], max_tokens: u32, sampling: Sampling) -> Request<'_> {
@@ -15,6 +16,7 @@ fn request(input: &[u32], max_tokens: u32, sampling: Sampling) -> Request<'_> {
         input,
         max_tokens,
         sampling,
+        ..Request::default()
     }
 }
 

@@ -5,23 +5,32 @@
 //!   they are written with; only the chat template's own become ids (the template's own module says how they are told apart).
 //! - Decoding is a concatenation of bytes, so streamed pieces add up to the whole text; bytes that are not UTF-8 become
 //!   U+FFFD in one defined way.
-//! - A character that the vocabulary cannot express is read as U+FFFD.
+//! - A character that the vocabulary cannot express is read as U+FFFD, or as the unknown token where the vocabulary has one.
 
+mod control;
+mod python;
+mod spelling;
 mod stream;
 mod template;
 
-use std::{collections::BTreeMap, string::String, vec::Vec};
+use std::{collections::BTreeMap, string::String, sync::OnceLock, vec::Vec};
 
 use thiserror::Error;
+use tokenizers::ModelWrapper;
 
-use self::template::ChatTemplate;
+use self::{control::ControlTexts, spelling::Spelling, template::ChatTemplate};
 pub use self::{
     stream::Detokenizer,
     template::{
-        ChatMessage, MESSAGES_BYTES_MAX, MESSAGES_MAX, RENDERED_BYTES_MAX, Role, TemplateError,
+        ChatMessage, Conversation, MESSAGES_BYTES_MAX, MESSAGES_MAX, RENDERED_BYTES_MAX, Role,
+        TOOL_CALLS_MAX, TOOLS_MAX, TemplateError, ToolCall,
     },
 };
-use crate::model::Model;
+use crate::{
+    model::Model,
+    run::{StopFound, StopStrings},
+    sampler::{PIECE_BYTES_MAX, Pieces},
+};
 
 /// Longest text encoded at once, in bytes.
 pub const TEXT_BYTES_MAX: usize = 512 << 10;
@@ -59,6 +68,12 @@ pub struct Tokenizer {
     control_texts: ControlTexts,
     /// Bytes that no token expresses.
     missing: [bool; 256],
+    /// The token for what cannot be expressed.
+    unknown: Option<u32>,
+    /// What the model expects before and after a text.
+    around: (Vec<u32>, Vec<u32>),
+    /// The bytes that tokens add to an answer, made when first asked for.
+    answer_pieces: OnceLock<Pieces>,
     template: Option<ChatTemplate>,
 }
 
@@ -97,7 +112,15 @@ impl Tokenizer {
         if last as usize >= vocab {
             return Err(TokenizerError::Vocabulary { id: last, vocab });
         }
-        let bytes_of = byte_alphabet();
+        let spelling = Spelling::of(&inner).ok_or_else(|| TokenizerError::Format {
+            reason: "its decoder is not known".into(),
+        })?;
+        let unknown = match inner.get_model() {
+            ModelWrapper::BPE(model) => model.unk_token.as_deref(),
+            ModelWrapper::WordPiece(model) => Some(model.unk_token.as_str()),
+            _ => None,
+        };
+        let unknown = unknown.and_then(|text| inner.token_to_id(text));
         let mut missing = [true; 256];
         let mut pieces = vec![Vec::new(); vocab];
         let mut control = vec![false; vocab];
@@ -108,17 +131,25 @@ impl Tokenizer {
             };
             let at = id as usize;
             if let Some(token) = added.get(&id) {
-                pieces[at] = text.clone().into_bytes();
+                pieces[at] = spelling.whole(&text);
                 control[at] = token.special;
                 if token.special {
                     texts.insert(text, id);
                 }
-                continue;
+            } else {
+                pieces[at] = spelling.bytes(&text);
+                if let [byte] = pieces[at][..] {
+                    missing[usize::from(byte)] = false;
+                }
             }
-            pieces[at] = bytes_from(&text, &bytes_of);
-            if let [byte] = pieces[at][..] {
-                missing[usize::from(byte)] = false;
+            if pieces[at].len() > PIECE_BYTES_MAX {
+                return Err(TokenizerError::Format {
+                    reason: format!("token {id} is longer than {PIECE_BYTES_MAX} bytes"),
+                });
             }
+        }
+        if unknown.is_some() {
+            missing = [false; 256];
         }
         let any_missing = missing.iter().any(|missing| *missing);
         if any_missing
@@ -129,6 +160,7 @@ impl Tokenizer {
         {
             return Err(TokenizerError::Alphabet);
         }
+        let around = around(&inner).map_err(reason)?;
         let control_texts = ControlTexts::new(texts);
         Ok(Self {
             inner,
@@ -136,6 +168,9 @@ impl Tokenizer {
             control,
             control_texts,
             missing,
+            unknown,
+            around,
+            answer_pieces: OnceLock::new(),
             template: None,
         })
     }
@@ -170,10 +205,17 @@ impl Tokenizer {
                     reason: shortened(&error.to_string()),
                 })?;
         let ids = encoding.get_ids().to_vec();
-        match ids.iter().find(|id| self.is_control(**id)) {
+        let stray = |id: &&u32| self.is_control(**id) && self.unknown != Some(**id);
+        match ids.iter().find(stray) {
             Some(id) => Err(TokenizerError::ControlToken { id: *id }),
             None => Ok(ids),
         }
+    }
+
+    /// The ids of a whole text: its own, with the tokens around them that the model expects.
+    pub fn text_tokens(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let (before, after) = &self.around;
+        Ok([before, &self.encode(text)?[..], after].concat())
     }
 
     /// The text of a sequence of ids, control tokens included.
@@ -186,20 +228,56 @@ impl Tokenizer {
     ///
     /// Its UTF-8 bytes are what results are hashed over.
     pub fn answer_text(&self, ids: &[u32]) -> String {
+        self.answer_text_before(ids, None)
+    }
+
+    /// The answer that generated ids stand for where a stop string ended them: what comes before it.
+    pub fn answer_text_before(&self, ids: &[u32], stop: Option<StopFound>) -> String {
         let spoken = ids.iter().filter(|id| !self.is_control(**id));
-        let bytes: Vec<u8> = spoken.flat_map(|id| self.piece(*id)).copied().collect();
+        let bytes = spoken.flat_map(|id| self.piece(*id)).copied();
+        let bytes: Vec<u8> = bytes
+            .take(stop.map_or(usize::MAX, |stop| stop.begin))
+            .collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Decodes an answer token by token; the pieces add up to [`Tokenizer::answer_text`].
     pub fn stream(&self) -> Detokenizer<'_> {
-        Detokenizer::new(self)
+        Detokenizer::new(self, StopStrings::default())
+    }
+
+    /// Decodes an answer token by token up to a stop string; the pieces add up to [`Tokenizer::answer_text_before`].
+    pub fn stream_until(&self, stops: StopStrings) -> Detokenizer<'_> {
+        Detokenizer::new(self, stops)
+    }
+
+    /// The bytes that each token adds to an answer; control tokens add none.
+    pub fn pieces(&self) -> &Pieces {
+        self.answer_pieces.get_or_init(|| {
+            let spoken = (0..self.pieces.len() as u32).map(|id| match self.is_control(id) {
+                true => &[],
+                false => self.piece(id),
+            });
+            Pieces::new(spoken).expect("BUG: lengths were checked when the tokenizer was read")
+        })
     }
 
     /// The input of a chat: the messages as the model's template writes them, up to where the answer begins.
     pub fn prompt_tokens(&self, messages: &[ChatMessage]) -> Result<Vec<u32>, TemplateError> {
+        self.conversation_tokens(&Conversation {
+            messages,
+            tools: &[],
+            add_generation_prompt: true,
+        })
+    }
+
+    /// The input of a chat: messages and tools as the model's template writes them.
+    pub fn conversation_tokens(
+        &self,
+        conversation: &Conversation<'_>,
+    ) -> Result<Vec<u32>, TemplateError> {
         let template = self.template.as_ref().ok_or(TemplateError::NoTemplate)?;
-        let (text, guard) = template.render(messages, &self.control_texts)?;
+        let (text, guard) = template.render(conversation, &self.control_texts)?;
         let mut ids = Vec::new();
         let mut rest = text.as_str();
         while let Some((at, len, id)) = self.control_texts.find(rest) {
@@ -209,10 +287,14 @@ impl Tokenizer {
         }
         self.encode_guarded(rest, guard, &mut ids)?;
         if ids.is_empty() {
-            Err(TemplateError::Empty)
-        } else {
-            Ok(ids)
+            return Err(TemplateError::Empty);
         }
+        // Most templates write the token that begins a text; where one does not, a model that expects it gets it all the same.
+        let (before, _) = &self.around;
+        if !ids.starts_with(before) {
+            ids.splice(0..0, before.iter().copied());
+        }
+        Ok(ids)
     }
 
     /// Whether an id is a control token.
@@ -239,79 +321,18 @@ impl Tokenizer {
     }
 }
 
-/// Control tokens by their text, for finding them in other text.
-#[derive(Debug)]
-struct ControlTexts {
-    /// Texts by first byte, longest first.
-    by_first: BTreeMap<u8, Vec<(String, u32)>>,
-    longest: usize,
-}
-
-impl ControlTexts {
-    fn new(texts: BTreeMap<String, u32>) -> Self {
-        let longest = texts.keys().map(String::len).max().unwrap_or(0);
-        let mut by_first: BTreeMap<u8, Vec<(String, u32)>> = BTreeMap::new();
-        for (text, id) in texts {
-            if let Some(first) = text.bytes().next() {
-                by_first.entry(first).or_default().push((text, id));
-            }
-        }
-        for texts in by_first.values_mut() {
-            texts.sort_by_key(|(text, _)| core::cmp::Reverse(text.len()));
-        }
-        Self { by_first, longest }
-    }
-
-    /// The first control token in `text`, the longest one there: position, length, id.
-    fn find(&self, text: &str) -> Option<(usize, usize, u32)> {
-        (0..text.len()).find_map(|at| {
-            self.at(&text.as_bytes()[at..])
-                .map(|(len, id)| (at, len, id))
-        })
-    }
-
-    /// The longest control token that `bytes` begins with: length, id.
-    fn at(&self, bytes: &[u8]) -> Option<(usize, u32)> {
-        let texts = self.by_first.get(bytes.first()?)?;
-        let found = texts
-            .iter()
-            .find(|(text, _)| bytes.starts_with(text.as_bytes()));
-        found.map(|(text, id)| (text.len(), *id))
-    }
-
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        self.by_first
-            .values()
-            .flatten()
-            .map(|(text, _)| text.as_str())
-    }
-}
-
-/// The characters with which byte-level vocabularies write bytes: printable ones stand for themselves, the others
-/// follow from U+0100 on.
-fn byte_alphabet() -> BTreeMap<char, u8> {
-    let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let others = (0..=255u8)
-        .filter(|byte| !printable(*byte))
-        .zip('\u{100}'..);
-    let others = others.map(|(byte, c)| (c, byte));
-    (0..=255u8)
-        .filter(|byte| printable(*byte))
-        .map(|byte| (char::from(byte), byte))
-        .chain(others)
-        .collect()
-}
-
-/// The bytes that a token is written for; characters outside the alphabet stand for themselves.
-fn bytes_from(text: &str, alphabet: &BTreeMap<char, u8>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    for c in text.chars() {
-        match alphabet.get(&c) {
-            Some(byte) => bytes.push(*byte),
-            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    bytes
+/// The tokens that a tokenizer puts before and after a text.
+fn around(inner: &tokenizers::Tokenizer) -> tokenizers::Result<(Vec<u32>, Vec<u32>)> {
+    let ids = |text: &str, whole| {
+        Ok::<_, tokenizers::Error>(inner.encode_fast(text, whole)?.get_ids().to_vec())
+    };
+    let (text, whole, bare) = (ids("a", false)?, ids("a", true)?, ids("", true)?);
+    let split = (0..=bare.len()).find(|at| {
+        let (before, after) = bare.split_at(*at);
+        whole == [before, &text, after].concat()
+    });
+    let (before, after) = bare.split_at(split.unwrap_or(bare.len()));
+    Ok((before.to_vec(), after.to_vec()))
 }
 
 /// The beginning of a library's message; it may quote text from the file.

@@ -3,36 +3,60 @@
 use std::{string::String, vec::Vec};
 
 use super::Tokenizer;
+use crate::run::{StopScanner, StopStrings};
 
-/// Decodes an answer token by token, holding back the bytes of a character that is not yet complete.
+/// Decodes an answer token by token, holding back the bytes of a character that is not yet complete, and those that may still become a
+/// stop string. Nothing of a stop string is let out, nor anything after it.
 #[derive(Debug)]
 pub struct Detokenizer<'a> {
     tokenizer: &'a Tokenizer,
-    /// At most three bytes: the beginning of one character.
+    stops: StopStrings,
+    scanner: StopScanner,
+    /// Bytes that were not let out, at most three and a stop string.
     held: Vec<u8>,
+    /// How many bytes were let out.
+    told: usize,
 }
 
 impl<'a> Detokenizer<'a> {
-    pub(super) fn new(tokenizer: &'a Tokenizer) -> Self {
+    pub(super) fn new(tokenizer: &'a Tokenizer, stops: StopStrings) -> Self {
         Self {
             tokenizer,
+            scanner: stops.scan(),
+            stops,
             held: Vec::new(),
+            told: 0,
         }
     }
 
     /// The text that this token completes; often empty in scripts whose characters take several tokens.
     pub fn push(&mut self, id: u32) -> String {
-        if self.tokenizer.is_control(id) {
+        if self.tokenizer.is_control(id) || self.stopped() {
             return String::new();
         }
-        self.held.extend_from_slice(self.tokenizer.piece(id));
-        let complete = complete_len(&self.held);
+        let piece = self.tokenizer.piece(id);
+        self.held.extend_from_slice(piece);
+        self.scanner.push(&self.stops, piece);
+        let settled = &self.held[..self.scanner.settled() - self.told];
+        let complete = match self.stopped() {
+            true => settled.len(),
+            false => complete_len(settled),
+        };
         let text = String::from_utf8_lossy(&self.held[..complete]).into_owned();
-        self.held.drain(..complete);
+        self.told += complete;
+        match self.stopped() {
+            true => self.held.clear(),
+            false => drop(self.held.drain(..complete)),
+        }
         text
     }
 
-    /// What is left at the end: U+FFFD for a character that was never completed.
+    /// Whether a stop string has come up.
+    pub fn stopped(&self) -> bool {
+        self.scanner.found().is_some()
+    }
+
+    /// What is left at the end: what might have become a stop string, and U+FFFD for a character that was never completed.
     pub fn finish(self) -> String {
         String::from_utf8_lossy(&self.held).into_owned()
     }

@@ -11,11 +11,21 @@ use std::{collections::BTreeMap, io, string::String, vec::Vec};
 use minijinja::{Environment, Error, ErrorKind, Value, syntax::SyntaxConfig};
 use thiserror::Error;
 
-use super::{ControlTexts, TokenizerError, shortened};
+use super::{
+    TokenizerError,
+    control::ControlTexts,
+    python::{Members, method, to_json, value_of},
+    shortened,
+};
+use crate::sampler::constraint::{Json, JsonError};
 
 /// Most messages in one prompt.
 pub const MESSAGES_MAX: usize = 256;
-/// Most bytes of all messages together.
+/// Most tools that a model is told of.
+pub const TOOLS_MAX: usize = 128;
+/// Most calls of tools in one prompt.
+pub const TOOL_CALLS_MAX: usize = 256;
+/// Most bytes of all messages and tools together.
 pub const MESSAGES_BYTES_MAX: usize = 256 << 10;
 /// Most bytes that a template may write.
 pub const RENDERED_BYTES_MAX: usize = 512 << 10;
@@ -33,6 +43,8 @@ pub enum Role {
     User,
     /// The model, earlier.
     Assistant,
+    /// A tool that the model called.
+    Tool,
 }
 
 impl Role {
@@ -42,6 +54,7 @@ impl Role {
             Self::System => "system",
             Self::User => "user",
             Self::Assistant => "assistant",
+            Self::Tool => "tool",
         }
     }
 }
@@ -53,6 +66,44 @@ pub struct ChatMessage {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// Calls of tools that an assistant made.
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call a tool answers; empty where that does not matter.
+    pub tool_call_id: String,
+}
+
+impl ChatMessage {
+    /// A message that is nothing but text.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        Self {
+            role,
+            content: content.into(),
+            tool_calls: Vec::new(),
+            tool_call_id: String::new(),
+        }
+    }
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Which call, for the answer to name.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// What it is called with: a JSON object.
+    pub arguments: String,
+}
+
+/// What a prompt is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Conversation<'a> {
+    /// What was said, at least one message.
+    pub messages: &'a [ChatMessage],
+    /// Tools that the model may call, each described by a JSON object.
+    pub tools: &'a [String],
+    /// Whether the prompt ends where an answer begins.
+    pub add_generation_prompt: bool,
 }
 
 /// Why messages could not become a prompt.
@@ -68,6 +119,18 @@ pub enum TemplateError {
         "messages are {found} bytes long together, more than the limit of {max}; leave out the oldest"
     )]
     MessageBytes { found: usize, max: usize },
+    #[error("{found} {what}, more than the limit of {max}; leave some out")]
+    ToolCount {
+        what: &'static str,
+        found: usize,
+        max: usize,
+    },
+    #[error("{what} {index} cannot be read: {reason}")]
+    ToolJson {
+        what: &'static str,
+        index: usize,
+        reason: String,
+    },
     #[error("chat template cannot be read ({reason}); convert the model again")]
     Syntax { reason: String },
     #[error("chat template refuses these messages: {reason}")]
@@ -98,40 +161,29 @@ impl ChatTemplate {
     /// The prompt as text, and the guard that breaks control tokens inside messages.
     pub(super) fn render(
         &self,
-        messages: &[ChatMessage],
+        conversation: &Conversation<'_>,
         control: &ControlTexts,
     ) -> Result<(String, char), TemplateError> {
-        if messages.is_empty() {
-            return Err(TemplateError::NoMessages);
-        }
-        if messages.len() > MESSAGES_MAX {
-            return Err(TemplateError::MessageCount {
-                found: messages.len(),
-                max: MESSAGES_MAX,
-            });
-        }
-        let bytes = messages.iter().map(|message| message.content.len()).sum();
-        if bytes > MESSAGES_BYTES_MAX {
-            return Err(TemplateError::MessageBytes {
-                found: bytes,
-                max: MESSAGES_BYTES_MAX,
-            });
-        }
-
-        let guard = choose_guard(messages, &self.source);
-        let messages: Vec<Value> = messages
+        let checked = Checked::new(conversation)?;
+        let guard = choose_guard(conversation, &self.source);
+        let text = |text: &str| guarded(text, guard, control);
+        let messages: Vec<Value> = conversation
+            .messages
             .iter()
-            .map(|message| {
-                let content = guarded(&message.content, guard, control);
-                Value::from(BTreeMap::from([
-                    ("role", Value::from(message.role.as_str())),
-                    ("content", Value::from(content)),
-                ]))
-            })
+            .zip(&checked.arguments)
+            .map(|(message, arguments)| message_value(message, arguments, &text))
             .collect();
+        let tools = match &checked.tools[..] {
+            [] => Value::from(()),
+            tools => tools.iter().map(|tool| value_of(tool, &text)).collect(),
+        };
         let context = Value::from(BTreeMap::from([
             ("messages", Value::from(messages)),
-            ("add_generation_prompt", Value::from(true)),
+            ("tools", tools),
+            (
+                "add_generation_prompt",
+                Value::from(conversation.add_generation_prompt),
+            ),
             ("bos_token", Value::from(self.bos.as_str())),
             ("eos_token", Value::from(self.eos.as_str())),
         ]));
@@ -162,6 +214,120 @@ impl ChatTemplate {
     }
 }
 
+/// What a conversation holds besides text, read.
+struct Checked {
+    tools: Vec<Json>,
+    /// By message, then by call.
+    arguments: Vec<Vec<Json>>,
+}
+
+impl Checked {
+    fn new(conversation: &Conversation<'_>) -> Result<Self, TemplateError> {
+        let Conversation {
+            messages, tools, ..
+        } = conversation;
+        if messages.is_empty() {
+            return Err(TemplateError::NoMessages);
+        }
+        if messages.len() > MESSAGES_MAX {
+            return Err(TemplateError::MessageCount {
+                found: messages.len(),
+                max: MESSAGES_MAX,
+            });
+        }
+        let bytes = texts(conversation).map(str::len).sum();
+        if bytes > MESSAGES_BYTES_MAX {
+            return Err(TemplateError::MessageBytes {
+                found: bytes,
+                max: MESSAGES_BYTES_MAX,
+            });
+        }
+        let calls = messages
+            .iter()
+            .map(|message| message.tool_calls.len())
+            .sum();
+        for (what, found, max) in [
+            ("tools", tools.len(), TOOLS_MAX),
+            ("tool calls", calls, TOOL_CALLS_MAX),
+        ] {
+            if found > max {
+                return Err(TemplateError::ToolCount { what, found, max });
+            }
+        }
+        let read = |what: &'static str, index: usize, text: &str| {
+            let error = |reason: JsonError| TemplateError::ToolJson {
+                what,
+                index,
+                reason: reason.to_string(),
+            };
+            match Json::parse(text).map_err(error)? {
+                object @ Json::Object(_) => Ok(object),
+                _ => Err(TemplateError::ToolJson {
+                    what,
+                    index,
+                    reason: "it is not an object".into(),
+                }),
+            }
+        };
+        let arguments = messages.iter().map(|message| {
+            let calls = message.tool_calls.iter().enumerate();
+            calls
+                .map(|(i, call)| read("tool call", i, &call.arguments))
+                .collect()
+        });
+        Ok(Self {
+            arguments: arguments.collect::<Result<_, _>>()?,
+            tools: tools
+                .iter()
+                .enumerate()
+                .map(|(i, tool)| read("tool", i, tool))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Every text of a conversation that comes from outside.
+fn texts<'c>(conversation: &Conversation<'c>) -> impl Iterator<Item = &'c str> {
+    let messages = conversation.messages.iter().flat_map(|message| {
+        let calls = message.tool_calls.iter();
+        let calls = calls.flat_map(|call| [&call.id, &call.name, &call.arguments]);
+        calls.chain([&message.content, &message.tool_call_id])
+    });
+    messages.chain(conversation.tools).map(String::as_str)
+}
+
+/// A message as templates know it. Members that it does not have are left out.
+fn message_value(
+    message: &ChatMessage,
+    arguments: &[Json],
+    text: &dyn Fn(&str) -> String,
+) -> Value {
+    let mut members = Vec::from([
+        ("role".to_owned(), Value::from(message.role.as_str())),
+        ("content".to_owned(), Value::from(text(&message.content))),
+    ]);
+    if !message.tool_calls.is_empty() {
+        let calls = message.tool_calls.iter().zip(arguments);
+        let calls = calls.map(|(call, arguments)| {
+            let function = Members::value(Vec::from([
+                ("name".to_owned(), Value::from(text(&call.name))),
+                ("arguments".to_owned(), value_of(arguments, text)),
+            ]));
+            Members::value(Vec::from([
+                ("id".to_owned(), Value::from(text(&call.id))),
+                ("type".to_owned(), Value::from("function")),
+                ("function".to_owned(), function),
+            ]))
+        });
+        members.push(("tool_calls".to_owned(), calls.collect()));
+    }
+    if !message.tool_call_id.is_empty() {
+        let id = Value::from(text(&message.tool_call_id));
+        members.push(("tool_call_id".to_owned(), id));
+    }
+    Members::value(members)
+}
+
 fn environment<'source>() -> Environment<'source> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
@@ -178,33 +344,11 @@ fn environment<'source>() -> Environment<'source> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         },
     );
-    environment.set_unknown_method_callback(|_, value, method, arguments| {
-        text_method(value, method, arguments)
+    environment.add_filter("tojson", to_json);
+    environment.set_unknown_method_callback(|state, value, name, arguments| {
+        method(state, value, name, arguments)
     });
     environment
-}
-
-/// The methods of text that templates of this kind use.
-fn text_method(value: &Value, method: &str, arguments: &[Value]) -> Result<Value, Error> {
-    let unknown = || {
-        Error::new(
-            ErrorKind::UnknownMethod,
-            format!("no method {method} with these arguments"),
-        )
-    };
-    let text = value.as_str().ok_or_else(unknown)?;
-    match (method, arguments) {
-        ("strip", []) => Ok(Value::from(text.trim())),
-        ("lstrip", []) => Ok(Value::from(text.trim_start())),
-        ("rstrip", []) => Ok(Value::from(text.trim_end())),
-        ("startswith", [part]) => Ok(Value::from(
-            text.starts_with(part.as_str().ok_or_else(unknown)?),
-        )),
-        ("endswith", [part]) => Ok(Value::from(
-            text.ends_with(part.as_str().ok_or_else(unknown)?),
-        )),
-        _ => Err(unknown()),
-    }
 }
 
 fn reason(error: &Error) -> String {
@@ -233,14 +377,9 @@ impl io::Write for Capped {
 }
 
 /// A character that occurs in no message and not in the template: a noncharacter, or else one for private use.
-fn choose_guard(messages: &[ChatMessage], template: &str) -> char {
-    let texts = || {
-        messages
-            .iter()
-            .map(|message| message.content.as_str())
-            .chain([template])
-    };
-    let mut used: Vec<char> = texts()
+fn choose_guard(conversation: &Conversation<'_>, template: &str) -> char {
+    let mut used: Vec<char> = texts(conversation)
+        .chain([template])
         .flat_map(str::chars)
         .filter(|c| *c >= '\u{fdd0}')
         .collect();

@@ -104,6 +104,18 @@ impl Builder {
         self.entry(key, ARRAY, array(I32, values.len() as u64, items))
     }
 
+    pub(crate) fn f32s(self, key: &str, values: &[f32]) -> Self {
+        let items = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        self.entry(key, ARRAY, array(F32, values.len() as u64, items))
+    }
+
+    pub(crate) fn bool(self, key: &str, value: bool) -> Self {
+        self.entry(key, BOOL, vec![u8::from(value)])
+    }
+
     pub(crate) fn without(mut self, key: &str) -> Self {
         self.entries.retain(|entry| entry.key != key.as_bytes());
         self

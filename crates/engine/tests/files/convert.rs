@@ -495,12 +495,12 @@ fn spoiled_vocabularies_are_refused() {
     let refused =
         |builder: Builder, message: &str| refused(&builder, &format!("vocabulary: {message}"));
     refused(
-        tiny().text("tokenizer.ggml.model", "llama"),
-        "tokenizer \"llama\" cannot be converted yet; use a checkpoint whose tokenizer is \"gpt2\"",
+        tiny().text("tokenizer.ggml.model", "t5"),
+        "tokenizer \"t5\" cannot be converted yet; use a checkpoint whose tokenizer is \"gpt2\", \"llama\" or \"bert\"",
     );
     refused(
-        tiny().text("tokenizer.ggml.pre", "qwen2"),
-        "pre-tokenizer \"qwen2\" cannot be converted yet; \"smollm\" and \"gpt-2\" can",
+        tiny().text("tokenizer.ggml.pre", "falcon"),
+        "pre-tokenizer \"falcon\" cannot be converted yet; \"default\", \"gpt-2\", \"smollm\", \"llama-bpe\", \"qwen2\" and \"deepseek-r1-qwen\" can",
     );
     refused(
         tiny().texts("tokenizer.ggml.tokens", &["a", "b", "a"]),

@@ -16,10 +16,7 @@ fn survive(source: &[u8]) -> bool {
     let model = Model::from_bytes(file).expect("a converted file opens");
     assert_eq!(model.root(), root);
     if let Ok(tokenizer) = Tokenizer::from_model(&model) {
-        let _ = tokenizer.prompt_tokens(&[ChatMessage {
-            role: Role::User,
-            content: "hello <|im_end|>".into(),
-        }]);
+        let _ = tokenizer.prompt_tokens(&[ChatMessage::new(Role::User, "hello <|im_end|>")]);
     }
     true
 }

@@ -3,9 +3,10 @@
 use assay_engine::{
     import::convert_bytes,
     model::Model,
+    run::StopStrings,
     tokenizer::{
-        ChatMessage, MESSAGES_BYTES_MAX, MESSAGES_MAX, RENDERED_BYTES_MAX, Role, TEXT_BYTES_MAX,
-        TemplateError, Tokenizer, TokenizerError,
+        ChatMessage, Detokenizer, MESSAGES_BYTES_MAX, MESSAGES_MAX, RENDERED_BYTES_MAX, Role,
+        TEXT_BYTES_MAX, TemplateError, Tokenizer, TokenizerError,
     },
 };
 use proptest::{collection::vec, prelude::*};
@@ -30,10 +31,7 @@ fn with_template(template: &str) -> Tokenizer {
 }
 
 fn said(role: Role, content: &str) -> ChatMessage {
-    ChatMessage {
-        role,
-        content: content.into(),
-    }
+    ChatMessage::new(role, content)
 }
 
 fn user(content: &str) -> [ChatMessage; 1] {
@@ -134,6 +132,28 @@ fn streaming_holds_back_incomplete_characters() {
     assert_eq!(stream.push(END), "");
     assert_eq!(stream.push(ids[0]), "");
     assert_eq!(stream.finish(), "\u{fffd}");
+}
+
+#[test]
+fn streaming_holds_back_what_may_become_a_stop_string() {
+    let tokenizer = tokenizer();
+    let stops = StopStrings::new(&["lo w", "</s>"]).expect("valid");
+    let mut stream = tokenizer.stream_until(stops.clone());
+    let tell = |stream: &mut Detokenizer<'_>, text: &str| -> Vec<String> {
+        let ids = tokenizer.encode(text).expect("encoded");
+        ids.iter().map(|id| stream.push(*id)).collect()
+    };
+    assert_eq!(tell(&mut stream, "</b>l"), ["", "", "</b", ">", ""]);
+    assert_eq!(tell(&mut stream, "x"), ["lx"]);
+    // "hello" and " wo" are one token each: the stop string spans both and ends inside the second.
+    assert_eq!(tell(&mut stream, "hello world"), ["hel", "", "", "", ""]);
+    assert!(stream.stopped());
+    assert_eq!(tell(&mut stream, "more"), ["", "", "", ""]);
+    assert_eq!(stream.finish(), "");
+
+    let mut stream = tokenizer.stream_until(stops);
+    assert_eq!(tell(&mut stream, "x</s"), ["x", "", "", ""]);
+    assert_eq!(stream.finish(), "</s", "it was no stop string after all");
 }
 
 #[test]
@@ -373,6 +393,25 @@ proptest! {
         let mut text: String = ids.iter().map(|id| stream.push(*id)).collect();
         text += &stream.finish();
         prop_assert_eq!(text, tokenizer.answer_text(&ids));
+    }
+
+    #[test]
+    fn streamed_pieces_add_up_to_the_answer_before_a_stop_string(
+        ids in vec(prop::sample::select((3u32..265).chain([100, 107, 110, 263, 264]).collect::<Vec<_>>()), 0..40),
+        stops in vec("[a-eé漢]{1,2}", 0..3),
+    ) {
+        let tokenizer = shared();
+        let stops = StopStrings::new(&stops).expect("valid");
+        let mut scanner = stops.scan();
+        let mut stream = tokenizer.stream_until(stops.clone());
+        let mut text = String::new();
+        for id in &ids {
+            text += &stream.push(*id);
+            let found = scanner.push(&stops, tokenizer.pieces().get(*id));
+            prop_assert_eq!(stream.stopped(), found);
+        }
+        text += &stream.finish();
+        prop_assert_eq!(text, tokenizer.answer_text_before(&ids, scanner.found()));
     }
 
     #[test]
