@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::Wanted;
+use super::{Wanted, Watch};
 use crate::{
     f32z::{cvt, mul},
     kernels::{
@@ -12,7 +12,7 @@ use crate::{
         matmul::{Product, Write, multiply},
         pool::{Pool, chunks},
     },
-    model::{Activation, Layer, Matrix, Model},
+    model::{Activation, Layer, Matrix, Model, Shape},
     sampler::Sampler,
     trace::{self, Hash, KvRows, Trace},
 };
@@ -94,6 +94,7 @@ impl FastPass {
         wanted: Wanted,
         logits: &mut Vec<f32>,
         trace: &mut Trace,
+        mut watch: Option<&mut dyn Watch>,
     ) {
         let position = trace.positions();
         self.embed(model, position, tokens);
@@ -101,6 +102,12 @@ impl FastPass {
             self.attention(model, layer, index, position, tokens.len());
             self.feed_forward(model, layer, tokens.len());
             self.leaves(model, index, position, tokens.len());
+            if let Some(watch) = watch.as_deref_mut() {
+                for token in 0..tokens.len() {
+                    let (residual, rows) = self.left(model, token);
+                    watch.layer(position + token, index, residual, &rows);
+                }
+            }
         }
         for leaves in self
             .leaves
@@ -357,21 +364,18 @@ impl FastPass {
             tokens,
             chunks(&mut self.leaves, 1 + shape.layers),
             |i, leaves| {
-                let heads = i * shape.kv_heads..(i + 1) * shape.kv_heads;
-                let elements = heads.start * shape.head_dim..heads.end * shape.head_dim;
-                let rows = KvRows {
-                    keys: &rows.keys[elements.clone()],
-                    key_scales: &rows.key_scales[heads.clone()],
-                    values: &rows.values[elements],
-                    value_scales: &rows.value_scales[heads],
-                };
-                let x = &residual[i * shape.dim..(i + 1) * shape.dim];
+                let (x, rows) = left(shape, residual, rows, i);
                 HASHED.with_borrow_mut(|scratch| {
                     leaves[1 + index] =
                         trace::layer_leaf((position + i) as u32, index as u32, x, &rows, scratch)
                 });
             },
         );
+    }
+
+    /// What the layer that ran last left behind of a token.
+    fn left(&self, model: &Model, token: usize) -> (&[f32], KvRows<'_>) {
+        left(&model.shape, &self.residual, &self.rows, token)
     }
 
     /// Logits of all tokens or of the last one.
@@ -401,4 +405,22 @@ impl FastPass {
             Write::Store,
         );
     }
+}
+
+/// One token's part of the residual stream and of the appended rows.
+fn left<'a>(
+    shape: &Shape,
+    residual: &'a [f32],
+    rows: &'a Rows,
+    token: usize,
+) -> (&'a [f32], KvRows<'a>) {
+    let heads = token * shape.kv_heads..(token + 1) * shape.kv_heads;
+    let elements = heads.start * shape.head_dim..heads.end * shape.head_dim;
+    let rows = KvRows {
+        keys: &rows.keys[elements.clone()],
+        key_scales: &rows.key_scales[heads.clone()],
+        values: &rows.values[elements],
+        value_scales: &rows.value_scales[heads],
+    };
+    (&residual[token * shape.dim..(token + 1) * shape.dim], rows)
 }

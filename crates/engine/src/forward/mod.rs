@@ -9,7 +9,7 @@ use crate::{
     bounds::{self, BoundsError},
     model::Model,
     sampler::Sampler,
-    trace::Trace,
+    trace::{KvRows, Trace},
 };
 
 #[cfg(feature = "std")]
@@ -117,6 +117,12 @@ pub enum SessionError {
     Kernels(Kernels),
 }
 
+/// Hears what every layer leaves behind, layer after layer, of each the positions in order.
+pub trait Watch {
+    /// Takes what the trace's leaf of this position and layer hashes.
+    fn layer(&mut self, position: usize, layer: usize, residual: &[f32], rows: &KvRows<'_>);
+}
+
 /// For which tokens of a pass logits are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -198,7 +204,7 @@ impl<'m> Session<'m> {
     /// Runs one token and returns the logits for the next.
     pub fn decode(&mut self, token: u32) -> Result<&[f32], SessionError> {
         self.admit(&[token])?;
-        self.advance(&[token], Wanted::Last);
+        self.advance(&[token], Wanted::Last, None);
         Ok(&self.logits)
     }
 
@@ -214,9 +220,19 @@ impl<'m> Session<'m> {
                 } else {
                     Wanted::None
                 },
+                None,
             );
         }
         Ok(&self.logits)
+    }
+
+    /// Runs tokens in chunks for what they leave behind.
+    pub fn watch(&mut self, tokens: &[u32], watch: &mut dyn Watch) -> Result<(), SessionError> {
+        self.admit(tokens)?;
+        for chunk in tokens.chunks(self.chunk) {
+            self.advance(chunk, Wanted::None, Some(&mut *watch));
+        }
+        Ok(())
     }
 
     /// Runs tokens in chunks and returns what is drawn after each: element `i` is drawn from the logits of `tokens[i]`.
@@ -229,7 +245,7 @@ impl<'m> Session<'m> {
         let mut drawn = Vec::with_capacity(tokens.len());
         for chunk in tokens.chunks(self.chunk) {
             let first = self.trace.positions() + 1;
-            self.advance(chunk, Wanted::All);
+            self.advance(chunk, Wanted::All, None);
             match &mut self.pass {
                 Pass::Reference(_) => drawn.extend(
                     self.logits
@@ -287,7 +303,7 @@ impl<'m> Session<'m> {
         }
     }
 
-    fn advance(&mut self, tokens: &[u32], wanted: Wanted) {
+    fn advance(&mut self, tokens: &[u32], wanted: Wanted, watch: Option<&mut dyn Watch>) {
         match &mut self.pass {
             Pass::Reference(pass) => pass.advance(
                 self.model,
@@ -295,6 +311,7 @@ impl<'m> Session<'m> {
                 wanted,
                 &mut self.logits,
                 &mut self.trace,
+                watch,
             ),
             #[cfg(feature = "std")]
             Pass::Fast(pass) => pass.advance(
@@ -303,6 +320,7 @@ impl<'m> Session<'m> {
                 wanted,
                 &mut self.logits,
                 &mut self.trace,
+                watch,
             ),
         }
     }
