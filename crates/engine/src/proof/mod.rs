@@ -14,12 +14,36 @@
 //! u32 position, u32 positions           of the tile; covered by the trace root
 //! u32 layer, u32 step, u32 tile         layer is zero outside of layers; step is Step::code
 //! u32 length | manifest text            the model's first leaf
-//! u32 length | opened bytes             inputs, token, rows of earlier positions, rows of tensors: see `opened`
-//! u32 count  | hashes, 32 bytes each    see below
+//! u32 length | opened bytes             see the next table
+//! u32 count  | hashes, 32 bytes each    see the last one
 //! ```
 //!
-//! The hashes, in the order in which they are used (a claim is the hash of the tile or leaf that is in question; *between* is what lies between
-//! opened leaves of a tree, from the top, left before right; see `tree`):
+//! What a tile of each step opens, in this order: tiles of other steps of the position, as [`crate::trace::level2`] lays them out; then what
+//! else of the trace; then rows of tensors (int8 weights and their scale, or F32Z values), as [`crate::model::root`] hashes them:
+//!
+//! ```text
+//! embed                          token (u32); its row of embedding
+//! attn_norm                      residual (ffn_add of the layer before, or embed); attn_norm
+//! q, k, v                        attn_norm; the tile's rows; bias (if there is one)
+//! query                          tiles of q that hold the head; q_norm (if there is one), the position's rows of cos and sin
+//! rows                           tiles of k, tiles of v that hold the head; k_norm (if there is one), cos, sin
+//! attend                         query of the head, rows of its key head; of each earlier position that is seen: chunks of 1,024 bytes
+//!                                of its layer leaf that hold the key head's rows
+//! attended                       all tiles of attend
+//! o, gate, up, down              attended, ffn_norm, ffn_norm, gated; the tile's rows
+//! attn_post_norm, ffn_post_norm  all tiles of o, of down; the gain
+//! attn_add                       residual, all of o or attn_post_norm
+//! ffn_norm                       attn_add; ffn_norm
+//! gated                          all tiles of gate, of up
+//! ffn_add                        attn_add, all of down or ffn_post_norm
+//! leaf                           all tiles of rows, ffn_add
+//! final_norm                     ffn_add of the last layer; final_norm
+//! logits                         final_norm; the tile's rows of head or embedding
+//! draw                           all tiles of logits
+//! ```
+//!
+//! The hashes, in the order in which they are used. A claim is the hash of the tile or leaf that is in question. *Between* is what lies
+//! between opened leaves of a tree: walked from the top, left before right, one hash for each subtree in which nothing is opened.
 //!
 //! ```text
 //! level 2   claim (unless in level 1); of each opened operator, in order, between its tiles; between the operators
@@ -36,12 +60,14 @@ use core::fmt;
 mod chunks;
 pub mod dispute;
 mod encoding;
+mod error;
 mod facts;
 #[cfg(any(test, feature = "std"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod opened;
 mod prove;
+mod record;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -50,8 +76,10 @@ mod value;
 
 pub use self::{
     dispute::Own,
+    error::{ProofError, ProveError},
     facts::Facts,
-    prove::{Level2, Output, ProveError, Prover, Record},
+    prove::{Level2, Output, Prover},
+    record::Record,
     step::{Operator, Place, Step},
     value::{Rows, Value},
 };
@@ -60,7 +88,7 @@ use self::{
     tree::fold,
 };
 use crate::{
-    model::{ManifestError, root::Hashes},
+    model::root::Hashes,
     trace::{self, Hash, level2},
 };
 
@@ -147,130 +175,6 @@ pub enum Verdict {
     NotTheEnd {
         /// The token that is drawn.
         drawn: u32,
-    },
-}
-
-/// Why a proof proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProofError {
-    /// Longer than any proof.
-    #[error("proof has {found} bytes, at most {PROOF_BYTES_MAX} are read")]
-    Length {
-        /// Bytes, or what they would be.
-        found: usize,
-    },
-    /// Not the beginning of a proof that this code knows.
-    #[error("proof begins with another tag or version than CIS-1/proof/0001")]
-    Version,
-    /// The bytes end early or late.
-    #[error("proof does not end where its {0} ends")]
-    End(&'static str),
-    /// The manifest is not text.
-    #[error("manifest in the proof is not UTF-8")]
-    ManifestText,
-    /// The manifest describes no model.
-    #[error("manifest in the proof: {0}")]
-    Manifest(#[from] ManifestError),
-    /// A number that stands for no operator.
-    #[error("proof names step {0}, which there is not")]
-    Step(u32),
-    /// A tile that there is not.
-    #[error("the trace has no {0}")]
-    Place(Place),
-    /// More positions than the model takes.
-    #[error("trace of {positions} positions, the model takes {max}")]
-    Positions {
-        /// Positions of the trace.
-        positions: u32,
-        /// The model's context.
-        max: usize,
-    },
-    /// Attention that looks at too much.
-    #[error(
-        "{place} reads {found} earlier positions, too many for one proof of {ATTENTION_POSITIONS_MAX}"
-    )]
-    TooFar {
-        /// The tile.
-        place: Place,
-        /// Earlier positions.
-        found: usize,
-    },
-    /// Not as many bytes are opened as the place asks for.
-    #[error("{place} does not open {found} bytes")]
-    Opened {
-        /// The tile.
-        place: Place,
-        /// Bytes in the proof.
-        found: usize,
-    },
-    /// A token outside of the vocabulary.
-    #[error("token {token} is outside the vocabulary of {vocab}")]
-    Token {
-        /// The token.
-        token: u32,
-        /// Size of the vocabulary.
-        vocab: usize,
-    },
-    /// Not as many hashes as the place asks for.
-    #[error("proof has {0} hashes than its openings need")]
-    Hashes(&'static str),
-    /// Manifest or rows are not the model's.
-    #[error("manifest and rows do not open to the model root")]
-    ModelRoot,
-    /// The position is not in the trace.
-    #[error("positions do not open to the trace root")]
-    TraceRoot,
-    /// The tiles are not in level 2.
-    #[error("operators do not open to the level-2 root")]
-    Level2Root,
-    /// Opened bytes of an input that no operator gives.
-    #[error("tile {tile} of {operator} has bytes that no operator gives")]
-    Value {
-        /// The input.
-        operator: Operator,
-        /// Its tile.
-        tile: u32,
-    },
-    /// Opened rows of an earlier position that no operator gives.
-    #[error("position {position} has rows that no operator gives")]
-    Before {
-        /// The position.
-        position: u32,
-    },
-    /// A row that no model may have.
-    #[error("row {row} of {tensor} has values that no model may have")]
-    Row {
-        /// The tensor.
-        tensor: String,
-        /// Its row.
-        row: u64,
-    },
-    /// Nothing of our own to prove the position with.
-    #[error("position {position} is not in the record, or level 2 is of another; run it first")]
-    Unrecorded {
-        /// The position.
-        position: u32,
-    },
-    /// A trace that gives more or fewer hashes than it must.
-    #[error("the trace gives {found} {what}, the model has {expected}")]
-    Posted {
-        /// Of what.
-        what: &'static str,
-        /// How many there are.
-        found: usize,
-        /// How many there must be.
-        expected: usize,
-    },
-    /// A draw was to be judged, but it is not known how the job draws.
-    #[error("it is not known how the job draws tokens")]
-    NoDraws,
-    /// The token after this position is the input's.
-    #[error("nothing is drawn after position {position}, the input has {input} tokens")]
-    InputToken {
-        /// The position.
-        position: u32,
-        /// Tokens of the input.
-        input: u32,
     },
 }
 

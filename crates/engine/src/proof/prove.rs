@@ -1,9 +1,9 @@
-//! Making proofs: what a run left behind, level 2 of one position, and the openings.
+//! Making proofs: level 2 of one position, and the openings.
 
-use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 
 use super::{
-    Operator, PROOF_BYTES_MAX, Place, Proof, ProofError, Step, Value, admit,
+    Operator, PROOF_BYTES_MAX, Place, Proof, ProofError, ProveError, Record, Step, Value, admit,
     dispute::Party,
     facts::Facts,
     node,
@@ -12,99 +12,9 @@ use super::{
     tree::{between, root},
 };
 use crate::{
-    forward::{Options, Session, SessionError, Watch},
-    model::{Manifest, ManifestError, Matrix, Model, root::Hashes},
-    trace::{self, Hash, KvRows, Trace, level2},
+    model::{Manifest, Matrix, Model, root::Hashes},
+    trace::{self, Hash, level2},
 };
-
-/// Why nothing can be proved of a model.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProveError {
-    /// The manifest describes no model.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// The manifest describes another model.
-    #[error("manifest and model differ in tensor {0}; use the manifest of the model's file")]
-    Tensor(String),
-    /// The numbers are not those of the root.
-    #[error("manifest and numbers do not give the model's root; fetch the model again")]
-    Root,
-}
-
-/// What a run left behind at every position, in the bytes that level 1 hashes: about 80 KB a token for a model of 135 million weights.
-#[derive(Clone, Debug)]
-pub struct Record {
-    layers: usize,
-    tokens: Vec<u32>,
-    leaves: Vec<Vec<u8>>, // (position, layer)
-    hashes: Vec<Hash>,    // (position, 1 + layers): leaves of level 1
-}
-
-impl Record {
-    /// Runs tokens, as fast as the options let it.
-    pub fn run(model: &Model, tokens: &[u32], options: &Options) -> Result<Self, SessionError> {
-        let mut session = Session::new(model, tokens.len(), options)?;
-        let mut record = Self::empty(model);
-        record.leaves = vec![Vec::new(); tokens.len() * model.shape.layers];
-        session.watch(tokens, &mut record)?;
-        for (leaves, token) in core::mem::take(&mut record.leaves)
-            .chunks_exact_mut(model.shape.layers)
-            .zip(tokens)
-        {
-            record.push(*token, leaves.iter_mut().map(core::mem::take).collect());
-        }
-        Ok(record)
-    }
-
-    /// Of no positions.
-    pub(crate) fn empty(model: &Model) -> Self {
-        Self {
-            layers: model.shape.layers,
-            tokens: Vec::new(),
-            leaves: Vec::new(),
-            hashes: Vec::new(),
-        }
-    }
-
-    /// Appends a position.
-    pub(crate) fn push(&mut self, token: u32, leaves: Vec<Vec<u8>>) {
-        let position = self.positions();
-        self.hashes.push(trace::token_leaf(position, token));
-        let hashes = leaves.iter().map(|leaf| *blake3::hash(leaf).as_bytes());
-        self.hashes.extend(hashes);
-        self.tokens.push(token);
-        self.leaves.extend(leaves);
-    }
-
-    /// Positions run.
-    pub fn positions(&self) -> u32 {
-        self.tokens.len() as u32
-    }
-
-    /// The leaves of a position in level 1.
-    pub fn leaves(&self, position: u32) -> &[Hash] {
-        let count = 1 + self.layers;
-        &self.hashes[position as usize * count..][..count]
-    }
-
-    /// The trace.
-    pub fn trace(&self) -> Trace {
-        let mut trace = Trace::default();
-        (0..self.positions()).for_each(|position| trace.push(self.leaves(position)));
-        trace
-    }
-
-    fn leaf(&self, position: u32, layer: u32) -> &[u8] {
-        &self.leaves[position as usize * self.layers + layer as usize]
-    }
-}
-
-impl Watch for Record {
-    fn layer(&mut self, position: usize, layer: usize, residual: &[f32], rows: &KvRows<'_>) {
-        let bytes = &mut self.leaves[position * self.layers + layer];
-        trace::layer_bytes(position as u32, layer as u32, residual, rows, bytes);
-    }
-}
 
 /// Level 2 of one position: what every operator gives, in order.
 #[derive(Clone, Debug)]
@@ -226,8 +136,8 @@ impl<'m> Prover<'m> {
 
     /// Level 2 of a recorded position, by the plain operators; what came before is read from the record.
     pub fn level2(&self, record: &Record, position: u32) -> Result<Level2, ProofError> {
-        let token = record.tokens.get(position as usize);
-        let token = *token.ok_or(ProofError::Unrecorded { position })?;
+        let token = record.token(position);
+        let token = token.ok_or(ProofError::Unrecorded { position })?;
         self.derive(record, position, token, &mut |_, _| ())
     }
 
@@ -325,11 +235,9 @@ impl<'m> Prover<'m> {
         let token_roots = trace.token_roots();
         let positions = token_roots.len() as u32;
         admit(&self.facts, &place, positions)?;
-        if position >= record.positions() || made.position != position {
-            return Err(ProofError::Unrecorded { position });
-        }
+        let token = record.token(position).filter(|_| made.position == position);
+        let token = token.ok_or(ProofError::Unrecorded { position })?;
         self.complete(trace, &place, positions)?;
-        let token = record.tokens[place.position as usize];
         let opened = self.gather(&place, record, made, token);
         let mut hashes = Vec::new();
         self.level_2(made, trace, &place, &mut hashes);
