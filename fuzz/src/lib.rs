@@ -2,7 +2,7 @@
 //!
 //! `cargo xtask fuzz` names a folder in `ASSAY_FUZZ_SEEDS`, and a target writes its seeds there before libFuzzer reads it.
 //! Texts in `seeds/<target>/` are seeds as they are, but for `.wat`, which is compiled; envelopes are made and signed by
-//! the core itself.
+//! the core itself, proofs are made by the engine.
 
 use std::{
     fs,
@@ -29,6 +29,7 @@ pub fn begin(target: &str) {
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     match target {
         "envelope" => assay_localnet_core::fuzzing::seeds(),
+        "proof" => assay_engine::proof::fuzzing::seeds(),
         "made_module" => (1..=RANDOM)
             .map(|number| (format!("random-{number}"), random(number)))
             .collect(),

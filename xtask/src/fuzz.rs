@@ -1,4 +1,4 @@
-//! `fuzz`: coverage-guided fuzzing of what strangers send to the embedded network.
+//! `fuzz`: coverage-guided fuzzing of what strangers send to the embedded network and to a referee.
 //!
 //! cargo-fuzz builds the targets in `fuzz/`, a workspace of its own, with libFuzzer and instrumentation into
 //! `target/fuzz`; the stable toolchain is enough. Each run begins with the committed seeds and what earlier runs found. It
@@ -37,16 +37,19 @@ pub(crate) enum Target {
     MadeModule,
     /// Requests to PocketIC's interface.
     Rest,
+    /// Proofs of single operators, which a referee reads.
+    Proof,
     /// Hosts, certificates and canisters' answers at the gateway.
     Gateway,
 }
 
 impl Target {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Envelope,
         Self::Module,
         Self::MadeModule,
         Self::Rest,
+        Self::Proof,
         Self::Gateway,
     ];
 
@@ -56,6 +59,7 @@ impl Target {
             Self::Module => "module",
             Self::MadeModule => "made_module",
             Self::Rest => "rest",
+            Self::Proof => "proof",
             Self::Gateway => "gateway",
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! - [`ops`] is the meaning: plain operators, readable from top to bottom. The kernels are tested equal to it.
 //! - [`forward`] runs models, [`sampler`] draws tokens, [`trace`] commits to every state passed through.
+//! - [`proof`] opens single operators of a trace and runs them again, for a referee.
 //! - [`run`] generates and checks whole jobs; [`model`] holds what they run.
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -25,6 +26,7 @@ mod kernels;
 pub mod measure;
 pub mod model;
 pub mod ops;
+pub mod proof;
 pub mod run;
 pub mod sampler;
 #[cfg(feature = "tokenizer")]

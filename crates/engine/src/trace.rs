@@ -1,8 +1,8 @@
 //! The trace: a commitment to every state that a run passed through.
 //!
 //! Level 1, computed always: per position and layer a hash of the residual stream after the layer and of the key and value rows
-//! that the layer appended. Level 2 (inputs and outputs of single operators) is not stored: it can be computed again from level 1, which
-//! pins both ends of every layer.
+//! that the layer appended. Level 2 (outputs of single operators, see [`level2`]) is not stored: it can be computed again from level 1,
+//! which pins both ends of every layer.
 //!
 //! Exactly, with BLAKE3, `|` for concatenation, integers and F32Z bits little-endian, and 16-byte tags in ASCII:
 //!
@@ -23,6 +23,8 @@
 //! Invariant: the root depends on tokens and values only, not on decode or prefill, chunk size, threads or kernels.
 
 use alloc::vec::Vec;
+
+pub mod level2;
 
 /// A BLAKE3 hash.
 pub type Hash = [u8; 32];
@@ -57,6 +59,18 @@ pub fn layer_leaf(
     rows: &KvRows<'_>,
     scratch: &mut Vec<u8>,
 ) -> Hash {
+    layer_bytes(position, layer, residual, rows, scratch);
+    *blake3::hash(scratch).as_bytes()
+}
+
+/// The bytes that [`layer_leaf`] hashes.
+pub(crate) fn layer_bytes(
+    position: u32,
+    layer: u32,
+    residual: &[f32],
+    rows: &KvRows<'_>,
+    scratch: &mut Vec<u8>,
+) {
     let KvRows {
         keys,
         key_scales,
@@ -72,7 +86,6 @@ pub fn layer_leaf(
     put_floats(scratch, key_scales);
     scratch.extend(values.iter().map(|v| *v as u8));
     put_floats(scratch, value_scales);
-    *blake3::hash(scratch).as_bytes()
 }
 
 /// The token roots of a run, in order of positions.
@@ -108,27 +121,34 @@ impl Trace {
     /// # Panics
     /// When `positions` is zero or beyond [`Trace::positions`].
     pub fn root(&self, positions: usize) -> Hash {
-        let mut hasher = tagged(b"CIS-1/trace/root");
-        hasher
-            .update(&(positions as u32).to_le_bytes())
-            .update(&tree(&self.token_roots[..positions]));
-        *hasher.finalize().as_bytes()
+        root(positions as u32, &tree(&self.token_roots[..positions]))
     }
 }
 
-fn tree(hashes: &[Hash]) -> Hash {
+/// The trace root over the tree of that many token roots.
+pub(crate) fn root(positions: u32, tree: &Hash) -> Hash {
+    let mut hasher = tagged(b"CIS-1/trace/root");
+    hasher.update(&positions.to_le_bytes()).update(tree);
+    *hasher.finalize().as_bytes()
+}
+
+/// The tree of at least one hash.
+pub(crate) fn tree(hashes: &[Hash]) -> Hash {
     match hashes {
         [] => panic!("BUG: the tree of no hashes"),
         [one] => *one,
         many => {
             let split = 1 << (many.len() - 1).ilog2();
-            let mut hasher = tagged(b"CIS-1/trace/node");
-            hasher
-                .update(&tree(&many[..split]))
-                .update(&tree(&many[split..]));
-            *hasher.finalize().as_bytes()
+            node(&tree(&many[..split]), &tree(&many[split..]))
         }
     }
+}
+
+/// Hash of two subtrees.
+pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
+    let mut hasher = tagged(b"CIS-1/trace/node");
+    hasher.update(left).update(right);
+    *hasher.finalize().as_bytes()
 }
 
 fn tagged(tag: &[u8; 16]) -> blake3::Hasher {

@@ -233,7 +233,8 @@ impl<'m> Batch<'m> {
                 },
             });
         }
-        self.pass.advance(self.model, &mut spans, &mut self.logits);
+        self.pass
+            .advance(self.model, &mut spans, &mut self.logits, None);
         let mut rows = self.logits.chunks_exact(self.model.shape.vocab);
         for id in ran {
             let open = self.open.get_mut(&id).expect("BUG: it was open just now");

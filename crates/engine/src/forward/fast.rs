@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use super::Wanted;
+use super::{Wanted, Watch};
 use crate::{
     f32z::{cvt, mul},
     kernels::{
@@ -16,7 +16,7 @@ use crate::{
         pages::{Cache, Rows},
         pool::{Pool, chunks},
     },
-    model::{Activation, Layer, Matrix, Model},
+    model::{Activation, Layer, Matrix, Model, Shape},
     sampler::Draw,
     trace::{self, Hash, KvRows, Trace},
 };
@@ -124,7 +124,13 @@ impl FastPass {
     ///
     /// # Panics
     /// When there are more tokens than a pass takes.
-    pub(crate) fn advance(&mut self, model: &Model, spans: &mut [Span<'_>], logits: &mut Vec<f32>) {
+    pub(crate) fn advance(
+        &mut self,
+        model: &Model,
+        spans: &mut [Span<'_>],
+        logits: &mut Vec<f32>,
+        mut watch: Option<&mut dyn Watch>,
+    ) {
         self.places.clear();
         for (index, span) in spans.iter_mut().enumerate() {
             let first = span.sequence.trace.positions();
@@ -144,6 +150,12 @@ impl FastPass {
             self.attention(model, layer, index, spans);
             self.feed_forward(model, layer, tokens);
             self.leaves(model, index, tokens);
+            if let Some(watch) = watch.as_deref_mut() {
+                for (token, place) in self.places.iter().enumerate() {
+                    let (residual, rows) = self.left(model, token);
+                    watch.layer(place.position, index, residual, &rows);
+                }
+            }
         }
         let leaves = self.leaves.chunks_exact(1 + model.shape.layers);
         for (leaves, place) in leaves.zip(&self.places) {
@@ -398,15 +410,7 @@ impl FastPass {
             tokens,
             chunks(&mut self.leaves, 1 + shape.layers),
             |i, leaves| {
-                let heads = i * shape.kv_heads..(i + 1) * shape.kv_heads;
-                let elements = heads.start * shape.head_dim..heads.end * shape.head_dim;
-                let rows = KvRows {
-                    keys: &rows.keys[elements.clone()],
-                    key_scales: &rows.key_scales[heads.clone()],
-                    values: &rows.values[elements],
-                    value_scales: &rows.value_scales[heads],
-                };
-                let x = &residual[i * shape.dim..(i + 1) * shape.dim];
+                let (x, rows) = left(shape, residual, rows, i);
                 HASHED.with_borrow_mut(|scratch| {
                     leaves[1 + index] = trace::layer_leaf(
                         places[i].position as u32,
@@ -418,6 +422,11 @@ impl FastPass {
                 });
             },
         );
+    }
+
+    /// What the layer that ran last left behind of a token.
+    fn left(&self, model: &Model, token: usize) -> (&[f32], KvRows<'_>) {
+        left(&model.shape, &self.residual, &self.rows, token)
     }
 
     /// The wanted logits, span after span.
@@ -454,4 +463,22 @@ impl FastPass {
             Write::Store,
         );
     }
+}
+
+/// One token's part of the residual stream and of the appended rows.
+fn left<'a>(
+    shape: &Shape,
+    residual: &'a [f32],
+    rows: &'a Rows,
+    token: usize,
+) -> (&'a [f32], KvRows<'a>) {
+    let heads = token * shape.kv_heads..(token + 1) * shape.kv_heads;
+    let elements = heads.start * shape.head_dim..heads.end * shape.head_dim;
+    let rows = KvRows {
+        keys: &rows.keys[elements.clone()],
+        key_scales: &rows.key_scales[heads.clone()],
+        values: &rows.values[elements],
+        value_scales: &rows.value_scales[heads],
+    };
+    (&residual[token * shape.dim..(token + 1) * shape.dim], rows)
 }

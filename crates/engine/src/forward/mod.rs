@@ -9,7 +9,7 @@ use crate::{
     bounds::{self, BoundsError},
     model::Model,
     sampler::Draw,
-    trace::Trace,
+    trace::{KvRows, Trace},
 };
 
 #[cfg(feature = "std")]
@@ -127,6 +127,12 @@ pub enum SessionError {
     Kernels(Kernels),
 }
 
+/// Hears what every layer leaves behind, layer after layer, of each the positions in order.
+pub trait Watch {
+    /// Takes what the trace's leaf of this position and layer hashes.
+    fn layer(&mut self, position: usize, layer: usize, residual: &[f32], rows: &KvRows<'_>);
+}
+
 /// For which tokens of a pass logits are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -183,7 +189,7 @@ impl<'m> Session<'m> {
     /// Runs one token and returns the logits for the next.
     pub fn decode(&mut self, token: u32) -> Result<&[f32], SessionError> {
         self.admit(&[token])?;
-        self.advance(&[token], Wanted::Last);
+        self.advance(&[token], Wanted::Last, None);
         Ok(&self.logits)
     }
 
@@ -199,9 +205,19 @@ impl<'m> Session<'m> {
                 } else {
                     Wanted::None
                 },
+                None,
             );
         }
         Ok(&self.logits)
+    }
+
+    /// Runs tokens in chunks for what they leave behind.
+    pub fn watch(&mut self, tokens: &[u32], watch: &mut dyn Watch) -> Result<(), SessionError> {
+        self.admit(tokens)?;
+        for chunk in tokens.chunks(self.chunk) {
+            self.advance(chunk, Wanted::None, Some(&mut *watch));
+        }
+        Ok(())
     }
 
     /// Runs tokens in chunks and returns what is drawn after each: element `i` is drawn from the logits of `tokens[i]`.
@@ -214,7 +230,7 @@ impl<'m> Session<'m> {
         let mut drawn = Vec::with_capacity(tokens.len());
         for chunk in tokens.chunks(self.chunk) {
             let first = self.positions() + 1;
-            self.advance(chunk, Wanted::All);
+            self.advance(chunk, Wanted::All, None);
             match &mut self.pass {
                 Pass::Reference(..) => drawn.extend(
                     self.logits
@@ -244,7 +260,7 @@ impl<'m> Session<'m> {
         self.admit(tokens)?;
         let vocab = self.model.shape.vocab;
         for (c, chunk) in tokens.chunks(self.chunk).enumerate() {
-            self.advance(chunk, Wanted::All);
+            self.advance(chunk, Wanted::All, None);
             for (i, logits) in self.logits.chunks_exact(vocab).enumerate() {
                 show(c * self.chunk + i, logits);
             }
@@ -275,10 +291,10 @@ impl<'m> Session<'m> {
         admit(self.model, self.positions(), self.capacity, tokens)
     }
 
-    fn advance(&mut self, tokens: &[u32], wanted: Wanted) {
+    fn advance(&mut self, tokens: &[u32], wanted: Wanted, watch: Option<&mut dyn Watch>) {
         match &mut self.pass {
             Pass::Reference(pass, trace) => {
-                pass.advance(self.model, tokens, wanted, &mut self.logits, trace);
+                pass.advance(self.model, tokens, wanted, &mut self.logits, trace, watch);
             }
             #[cfg(feature = "std")]
             Pass::Fast(pass, sequence) => {
@@ -287,7 +303,7 @@ impl<'m> Session<'m> {
                     tokens,
                     wanted,
                 };
-                pass.advance(self.model, &mut [span], &mut self.logits);
+                pass.advance(self.model, &mut [span], &mut self.logits, watch);
             }
         }
     }

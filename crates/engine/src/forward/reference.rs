@@ -2,7 +2,7 @@
 
 use alloc::{vec, vec::Vec};
 
-use super::Wanted;
+use super::{Wanted, Watch};
 use crate::{
     model::{Activation, Blocks, Model},
     ops::{self, HeadCache},
@@ -30,10 +30,11 @@ impl ReferencePass {
         wanted: Wanted,
         logits: &mut Vec<f32>,
         trace: &mut Trace,
+        mut watch: Option<&mut dyn Watch>,
     ) {
         logits.clear();
         for (i, token) in tokens.iter().enumerate() {
-            let x = self.token(model, *token, trace);
+            let x = self.token(model, *token, trace, &mut watch);
             if wanted == Wanted::All || (wanted == Wanted::Last && i + 1 == tokens.len()) {
                 let normed = ops::rms_norm(
                     &x,
@@ -48,7 +49,13 @@ impl ReferencePass {
         }
     }
 
-    fn token(&mut self, model: &Model, token: u32, trace: &mut Trace) -> Vec<f32> {
+    fn token(
+        &mut self,
+        model: &Model,
+        token: u32,
+        trace: &mut Trace,
+        watch: &mut Option<&mut dyn Watch>,
+    ) -> Vec<f32> {
         let position = trace.positions();
         let mut x = ops::embed(&model.embedding, token, model.embedding_factor(token));
         let mut leaves = vec![trace::token_leaf(position as u32, token)];
@@ -63,6 +70,7 @@ impl ReferencePass {
                 heads,
                 model.shape.head_dim,
                 &mut scratch,
+                watch,
             ));
         }
         trace.push(&leaves);
@@ -140,6 +148,7 @@ fn leaf(
     heads: &[HeadCache],
     head_dim: usize,
     scratch: &mut Vec<u8>,
+    watch: &mut Option<&mut dyn Watch>,
 ) -> trace::Hash {
     let last = position * head_dim..(position + 1) * head_dim;
     let keys: Vec<i8> = heads
@@ -160,5 +169,8 @@ fn leaf(
         values: &values,
         value_scales: &value_scales,
     };
+    if let Some(watch) = watch {
+        watch.layer(position, layer, x, &rows);
+    }
     trace::layer_leaf(position as u32, layer as u32, x, &rows, scratch)
 }

@@ -6,43 +6,35 @@
 use super::Shape;
 
 /// Differences from the plain block.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "std",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(default, deny_unknown_fields)
-)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Blocks {
     /// Constants are added to queries, keys and values (Qwen 2).
-    #[cfg_attr(feature = "std", serde(skip_serializing_if = "is_false"))]
+    #[serde(skip_serializing_if = "is_false")]
     pub qkv_bias: bool,
     /// Each query and key head is normed before it is rotated (Qwen 3, Gemma 3).
-    #[cfg_attr(feature = "std", serde(skip_serializing_if = "is_false"))]
+    #[serde(skip_serializing_if = "is_false")]
     pub qk_norm: bool,
     /// What attention and the feed-forward part give is normed before it is added (Gemma 3).
-    #[cfg_attr(feature = "std", serde(skip_serializing_if = "is_false"))]
+    #[serde(skip_serializing_if = "is_false")]
     pub post_norms: bool,
     /// How the gate is bent.
-    #[cfg_attr(feature = "std", serde(skip_serializing_if = "Activation::is_silu"))]
+    #[serde(skip_serializing_if = "Activation::is_silu")]
     pub activation: Activation,
     /// Scores are divided by the square root of this; of the head width when absent.
-    #[cfg_attr(feature = "std", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub score_width: Option<usize>,
     /// Bits of the F32Z factor of every embedding (Gemma 3).
-    #[cfg_attr(feature = "std", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_scale_bits: Option<u32>,
     /// Most layers see the last tokens only (Gemma 3).
-    #[cfg_attr(feature = "std", serde(skip_serializing_if = "Option::is_none"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
 }
 
 /// Sliding windows. Layers that see one have rotation tables of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "std",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Window {
     /// Positions that a windowed layer sees, the current one included.
     pub tokens: usize,
@@ -51,12 +43,8 @@ pub struct Window {
 }
 
 /// How the gate of the feed-forward part is bent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "std",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// x / (1 + e^-x).
     #[default]
@@ -66,13 +54,11 @@ pub enum Activation {
 }
 
 impl Activation {
-    #[cfg(feature = "std")]
     fn is_silu(&self) -> bool {
         *self == Self::Silu
     }
 }
 
-#[cfg(feature = "std")]
 fn is_false(value: &bool) -> bool {
     !value
 }

@@ -14,6 +14,7 @@ use core::{fmt::Write as _, ops::Range};
 use super::{
     manifest::{Manifest, ManifestError},
     root::Hash,
+    tensors::{matrix_shapes, table_shapes},
 };
 
 /// The data begins at a multiple of this, so that rows of usual widths are aligned for every vector unit.
@@ -178,53 +179,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 fn json_text(text: &str) -> String {
     serde_json::to_string(text).expect("BUG: text is always valid JSON")
-}
-
-fn matrix_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> {
-    let shape = &manifest.shape;
-    let (queries, keys) = (
-        shape.heads * shape.head_dim,
-        shape.kv_heads * shape.head_dim,
-    );
-    let mut shapes = Vec::new();
-    shapes.push(("embedding".into(), shape.vocab, shape.dim));
-    for layer in 0..shape.layers {
-        for (name, rows, cols) in [
-            ("q", queries, shape.dim),
-            ("k", keys, shape.dim),
-            ("v", keys, shape.dim),
-            ("o", shape.dim, queries),
-            ("gate", shape.ff, shape.dim),
-            ("up", shape.ff, shape.dim),
-            ("down", shape.dim, shape.ff),
-        ] {
-            shapes.push((format!("layers.{layer}.{name}"), rows, cols));
-        }
-    }
-    if !manifest.tied_head {
-        shapes.push(("head".into(), shape.vocab, shape.dim));
-    }
-    shapes
-}
-
-fn table_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> {
-    let shape = &manifest.shape;
-    let mut shapes = Vec::new();
-    let of_layer = manifest.blocks.tables(shape);
-    for layer in 0..shape.layers {
-        for (name, len) in of_layer.iter().filter(|(_, len)| *len > 0) {
-            shapes.push((format!("layers.{layer}.{name}"), 1, *len));
-        }
-    }
-    shapes.push(("final_norm".into(), 1, shape.dim));
-    let mut rotations = |name: &str| {
-        shapes.push((name.into(), shape.context_max, shape.head_dim / 2));
-    };
-    rotations("rope.cos");
-    rotations("rope.sin");
-    if manifest.blocks.window.is_some() {
-        rotations("rope.local.cos");
-        rotations("rope.local.sin");
-    }
-    shapes
 }

@@ -4,9 +4,9 @@
 //! Invariants: every `f32` here is an F32Z value; no weight is -128; every matrix has `rows * cols` weights and `rows` scales.
 //! A model that came from a file has a [`Package`]; one made in memory has none.
 
-use alloc::vec::Vec;
 #[cfg(feature = "std")]
-use alloc::{format, string::String, sync::Arc};
+use alloc::sync::Arc;
+use alloc::{format, string::String, vec::Vec};
 
 use crate::{f32z, ops};
 
@@ -15,28 +15,26 @@ mod blocks;
 pub mod file;
 #[cfg(feature = "std")]
 pub(crate) mod layout;
-#[cfg(feature = "std")]
 pub mod manifest;
 pub mod root;
+pub(crate) mod tensors;
 pub mod tiny;
 #[cfg(feature = "std")]
 pub mod write;
 
-pub use self::blocks::{Activation, Blocks, Window};
+pub use self::{
+    blocks::{Activation, Blocks, Window},
+    manifest::{Manifest, ManifestError},
+};
 #[cfg(feature = "std")]
 pub use self::{
     file::ModelError,
-    manifest::{Manifest, ManifestError},
     write::{Assets, WriteError},
 };
 
 /// Sizes of a decoder-only transformer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "std",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(deny_unknown_fields)
-)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Shape {
     /// Blocks.
     pub layers: usize,
@@ -59,12 +57,8 @@ pub struct Shape {
 }
 
 /// Which elements of a head are rotated together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "std",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rope {
     /// Elements `2i` and `2i + 1`.
     Interleaved,
@@ -351,9 +345,11 @@ impl Model {
     pub fn manifest(&self) -> Option<&Manifest> {
         self.package.as_ref().map(|package| &package.manifest)
     }
+}
 
+impl Model {
     /// All matrices with their names, in the order of the file.
-    fn matrices(&self) -> Vec<(String, &Matrix)> {
+    pub(crate) fn matrices(&self) -> Vec<(String, &Matrix)> {
         let mut matrices = Vec::new();
         matrices.push(("embedding".into(), &self.embedding));
         for (i, layer) in self.layers.iter().enumerate() {
@@ -383,7 +379,7 @@ impl Model {
     }
 
     /// All tables with their names and row lengths, in the order of the file.
-    fn tables(&self) -> Vec<(String, usize, &[f32])> {
+    pub(crate) fn tables(&self) -> Vec<(String, usize, &[f32])> {
         let mut tables: Vec<(String, usize, &[f32])> = Vec::new();
         let of_layer = self.blocks.tables(&self.shape);
         for (i, layer) in self.layers.iter().enumerate() {

@@ -60,6 +60,13 @@ impl Hashes {
         hasher.finalize().into()
     }
 
+    /// Leaf of one int8 row with its scale behind it, as the bytes are hashed.
+    pub fn weight_row_bytes(&self, bytes: &[u8]) -> Hash {
+        let mut hasher = self.weight_row.clone();
+        hasher.update(bytes);
+        hasher.finalize().into()
+    }
+
     /// Leaf of one row of f32 values, given as their little-endian bytes.
     pub fn table_row(&self, bytes: &[u8]) -> Hash {
         let mut hasher = self.table_row.clone();
