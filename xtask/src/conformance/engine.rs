@@ -111,7 +111,11 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
 /// WebAssembly in Node.js, with vectors and without.
 fn wasm(workspace: &Workspace, model: &Path, count: &mut Count) -> anyhow::Result<()> {
     for (name, features, folder) in [
-        ("wasm in Node.js", "-C target-feature=+simd128", "engine-simd"),
+        (
+            "wasm in Node.js",
+            "-C target-feature=+simd128",
+            "engine-simd",
+        ),
         ("wasm without vectors in Node.js", "", "engine-scalar"),
     ] {
         if process::on_path("node").is_none() {
@@ -126,7 +130,13 @@ fn wasm(workspace: &Workspace, model: &Path, count: &mut Count) -> anyhow::Resul
         let target = workspace.target.join("conformance").join(folder);
         let mut cargo = workspace.cargo();
         cargo
-            .args(["build", "--locked", "--release", "--package", "assay-engine"])
+            .args([
+                "build",
+                "--locked",
+                "--release",
+                "--package",
+                "assay-engine",
+            ])
             .args(["--no-default-features", "--features", "std"])
             .args(["--example", WASM_EXAMPLE, "--target", WASM_TARGET])
             .arg("--target-dir")
@@ -151,13 +161,16 @@ impl Emulated {
         workspace: &Workspace,
         may_install: bool,
     ) -> anyhow::Result<Result<PathBuf, String>> {
-        let complete = || {
-            process::on_path(self.linker).is_some() && process::on_path(self.qemu).is_some()
-        };
+        let complete =
+            || process::on_path(self.linker).is_some() && process::on_path(self.qemu).is_some();
         if may_install && !has_target(self.target) && process::on_path("rustup").is_some() {
-            eprintln!("installing the target {}: rustup target add {0}", self.target);
+            eprintln!(
+                "installing the target {}: rustup target add {0}",
+                self.target
+            );
             // Where it cannot be had the line below says so.
-            let _ = process::run_talking(Command::new("rustup").args(["target", "add", self.target]));
+            let _ =
+                process::run_talking(Command::new("rustup").args(["target", "add", self.target]));
         }
         if may_install && !complete() && process::on_path("apt-get").is_some() && is_root() {
             eprintln!("installing {}", self.packages);
@@ -184,7 +197,13 @@ impl Emulated {
         let target = workspace.target.join("conformance/emulated");
         let mut cargo = workspace.cargo();
         cargo
-            .args(["build", "--locked", "--release", "--package", "assay-engine"])
+            .args([
+                "build",
+                "--locked",
+                "--release",
+                "--package",
+                "assay-engine",
+            ])
             .args(["--no-default-features", "--features", "std"])
             .args(["--example", EXAMPLE, "--target", self.target])
             .arg("--target-dir")
@@ -218,7 +237,10 @@ impl Count {
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        let (before, text) = (self.passed + self.failed, String::from_utf8_lossy(&output.stdout));
+        let (before, text) = (
+            self.passed + self.failed,
+            String::from_utf8_lossy(&output.stdout),
+        );
         let mut failed = false;
         for line in text.lines() {
             let (word, what) = line.split_at(line.len().min(6));
@@ -255,7 +277,12 @@ fn command(words: &[OsString]) -> anyhow::Result<Command> {
 /// Whether this toolchain has the standard library of a target.
 fn has_target(target: &str) -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let folder = process::capture(Command::new(rustc).args(["--print", "target-libdir", "--target", target]));
+    let folder = process::capture(Command::new(rustc).args([
+        "--print",
+        "target-libdir",
+        "--target",
+        target,
+    ]));
     folder.is_ok_and(|folder| {
         std::fs::read_dir(folder).is_ok_and(|files| {
             let mut names = files.flatten().map(|file| file.file_name());

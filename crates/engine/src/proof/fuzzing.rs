@@ -67,6 +67,7 @@ pub fn sampler() -> Sampler {
         top_p_ppm: 950_000,
         top_k: 40,
         seed: 11,
+        ..Sampling::GREEDY
     };
     Sampler::new(sampling).expect("BUG: it is in range")
 }
