@@ -17,9 +17,10 @@ use crate::{
 /// Positions that share a block of keys.
 pub(crate) const BLOCK: usize = 16;
 
-/// A quantised query in planes, padded to groups of four.
+/// A quantised query, whole and in planes, padded to groups of four.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
+    pub(crate) values: Vec<i16>,
     pub(crate) high: Vec<i8>,
     pub(crate) low: Vec<i8>,
     pub(crate) high_sum: i32,
@@ -30,7 +31,6 @@ pub(crate) struct Query {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     query: Query,
-    values: Vec<i16>,
     sums: Vec<i32>,     // (position)
     scores: Vec<f32>,   // (position)
     high: Vec<u8>,      // (position)
@@ -165,13 +165,13 @@ impl Scratch {
         let padded = query.len().next_multiple_of(4);
         self.query.high.resize(padded, 0);
         self.query.low.resize(padded, 0);
-        self.values.resize(padded, 0);
+        self.query.values.resize(padded, 0);
         let mut token = [super::maps::TokenScale::default()];
         super::maps::quantise(
             level,
             query,
             (
-                &mut self.values,
+                &mut self.query.values,
                 &mut self.query.high,
                 &mut self.query.low,
                 &mut token,
@@ -201,6 +201,9 @@ per_level! {
 pub(crate) fn integer_scores(level: Level, query: &Query, keys: &[u8], out: &mut [i32]) {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level exists, so AVX2 was detected.
+        Kind::Avx2 => unsafe { super::avx2::attention::scores(query, keys, out) },
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
         Kind::Avx512 => unsafe { super::avx512::scores(query, keys, out) },
         _ => portable_scores(level, query, keys, out),
@@ -218,6 +221,11 @@ pub(crate) fn weigh(
     out_low: &mut [i32],
 ) {
     match level.0 {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level exists, so AVX2 was detected.
+        Kind::Avx2 => unsafe {
+            super::avx2::attention::weigh(high, low, values, dims, out_high, out_low)
+        },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
         Kind::Avx512 => unsafe { super::avx512::weigh(high, low, values, dims, out_high, out_low) },
