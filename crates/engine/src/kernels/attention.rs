@@ -163,8 +163,12 @@ impl Scratch {
     /// Quantises a query into the planes and returns its scale.
     fn quantise(&mut self, level: Level, query: &[f32]) -> f32 {
         let padded = query.len().next_multiple_of(4);
+        // Cleared, so that the padding holds nothing of a wider head before.
+        self.query.high.clear();
         self.query.high.resize(padded, 0);
+        self.query.low.clear();
         self.query.low.resize(padded, 0);
+        self.query.values.clear();
         self.query.values.resize(padded, 0);
         let mut token = [super::maps::TokenScale::default()];
         super::maps::quantise(
@@ -206,7 +210,15 @@ pub(crate) fn integer_scores(level: Level, query: &Query, keys: &[u8], out: &mut
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
         Kind::Avx512 => unsafe { super::avx512::scores(query, keys, out) },
-        _ => portable_scores(level, query, keys, out),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON was detected.
+        Kind::Neon => unsafe { super::neon::attention::scores(query, keys, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON and its dot products were detected.
+        Kind::NeonDot => unsafe { super::neon::attention::scores_dot(query, keys, out) },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Kind::Simd128 => super::wasm::attention::scores(query, keys, out),
+        Kind::Portable => portable_scores(level, query, keys, out),
     }
 }
 
@@ -229,7 +241,19 @@ pub(crate) fn weigh(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
         Kind::Avx512 => unsafe { super::avx512::weigh(high, low, values, dims, out_high, out_low) },
-        _ => portable_weigh(level, high, low, values, dims, out_high, out_low),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON was detected.
+        Kind::Neon => unsafe {
+            super::neon::attention::weigh(high, low, values, dims, out_high, out_low)
+        },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON and its dot products were detected.
+        Kind::NeonDot => unsafe {
+            super::neon::attention::weigh_dot(high, low, values, dims, out_high, out_low)
+        },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Kind::Simd128 => super::wasm::attention::weigh(high, low, values, dims, out_high, out_low),
+        Kind::Portable => portable_weigh(level, high, low, values, dims, out_high, out_low),
     }
 }
 
