@@ -34,6 +34,12 @@ pub enum Kernels {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
+    /// 64-bit Arm with NEON.
+    Neon,
+    /// 64-bit Arm with NEON and its dot products.
+    NeonDot,
+    /// WebAssembly compiled with SIMD128.
+    Simd128,
 }
 
 impl Kernels {

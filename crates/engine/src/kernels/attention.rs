@@ -17,9 +17,10 @@ use crate::{
 /// Positions that share a block of keys.
 pub(crate) const BLOCK: usize = 16;
 
-/// A quantised query in planes, padded to groups of four.
+/// A quantised query, whole and in planes, padded to groups of four.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
+    pub(crate) values: Vec<i16>,
     pub(crate) high: Vec<i8>,
     pub(crate) low: Vec<i8>,
     pub(crate) high_sum: i32,
@@ -30,7 +31,6 @@ pub(crate) struct Query {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     query: Query,
-    values: Vec<i16>,
     sums: Vec<i32>,     // (position)
     scores: Vec<f32>,   // (position)
     high: Vec<u8>,      // (position)
@@ -163,15 +163,19 @@ impl Scratch {
     /// Quantises a query into the planes and returns its scale.
     fn quantise(&mut self, level: Level, query: &[f32]) -> f32 {
         let padded = query.len().next_multiple_of(4);
+        // Cleared, so that the padding holds nothing of a wider head before.
+        self.query.high.clear();
         self.query.high.resize(padded, 0);
+        self.query.low.clear();
         self.query.low.resize(padded, 0);
-        self.values.resize(padded, 0);
+        self.query.values.clear();
+        self.query.values.resize(padded, 0);
         let mut token = [super::maps::TokenScale::default()];
         super::maps::quantise(
             level,
             query,
             (
-                &mut self.values,
+                &mut self.query.values,
                 &mut self.query.high,
                 &mut self.query.low,
                 &mut token,
@@ -201,9 +205,20 @@ per_level! {
 pub(crate) fn integer_scores(level: Level, query: &Query, keys: &[u8], out: &mut [i32]) {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level exists, so AVX2 was detected.
+        Kind::Avx2 => unsafe { super::avx2::attention::scores(query, keys, out) },
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
         Kind::Avx512 => unsafe { super::avx512::scores(query, keys, out) },
-        _ => portable_scores(level, query, keys, out),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON was detected.
+        Kind::Neon => unsafe { super::neon::attention::scores(query, keys, out) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON and its dot products were detected.
+        Kind::NeonDot => unsafe { super::neon::attention::scores_dot(query, keys, out) },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Kind::Simd128 => super::wasm::attention::scores(query, keys, out),
+        Kind::Portable => portable_scores(level, query, keys, out),
     }
 }
 
@@ -219,9 +234,26 @@ pub(crate) fn weigh(
 ) {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level exists, so AVX2 was detected.
+        Kind::Avx2 => unsafe {
+            super::avx2::attention::weigh(high, low, values, dims, out_high, out_low)
+        },
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
         Kind::Avx512 => unsafe { super::avx512::weigh(high, low, values, dims, out_high, out_low) },
-        _ => portable_weigh(level, high, low, values, dims, out_high, out_low),
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON was detected.
+        Kind::Neon => unsafe {
+            super::neon::attention::weigh(high, low, values, dims, out_high, out_low)
+        },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: the level exists, so NEON and its dot products were detected.
+        Kind::NeonDot => unsafe {
+            super::neon::attention::weigh_dot(high, low, values, dims, out_high, out_low)
+        },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        Kind::Simd128 => super::wasm::attention::weigh(high, low, values, dims, out_high, out_low),
+        Kind::Portable => portable_weigh(level, high, low, values, dims, out_high, out_low),
     }
 }
 

@@ -101,6 +101,14 @@ impl Block<'_> {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level exists, so the AVX-512 features were detected.
             Kind::Avx512 => unsafe { super::avx512::block(self, x, tokens) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: the level exists, so NEON was detected.
+            Kind::Neon => unsafe { super::neon::block(self, x, tokens) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: the level exists, so NEON and its dot products were detected.
+            Kind::NeonDot => unsafe { super::neon::dot::block(self, x, tokens) },
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => super::wasm::block(self, x, tokens),
         }
     }
 

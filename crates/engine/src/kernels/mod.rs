@@ -16,10 +16,14 @@ mod avx512;
 pub(crate) mod known;
 pub(crate) mod maps;
 pub(crate) mod matmul;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub(crate) mod pages;
 pub(crate) mod pool;
 #[cfg(test)]
 mod tests;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
 
 use crate::forward::Kernels;
 
@@ -34,12 +38,18 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
 }
 
 impl Level {
     /// What this machine has, slowest first.
     pub(crate) fn available() -> Vec<Self> {
-        #[allow(unused_mut, reason = "only x86-64 has more than one level so far")]
+        #[allow(unused_mut, reason = "some machines have no other level")]
         let mut found = vec![Self(Kind::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
@@ -55,6 +65,18 @@ impl Level {
                 found.push(Self(Kind::Avx512));
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        {
+            if std::arch::is_aarch64_feature_detected!("neon") {
+                found.push(Self(Kind::Neon));
+                if std::arch::is_aarch64_feature_detected!("dotprod") {
+                    found.push(Self(Kind::NeonDot));
+                }
+            }
+        }
+        // A module with these instructions does not load where they are missing, so there is nothing to detect.
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        found.push(Self(Kind::Simd128));
         found
     }
 
@@ -76,6 +98,12 @@ impl From<Level> for Kernels {
             Kind::Avx2 => Self::Avx2,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => Self::Avx512,
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => Self::Neon,
+            #[cfg(target_arch = "aarch64")]
+            Kind::NeonDot => Self::NeonDot,
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => Self::Simd128,
         }
     }
 }
@@ -103,6 +131,11 @@ macro_rules! per_level {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the level exists, so the features were detected.
                 $crate::kernels::Kind::Avx512 => unsafe { avx512($($arg),*) },
+                // Compiled with these instructions everywhere.
+                #[cfg(target_arch = "aarch64")]
+                $crate::kernels::Kind::Neon | $crate::kernels::Kind::NeonDot => $body($($arg),*),
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                $crate::kernels::Kind::Simd128 => $body($($arg),*),
             }
         }
     };

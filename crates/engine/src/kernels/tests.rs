@@ -163,11 +163,33 @@ proptest! {
     fn attention_equals_the_operator(
         seed: u64, half_dim in 1usize..70, positions in 1usize..90, kind in any_values(), query_kind in any_values(),
     ) {
-        attention_case(seed, 2 * half_dim, positions, kind, query_kind);
+        attention_case(seed, 2 * half_dim, positions, kind, query_kind, &mut Scratch::default());
     }
 }
 
-fn attention_case(seed: u64, head_dim: usize, positions: usize, kind: Values, query_kind: Values) {
+#[test]
+fn a_narrower_head_finds_nothing_of_a_wider_one() {
+    let mut scratch = Scratch::default();
+    for head_dim in [64, 62, 8, 6, 2] {
+        attention_case(
+            head_dim as u64,
+            head_dim,
+            20,
+            Values::Ordinary,
+            Values::Ordinary,
+            &mut scratch,
+        );
+    }
+}
+
+fn attention_case(
+    seed: u64,
+    head_dim: usize,
+    positions: usize,
+    kind: Values,
+    query_kind: Values,
+    scratch: &mut Scratch,
+) {
     let mut mix = Mix::new(seed);
     let shape = Shape {
         layers: 2,
@@ -216,7 +238,7 @@ fn attention_case(seed: u64, head_dim: usize, positions: usize, kind: Values, qu
                 cache.head(1, 1),
                 first..positions,
                 factor,
-                &mut Scratch::default(),
+                scratch,
                 &mut out,
             );
             assert_eq!(bits(&out), bits(&expected), "{level:?} from {first}");
@@ -233,8 +255,73 @@ fn long_contexts_equal_the_operator() {
             positions,
             Values::Ordinary,
             Values::Ordinary,
+            &mut Scratch::default(),
         );
-        attention_case(seed, head_dim, positions, Values::Zero, Values::Ordinary);
+        attention_case(
+            seed,
+            head_dim,
+            positions,
+            Values::Zero,
+            Values::Ordinary,
+            &mut Scratch::default(),
+        );
+    }
+}
+
+#[test]
+fn every_tile_equals_the_operator() {
+    // Counts of tokens and rows around every tile, widths around vectors and around where lanes are emptied; signs such that sums are extreme.
+    for (seed, cols) in [
+        1usize, 15, 16, 17, 63, 64, 65, 130, 1_023, 1_024, 1_025, 1_100, 2_049, 4_100, 8_193,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut mix = Mix::new(seed as u64);
+        let rows = [1, 7, 8, 9, 15, 16, 17, 33][seed % 8];
+        let matrix = matrix(&mut mix, rows, cols, true);
+        let aligned: Vec<f32> = (0..cols).map(|i| f32::from(matrix.row(0)[i])).collect();
+        let inputs: Vec<Vec<f32>> = (0..20)
+            .map(|token| {
+                if token % 2 == 0 {
+                    aligned.clone()
+                } else {
+                    values(&mut mix, Values::Ordinary, cols)
+                }
+            })
+            .collect();
+        let expected: Vec<Vec<f32>> = inputs
+            .iter()
+            .map(|v| ops::matvec(&matrix, &ops::quantise_a15(v)))
+            .collect();
+        for level in Level::available() {
+            let mut pool = Pool::new(1);
+            let mut x = Activations::new(20, cols);
+            for (token, v) in inputs.iter().enumerate() {
+                put(level, &mut x, token, v);
+            }
+            for tokens in 1..=20 {
+                let mut out = vec![1.0; tokens * rows];
+                multiply(
+                    level,
+                    &mut pool,
+                    &x,
+                    tokens,
+                    &mut [Product {
+                        matrix: &matrix,
+                        out: &mut out,
+                    }],
+                    Write::Store,
+                );
+                for (token, out) in out.chunks(rows).enumerate() {
+                    assert_eq!(
+                        bits(out),
+                        bits(&expected[token]),
+                        "{level:?}, {cols} columns, {rows} rows, {tokens} tokens"
+                    );
+                }
+            }
+        }
     }
 }
 
@@ -295,6 +382,7 @@ fn the_widest_heads_do_not_overflow() {
         40,
         Values::Extreme,
         Values::Extreme,
+        &mut Scratch::default(),
     );
 }
 
