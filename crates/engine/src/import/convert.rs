@@ -189,6 +189,7 @@ impl<'a> Checkpoint<'a> {
             shape,
             rope: family.rope(),
             blocks,
+            encoder: None,
             weights: WeightFormat::W8,
             planes: Planes::default(),
             tied_head: gguf.tensor(HEAD).is_none(),

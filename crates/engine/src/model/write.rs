@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
-    Model,
+    Matrix, Model, Package,
     layout::{Layout, hex},
     manifest::{Asset, Manifest, ManifestError},
     root::{Hash, Hashes, Tree},
@@ -200,25 +200,35 @@ impl Model {
 
     fn write<W: Write + Seek>(&self, out: W) -> Result<W, WriteError> {
         let package = self.package.as_ref().ok_or(WriteError::NoManifest)?;
-        let hashes = Hashes::default();
-        let mut manifest = package.manifest.clone();
-        let assets = Assets {
-            tokenizer: package.tokenizer.as_ref().map(|bytes| bytes.as_slice()),
-            template: package.template.as_deref(),
-        };
-        let mut writer = ModelWriter::new(out, &mut manifest, assets, &hashes)?;
-        for (index, (_, matrix)) in self.matrices().into_iter().enumerate() {
-            writer.matrix(index, |row, out| {
-                out.copy_from_slice(matrix.row(row));
-                Ok::<_, WriteError>(matrix.scales()[row])
-            })?;
-        }
-        writer.scales()?;
-        for (index, (_, _, values)) in self.tables().into_iter().enumerate() {
-            writer.table(index, values)?;
-        }
-        Ok(writer.finish()?.0)
+        write_parts(out, package, &self.matrices(), &self.tables())
     }
+}
+
+/// Writes a model's file from its parts in file order.
+pub(super) fn write_parts<W: Write + Seek>(
+    out: W,
+    package: &Package,
+    matrices: &[(String, &Matrix)],
+    tables: &[(String, usize, &[f32])],
+) -> Result<W, WriteError> {
+    let hashes = Hashes::default();
+    let mut manifest = package.manifest.clone();
+    let assets = Assets {
+        tokenizer: package.tokenizer.as_ref().map(|bytes| bytes.as_slice()),
+        template: package.template.as_deref(),
+    };
+    let mut writer = ModelWriter::new(out, &mut manifest, assets, &hashes)?;
+    for (index, (_, matrix)) in matrices.iter().enumerate() {
+        writer.matrix(index, |row, out| {
+            out.copy_from_slice(matrix.row(row));
+            Ok::<_, WriteError>(matrix.scales()[row])
+        })?;
+    }
+    writer.scales()?;
+    for (index, (_, _, values)) in tables.iter().enumerate() {
+        writer.table(index, values)?;
+    }
+    Ok(writer.finish()?.0)
 }
 
 /// Tells partial files of one process apart.
