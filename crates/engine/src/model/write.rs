@@ -142,20 +142,35 @@ impl<'a, W: Write + Seek> ModelWriter<'a, W> {
     /// Writes table `index` of the layout.
     pub(crate) fn table(&mut self, index: usize, values: &[f32]) -> Result<(), WriteError> {
         let place = &self.layout.tables[index];
+        let cols = place.cols;
         assert_eq!(
             values.len(),
-            place.rows * place.cols,
+            place.rows * cols,
             "BUG: table {} has another shape",
             place.name
         );
+        self.table_rows(index, |row, out| {
+            out.copy_from_slice(&values[row * cols..(row + 1) * cols]);
+            Ok(())
+        })
+    }
+
+    /// Writes table `index` of the layout. `fill` puts a row's values into its buffer.
+    pub(crate) fn table_rows<E: From<WriteError>>(
+        &mut self,
+        index: usize,
+        mut fill: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let place = &self.layout.tables[index];
         let mut tree = self.hashes.tree();
-        for row in values.chunks_exact(place.cols) {
-            let bytes: Vec<u8> = row
-                .iter()
-                .flat_map(|value| value.to_bits().to_le_bytes())
-                .collect();
+        let mut values = vec![0.0; place.cols];
+        let mut bytes = Vec::with_capacity(4 * place.cols);
+        for row in 0..place.rows {
+            fill(row, &mut values)?;
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|v| v.to_bits().to_le_bytes()));
             tree.push(self.hashes.table_row(&bytes));
-            self.out.write_all(&bytes)?;
+            self.out.write_all(&bytes).map_err(WriteError::from)?;
         }
         let tree = tree.root().expect("BUG: a checked shape has rows");
         self.root.push(self.hashes.tensor(
