@@ -159,6 +159,7 @@ impl Decoder {
             let outer: Vec<&str> = HARMLESS.iter().chain(GEMMA_OUTER).copied().collect();
             core::mem::replace(&mut config, text).finish(&outer)?;
             config.one_of("model_type", &["gemma3_text"])?;
+            config.any("_name_or_path");
             end_tokens.extend(token_ids(&mut config, "eos_token_id")?);
         }
         let eos_token = end_tokens.first().copied();

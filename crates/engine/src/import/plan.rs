@@ -119,6 +119,9 @@ pub(super) fn check_shape(
     Ok(())
 }
 
+/// Cosine or sine.
+pub(super) type Function = fn(f64) -> f64;
+
 /// Names of rotation tables begin so.
 const ROTATIONS: &str = "rope.";
 
@@ -158,7 +161,7 @@ impl Plan<'_> {
         }
         writer.scales()?;
         for (index, place) in writer.layout().tables.clone().iter().enumerate() {
-            let angles: Option<(&[f64], fn(f64) -> f64)> = match place.name.as_str() {
+            let angles: Option<(&[f64], Function)> = match place.name.as_str() {
                 "rope.cos" => Some((&self.turns, libm::cos)),
                 "rope.sin" => Some((&self.turns, libm::sin)),
                 "rope.local.cos" => Some((&self.local_turns, libm::cos)),
@@ -193,12 +196,7 @@ pub(super) fn turns(base: f32, factor: f32, factors: Option<&[f32]>, head_dim: u
 }
 
 /// One row of a rotation table: cosines or sines of what a position turns its pairs by.
-pub(super) fn rotated(
-    turns: &[f64],
-    position: usize,
-    function: fn(f64) -> f64,
-    values: &mut [f32],
-) {
+pub(super) fn rotated(turns: &[f64], position: usize, function: Function, values: &mut [f32]) {
     for (value, turn) in values.iter_mut().zip(turns) {
         *value = f32z::z(function(position as f64 * turn) as f32);
     }

@@ -238,6 +238,7 @@ fn what_an_encoder_cannot_be_is_refused_by_name() {
     bert().with("embedding_size", json!(128)).refused("metadata key \"embedding_size\" is not known and might change the results; this checkpoint cannot be converted yet");
     bert()
         .with("hidden_size", json!(65_538))
+        .with("num_attention_heads", json!(99))
         .refused("checkpoint cannot be a model: width of norms is 65538, expected 1 to 65536");
     bert().with("num_attention_heads", json!(5)).refused("checkpoint cannot be a model: embedding width is 24, not a multiple of 5 (the width must divide evenly)");
     sentences(false, 12).refused(&cannot("pooling_mode_mean_tokens", "false"));
