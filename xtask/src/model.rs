@@ -1,12 +1,14 @@
-//! The default model: fetched once, checked against the pinned SHA-256, converted once.
+//! Models: fetched once, checked against the pinned SHA-256, converted once.
 //!
 //! `models.json` at the root names the model, its hash and where it can be had. Everything lies in the cache folder,
 //! outside the repository:
 //! - `gguf/<name>-<hash>.gguf`, as published; nothing stands under that name that has not been checked;
+//! - `folders/<name>-<hash>`, a checkpoint of several files, in the same way;
 //! - `models/<name>-<hash>-c<converter>.assay`, our model file. The name carries the hash of the source and the
 //!   version of the converter, so a stale conversion is never picked up;
 //! - `lock` and `scratch/`: one set-up at a time writes here, and half-made files are emptied away by the next one.
 
+mod encoder;
 mod fetch;
 mod manifest;
 
@@ -18,6 +20,7 @@ use std::process::Command;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::encoder::fetch_encoder;
 pub(crate) use self::fetch::{fetch, source};
 use self::manifest::{Manifest, Model};
 use crate::process;
@@ -129,16 +132,16 @@ fn converter(root: &Path) -> anyhow::Result<u32> {
 }
 
 /// Checks length and hash of `file`; `origin` is what a message calls it.
-fn verify(file: &Path, origin: &str, model: &Model) -> anyhow::Result<()> {
+fn verify(file: &Path, origin: &str, bytes: u64, sha256: &str) -> anyhow::Result<()> {
     let mut reader = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
     let found = reader
         .metadata()
         .with_context(|| format!("cannot read {}", file.display()))?
         .len();
-    if found < model.bytes {
+    if found < bytes {
         return Err(ModelError::Truncated {
             origin: origin.to_owned(),
-            expected: model.bytes,
+            expected: bytes,
             found,
         }
         .into());
@@ -151,8 +154,8 @@ fn verify(file: &Path, origin: &str, model: &Model) -> anyhow::Result<()> {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    if found != model.sha256 {
-        let (origin, expected) = (origin.to_owned(), model.sha256.clone());
+    if found != sha256 {
+        let (origin, expected) = (origin.to_owned(), sha256.to_owned());
         return Err(ModelError::WrongHash {
             origin,
             expected,

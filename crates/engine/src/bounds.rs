@@ -6,7 +6,10 @@ use alloc::string::{String, ToString};
 
 use crate::{
     f32z,
-    model::{Blocks, Matrix, Model},
+    model::{
+        Blocks, Encoder, Matrix, Model, Norm,
+        encoder::{layer_matrices, layer_tables},
+    },
 };
 
 /// Most terms of one int8 plane's dot product: 127 * 127 * 133,144 < 2^31.
@@ -15,6 +18,8 @@ pub const TERMS_MAX: usize = 133_144;
 pub const CONTEXT_MAX: usize = TERMS_MAX;
 /// Widest head: an A15 score over it, 16,319 * 127 * 1,024, fits 32 bits.
 pub const HEAD_DIM_MAX: usize = 1_024;
+/// Widest LayerNorm: the number of terms times the sum of their squares, 65,536^2 * 32,767^2, fits 63 bits.
+pub const LAYER_NORM_MAX: usize = 1 << 16;
 /// Largest vocabulary.
 pub const VOCAB_MAX: usize = 1 << 20;
 /// Most layers.
@@ -101,10 +106,7 @@ pub fn check(model: &Model) -> Result<(), BoundsError> {
             kv_heads: shape.kv_heads,
         });
     }
-    let eps = f32::from_bits(shape.norm_eps_bits);
-    if f32z::z(eps).to_bits() != shape.norm_eps_bits || eps <= 0.0 {
-        return Err(BoundsError::Epsilon(shape.norm_eps_bits));
-    }
+    epsilon(shape.norm_eps_bits)?;
     if let Some(token) = model
         .end_tokens
         .iter()
@@ -145,6 +147,57 @@ pub fn check(model: &Model) -> Result<(), BoundsError> {
         matrix("gate", &layer.gate, shape.ff, shape.dim)?;
         matrix("up", &layer.up, shape.ff, shape.dim)?;
         matrix("down", &layer.down, shape.dim, shape.ff)?;
+    }
+    Ok(())
+}
+
+/// Checks every size of an encoder.
+pub fn check_encoder(encoder: &Encoder) -> Result<(), BoundsError> {
+    let shape = &encoder.shape;
+    let heads = shape.heads.saturating_mul(shape.head_dim);
+    for (what, value, max) in [
+        ("layers", shape.layers, LAYERS_MAX),
+        ("width", shape.dim, LAYER_NORM_MAX),
+        ("heads", shape.heads, TERMS_MAX),
+        ("head width", shape.head_dim, HEAD_DIM_MAX),
+        ("width of all heads", heads, TERMS_MAX),
+        ("feed-forward width", shape.ff, TERMS_MAX),
+        ("vocabulary", shape.vocab, VOCAB_MAX),
+        ("context", shape.context_max, CONTEXT_MAX),
+    ] {
+        if value == 0 || value > max {
+            return Err(BoundsError::Size { what, value, max });
+        }
+    }
+    if shape.kv_heads != shape.heads {
+        return Err(BoundsError::Groups {
+            heads: shape.heads,
+            kv_heads: shape.kv_heads,
+        });
+    }
+    epsilon(shape.norm_eps_bits)?;
+    count("layers", encoder.layers.len(), shape.layers)?;
+    matrix("embedding", &encoder.embedding, shape.vocab, shape.dim)?;
+    let positions = shape.context_max * shape.dim;
+    count("positions", encoder.positions.len(), positions)?;
+    let Norm { gain, bias } = &encoder.embedding_norm;
+    count("embedding_norm.gain", gain.len(), shape.dim)?;
+    count("embedding_norm.bias", bias.len(), shape.dim)?;
+    for layer in &encoder.layers {
+        for ((name, rows, cols), found) in layer_matrices(shape).into_iter().zip(layer.matrices()) {
+            matrix(name, found, rows, cols)?;
+        }
+        for ((name, len), values) in layer_tables(shape).into_iter().zip(layer.tables()) {
+            count(name, values.len(), len)?;
+        }
+    }
+    Ok(())
+}
+
+fn epsilon(bits: u32) -> Result<(), BoundsError> {
+    let eps = f32::from_bits(bits);
+    if f32z::z(eps).to_bits() != bits || eps <= 0.0 {
+        return Err(BoundsError::Epsilon(bits));
     }
     Ok(())
 }
@@ -228,6 +281,49 @@ mod tests {
         assert!(refusal(|m| m.shape.vocab = VOCAB_MAX + 1).starts_with("model: vocabulary"));
         assert!(refusal(|m| m.shape.layers = 0).starts_with("model: layers is 0"));
         assert!(refusal(|m| m.shape.heads = usize::MAX).starts_with("model: heads"));
+    }
+
+    fn encoder_refusal(change: impl FnOnce(&mut Encoder)) -> String {
+        let mut encoder = Encoder::tiny(1);
+        change(&mut encoder);
+        check_encoder(&encoder).map_or_else(|e| e.to_string(), |()| "accepted".to_string())
+    }
+
+    #[test]
+    fn encoders_are_refused_just_past_their_limits() {
+        assert_eq!(encoder_refusal(|_| ()), "accepted");
+        assert_eq!(
+            encoder_refusal(|e| e.shape.dim = LAYER_NORM_MAX + 1),
+            "model: width is 65537, must be 1 to 65536; convert the model again"
+        );
+        // At the limit the size itself passes and the first tensor is named instead.
+        assert!(
+            encoder_refusal(|e| e.shape.dim = LAYER_NORM_MAX)
+                .starts_with("model: embedding is 211 x 72")
+        );
+        assert!(
+            encoder_refusal(|e| e.shape.context_max = CONTEXT_MAX + 1)
+                .starts_with("model: context is 133145")
+        );
+        assert!(encoder_refusal(|e| e.shape.ff = 0).starts_with("model: feed-forward width is 0"));
+        assert_eq!(
+            encoder_refusal(|e| e.shape.kv_heads = 3),
+            "model: 6 heads cannot share 3 key heads evenly"
+        );
+        assert!(encoder_refusal(|e| e.shape.norm_eps_bits = 0).starts_with("model: norm epsilon"));
+        assert!(
+            encoder_refusal(|e| e.layers.truncate(1)).starts_with("model: layers is 1, must be 2")
+        );
+        for change in [
+            (|e| e.positions.clear()) as fn(&mut Encoder),
+            |e| e.embedding_norm.bias.clear(),
+            |e| e.layers[1].o_bias.clear(),
+            |e| e.layers[0].ffn_norm.gain.clear(),
+            |e| e.layers[1].down = e.layers[1].up.clone(),
+        ] {
+            assert!(encoder_refusal(change).starts_with("model: "));
+            assert!(encoder_refusal(change).ends_with("; convert the model again"));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Known answers: what every machine must compute before it may take part.
 //!
 //! `kat/cis1.txt` holds one answer per line: single F32Z operations, operators on ordinary and extreme vectors (a hash of the bits), and whole
-//! transcripts of tiny models, one of each family. [`run`] computes them again with the kernels that a worker is about to use. The file is part of the
+//! transcripts of tiny models, one of each family, and vectors of a tiny encoder. [`run`] computes them again with the kernels that a worker is about to use. The file is part of the
 //! semantics: a change to it is a change of what CIS-1 means.
 
 use alloc::{boxed::Box, format, string::String, vec, vec::Vec};
@@ -12,10 +12,11 @@ use crate::kernels::known::Fast;
 use crate::{
     accelerator::{Accelerator, AcceleratorError, PlaneBatch},
     bounds::TERMS_MAX,
+    encoder::{self, Embedding},
     f32z,
     forward::{Kernels, Options, SessionError},
     model::{
-        Bytes, Matrix, Model, Rope,
+        Bytes, Encoder, Matrix, Model, Rope,
         tiny::{Family, Mix},
     },
     ops::{self, HeadCache, Planes},
@@ -157,6 +158,11 @@ fn answers(kernels: Kernels) -> Result<String, SessionError> {
     }
     family_transcripts(kernels, &mut put)?;
     crate::sampler::known::answers(&mut put);
+    encoder_arithmetic(&mut put);
+    for kind in Kind::ALL {
+        encoder_vectors(&mut *operators, kind, &mut put);
+    }
+    encoder_transcripts(kernels, &mut put)?;
     Ok(out)
 }
 
@@ -169,6 +175,9 @@ pub(crate) trait Operators {
     fn geglu_quantise(&mut self, gate: &[f32], up: &[f32]) -> Planes;
     fn norm_head(&mut self, head: &[f32], gain: &[f32], eps: f32) -> Vec<f32>;
     fn norm_add(&mut self, x: &[f32], given: &[f32], gain: &[f32], eps: f32) -> Vec<f32>;
+    fn layer_norm(&mut self, x: &[f32], gain: &[f32], bias: &[f32], eps: f32) -> Vec<f32>;
+    fn gelu_quantise(&mut self, v: &[f32], bias: &[f32]) -> Planes;
+    fn mean_rows(&mut self, rows: &[f32], dim: usize) -> Vec<f32>;
     fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32>;
     fn product(&mut self, matrix: &Matrix, v: &[f32]) -> Vec<f32>;
     fn attend_from(
@@ -213,6 +222,20 @@ impl Operators for Plain {
         let mut x = x.to_vec();
         ops::add_to(&mut x, &ops::rms_norm(given, gain, eps));
         x
+    }
+
+    fn layer_norm(&mut self, x: &[f32], gain: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
+        ops::layer_norm(x, gain, bias, eps)
+    }
+
+    fn gelu_quantise(&mut self, v: &[f32], bias: &[f32]) -> Planes {
+        let mut v = v.to_vec();
+        ops::add_to(&mut v, bias);
+        ops::quantise_a15(&ops::gelu(&v))
+    }
+
+    fn mean_rows(&mut self, rows: &[f32], dim: usize) -> Vec<f32> {
+        ops::mean_rows(rows, dim)
     }
 
     fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32> {
@@ -434,6 +457,70 @@ fn family_vectors(operators: &mut dyn Operators, kind: Kind, put: &mut impl FnMu
             Digest::new().floats(&found),
         );
     }
+}
+
+/// What came with sentence encoders; after everything before it, for the same reason.
+fn encoder_arithmetic(put: &mut impl FnMut(&str, &str)) {
+    let mut mix = Mix::new(0xc156);
+    let hex = |x: f32| format!("{:08x}", x.to_bits());
+    for i in 0..24 {
+        let x = if i % 4 == 0 {
+            wide(&mut mix)
+        } else {
+            near_one(&mut mix)
+        };
+        put(&format!("gelu {}", hex(x)), &hex(f32z::gelu(x)));
+    }
+}
+
+fn encoder_vectors(operators: &mut dyn Operators, kind: Kind, put: &mut impl FnMut(&str, &str)) {
+    let mut mix = Mix::new(0xc157);
+    let eps = f32::from_bits(0x2b8c_bccc);
+    let n = 331;
+    let (v, other) = (kind.vector(&mut mix, n), Kind::Ordinary.vector(&mut mix, n));
+    let bias = Kind::Ordinary.vector(&mut mix, n);
+    let mut digest = |name: &str, hash: Digest| put(&format!("{name} {kind:?}"), &hash.hex());
+    digest(
+        "layer_norm",
+        Digest::new()
+            .floats(&operators.layer_norm(&v, &other, &bias, eps))
+            .floats(&operators.layer_norm(&other, &v, &v, eps)),
+    );
+    digest(
+        "gelu",
+        Digest::new()
+            .planes(&operators.gelu_quantise(&v, &bias))
+            .planes(&operators.gelu_quantise(&other, &v)),
+    );
+    let rows = kind.vector(&mut mix, 13 * 45);
+    let mean = operators.mean_rows(&rows, 45);
+    digest(
+        "mean_rows",
+        Digest::new()
+            .floats(&mean)
+            .floats(&ops::normalise(&mean))
+            .floats(&ops::normalise(&v)),
+    );
+}
+
+fn encoder_transcripts(
+    kernels: Kernels,
+    put: &mut impl FnMut(&str, &str),
+) -> Result<(), SessionError> {
+    let encoder = Encoder::tiny(31);
+    let options = Options {
+        threads: 2,
+        prefill_chunk: 9,
+        kernels,
+    };
+    for len in [1, 40] {
+        let tokens: Vec<u32> = (0..len).map(|i| (3 + i * 11) % 211).collect();
+        let Embedding { vector, trace_root } = encoder::embed(&encoder, &tokens, &options)?;
+        let vector = Digest::new().floats(&vector).hex();
+        let answer = format!("{vector} {}", hex(&trace_root));
+        put(&format!("embedding of {len} tokens"), &answer);
+    }
+    Ok(())
 }
 
 fn draws(put: &mut impl FnMut(&str, &str)) {

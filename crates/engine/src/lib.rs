@@ -6,6 +6,7 @@
 //! - [`ops`] is the meaning: plain operators, readable from top to bottom. The kernels are tested equal to it.
 //! - [`forward`] runs models, [`sampler`] draws tokens, [`trace`] commits to every state passed through.
 //! - [`proof`] opens single operators of a trace and runs them again, for a referee.
+//! - [`encoder`] makes vectors of texts, by the same rules.
 //! - [`run`] generates and checks whole jobs; [`model`] holds what they run.
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -16,6 +17,7 @@ extern crate std;
 pub mod accelerator;
 pub mod bounds;
 pub mod conformance;
+pub mod encoder;
 pub mod f32z;
 pub mod forward;
 #[cfg(feature = "import")]

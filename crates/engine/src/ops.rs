@@ -3,9 +3,10 @@
 //! Reductions are exact integer sums or integer maxima; everything else maps single elements in F32Z. So no result depends on
 //! order, and faster code may split, batch and reorder as it likes. Slow on purpose: one token, one thread, no blocking.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use crate::{
+    bounds::LAYER_NORM_MAX,
     f32z::{self, LOG2_E, add, cvt, cvt64, div, exp2n, gelu_tanh, mul, rne, silu, sqrt, sub},
     model::{Matrix, Rope},
 };
@@ -259,6 +260,96 @@ pub fn norm_heads(heads: &mut [f32], gain: &[f32], eps: f32) {
     }
 }
 
+/// LayerNorm: mean and variance are taken from exact sums over 16-bit copies of the elements, the result uses the elements
+/// themselves: `(x - mean) * inverse * gain + bias`.
+pub fn layer_norm(x: &[f32], gain: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
+    let greatest = f32z::max_abs(x);
+    let (mut sum, mut squares) = (0i64, 0u64);
+    for q in integers(x, greatest) {
+        sum += i64::from(q);
+        squares += (i64::from(q) * i64::from(q)) as u64;
+    }
+    let (mean, inverse) = centre(greatest, sum, squares, x.len(), eps);
+    x.iter()
+        .zip(gain)
+        .zip(bias)
+        .map(|((v, g), b)| add(mul(mul(sub(*v, mean), inverse), *g), *b))
+        .collect()
+}
+
+/// The scalar part of LayerNorm, from the greatest magnitude and the exact sums of `n` elements and their squares: the mean, and one
+/// by the root of the variance and `eps`. Both are zero for a vector of zeros.
+///
+/// # Panics
+/// When `n` is zero or above [`LAYER_NORM_MAX`].
+pub(crate) fn centre(greatest: f32, sum: i64, squares: u64, n: usize, eps: f32) -> (f32, f32) {
+    assert!(
+        (1..=LAYER_NORM_MAX).contains(&n),
+        "BUG: a norm over {n} elements"
+    );
+    if greatest == 0.0 {
+        return (0.0, 0.0);
+    }
+    let (unit, count) = (div(greatest, 32_767.0), cvt(n as i32));
+    let mean = mul(div(cvt64(sum), count), unit);
+    // n times the sum of squared differences from the mean, exactly: never negative, and below 2^63 by the limit on n.
+    let spread = n as i64 * squares as i64 - sum * sum;
+    let variance = mul(mul(div(div(cvt64(spread), count), count), unit), unit);
+    (mean, div(1.0, sqrt(add(variance, eps))))
+}
+
+/// 16-bit copies of elements no greater than `greatest`; zeros when that is zero.
+fn integers(x: &[f32], greatest: f32) -> impl Iterator<Item = i32> {
+    let to_integer = match greatest == 0.0 {
+        true => 0.0,
+        false => div(32_767.0, greatest),
+    };
+    x.iter()
+        .map(move |v| rne(mul(*v, to_integer)).clamp(-32_767, 32_767))
+}
+
+/// gelu of every element, with [`f32z::gelu`].
+pub fn gelu(x: &[f32]) -> Vec<f32> {
+    x.iter().map(|x| f32z::gelu(*x)).collect()
+}
+
+/// The mean of `rows`, each `dim` long, at least one and at most [`CONTEXT_MAX`](crate::bounds::CONTEXT_MAX): 16-bit copies on one scale for all elements of
+/// all rows are summed exactly, so the order of rows does not matter.
+pub fn mean_rows(rows: &[f32], dim: usize) -> Vec<f32> {
+    let greatest = f32z::max_abs(rows);
+    let mut sums = vec![0i64; dim];
+    for row in rows.chunks_exact(dim) {
+        for (sum, q) in sums.iter_mut().zip(integers(row, greatest)) {
+            *sum += i64::from(q);
+        }
+    }
+    let factor = mean_factor(greatest, rows.len() / dim);
+    sums.into_iter()
+        .map(|sum| mul(cvt64(sum), factor))
+        .collect()
+}
+
+/// The factor of every sum of 16-bit copies, from the greatest magnitude and the number of rows.
+pub(crate) fn mean_factor(greatest: f32, rows: usize) -> f32 {
+    div(div(greatest, 32_767.0), cvt(rows as i32))
+}
+
+/// The vector scaled to length one by the exact sum of squares of 16-bit copies; zeros stay zeros.
+pub fn normalise(x: &[f32]) -> Vec<f32> {
+    let greatest = f32z::max_abs(x);
+    let squares: u64 = integers(x, greatest)
+        .map(|q| (i64::from(q) * i64::from(q)) as u64)
+        .sum();
+    if squares == 0 {
+        return x.iter().map(|_| 0.0).collect();
+    }
+    let to_integer = div(32_767.0, greatest);
+    let inverse = div(1.0, sqrt(cvt64(squares as i64)));
+    x.iter()
+        .map(|v| mul(mul(*v, to_integer), inverse))
+        .collect()
+}
+
 /// Adds to the residual stream, or a bias.
 pub fn add_to(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
@@ -274,3 +365,6 @@ pub fn greedy(logits: &[f32]) -> u32 {
         .position(|l| Some(f32z::order(*l)) == top)
         .unwrap_or(0) as u32
 }
+
+#[cfg(test)]
+mod tests;

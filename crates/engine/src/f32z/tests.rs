@@ -108,6 +108,43 @@ fn functions_stay_close_to_the_real_ones() {
 }
 
 #[test]
+fn the_normal_distribution_stays_close_to_the_real_one() {
+    let mut worst = [0f64; 2];
+    for i in -120_000..=120_000i32 {
+        let x = i as f32 * (12.0 / 120_000.0);
+        let v = f64::from(x);
+        let exact = real_normal(v);
+        worst[0] = worst[0].max((f64::from(normal(x)) - exact).abs());
+        worst[1] = worst[1].max((f64::from(gelu(x)) - v * exact).abs() / v.abs().max(1.0));
+    }
+    assert!(worst[0] < 4e-7 && worst[1] < 2e-7, "{worst:?}");
+    for (x, y) in [
+        (0.0, 0.0f32),
+        (8.000_001, 8.000_001),
+        (-8.000_001, 0.0),
+        (-1e30, 0.0),
+        (1e30, 1e30),
+        (1e-29, 5e-30),
+    ] {
+        assert_eq!(gelu(x), y, "{x}");
+        assert_ne!(gelu(x).to_bits(), SIGN);
+    }
+}
+
+/// The normal distribution by its series: the sum of x^(2n + 1) / (1 * 3 * .. * (2n + 1)) times the density, half apart.
+fn real_normal(x: f64) -> f64 {
+    if x.abs() > 9.0 {
+        return if x < 0.0 { 0.0 } else { 1.0 };
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..400 {
+        term *= x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    0.5 + sum * (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+#[test]
 fn wide_rounding_is_to_nearest_even() {
     for (x, n) in [
         (0.0, 0),

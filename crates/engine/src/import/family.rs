@@ -1,9 +1,6 @@
 //! What differs between the architectures that GGUF files hold: names of tensors, layout of rotated pairs, kinds of blocks.
 
-use super::{
-    convert::{ImportError, required},
-    gguf::Gguf,
-};
+use super::{ImportError, convert::required, gguf::Gguf};
 use crate::{
     f32z,
     model::{Activation, Blocks, Rope, Shape, Window},

@@ -10,10 +10,7 @@
 
 use std::{ops::AddAssign, thread, vec::Vec};
 
-use super::{
-    ImportError,
-    convert::{Checkpoint, read_row, source_name},
-};
+use super::{ImportError, convert::plan, plan::rotated};
 use crate::{
     forward::{Options, Session, SessionError},
     model::{Activation, Blocks, Model, Rope, Shape, layout::Layout},
@@ -83,6 +80,17 @@ pub struct FloatModel {
 /// Cosines and sines, (position, pair).
 type Tables = (Vec<f32>, Vec<f32>);
 
+fn rotations(turns: &[f64], positions: usize) -> Tables {
+    let table = |function: fn(f64) -> f64| {
+        let mut values = vec![0.0; positions * turns.len()];
+        for (position, row) in values.chunks_exact_mut(turns.len()).enumerate() {
+            rotated(turns, position, function, row);
+        }
+        values
+    };
+    (table(libm::cos), table(libm::sin))
+}
+
 #[derive(Debug)]
 struct Matrix {
     cols: usize,
@@ -106,16 +114,13 @@ struct Layer {
 impl FloatModel {
     /// Decodes a GGUF file.
     pub fn from_gguf(source: &[u8], threads: usize) -> Result<Self, ImportError> {
-        let checkpoint = Checkpoint::parse(source)?;
-        let layout = Layout::new(&checkpoint.manifest)?;
+        let plan = plan(source)?;
+        let layout = Layout::new(&plan.manifest)?;
         let read = |name: &str, rows: usize, cols: usize| {
-            let tensor = checkpoint
-                .gguf
-                .tensor(&source_name(name))
-                .expect("BUG: every tensor was checked");
+            let part = &plan.parts[name];
             let mut values = vec![0.0; rows * cols];
             for (row, values) in values.chunks_exact_mut(cols).enumerate() {
-                read_row(tensor, row, values)?;
+                part.read(row, values)?;
             }
             Ok::<_, ImportError>(values)
         };
@@ -133,7 +138,7 @@ impl FloatModel {
         {
             tables.push((place.name.clone(), read(&place.name, 1, place.cols)?));
         }
-        let shape = checkpoint.manifest.shape.clone();
+        let shape = plan.manifest.shape.clone();
         let mut matrices = matrices.into_iter();
         let mut next = || matrices.next().expect("BUG: the layout has every matrix");
         let embedding = next();
@@ -143,7 +148,7 @@ impl FloatModel {
                 ..Layer::default()
             })
             .collect();
-        let head = (!checkpoint.manifest.tied_head).then(next);
+        let head = (!plan.manifest.tied_head).then(next);
         let mut final_norm = Vec::new();
         for (name, values) in tables {
             let Some((layer, part)) = name
@@ -169,13 +174,13 @@ impl FloatModel {
             } = values;
         }
         Ok(Self {
-            rope_tables: checkpoint.rotations(checkpoint.angles)?,
-            local_tables: match checkpoint.manifest.blocks.window {
-                Some(_) => checkpoint.rotations(checkpoint.local_angles)?,
+            rope_tables: rotations(&plan.turns, shape.context_max),
+            local_tables: match plan.manifest.blocks.window {
+                Some(_) => rotations(&plan.local_turns, shape.context_max),
                 None => Tables::default(),
             },
-            rope: checkpoint.manifest.rope,
-            blocks: checkpoint.manifest.blocks.clone(),
+            rope: plan.manifest.rope,
+            blocks: plan.manifest.blocks.clone(),
             threads: threads.max(1),
             shape,
             embedding,

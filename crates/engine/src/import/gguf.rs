@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::dequantize::DataType;
+use super::{dequantize::DataType, tensor::Tensor};
 
 /// Most metadata entries in one file.
 pub const METADATA_ENTRIES_MAX: u64 = 4_096;
@@ -135,21 +135,6 @@ pub struct Array<'a> {
     kind: u32,
     count: usize,
     bytes: &'a [u8],
-}
-
-/// Where one tensor lies and what it holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tensor<'a> {
-    pub name: &'a str,
-    pub data_type: DataType,
-    /// Values in one row: the dimension that runs fastest.
-    pub columns: u64,
-    /// Product of the other dimensions.
-    pub rows: u64,
-    /// How many dimensions the file gave, 1 to 4.
-    pub dimensions: u32,
-    /// The encoded values, row after row.
-    pub bytes: &'a [u8],
 }
 
 /// A checked file.

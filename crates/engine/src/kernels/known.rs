@@ -94,6 +94,22 @@ impl Operators for Fast {
         x
     }
 
+    fn layer_norm(&mut self, x: &[f32], gain: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
+        let mut x = x.to_vec();
+        maps::layer_norm(self.level, &mut x, gain, bias, eps);
+        x
+    }
+
+    fn gelu_quantise(&mut self, v: &[f32], bias: &[f32]) -> Planes {
+        first(&self.repeated(1, v.len(), |level, row| {
+            maps::gelu_quantise(level, &mut v.to_vec(), bias, row)
+        }))
+    }
+
+    fn mean_rows(&mut self, rows: &[f32], dim: usize) -> Vec<f32> {
+        maps::mean_rows(self.level, rows, dim)
+    }
+
     fn rotate(&mut self, head: &[f32], layout: Rope, cos: &[f32], sin: &[f32]) -> Vec<f32> {
         let mut head = head.to_vec();
         maps::rotate(self.level, &mut head, layout, cos, sin);

@@ -6,7 +6,7 @@
 
 use super::per_level;
 use crate::{
-    f32z::{self, LOG2_E, abs_bits, add, cvt, div, mul, rne, sub},
+    f32z::{self, LOG2_E, abs_bits, add, cvt, cvt64, div, mul, rne, sub},
     model::Rope,
     ops::{self, A8_MAX, A15_MAX},
 };
@@ -95,6 +95,18 @@ per_level! {
     pub(crate) fn norm_add(x: &mut [f32], given: &[f32], gain: &[f32], eps: f32) = norm_add_body;
 }
 per_level! {
+    /// [`ops::layer_norm`] in place.
+    pub(crate) fn layer_norm(x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) = layer_norm_body;
+}
+per_level! {
+    /// [`ops::add_to`] of a bias followed by [`ops::gelu`] and [`ops::quantise_a15`]; the result replaces `v`.
+    pub(crate) fn gelu_quantise(v: &mut [f32], bias: &[f32], row: RowParts<'_>) = gelu_quantise_body;
+}
+per_level! {
+    /// Adds the 16-bit copies of [`ops::mean_rows`] to the sums of a row's elements.
+    pub(crate) fn sum_copies(x: &[f32], greatest: f32, sums: &mut [i64]) = sum_copies_body;
+}
+per_level! {
     /// [`ops::add_to`].
     pub(crate) fn add_to(x: &mut [f32], y: &[f32]) = add_to_body;
 }
@@ -105,6 +117,19 @@ per_level! {
 per_level! {
     /// [`ops::rotate`].
     pub(crate) fn rotate(head: &mut [f32], layout: Rope, cos: &[f32], sin: &[f32]) = rotate_body;
+}
+
+/// [`ops::mean_rows`].
+pub(crate) fn mean_rows(level: super::Level, rows: &[f32], dim: usize) -> Vec<f32> {
+    let greatest = f32z::max_abs(rows);
+    let mut sums = vec![0; dim];
+    for row in rows.chunks_exact(dim) {
+        sum_copies(level, row, greatest, &mut sums);
+    }
+    let factor = ops::mean_factor(greatest, rows.len() / dim);
+    sums.into_iter()
+        .map(|sum| mul(cvt64(sum), factor))
+        .collect()
 }
 
 #[inline(always)]
@@ -178,6 +203,49 @@ fn norm_add_body(x: &mut [f32], given: &[f32], gain: &[f32], eps: f32) {
     let inverse = inverse_rms(given, eps);
     for ((x, v), g) in x.iter_mut().zip(given).zip(gain) {
         *x = add(*x, mul(mul(*v, inverse), *g));
+    }
+}
+
+#[inline(always)]
+fn layer_norm_body(x: &mut [f32], gain: &[f32], bias: &[f32], eps: f32) {
+    let greatest = f32z::max_abs(x);
+    let to_integer = copies_factor(greatest);
+    let (mut sum, mut squares) = (0i64, 0u64);
+    for v in x.iter() {
+        let q = rne(mul(*v, to_integer)).clamp(-32_767, 32_767);
+        sum = sum.wrapping_add(i64::from(q));
+        squares = squares.wrapping_add(u64::from(q.wrapping_mul(q) as u32));
+    }
+    let (mean, inverse) = ops::centre(greatest, sum, squares, x.len(), eps);
+    for ((v, g), b) in x.iter_mut().zip(gain).zip(bias) {
+        *v = add(mul(mul(sub(*v, mean), inverse), *g), *b);
+    }
+}
+
+/// What makes 16-bit copies of elements up to `greatest`; zero for zeros.
+#[inline(always)]
+fn copies_factor(greatest: f32) -> f32 {
+    match greatest == 0.0 {
+        true => 0.0,
+        false => div(32_767.0, greatest),
+    }
+}
+
+#[inline(always)]
+fn gelu_quantise_body(v: &mut [f32], bias: &[f32], row: RowParts<'_>) {
+    for (v, b) in v.iter_mut().zip(bias) {
+        let x = add(*v, *b);
+        *v = mul(x, normal(x));
+    }
+    quantise_body(v, row);
+}
+
+#[inline(always)]
+fn sum_copies_body(x: &[f32], greatest: f32, sums: &mut [i64]) {
+    let to_integer = copies_factor(greatest);
+    for (sum, v) in sums.iter_mut().zip(x) {
+        let q = rne(mul(*v, to_integer)).clamp(-32_767, 32_767);
+        *sum = sum.wrapping_add(i64::from(q));
     }
 }
 
@@ -268,4 +336,35 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
         y *= 2.0 - d * y;
     }
     if x.to_bits() >> 31 != 0 { e * y } else { y }
+}
+
+/// [`f32z::normal`] without clamps: the magnitude is cut at 8, so every value between is zero or within 2^-60..4, and a product that is
+/// smaller is added to something that swallows it or is the exponent of a power that is one all the same.
+#[inline(always)]
+pub(crate) fn normal(x: f32) -> f32 {
+    let far = abs_bits(x) > f32z::NORMAL_REACH_BITS;
+    let u = if far {
+        8.0
+    } else {
+        f32::from_bits(abs_bits(x))
+    };
+    let d = 1.0 + u * f32::from_bits(f32z::NORMAL_SLOPE_BITS);
+    let scale = if d > 2.0 { 0.5 } else { 1.0 };
+    let d = d * scale;
+    let mut t = f32::from_bits(f32z::RECIP_SEED_BITS) - d * 0.5;
+    for _ in 0..3 {
+        t *= 2.0 - d * t;
+    }
+    t *= scale;
+    let mut p = f32::from_bits(f32z::NORMAL_COEFFICIENTS[0]);
+    for c in &f32z::NORMAL_COEFFICIENTS[1..] {
+        p = p * t + f32::from_bits(*c);
+    }
+    let e = exp2n(u * u * f32::from_bits(f32z::HALF_LOG2_E_BITS));
+    let tail = if far { 0.0 } else { p * t * e };
+    if x.to_bits() >> 31 != 0 {
+        tail
+    } else {
+        1.0 - tail
+    }
 }

@@ -92,12 +92,86 @@ pub enum ModelError {
     },
     #[error("{place}: has no manifest, so there is no root to check")]
     NoManifest { place: String },
+    #[error(
+        "{place}: is a sentence encoder, which generates no text; use it for embeddings, or a decoder for text"
+    )]
+    IsEncoder { place: String },
+    #[error(
+        "{place}: is a decoder, which makes no embeddings; use it to generate text, or a sentence encoder for embeddings"
+    )]
+    IsDecoder { place: String },
 }
 
 impl Model {
     /// Maps a model file and checks all of it.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ModelError> {
-        let path = path.as_ref();
+        Self::of(Opened::map(path.as_ref(), Family::Decoder)?)
+    }
+
+    /// Checks a model file that is already in memory.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ModelError> {
+        Self::of(Opened::heap(bytes, Family::Decoder)?)
+    }
+
+    /// Checks every number again and compares the root with the manifest's.
+    pub fn verify(&self) -> Result<(), ModelError> {
+        let place = "model";
+        let package = self.package.as_ref();
+        let package = package.ok_or_else(|| ModelError::NoManifest {
+            place: place.into(),
+        })?;
+        let text = package.manifest.to_text();
+        check_root(&self.matrices(), &self.tables(), &text, &self.root, place)
+    }
+
+    fn of(opened: Opened) -> Result<Self, ModelError> {
+        let model = opened.parts().model(&opened)?;
+        check_root(
+            &model.matrices(),
+            &model.tables(),
+            &opened.manifest_text,
+            &opened.root,
+            &opened.place,
+        )?;
+        Ok(model)
+    }
+}
+
+/// What a model file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Decoder,
+    Encoder,
+}
+
+/// A file whose header is the one that its manifest calls for, and whose length is that of its layout.
+pub(super) struct Opened {
+    file: Arc<FileBytes>,
+    /// Where the data begins.
+    data: usize,
+    pub(super) place: String,
+    pub(super) manifest: Manifest,
+    pub(super) manifest_text: String,
+    pub(super) layout: Layout,
+    /// What the header says; not yet compared with the data.
+    pub(super) root: Hash,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    manifest: String,
+    root: String,
+}
+
+impl Opened {
+    /// Maps a file of this family.
+    pub(super) fn map(path: &Path, family: Family) -> Result<Self, ModelError> {
         let place = path.display().to_string();
         let failed = |source| ModelError::Open {
             place: place.clone(),
@@ -116,118 +190,92 @@ impl Model {
         )]
         // SAFETY: the map is read-only and lives as long as the model; model files are replaced by renaming, never written in place.
         let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        open(FileBytes::Mapped(map), place)
+        Self::read(FileBytes::Mapped(map), place, family)
     }
 
-    /// Checks a model file that is already in memory.
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ModelError> {
-        open(FileBytes::Heap(bytes), "model bytes".to_string())
+    /// Takes a file of this family that is already in memory.
+    pub(super) fn heap(bytes: Vec<u8>, family: Family) -> Result<Self, ModelError> {
+        Self::read(FileBytes::Heap(bytes), "model bytes".to_string(), family)
     }
 
-    /// Checks every number again and compares the root with the manifest's.
-    pub fn verify(&self) -> Result<(), ModelError> {
-        let place = || "model".to_string();
-        let package = self
-            .package
-            .as_ref()
-            .ok_or_else(|| ModelError::NoManifest { place: place() })?;
-        let found = compute_root(self, &package.manifest.to_text(), &place())?;
-        if found != self.root {
-            return Err(ModelError::Root {
-                place: place(),
-                expected: hex(&self.root),
-                found: hex(&found),
+    fn read(file: FileBytes, place: String, family: Family) -> Result<Self, ModelError> {
+        let bytes = file.as_slice();
+        let len = bytes.len() as u64;
+        let truncated = || ModelError::HeaderTruncated {
+            place: place.clone(),
+            len,
+        };
+        let (prefix, rest) = bytes.split_first_chunk::<8>().ok_or_else(truncated)?;
+        let header_len = u64::from_le_bytes(*prefix);
+        if header_len > HEADER_BYTES_MAX {
+            return Err(ModelError::HeaderLength {
+                place,
+                found: header_len,
+                max: HEADER_BYTES_MAX,
             });
         }
-        Ok(())
-    }
-}
-
-#[derive(Deserialize)]
-struct Header {
-    #[serde(rename = "__metadata__")]
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    manifest: String,
-    root: String,
-}
-
-fn open(file: FileBytes, place: String) -> Result<Model, ModelError> {
-    let file = Arc::new(file);
-    let bytes = file.as_slice();
-    let len = bytes.len() as u64;
-    let truncated = || ModelError::HeaderTruncated {
-        place: place.clone(),
-        len,
-    };
-    let (prefix, rest) = bytes.split_first_chunk::<8>().ok_or_else(truncated)?;
-    let header_len = u64::from_le_bytes(*prefix);
-    if header_len > HEADER_BYTES_MAX {
-        return Err(ModelError::HeaderLength {
-            place,
-            found: header_len,
-            max: HEADER_BYTES_MAX,
-        });
-    }
-    let json = rest.get(..header_len as usize).ok_or_else(truncated)?;
-    let Header { metadata } =
-        serde_json::from_slice(json).map_err(|error| ModelError::HeaderSyntax {
+        let json = rest.get(..header_len as usize).ok_or_else(truncated)?;
+        let Header { metadata } =
+            serde_json::from_slice(json).map_err(|error| ModelError::HeaderSyntax {
+                place: place.clone(),
+                reason: error.to_string(),
+            })?;
+        let invalid = |reason| ModelError::Manifest {
             place: place.clone(),
-            reason: error.to_string(),
+            reason,
+        };
+        let manifest = Manifest::parse(&metadata.manifest).map_err(invalid)?;
+        match (family, &manifest.encoder) {
+            (Family::Decoder, Some(_)) => return Err(ModelError::IsEncoder { place }),
+            (Family::Encoder, None) => return Err(ModelError::IsDecoder { place }),
+            _ => {}
+        }
+        let layout = Layout::new(&manifest).map_err(invalid)?;
+        let root = parse_root(&metadata.root).ok_or_else(|| ModelError::Header {
+            place: place.clone(),
         })?;
-    let manifest = Manifest::parse(&metadata.manifest).map_err(|reason| ModelError::Manifest {
-        place: place.clone(),
-        reason,
-    })?;
-    let layout = Layout::new(&manifest).map_err(|reason| ModelError::Manifest {
-        place: place.clone(),
-        reason,
-    })?;
-    let root = parse_root(&metadata.root).ok_or_else(|| ModelError::Header {
-        place: place.clone(),
-    })?;
-    let header = layout.header(&metadata.manifest, &root);
-    if bytes.get(..header.len()) != Some(&header[..]) {
-        return Err(ModelError::Header { place });
-    }
-    let expected = header.len() as u64 + layout.len;
-    if len != expected {
-        return Err(ModelError::Length {
+        let header = layout.header(&metadata.manifest, &root);
+        if bytes.get(..header.len()) != Some(&header[..]) {
+            return Err(ModelError::Header { place });
+        }
+        let expected = header.len() as u64 + layout.len;
+        if len != expected {
+            return Err(ModelError::Length {
+                place,
+                found: len,
+                expected,
+            });
+        }
+        Ok(Self {
+            file: Arc::new(file),
+            data: header.len(),
             place,
-            found: len,
-            expected,
-        });
+            manifest,
+            manifest_text: metadata.manifest,
+            layout,
+            root,
+        })
     }
 
-    let parts = Parts {
-        file: &file,
-        data: header.len(),
-        place: &place,
-    };
-    let model = parts.model(layout, manifest, root)?;
-    let found = compute_root(&model, &metadata.manifest, &place)?;
-    if found != root {
-        return Err(ModelError::Root {
-            place,
-            expected: hex(&root),
-            found: hex(&found),
-        });
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts {
+            file: &self.file,
+            data: self.data,
+            place: &self.place,
+        }
     }
-    Ok(model)
 }
 
 /// A file whose length has been checked against its layout.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     file: &'a Arc<FileBytes>,
     data: usize,
     place: &'a str,
 }
 
 impl Parts<'_> {
-    fn model(&self, layout: Layout, manifest: Manifest, root: Hash) -> Result<Model, ModelError> {
+    fn model(&self, opened: &Opened) -> Result<Model, ModelError> {
+        let (layout, manifest) = (&opened.layout, &opened.manifest);
         let mut matrices = layout.matrices.iter().map(|place| self.matrix(place));
         let mut matrix = || matrices.next().expect("BUG: the layout has every matrix");
         let mut tables = layout.tables.iter().map(|place| self.table(place));
@@ -261,21 +309,6 @@ impl Parts<'_> {
         let head = (!manifest.tied_head).then(&mut matrix);
         let [final_norm, rope_cos, rope_sin] = [true; 3].map(&mut table_if);
         let [local_cos, local_sin] = [blocks.window.is_some(); 2].map(&mut table_if);
-
-        let tokenizer = self.asset(layout.tokenizer, manifest.tokenizer.as_ref(), "tokenizer")?;
-        let template = self.asset(
-            layout.template,
-            manifest.chat_template.as_ref(),
-            "chat template",
-        )?;
-        let template = match template {
-            None => None,
-            Some(bytes) => Some(String::from_utf8(bytes.as_slice().to_vec()).map_err(|_| {
-                ModelError::TemplateText {
-                    place: self.place.to_string(),
-                }
-            })?),
-        };
         Ok(Model {
             shape: manifest.shape.clone(),
             rope: manifest.rope,
@@ -289,12 +322,36 @@ impl Parts<'_> {
             local_cos,
             local_sin,
             end_tokens: manifest.end_tokens.clone(),
-            root,
-            package: Some(Arc::new(Package {
-                manifest,
-                tokenizer,
-                template,
-            })),
+            root: opened.root,
+            package: Some(Arc::new(self.package(opened)?)),
+        })
+    }
+
+    /// What the file holds beside its numbers.
+    pub(super) fn package(&self, opened: &Opened) -> Result<Package, ModelError> {
+        let (layout, manifest) = (&opened.layout, &opened.manifest);
+        let tokenizer = self.asset(
+            layout.tokenizer.clone(),
+            manifest.tokenizer.as_ref(),
+            "tokenizer",
+        )?;
+        let template = self.asset(
+            layout.template.clone(),
+            manifest.chat_template.as_ref(),
+            "chat template",
+        )?;
+        let template = match template {
+            None => None,
+            Some(bytes) => Some(String::from_utf8(bytes.as_slice().to_vec()).map_err(|_| {
+                ModelError::TemplateText {
+                    place: self.place.to_string(),
+                }
+            })?),
+        };
+        Ok(Package {
+            manifest: manifest.clone(),
+            tokenizer,
+            template,
         })
     }
 
@@ -318,7 +375,7 @@ impl Parts<'_> {
             .collect()
     }
 
-    fn matrix(&self, place: &MatrixPlace) -> Matrix {
+    pub(super) fn matrix(&self, place: &MatrixPlace) -> Matrix {
         Matrix::new(
             place.rows,
             place.cols,
@@ -328,7 +385,7 @@ impl Parts<'_> {
         .expect("BUG: the layout gives each matrix its size")
     }
 
-    fn table(&self, place: &TablePlace) -> Vec<f32> {
+    pub(super) fn table(&self, place: &TablePlace) -> Vec<f32> {
         self.values(&place.values)
     }
 
@@ -350,12 +407,35 @@ impl Parts<'_> {
     }
 }
 
-/// Checks every number of the model and hashes it.
-fn compute_root(model: &Model, manifest_text: &str, place: &str) -> Result<Hash, ModelError> {
+/// Checks every number of a model, hashes all of it, and compares the root.
+pub(super) fn check_root(
+    matrices: &[(String, &Matrix)],
+    tables: &[(String, usize, &[f32])],
+    manifest_text: &str,
+    expected: &Hash,
+    place: &str,
+) -> Result<(), ModelError> {
+    let found = compute_root(matrices, tables, manifest_text, place)?;
+    if found != *expected {
+        return Err(ModelError::Root {
+            place: place.to_string(),
+            expected: hex(expected),
+            found: hex(&found),
+        });
+    }
+    Ok(())
+}
+
+fn compute_root(
+    matrices: &[(String, &Matrix)],
+    tables: &[(String, usize, &[f32])],
+    manifest_text: &str,
+    place: &str,
+) -> Result<Hash, ModelError> {
     let hashes = Hashes::default();
     let mut root = hashes.tree();
     root.push(hashes.manifest(manifest_text));
-    for (name, matrix) in model.matrices() {
+    for (name, matrix) in matrices {
         let at = |row| (place.to_string(), name.clone(), row);
         let mut tree = hashes.tree();
         for (row, scale) in matrix.scales().iter().enumerate() {
@@ -370,24 +450,24 @@ fn compute_root(model: &Model, manifest_text: &str, place: &str) -> Result<Hash,
             tree.push(hashes.weight_row(matrix.row_bytes(row), *scale));
         }
         let tree = tree.root().expect("BUG: a checked shape has rows");
-        root.push(hashes.tensor(&name, matrix.rows() as u64, matrix.cols() as u64, &tree));
+        root.push(hashes.tensor(name, matrix.rows() as u64, matrix.cols() as u64, &tree));
     }
     let mut bytes = Vec::new();
-    for (name, cols, values) in model.tables() {
+    for (name, cols, values) in tables {
         let bound = if name.starts_with("rope.") {
             1.0
         } else {
             f32::INFINITY
         };
         let mut tree = hashes.tree();
-        for (row, values) in values.chunks_exact(cols).enumerate() {
+        for (row, values) in values.chunks_exact(*cols).enumerate() {
             if values
                 .iter()
                 .any(|value| !is_f32z(*value) || value.abs() > bound)
             {
                 return Err(ModelError::Value {
                     place: place.to_string(),
-                    tensor: name,
+                    tensor: name.clone(),
                     row,
                 });
             }
@@ -400,7 +480,7 @@ fn compute_root(model: &Model, manifest_text: &str, place: &str) -> Result<Hash,
             tree.push(hashes.table_row(&bytes));
         }
         let tree = tree.root().expect("BUG: a checked shape has rows");
-        root.push(hashes.tensor(&name, (values.len() / cols) as u64, cols as u64, &tree));
+        root.push(hashes.tensor(name, (values.len() / cols) as u64, *cols as u64, &tree));
     }
     Ok(root.root().expect("BUG: the manifest is a leaf"))
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Blocks, Rope, Shape};
-use crate::f32z;
+use crate::{bounds::LAYER_NORM_MAX, f32z};
 
 /// The semantics that this crate implements.
 pub const SPEC: &str = "CIS-1";
@@ -58,6 +58,9 @@ pub struct Manifest {
     /// What the blocks are made of.
     #[serde(default, skip_serializing_if = "Blocks::is_plain")]
     pub blocks: Blocks,
+    /// What makes this a sentence encoder; a decoder has none, and leaves no word of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderKind>,
     /// Format of all weight matrices.
     pub weights: WeightFormat,
     /// Precision of the inputs of each matrix product.
@@ -78,6 +81,32 @@ pub struct Manifest {
     pub source: Option<Asset>,
     /// Rules of the conversion, [`CONVERTER`].
     pub converter: u32,
+}
+
+/// What is particular to a sentence encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderKind {
+    /// How the feed-forward part bends.
+    pub activation: Bend,
+    /// How the states of all tokens become one vector.
+    pub pooling: Pooling,
+}
+
+/// How an encoder's feed-forward part bends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bend {
+    /// x times the normal distribution of x.
+    Gelu,
+}
+
+/// How the states of all tokens become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// Their mean, scaled to length one.
+    NormalisedMean,
 }
 
 /// How weights are stored.
@@ -179,6 +208,8 @@ pub enum ManifestError {
     Sha256 { field: &'static str },
     #[error("embedding scale has bits {found:08x}, not those of a positive F32Z number")]
     EmbeddingScale { found: u32 },
+    #[error("encoder has {what}, which only decoders have")]
+    Encoder { what: &'static str },
     #[error("norm epsilon has bits {found:08x}, not those of a number between 0 and 1")]
     Epsilon { found: u32 },
 }
@@ -226,6 +257,7 @@ impl Manifest {
         }
         self.shape.check()?;
         self.blocks.check(&self.shape)?;
+        self.check_encoder()?;
         self.check_tokens()?;
         let assets = [
             ("tokenizer", &self.tokenizer, TOKENIZER_BYTES_MAX),
@@ -244,6 +276,32 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// What an encoder does not have is spelled in one way, so that one encoder has one manifest.
+    fn check_encoder(&self) -> Result<(), ManifestError> {
+        if self.encoder.is_none() {
+            return Ok(());
+        }
+        let Shape {
+            dim,
+            heads,
+            kv_heads,
+            ..
+        } = self.shape;
+        range("width of norms", dim as u64, 1, LAYER_NORM_MAX as u64)?;
+        let strange = [
+            (!self.blocks.is_plain(), "blocks of a family"),
+            (self.rope != Rope::HalfSplit, "rotated neighbours"),
+            (kv_heads != heads, "key heads that are shared"),
+            (!self.tied_head, "a logits matrix"),
+            (!self.end_tokens.is_empty(), "end tokens"),
+            (self.chat_template.is_some(), "a chat template"),
+        ];
+        match strange.into_iter().find(|(found, _)| *found) {
+            Some((_, what)) => Err(ManifestError::Encoder { what }),
+            None => Ok(()),
+        }
     }
 
     fn check_tokens(&self) -> Result<(), ManifestError> {

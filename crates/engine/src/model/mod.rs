@@ -11,6 +11,7 @@ use alloc::{format, string::String, vec::Vec};
 use crate::{f32z, ops};
 
 mod blocks;
+pub(crate) mod encoder;
 #[cfg(feature = "std")]
 pub mod file;
 #[cfg(feature = "std")]
@@ -24,6 +25,7 @@ pub mod write;
 
 pub use self::{
     blocks::{Activation, Blocks, Window},
+    encoder::{Encoder, EncoderLayer, Norm},
     manifest::{Manifest, ManifestError},
 };
 #[cfg(feature = "std")]

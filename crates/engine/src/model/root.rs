@@ -18,6 +18,10 @@
 //! `.down`, then `head` if there is one, then `layers.N.attn_norm`, `layers.N.ffn_norm` for each layer, `final_norm`,
 //! `rope.cos`, `rope.sin`. The first group has weight rows, the second table rows; a norm is one row.
 //!
+//! Tensors of a sentence encoder in file order: `embedding`, then for each layer `layers.N.q`, `.k`, `.v`, `.o`, `.up`, `.down`, then
+//! `positions`, `embedding_norm.gain`, `embedding_norm.bias`, then for each layer `layers.N.q_bias`, `.k_bias`, `.v_bias`, `.o_bias`,
+//! `.attn_norm.gain`, `.attn_norm.bias`, `.up_bias`, `.down_bias`, `.ffn_norm.gain`, `.ffn_norm.bias`.
+//!
 //! So one row is proved by its bytes and about `log2(rows) + log2(tensors)` hashes, without the rest of the model.
 
 use alloc::vec::Vec;

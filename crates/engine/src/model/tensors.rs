@@ -2,7 +2,7 @@
 
 use alloc::{format, string::String, vec::Vec};
 
-use super::Manifest;
+use super::{Manifest, encoder};
 
 /// Names, rows and columns of all matrices.
 pub(crate) fn matrix_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> {
@@ -13,6 +13,14 @@ pub(crate) fn matrix_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> 
     );
     let mut shapes = Vec::new();
     shapes.push(("embedding".into(), shape.vocab, shape.dim));
+    if manifest.encoder.is_some() {
+        for layer in 0..shape.layers {
+            for (name, rows, cols) in encoder::layer_matrices(shape) {
+                shapes.push((format!("layers.{layer}.{name}"), rows, cols));
+            }
+        }
+        return shapes;
+    }
     for layer in 0..shape.layers {
         for (name, rows, cols) in [
             ("q", queries, shape.dim),
@@ -36,6 +44,17 @@ pub(crate) fn matrix_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> 
 pub(crate) fn table_shapes(manifest: &Manifest) -> Vec<(String, usize, usize)> {
     let shape = &manifest.shape;
     let mut shapes = Vec::new();
+    if manifest.encoder.is_some() {
+        shapes.push(("positions".into(), shape.context_max, shape.dim));
+        shapes.push(("embedding_norm.gain".into(), 1, shape.dim));
+        shapes.push(("embedding_norm.bias".into(), 1, shape.dim));
+        for layer in 0..shape.layers {
+            for (name, len) in encoder::layer_tables(shape) {
+                shapes.push((format!("layers.{layer}.{name}"), 1, len));
+            }
+        }
+        return shapes;
+    }
     let of_layer = manifest.blocks.tables(shape);
     for layer in 0..shape.layers {
         for (name, len) in of_layer.iter().filter(|(_, len)| *len > 0) {

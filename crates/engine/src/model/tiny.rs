@@ -4,7 +4,10 @@
 
 use alloc::{vec, vec::Vec};
 
-use super::{Activation, Blocks, Bytes, Layer, Matrix, Model, Rope, Shape, Window};
+use super::{
+    Activation, Blocks, Bytes, Encoder, EncoderLayer, Layer, Matrix, Model, Norm, Rope, Shape,
+    Window,
+};
 use crate::f32z;
 
 /// A counter-based generator of well-mixed integers (SplitMix64): quick, portable, not for secrets.
@@ -180,6 +183,65 @@ impl Model {
             ),
         };
         Self::random_of(shape, Rope::HalfSplit, blocks, true, seed)
+    }
+}
+
+impl Encoder {
+    /// An encoder with random weights whose activations neither vanish nor blow up; its root is not a hash of anything.
+    pub fn random(shape: Shape, seed: u64) -> Self {
+        let mut mix = Mix::new(seed);
+        let (dim, ff, heads) = (shape.dim, shape.ff, shape.heads * shape.head_dim);
+        let embedding = matrix(&mut mix, shape.vocab, dim, 127);
+        let positions = units(&mut mix, shape.context_max * dim);
+        let norm = |mix: &mut Mix| Norm {
+            gain: gains(mix, dim),
+            bias: units(mix, dim),
+        };
+        let embedding_norm = norm(&mut mix);
+        let layers = (0..shape.layers)
+            .map(|_| EncoderLayer {
+                q: matrix(&mut mix, heads, dim, dim),
+                k: matrix(&mut mix, heads, dim, dim),
+                v: matrix(&mut mix, heads, dim, dim),
+                o: matrix(&mut mix, dim, heads, heads),
+                up: matrix(&mut mix, ff, dim, dim),
+                down: matrix(&mut mix, dim, ff, ff),
+                q_bias: units(&mut mix, heads),
+                k_bias: units(&mut mix, heads),
+                v_bias: units(&mut mix, heads),
+                o_bias: units(&mut mix, dim),
+                attn_norm: norm(&mut mix),
+                up_bias: units(&mut mix, ff),
+                down_bias: units(&mut mix, dim),
+                ffn_norm: norm(&mut mix),
+            })
+            .collect();
+        let mut root = [0; 32];
+        for part in root.chunks_mut(8) {
+            part.copy_from_slice(&mix.bits().to_le_bytes());
+        }
+        Self {
+            shape,
+            embedding,
+            positions,
+            embedding_norm,
+            layers,
+            root,
+            #[cfg(feature = "std")]
+            package: None,
+        }
+    }
+
+    /// The smallest encoder that has every feature: odd widths, more than one head and layer.
+    pub fn tiny(seed: u64) -> Self {
+        let shape = Shape {
+            kv_heads: 6,
+            vocab: 211,
+            context_max: 300,
+            norm_eps_bits: 0x2b8c_bccc, // 1e-12
+            ..tiny_shape()
+        };
+        Self::random(shape, seed)
     }
 }
 

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
-    Model,
+    Matrix, Model, Package,
     layout::{Layout, hex},
     manifest::{Asset, Manifest, ManifestError},
     root::{Hash, Hashes, Tree},
@@ -142,20 +142,35 @@ impl<'a, W: Write + Seek> ModelWriter<'a, W> {
     /// Writes table `index` of the layout.
     pub(crate) fn table(&mut self, index: usize, values: &[f32]) -> Result<(), WriteError> {
         let place = &self.layout.tables[index];
+        let cols = place.cols;
         assert_eq!(
             values.len(),
-            place.rows * place.cols,
+            place.rows * cols,
             "BUG: table {} has another shape",
             place.name
         );
+        self.table_rows(index, |row, out| {
+            out.copy_from_slice(&values[row * cols..(row + 1) * cols]);
+            Ok(())
+        })
+    }
+
+    /// Writes table `index` of the layout. `fill` puts a row's values into its buffer.
+    pub(crate) fn table_rows<E: From<WriteError>>(
+        &mut self,
+        index: usize,
+        mut fill: impl FnMut(usize, &mut [f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let place = &self.layout.tables[index];
         let mut tree = self.hashes.tree();
-        for row in values.chunks_exact(place.cols) {
-            let bytes: Vec<u8> = row
-                .iter()
-                .flat_map(|value| value.to_bits().to_le_bytes())
-                .collect();
+        let mut values = vec![0.0; place.cols];
+        let mut bytes = Vec::with_capacity(4 * place.cols);
+        for row in 0..place.rows {
+            fill(row, &mut values)?;
+            bytes.clear();
+            bytes.extend(values.iter().flat_map(|v| v.to_bits().to_le_bytes()));
             tree.push(self.hashes.table_row(&bytes));
-            self.out.write_all(&bytes)?;
+            self.out.write_all(&bytes).map_err(WriteError::from)?;
         }
         let tree = tree.root().expect("BUG: a checked shape has rows");
         self.root.push(self.hashes.tensor(
@@ -200,25 +215,35 @@ impl Model {
 
     fn write<W: Write + Seek>(&self, out: W) -> Result<W, WriteError> {
         let package = self.package.as_ref().ok_or(WriteError::NoManifest)?;
-        let hashes = Hashes::default();
-        let mut manifest = package.manifest.clone();
-        let assets = Assets {
-            tokenizer: package.tokenizer.as_ref().map(|bytes| bytes.as_slice()),
-            template: package.template.as_deref(),
-        };
-        let mut writer = ModelWriter::new(out, &mut manifest, assets, &hashes)?;
-        for (index, (_, matrix)) in self.matrices().into_iter().enumerate() {
-            writer.matrix(index, |row, out| {
-                out.copy_from_slice(matrix.row(row));
-                Ok::<_, WriteError>(matrix.scales()[row])
-            })?;
-        }
-        writer.scales()?;
-        for (index, (_, _, values)) in self.tables().into_iter().enumerate() {
-            writer.table(index, values)?;
-        }
-        Ok(writer.finish()?.0)
+        write_parts(out, package, &self.matrices(), &self.tables())
     }
+}
+
+/// Writes a model's file from its parts in file order.
+pub(super) fn write_parts<W: Write + Seek>(
+    out: W,
+    package: &Package,
+    matrices: &[(String, &Matrix)],
+    tables: &[(String, usize, &[f32])],
+) -> Result<W, WriteError> {
+    let hashes = Hashes::default();
+    let mut manifest = package.manifest.clone();
+    let assets = Assets {
+        tokenizer: package.tokenizer.as_ref().map(|bytes| bytes.as_slice()),
+        template: package.template.as_deref(),
+    };
+    let mut writer = ModelWriter::new(out, &mut manifest, assets, &hashes)?;
+    for (index, (_, matrix)) in matrices.iter().enumerate() {
+        writer.matrix(index, |row, out| {
+            out.copy_from_slice(matrix.row(row));
+            Ok::<_, WriteError>(matrix.scales()[row])
+        })?;
+    }
+    writer.scales()?;
+    for (index, (_, _, values)) in tables.iter().enumerate() {
+        writer.table(index, values)?;
+    }
+    Ok(writer.finish()?.0)
 }
 
 /// Tells partial files of one process apart.

@@ -403,6 +403,24 @@ fn what_cannot_be_converted_is_named() {
         &tiny().numbers("blk.0.attn_q.bias", 32, 1, 1),
         "tensor \"blk.0.attn_q.bias\" is not known and might change the results; this checkpoint cannot be converted yet",
     );
+    // No array is as long as a file says it is.
+    for layer in ["1", "4294967296", "18446744073709551615"] {
+        let name = format!("blk.{layer}.attn_q.weight");
+        refused(
+            &tiny().numbers(&name, 32, 32, 1),
+            &format!(
+                "tensor {name:?} is not known and might change the results; this checkpoint cannot be converted yet"
+            ),
+        );
+    }
+    refused(
+        &tiny().u32("llama.vocab_size", u32::MAX),
+        "metadata key \"llama.vocab_size\" is 4294967295, expected 34",
+    );
+    refused(
+        &tiny().text("general.architecture", "clip"),
+        "architecture \"clip\" cannot be converted; use a checkpoint of one of \"llama\", \"qwen2\", \"qwen3\", \"gemma3\"",
+    );
     refused(
         &tiny().without_tensor("blk.0.ffn_up.weight"),
         "tensor \"blk.0.ffn_up.weight\" is missing; fetch the file again",

@@ -415,3 +415,57 @@ fn tensors_follow_each_other_exactly() {
         GgufError::TrailingBytes { found: 32 }
     );
 }
+
+#[test]
+fn sizes_that_wrap_when_added_or_padded_are_refused() {
+    // Two tensors whose sizes fit and whose sum wraps: the first is outside already.
+    let mut builder = Builder::default().u32("a", 7);
+    for name in ["t", "u"] {
+        builder = builder.tensor(name, &[1 << 60], 0, vec![0; 64]);
+    }
+    assert!(matches!(
+        error(&builder),
+        GgufError::TensorOutside { end, .. } if end > 1 << 62
+    ));
+    // Sizes that padding would carry past the largest number.
+    for (columns, data_type) in [
+        ((u64::MAX - 3) / 4, 0),
+        (u64::MAX / 34 * 32, 8),
+        (u64::MAX - 255, 12),
+    ] {
+        assert!(
+            matches!(
+                error(&one_tensor().tensor("t", &[columns], data_type, vec![0; 64])),
+                GgufError::TensorSize { .. } | GgufError::PartialBlock { .. }
+            ),
+            "{columns}"
+        );
+    }
+    // The number of values of a quantised tensor fits, the number of its bytes does not.
+    for (data_type, block) in [(2, 32), (8, 32), (12, 256), (14, 256)] {
+        let columns = u64::MAX / block * block;
+        assert!(
+            matches!(
+                error(&one_tensor().tensor("t", &[columns], data_type, vec![0; 64])),
+                GgufError::TensorSize { .. }
+            ),
+            "{data_type}"
+        );
+    }
+}
+
+#[test]
+fn a_tensor_cannot_claim_bytes_that_are_not_there() {
+    // Twice the values that the file holds: nothing behind the end is ever read.
+    let file = Builder::default()
+        .tensor("t", &[32], 0, vec![0; 64])
+        .build();
+    assert_eq!(
+        Gguf::parse(&file).expect_err("a lie").to_string(),
+        format!(
+            "tensor \"t\" ends at byte {}, the file has {}; fetch the file again",
+            file.len() + 64,
+            file.len()
+        )
+    );
+}
