@@ -45,9 +45,14 @@ pub enum Kernels {
 impl Kernels {
     /// Every kind but the reference that some processor of this architecture can run, slowest first.
     pub fn of_this_architecture() -> &'static [Self] {
-        match cfg!(target_arch = "x86_64") {
-            true => &[Self::Portable, Self::Avx2, Self::Avx512],
-            false => &[Self::Portable],
+        if cfg!(target_arch = "x86_64") {
+            &[Self::Portable, Self::Avx2, Self::Avx512]
+        } else if cfg!(target_arch = "aarch64") {
+            &[Self::Portable, Self::Neon, Self::NeonDot]
+        } else if cfg!(target_arch = "wasm32") {
+            &[Self::Portable, Self::Simd128]
+        } else {
+            &[Self::Portable]
         }
     }
 

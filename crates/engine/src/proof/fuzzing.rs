@@ -30,6 +30,7 @@ pub fn described(mut model: Model) -> (Model, Manifest) {
         shape: model.shape.clone(),
         rope: model.rope,
         blocks: model.blocks.clone(),
+        encoder: None,
         weights: WeightFormat::W8,
         planes: Planes::default(),
         tied_head: model.head.is_none(),
