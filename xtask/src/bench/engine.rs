@@ -15,7 +15,7 @@ use anyhow::Context;
 use serde::Deserialize;
 
 use self::llama::Llama;
-use self::table::{Report, median};
+use self::table::Report;
 use crate::workspace::{Profile, Workspace};
 use crate::{launch, model, process};
 
