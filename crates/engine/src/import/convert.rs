@@ -27,7 +27,7 @@ pub fn convert_file(
     progress: impl FnMut(Progress),
 ) -> Result<Hash, ImportError> {
     let bytes = map(source.as_ref())?;
-    let plan = plan(&bytes)?;
+    let plan = plan(bytes.as_slice())?;
     let (target, out) = AtomicFile::create(target.as_ref())?;
     let (out, root) = plan.write(out, progress)?;
     target.commit(out)?;

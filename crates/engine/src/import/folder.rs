@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
     json::{Config, Json},
     safetensors::{Safetensors, Stored},
 };
-use crate::model::{layout::hex, manifest::Asset};
+use crate::model::{FileBytes, layout::hex, manifest::Asset};
 
 /// Every file that may be read beside the weights, in the order in which they are hashed.
 pub(super) const ORDER: [&str; 9] = [
@@ -212,7 +211,7 @@ impl Folder {
 /// The weight files, ascending by name.
 pub(super) struct Shards {
     folder: PathBuf,
-    maps: Vec<(String, Mmap)>,
+    maps: Vec<(String, FileBytes)>,
     index: Option<BTreeMap<String, String>>,
 }
 
@@ -221,7 +220,7 @@ impl Shards {
     pub(super) fn tensors(&self) -> Result<BTreeMap<String, Stored<'_>>, ImportError> {
         let mut all = BTreeMap::new();
         for (shard, map) in &self.maps {
-            let file = Safetensors::parse(map).map_err(|reason| ImportError::Safetensors {
+            let file = Safetensors::parse(map.as_slice()).map_err(|reason| ImportError::Safetensors {
                 path: self.folder.join(shard),
                 reason,
             })?;
@@ -271,13 +270,11 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Maps a regular file.
-pub(super) fn map(path: &Path) -> Result<Mmap, ImportError> {
+pub(super) fn map(path: &Path) -> Result<FileBytes, ImportError> {
     let failed = |source| ImportError::Source {
         path: path.to_owned(),
         source,
     };
     let file = open(path).map_err(failed)?;
-    #[allow(unsafe_code, reason = "checkpoints may be larger than memory")]
-    // SAFETY: the map is read-only and dropped before the conversion returns; the caller does not change the file meanwhile.
-    unsafe { Mmap::map(&file) }.map_err(failed)
+    FileBytes::of(&file).map_err(failed)
 }

@@ -24,8 +24,10 @@ const ROWS_PACKED: usize = 8;
 const SPAN_PACKED: usize = 1_024;
 /// Tokens that share one pass over a row.
 const TOKENS_DIRECT: usize = 4;
-/// Columns per emptying of the lanes that are columns: every lane takes four products in 16 columns, and 16,319 * 127 * 1,024 < 2^31.
-const SPAN_DIRECT: usize = 4_096;
+/// Rows whose sums are finished together.
+const ROWS_DIRECT: usize = 8;
+/// Columns per emptying of the lanes that are columns: every lane takes two products in 16 columns, and 16,319 * 127 * 1,024 < 2^31.
+const SPAN_DIRECT: usize = 8_192;
 
 thread_local! {
     /// Regrouped weights: (column, row).
@@ -36,7 +38,7 @@ thread_local! {
 #[target_feature(enable = "neon")]
 pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
     if tokens < TOKENS_PACKED {
-        for row in 0..block.scales.len() {
+        for row in (0..block.scales.len()).step_by(ROWS_DIRECT) {
             for token in (0..tokens).step_by(TOKENS_DIRECT) {
                 match tokens - token {
                     1 => direct::<1>(block, x, row, token),
@@ -69,35 +71,58 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
     });
 }
 
-/// One row times `T` tokens, straight from the matrix.
+/// Up to eight rows times `T` tokens, straight from the matrix.
 #[target_feature(enable = "neon")]
 fn direct<const T: usize>(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
+    let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
-    let line = &block.weights[row * cols..][..cols];
     let values: [&[i16]; T] =
         std::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
-    let mut sums = [0i64; T];
-    for start in (0..cols).step_by(SPAN_DIRECT) {
-        let mut lanes = [vdupq_n_s32(0); T];
-        for col in (start..cols.min(start + SPAN_DIRECT)).step_by(16) {
-            let w = load_weights(line, col);
-            let (low, high) = (vmovl_s8(vget_low_s8(w)), vmovl_high_s8(w));
-            for t in 0..T {
-                let part = &values[t][col..col + 16];
-                // SAFETY: 16 values lie in `part`.
-                let (a, b) = unsafe { (vld1q_s16(part.as_ptr()), vld1q_s16(part.as_ptr().add(8))) };
-                let sum = vmlal_s16(lanes[t], vget_low_s16(a), vget_low_s16(low));
-                let sum = vmlal_high_s16(sum, a, low);
-                let sum = vmlal_s16(sum, vget_low_s16(b), vget_low_s16(high));
-                lanes[t] = vmlal_high_s16(sum, b, high);
+    let mut sums = [[0i64; ROWS_DIRECT]; T];
+    let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
+    for (r, line) in lines.enumerate() {
+        for start in (0..cols).step_by(SPAN_DIRECT) {
+            let end = cols.min(start + SPAN_DIRECT);
+            // Two accumulators per token, so that an addition need not wait for the one before.
+            let mut lanes = [[vdupq_n_s32(0); 2]; T];
+            let mut col = start;
+            while col + 16 <= end {
+                // SAFETY: 16 weights follow.
+                let w = unsafe { vld1q_s8(line.as_ptr().add(col)) };
+                step(&mut lanes, &values, col, w);
+                col += 16;
+            }
+            if col < end {
+                step(&mut lanes, &values, col, load_weights(line, col));
+            }
+            for (sums, [low, high]) in sums.iter_mut().zip(lanes) {
+                sums[r] += vaddlvq_s32(low) + vaddlvq_s32(high);
             }
         }
-        for t in 0..T {
-            sums[t] += vaddlvq_s32(lanes[t]);
-        }
     }
-    for (t, sum) in sums.iter().enumerate() {
-        block.finish(token + t, row, x.tokens[token + t].scale, &[*sum]);
+    for (t, sums) in sums.iter().enumerate() {
+        block.finish(token + t, row, x.tokens[token + t].scale, &sums[..rows]);
+    }
+}
+
+/// Sixteen columns of a row times those of every token.
+#[inline]
+#[target_feature(enable = "neon")]
+fn step<const T: usize>(
+    lanes: &mut [[int32x4_t; 2]; T],
+    values: &[&[i16]; T],
+    col: usize,
+    weights: int8x16_t,
+) {
+    let (low, high) = (vmovl_s8(vget_low_s8(weights)), vmovl_high_s8(weights));
+    for t in 0..T {
+        let part = &values[t][col..col + 16];
+        // SAFETY: 16 values lie in `part`.
+        let (a, b) = unsafe { (vld1q_s16(part.as_ptr()), vld1q_s16(part.as_ptr().add(8))) };
+        let sum = vmlal_s16(lanes[t][0], vget_low_s16(a), vget_low_s16(low));
+        lanes[t][0] = vmlal_high_s16(sum, a, low);
+        let sum = vmlal_s16(lanes[t][1], vget_low_s16(b), vget_low_s16(high));
+        lanes[t][1] = vmlal_high_s16(sum, b, high);
     }
 }
 

@@ -358,6 +358,8 @@ mod tests {
         }
     }
 
+    // Where panics abort there is nothing to catch.
+    #[cfg(panic = "unwind")]
     #[test]
     fn a_panicking_task_ends_the_region_and_reaches_the_caller() {
         let mut pool = Pool::new(2);

@@ -24,8 +24,10 @@ const ROWS_PACKED: usize = 8;
 const SPAN_PACKED: usize = 1_024;
 /// Tokens that share one pass over a row.
 const TOKENS_DIRECT: usize = 4;
-/// Columns per emptying of the lanes that are columns: two pairs of products in 16 columns, and 16,319 * 127 * 1,024 < 2^31.
-const SPAN_DIRECT: usize = 4_096;
+/// Rows whose sums are finished together.
+const ROWS_DIRECT: usize = 8;
+/// Columns per emptying of the lanes that are columns: one pair of products in 16 columns, and 512 * 2 * 16,319 * 127 < 2^31.
+const SPAN_DIRECT: usize = 8_192;
 
 thread_local! {
     /// Regrouped weights: (pair of columns, row, column in pair).
@@ -35,7 +37,7 @@ thread_local! {
 /// Computes a block of rows for the first `tokens` tokens.
 pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
     if tokens < TOKENS_PACKED {
-        for row in 0..block.scales.len() {
+        for row in (0..block.scales.len()).step_by(ROWS_DIRECT) {
             for token in (0..tokens).step_by(TOKENS_DIRECT) {
                 match tokens - token {
                     1 => direct::<1>(block, x, row, token),
@@ -66,42 +68,71 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
     });
 }
 
-/// One row times `T` tokens, straight from the matrix.
+/// Up to eight rows times `T` tokens, straight from the matrix.
 fn direct<const T: usize>(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
+    let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
-    let line = &block.weights[row * cols..][..cols];
     let values: [&[i16]; T] =
         core::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
-    let mut sums = [0i64; T];
-    for start in (0..cols).step_by(SPAN_DIRECT) {
-        let mut lanes = [i32x4_splat(0); T];
-        for col in (start..cols.min(start + SPAN_DIRECT)).step_by(16) {
-            let w = load_weights(line, col);
-            let (low, high) = (i16x8_extend_low_i8x16(w), i16x8_extend_high_i8x16(w));
-            for t in 0..T {
-                let part = &values[t][col..col + 16];
-                // SAFETY: 32 bytes lie in `part`.
-                let (a, b) = unsafe {
-                    (
-                        v128_load(part.as_ptr().cast()),
-                        v128_load(part.as_ptr().add(8).cast()),
-                    )
-                };
-                let both = i32x4_add(i32x4_dot_i16x8(a, low), i32x4_dot_i16x8(b, high));
-                lanes[t] = i32x4_add(lanes[t], both);
+    let mut sums = [[0i64; ROWS_DIRECT]; T];
+    let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
+    for (r, line) in lines.enumerate() {
+        for start in (0..cols).step_by(SPAN_DIRECT) {
+            let end = cols.min(start + SPAN_DIRECT);
+            // Two accumulators per token, so that an addition need not wait for the one before.
+            let mut lanes = [[i32x4_splat(0); 2]; T];
+            let mut col = start;
+            while col + 16 <= end {
+                // SAFETY: 16 weights follow.
+                let w = unsafe { v128_load(line.as_ptr().add(col).cast()) };
+                step(&mut lanes, &values, col, w);
+                col += 16;
+            }
+            if col < end {
+                step(&mut lanes, &values, col, load_weights(line, col));
+            }
+            for (sums, [low, high]) in sums.iter_mut().zip(lanes) {
+                sums[r] += wide_sum(low) + wide_sum(high);
             }
         }
-        for t in 0..T {
-            let wide = i64x2_add(
-                i64x2_extend_low_i32x4(lanes[t]),
-                i64x2_extend_high_i32x4(lanes[t]),
-            );
-            sums[t] += i64x2_extract_lane::<0>(wide) + i64x2_extract_lane::<1>(wide);
-        }
     }
-    for (t, sum) in sums.iter().enumerate() {
-        block.finish(token + t, row, x.tokens[token + t].scale, &[*sum]);
+    for (t, sums) in sums.iter().enumerate() {
+        block.finish(token + t, row, x.tokens[token + t].scale, &sums[..rows]);
     }
+}
+
+/// Sixteen columns of a row times those of every token.
+#[inline(always)]
+fn step<const T: usize>(
+    lanes: &mut [[v128; 2]; T],
+    values: &[&[i16]; T],
+    col: usize,
+    weights: v128,
+) {
+    let low = i16x8_extend_low_i8x16(weights);
+    let high = i16x8_extend_high_i8x16(weights);
+    for t in 0..T {
+        let part = &values[t][col..col + 16];
+        // SAFETY: 32 bytes lie in `part`.
+        let (a, b) = unsafe {
+            (
+                v128_load(part.as_ptr().cast()),
+                v128_load(part.as_ptr().add(8).cast()),
+            )
+        };
+        lanes[t][0] = i32x4_add(lanes[t][0], i32x4_dot_i16x8(a, low));
+        lanes[t][1] = i32x4_add(lanes[t][1], i32x4_dot_i16x8(b, high));
+    }
+}
+
+/// The exact sum of four lanes.
+#[inline(always)]
+fn wide_sum(lanes: v128) -> i64 {
+    let two = i64x2_add(
+        i64x2_extend_low_i32x4(lanes),
+        i64x2_extend_high_i32x4(lanes),
+    );
+    i64x2_extract_lane::<0>(two) + i64x2_extract_lane::<1>(two)
 }
 
 /// Sixteen weights, zeros beyond the row.

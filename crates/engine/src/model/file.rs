@@ -16,7 +16,6 @@ use std::{
     vec::Vec,
 };
 
-use memmap2::Mmap;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -184,13 +183,7 @@ impl Opened {
                 "not a regular file",
             )));
         }
-        #[allow(
-            unsafe_code,
-            reason = "mapping keeps a model of any size out of the heap and shares it between processes"
-        )]
-        // SAFETY: the map is read-only and lives as long as the model; model files are replaced by renaming, never written in place.
-        let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-        Self::read(FileBytes::Mapped(map), place, family)
+        Self::read(FileBytes::of(&file).map_err(failed)?, place, family)
     }
 
     /// Takes a file of this family that is already in memory.

@@ -7,6 +7,8 @@
 #[cfg(feature = "std")]
 use alloc::sync::Arc;
 use alloc::{format, string::String, vec::Vec};
+#[cfg(feature = "std")]
+use std::{fs::File, io};
 
 use crate::{f32z, ops};
 
@@ -88,6 +90,7 @@ pub enum Bytes {
 #[derive(Debug)]
 pub enum FileBytes {
     /// Left on disk and paged in on use.
+    #[cfg(not(target_family = "wasm"))]
     Mapped(memmap2::Mmap),
     /// Read into our own memory.
     Heap(Vec<u8>),
@@ -95,9 +98,29 @@ pub enum FileBytes {
 
 #[cfg(feature = "std")]
 impl FileBytes {
+    /// The whole of a file that nobody changes in place: mapped where there is such a thing, read otherwise.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
+        #[allow(
+            unsafe_code,
+            reason = "mapping keeps files of any size out of the heap and shares them between processes"
+        )]
+        // SAFETY: the map is read-only and owns its pages; files are replaced by renaming, never written in place.
+        unsafe { memmap2::Mmap::map(file) }.map(Self::Mapped)
+    }
+
+    /// The whole of a file that nobody changes in place: mapped where there is such a thing, read otherwise.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn of(mut file: &File) -> io::Result<Self> {
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        Ok(Self::Heap(bytes))
+    }
+
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         match self {
+            #[cfg(not(target_family = "wasm"))]
             Self::Mapped(map) => map,
             Self::Heap(bytes) => bytes,
         }

@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
 };
 
-use super::{ROWS_PACKED, load_rows, load_weights, store};
+use super::{ROWS_DIRECT, ROWS_PACKED, load_rows, load_weights, store};
 use crate::kernels::{maps::Activations, matmul::Block};
 
 /// From this many tokens on, regrouping rows costs less than it saves.
@@ -24,7 +24,7 @@ thread_local! {
 #[target_feature(enable = "neon,dotprod")]
 pub(in crate::kernels) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
     if tokens < TOKENS_PACKED {
-        for row in 0..block.scales.len() {
+        for row in (0..block.scales.len()).step_by(ROWS_DIRECT) {
             for token in 0..tokens {
                 direct(block, x, row, token);
             }
@@ -50,23 +50,52 @@ pub(in crate::kernels) fn block(block: &Block<'_>, x: &Activations, tokens: usiz
     });
 }
 
-/// One row times one token, straight from the matrix.
+/// Up to eight rows times one token, straight from the matrix.
 #[target_feature(enable = "neon,dotprod")]
 fn direct(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
-    let line = &block.weights[row * x.cols..][..x.cols];
+    let rows = ROWS_DIRECT.min(block.scales.len() - row);
+    let cols = x.cols;
     let high = &x.high[token * x.stride..][..x.stride];
     let low = &x.low[token * x.stride..][..x.stride];
-    // Two accumulators per plane, so that an addition need not wait for the one before.
-    let (mut highs, mut lows) = ([vdupq_n_s32(0); 2], [vdupq_n_s32(0); 2]);
-    for (i, col) in (0..x.cols).step_by(16).enumerate() {
-        let w = load_weights(line, col);
-        highs[i % 2] = dot(highs[i % 2], w, load_weights(high, col));
-        lows[i % 2] = dot(lows[i % 2], w, load_weights(low, col));
+    let mut sums = [0i64; ROWS_DIRECT];
+    let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
+    for (line, sum) in lines.zip(&mut sums) {
+        // Four accumulators per plane, so that an addition need not wait for the one before.
+        let (mut highs, mut lows) = ([vdupq_n_s32(0); 4], [vdupq_n_s32(0); 4]);
+        let mut col = 0;
+        while col + 64 <= cols {
+            for i in 0..4 {
+                let at = col + 16 * i;
+                // SAFETY: 64 weights follow, and as many activations.
+                let (w, h, l) = unsafe {
+                    (
+                        vld1q_s8(line.as_ptr().add(at)),
+                        vld1q_s8(high.as_ptr().add(at)),
+                        vld1q_s8(low.as_ptr().add(at)),
+                    )
+                };
+                highs[i] = dot(highs[i], w, h);
+                lows[i] = dot(lows[i], w, l);
+            }
+            col += 64;
+        }
+        while col < cols {
+            let w = load_weights(line, col);
+            highs[0] = dot(highs[0], w, load_weights(high, col));
+            lows[0] = dot(lows[0], w, load_weights(low, col));
+            col += 16;
+        }
+        *sum = 128 * i64::from(all_lanes(highs)) + i64::from(all_lanes(lows));
     }
-    let high = vaddvq_s32(vaddq_s32(highs[0], highs[1]));
-    let low = vaddvq_s32(vaddq_s32(lows[0], lows[1]));
-    let sum = 128 * i64::from(high) + i64::from(low);
-    block.finish(token, row, x.tokens[token].scale, &[sum]);
+    block.finish(token, row, x.tokens[token].scale, &sums[..rows]);
+}
+
+/// The sum of all lanes; wraps, but the sum of a plane does not.
+#[inline]
+#[target_feature(enable = "neon")]
+fn all_lanes(v: [int32x4_t; 4]) -> i32 {
+    let [a, b, c, d] = v;
+    vaddvq_s32(vaddq_s32(vaddq_s32(a, b), vaddq_s32(c, d)))
 }
 
 /// Regroups up to eight rows so that the weights of four columns lie together.
