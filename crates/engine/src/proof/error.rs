@@ -26,6 +26,11 @@ pub enum ProofError {
     /// The manifest describes no model.
     #[error("manifest in the proof: {0}")]
     Manifest(#[from] ManifestError),
+    /// The manifest describes a model without these operators.
+    #[error(
+        "manifest in the proof is of a sentence encoder; operators are proved of decoders only"
+    )]
+    Encoder,
     /// A number that stands for no operator.
     #[error("proof names step {0}, which there is not")]
     Step(u32),
@@ -132,9 +137,9 @@ pub enum ProofError {
 /// Why nothing can be proved of a model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProveError {
-    /// The manifest describes no model.
+    /// The manifest describes no model of which operators are proved.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Facts(#[from] ProofError),
     /// The manifest describes another model.
     #[error("manifest and model differ in tensor {0}; use the manifest of the model's file")]
     Tensor(String),

@@ -2,8 +2,9 @@
 
 use alloc::{string::String, vec::Vec};
 
+use super::ProofError;
 use crate::model::{
-    Blocks, Manifest, ManifestError, Shape,
+    Blocks, Manifest, Shape,
     tensors::{matrix_shapes, table_shapes},
 };
 
@@ -36,9 +37,13 @@ impl Tensor {
 }
 
 impl Facts {
-    /// What follows from a manifest's text.
-    pub fn read(text: &str) -> Result<Self, ManifestError> {
+    /// What follows from the text of a decoder's manifest.
+    pub fn read(text: &str) -> Result<Self, ProofError> {
         let manifest = Manifest::parse(text)?;
+        // Its tensors are others, so no step could be run.
+        if manifest.encoder.is_some() {
+            return Err(ProofError::Encoder);
+        }
         let tensor = |weights| {
             move |(name, rows, cols)| Tensor {
                 name,

@@ -1,6 +1,7 @@
 //! Every limit, at it and just past it.
 
 use super::*;
+use crate::model::manifest::{Bend, EncoderKind, Pooling};
 
 #[test]
 fn proofs_are_written_and_read_up_to_their_longest() {
@@ -245,4 +246,37 @@ fn a_manifest_of_another_model_is_refused() {
         Prover::new(&model, &other).unwrap_err(),
         ProveError::Tensor("count".into())
     );
+}
+
+#[test]
+fn operators_of_encoders_are_refused() {
+    let (model, manifest) = described(Model::tiny(1));
+    let mut shape = manifest.shape.clone();
+    shape.kv_heads = shape.heads;
+    let encoder = Manifest {
+        shape,
+        rope: Rope::HalfSplit,
+        encoder: Some(EncoderKind {
+            activation: Bend::Gelu,
+            pooling: Pooling::NormalisedMean,
+        }),
+        end_tokens: vec![],
+        ..manifest
+    };
+    assert_eq!(encoder.check(), Ok(()));
+    assert_eq!(
+        Prover::new(&model, &encoder).unwrap_err(),
+        ProveError::Facts(ProofError::Encoder)
+    );
+    let anchors = Anchors {
+        model_root: [0; 32],
+        trace_root: [0; 32],
+        level2_root: [0; 32],
+        draws: None,
+    };
+    for (_, bytes) in fuzzing::seeds() {
+        let mut proof = Proof::decode(&bytes).unwrap();
+        proof.manifest = encoder.to_text();
+        assert_eq!(check(&proof, &anchors), Err(ProofError::Encoder));
+    }
 }
