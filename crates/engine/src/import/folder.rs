@@ -196,7 +196,7 @@ impl Folder {
         let small = ORDER.iter().filter_map(|name| self.read.get(name));
         let parts = small
             .map(Vec::as_slice)
-            .chain(shards.maps.iter().map(|(_, map)| &map[..]));
+            .chain(shards.maps.iter().map(|(_, map)| map.as_slice()));
         for part in parts {
             hasher.update(part);
             bytes += part.len() as u64;
@@ -220,10 +220,11 @@ impl Shards {
     pub(super) fn tensors(&self) -> Result<BTreeMap<String, Stored<'_>>, ImportError> {
         let mut all = BTreeMap::new();
         for (shard, map) in &self.maps {
-            let file = Safetensors::parse(map.as_slice()).map_err(|reason| ImportError::Safetensors {
-                path: self.folder.join(shard),
-                reason,
-            })?;
+            let file =
+                Safetensors::parse(map.as_slice()).map_err(|reason| ImportError::Safetensors {
+                    path: self.folder.join(shard),
+                    reason,
+                })?;
             for (tensor, stored) in file.tensors() {
                 let indexed = match &self.index {
                     None => true,

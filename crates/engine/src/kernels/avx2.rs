@@ -283,10 +283,9 @@ fn tile<const T: usize>(
             let lanes = pair_sums(packed, &values, start, pairs.min(start + span));
             add_wide(&mut sums, &lanes);
         }
-        for t in 0..T {
-            for half in 0..2 {
-                let [low, high] = sums[t][half];
-                rounded[t][half] = _mm256_set_m128(_mm256_cvtpd_ps(high), _mm256_cvtpd_ps(low));
+        for (rounded, sums) in rounded.iter_mut().zip(&sums) {
+            for (rounded, [low, high]) in rounded.iter_mut().zip(sums) {
+                *rounded = _mm256_set_m128(_mm256_cvtpd_ps(*high), _mm256_cvtpd_ps(*low));
             }
         }
     }
@@ -297,9 +296,9 @@ fn tile<const T: usize>(
             return;
         }
         let scales = load_scales(block, row, rows);
-        for t in 0..T {
-            let scale = x.tokens[token + t].scale;
-            store(block, token + t, row, rows, rounded[t][half], scales, scale);
+        for (token, rounded) in (token..).zip(&rounded) {
+            let scale = x.tokens[token].scale;
+            store(block, token, row, rows, rounded[half], scales, scale);
         }
     }
 }

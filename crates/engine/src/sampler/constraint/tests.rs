@@ -648,7 +648,17 @@ proptest! {
         changed[at] = byte;
         let mut state = constraint.start();
         if constraint.advance(&mut state, &changed) && state.may_end() {
-            prop_assert!(serde_json::from_slice::<serde_json::Value>(&changed).is_ok());
+            // JSON puts no bound on numbers; that library has one.
+            let read = serde_json::from_slice::<serde_json::Value>(&changed);
+            let bound = |error: &serde_json::Error| {
+                error.to_string().starts_with("number out of range")
+            };
+            prop_assert!(
+                read.as_ref().err().is_none_or(bound),
+                "{:?}: {}",
+                read,
+                String::from_utf8_lossy(&changed)
+            );
         }
     }
 
