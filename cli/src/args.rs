@@ -332,9 +332,7 @@ mod tests {
         ] {
             assert!(help.contains(&format!("\n  {code} ")), "{help}");
         }
-        for command in [
-            "demo", "up", "chat", "job", "receipt", "status", "model", "engine",
-        ] {
+        for command in ["demo", "up", "chat", "job", "receipt", "status", "engine"] {
             assert!(help.contains(&format!("\n  {command} ")), "{help}");
         }
     }

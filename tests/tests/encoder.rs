@@ -66,7 +66,6 @@ fn vectors_agree_with_a_plain_forward_pass_over_the_published_weights() {
         let tokens = tokenizer().encode(text).expect("the text fits");
         let found = wide(&embed(text).vector);
         let agreement = cosine(&found, &naive.embed(&tokens));
-        println!("{agreement:.7} {} tokens: {text}", tokens.len());
         assert!(agreement > 0.999, "{agreement} for {text:?}");
     }
 }
@@ -82,7 +81,6 @@ fn sentences_of_one_meaning_are_nearer_than_others() {
         let near = cosine(&vectors[a], &vectors[b]);
         for other in (0..SENTENCES.len()).filter(|other| *other != a && *other != b) {
             let far = cosine(&vectors[a], &vectors[other]);
-            println!("{near:.3} > {far:.3}");
             assert!(
                 near > far + 0.2,
                 "{:?} is as near to {:?} as to {:?}",

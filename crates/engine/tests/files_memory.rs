@@ -66,7 +66,7 @@ fn a_spoiled_header_cannot_ask_for_memory() {
             let largest = LARGEST.load(Ordering::Relaxed);
             // A node of the map by name is larger than this small file.
             assert!(
-                largest <= 4 * file.len(),
+                largest <= 2_048,
                 "byte {at}: reading asks for {largest} bytes"
             );
         }
