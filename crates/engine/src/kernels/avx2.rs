@@ -8,7 +8,7 @@ use std::{arch::x86_64::*, cell::RefCell};
 
 use super::{
     maps::Activations,
-    matmul::{Block, Write},
+    matmul::{Block, Write, vectors},
 };
 use crate::f32z::{MAX_BITS, MIN_BITS};
 
@@ -93,8 +93,7 @@ fn direct<const T: usize, const C: usize>(
 ) {
     let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
-    let values: [&[i16]; T] =
-        std::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
+    let values: [&[i16]; T] = vectors(&x.values, x.stride, token);
     let mut sums = [[_mm256_setzero_pd(); ROWS_DIRECT]; T];
     let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
     for (r, line) in lines.enumerate() {
@@ -198,10 +197,7 @@ fn rounded_sums(a: __m256d, b: __m256d, c: __m256d, d: __m256d) -> __m128 {
 /// Regroups up to 16 rows so that a vector holds two columns of each; what is beyond the block's rows is dropped later.
 #[target_feature(enable = "avx2")]
 fn pack(block: &Block<'_>, cols: usize, row: usize, out: &mut [i8]) {
-    let rows = ROWS_PACKED.min(block.scales.len() - row);
-    // Missing rows repeat the last one.
-    let lines: [&[i8]; ROWS_PACKED] =
-        std::array::from_fn(|r| &block.weights[(row + r.min(rows - 1)) * cols..][..cols]);
+    let lines: [&[i8]; ROWS_PACKED] = block.lines(cols, row);
     let groups = out.chunks_exact_mut(16 * ROWS_PACKED);
     for (col, out) in (0..cols).step_by(16).zip(groups) {
         let mut both = [_mm256_setzero_si256(); 8];
@@ -264,8 +260,7 @@ fn tile<const T: usize>(
     token: usize,
     packed: &[i8],
 ) {
-    let values: [&[i16]; T] =
-        std::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
+    let values: [&[i16]; T] = vectors(&x.values, x.stride, token);
     let pairs = x.cols.div_ceil(2);
     let span = SPAN_PACKED / 2;
     let lanes = pair_sums(packed, &values, 0, pairs.min(span));

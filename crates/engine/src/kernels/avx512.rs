@@ -7,7 +7,7 @@ use std::{arch::x86_64::*, cell::RefCell};
 
 use super::{
     maps::Activations,
-    matmul::{Block, Write},
+    matmul::{Block, Write, vectors},
 };
 use crate::f32z::{MAX_BITS, MIN_BITS};
 
@@ -68,8 +68,7 @@ fn direct(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
     let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
     // Missing rows repeat the last one; their sums are dropped.
-    let weights: [&[i8]; ROWS_DIRECT] =
-        std::array::from_fn(|r| &block.weights[(row + r.min(rows - 1)) * cols..][..cols]);
+    let weights: [&[i8]; ROWS_DIRECT] = block.lines(cols, row);
     let high_row = &x.high[token * x.stride..][..x.stride];
     let low_row = &x.low[token * x.stride..][..x.stride];
     let flip = _mm512_set1_epi8(-128);
@@ -126,16 +125,16 @@ fn pack(block: &Block<'_>, cols: usize, row: usize, rows: usize, out: &mut [u8])
         out.fill(0);
         return;
     }
-    let weights: [&[i8]; 16] =
-        std::array::from_fn(|r| &block.weights[(row + r.min(rows - 1)) * cols..][..cols]);
+    let weights: [&[i8]; 16] = block.lines(cols, row);
     let flip = _mm512_set1_epi8(-128);
     for (col, out) in (0..cols).step_by(COLS).zip(out.chunks_exact_mut(16 * COLS)) {
         let mask = tail_mask(cols - col);
-        let lines = std::array::from_fn(|r| {
+        let mut lines = [flip; 16];
+        for (line, weights) in lines.iter_mut().zip(weights) {
             // SAFETY: the mask ends with the row.
-            let line = unsafe { _mm512_maskz_loadu_epi8(mask, weights[r].as_ptr().add(col)) };
-            _mm512_xor_si512(line, flip)
-        });
+            let w = unsafe { _mm512_maskz_loadu_epi8(mask, weights.as_ptr().add(col)) };
+            *line = _mm512_xor_si512(w, flip);
+        }
         for (group, line) in out.chunks_exact_mut(COLS).zip(transpose(lines)) {
             // SAFETY: 64 bytes lie in `group`.
             unsafe { _mm512_storeu_si512(group.as_mut_ptr().cast(), line) };
@@ -153,10 +152,8 @@ fn tile<const T: usize>(
     first: &[u8],
     second: &[u8],
 ) {
-    let high_rows: [&[i8]; T] =
-        std::array::from_fn(|t| &x.high[(token + t) * x.stride..][..x.stride]);
-    let low_rows: [&[i8]; T] =
-        std::array::from_fn(|t| &x.low[(token + t) * x.stride..][..x.stride]);
+    let high_rows: [&[i8]; T] = vectors(&x.high, x.stride, token);
+    let low_rows: [&[i8]; T] = vectors(&x.low, x.stride, token);
     let groups = x.cols.div_ceil(4);
     assert!(
         first.len() >= groups * COLS && second.len() >= groups * COLS,
@@ -281,12 +278,13 @@ fn tail_mask(left: usize) -> __mmask64 {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn sum_each(v: [__m512i; 16]) -> __m512i {
     // Within 128-bit lanes: four vectors become one whose elements belong to them in order.
-    let quarter: [__m512i; 4] = std::array::from_fn(|i| {
+    let mut quarter = [_mm512_setzero_si512(); 4];
+    for (i, quarter) in quarter.iter_mut().enumerate() {
         let [a, b, c, d] = [v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3]];
         let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
         let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd))
-    });
+        *quarter = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    }
     // Across lanes: even lanes plus odd lanes, twice.
     let fold = |a, b| {
         _mm512_add_epi32(

@@ -134,6 +134,17 @@ impl Block<'_> {
         }
     }
 
+    /// `N` rows of weights from `row` on; missing rows repeat the last one.
+    #[inline(always)]
+    pub(super) fn lines<const N: usize>(&self, cols: usize, row: usize) -> [&[i8]; N] {
+        let last = self.scales.len() - 1;
+        let mut lines: [&[i8]; N] = [&[]; N];
+        for (r, line) in lines.iter_mut().enumerate() {
+            *line = &self.weights[(row + r).min(last) * cols..][..cols];
+        }
+        lines
+    }
+
     pub(super) fn write(&self) -> Write {
         self.out.write
     }
@@ -153,6 +164,17 @@ impl Block<'_> {
             *out = if write == Write::Add { add(*out, y) } else { y };
         }
     }
+}
+
+/// The vectors of `N` tokens from `token` on. A loop and not [`std::array::from_fn`], which is compiled without the vector instructions
+/// of its caller and therefore cannot be inlined there.
+#[inline(always)]
+pub(super) fn vectors<T, const N: usize>(all: &[T], stride: usize, token: usize) -> [&[T]; N] {
+    let mut vectors: [&[T]; N] = [&[]; N];
+    for (t, vector) in vectors.iter_mut().enumerate() {
+        *vector = &all[(token + t) * stride..][..stride];
+    }
+    vectors
 }
 
 /// Terms of 16-bit times 8-bit products that surely fit 32 bits: 16,319 * 127 * 1,036 < 2^31.

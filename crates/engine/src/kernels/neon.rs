@@ -7,7 +7,7 @@ use std::{arch::aarch64::*, cell::RefCell};
 
 use super::{
     maps::Activations,
-    matmul::{Block, Write},
+    matmul::{Block, Write, vectors},
 };
 use crate::f32z::{MAX_BITS, MIN_BITS};
 
@@ -76,8 +76,7 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
 fn direct<const T: usize>(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
     let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
-    let values: [&[i16]; T] =
-        std::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
+    let values: [&[i16]; T] = vectors(&x.values, x.stride, token);
     let mut sums = [[0i64; ROWS_DIRECT]; T];
     let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
     for (r, line) in lines.enumerate() {
@@ -146,13 +145,11 @@ fn load_weights(row: &[i8], col: usize) -> int8x16_t {
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_rows(block: &Block<'_>, cols: usize, row: usize, col: usize) -> [int8x16_t; 8] {
-    let last = block.scales.len() - 1;
-    let mut lines = [vdupq_n_s8(0); 8];
-    for (r, line) in lines.iter_mut().enumerate() {
-        let weights = &block.weights[(row + r).min(last) * cols..][..cols];
-        *line = load_weights(weights, col);
+    let mut loaded = [vdupq_n_s8(0); 8];
+    for (loaded, line) in loaded.iter_mut().zip(block.lines::<8>(cols, row)) {
+        *loaded = load_weights(line, col);
     }
-    lines
+    loaded
 }
 
 /// Regroups up to eight rows so that the weights of one column lie together.
@@ -195,8 +192,7 @@ fn tile<const T: usize>(
     token: usize,
     packed: &[i8],
 ) {
-    let values: [&[i16]; T] =
-        std::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
+    let values: [&[i16]; T] = vectors(&x.values, x.stride, token);
     let mut sums = [[vdupq_n_s64(0); 4]; T];
     for start in (0..x.cols).step_by(SPAN_PACKED) {
         let end = x.cols.min(start + SPAN_PACKED).next_multiple_of(8);

@@ -8,7 +8,7 @@ use std::thread_local;
 
 use super::{
     maps::Activations,
-    matmul::{Block, Write},
+    matmul::{Block, Write, vectors},
 };
 use crate::f32z::{MAX_BITS, MIN_BITS};
 
@@ -72,8 +72,7 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
 fn direct<const T: usize>(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
     let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
-    let values: [&[i16]; T] =
-        core::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
+    let values: [&[i16]; T] = vectors(&x.values, x.stride, token);
     let mut sums = [[0i64; ROWS_DIRECT]; T];
     let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
     for (r, line) in lines.enumerate() {
@@ -152,10 +151,7 @@ fn load_weights(row: &[i8], col: usize) -> v128 {
 
 /// Regroups up to eight rows so that a vector holds two columns of each; what is beyond the block's rows is dropped later.
 fn pack(block: &Block<'_>, cols: usize, row: usize, out: &mut [i8]) {
-    let last = block.scales.len() - 1;
-    // Missing rows repeat the last one.
-    let lines: [&[i8]; ROWS_PACKED] =
-        core::array::from_fn(|r| &block.weights[(row + r).min(last) * cols..][..cols]);
+    let lines: [&[i8]; ROWS_PACKED] = block.lines(cols, row);
     let groups = out.chunks_exact_mut(16 * ROWS_PACKED);
     for (col, out) in (0..cols).step_by(16).zip(groups) {
         let pairs = transpose(lines.map(|line| load_weights(line, col)));
@@ -200,8 +196,7 @@ fn tile<const T: usize>(
     token: usize,
     packed: &[i8],
 ) {
-    let values: [&[i16]; T] =
-        core::array::from_fn(|t| &x.values[(token + t) * x.stride..][..x.stride]);
+    let values: [&[i16]; T] = vectors(&x.values, x.stride, token);
     let mut sums = [[f64x2_splat(0.0); 4]; T];
     for start in (0..x.cols).step_by(SPAN_PACKED) {
         let end = x.cols.min(start + SPAN_PACKED);

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{ROWS_DIRECT, ROWS_PACKED, load_rows, load_weights, store};
-use crate::kernels::{maps::Activations, matmul::Block};
+use crate::kernels::{
+    maps::Activations,
+    matmul::{Block, vectors},
+};
 
 /// From this many tokens on, regrouping rows costs less than it saves.
 const TOKENS_PACKED: usize = 4;
@@ -136,8 +139,8 @@ fn tile<const T: usize>(
     token: usize,
     packed: &[i8],
 ) {
-    let highs: [&[i8]; T] = std::array::from_fn(|t| &x.high[(token + t) * x.stride..][..x.stride]);
-    let lows: [&[i8]; T] = std::array::from_fn(|t| &x.low[(token + t) * x.stride..][..x.stride]);
+    let highs: [&[i8]; T] = vectors(&x.high, x.stride, token);
+    let lows: [&[i8]; T] = vectors(&x.low, x.stride, token);
     let end = x.cols.next_multiple_of(16);
     assert!(
         packed.len() >= end * ROWS_PACKED && end <= x.stride,
