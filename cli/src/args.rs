@@ -183,7 +183,7 @@ pub(crate) enum Engine {
     Trace(Trace),
     /// Convert a published checkpoint into a model file; prints its root
     Convert {
-        /// The checkpoint: a GGUF file
+        /// The checkpoint: a GGUF file, or a folder as Hugging Face publishes them
         source: PathBuf,
         /// Where to write the model file
         #[arg(long, value_name = "FILE")]

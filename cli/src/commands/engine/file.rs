@@ -16,7 +16,7 @@ pub(super) fn convert(source: &Path, target: &Path) -> Result<u8, Failure> {
         ProgressStyle::with_template("  converting {bar:40} {percent}%")
             .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
-    let root = assay_engine::import::convert_file(source, target, |progress| {
+    let root = assay_engine::import::convert(source, target, |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     })?;
