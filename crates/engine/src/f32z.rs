@@ -52,13 +52,14 @@ pub(crate) const RECIP_SEED_BITS: u32 = 0x3fba_827a;
 #[inline(always)]
 pub fn z(r: f32) -> f32 {
     let bits = r.to_bits();
-    let magnitude = bits & !SIGN;
-    let bounded = if magnitude > MAX_BITS {
-        (bits & SIGN) | MAX_BITS
+    // Magnitudes are compared as signed integers, for which more processors have vector instructions.
+    let magnitude = (bits & !SIGN) as i32;
+    let bounded = (bits & SIGN) | magnitude.min(MAX_BITS as i32) as u32;
+    f32::from_bits(if magnitude < MIN_BITS as i32 {
+        0
     } else {
-        bits
-    };
-    f32::from_bits(if magnitude < MIN_BITS { 0 } else { bounded })
+        bounded
+    })
 }
 
 /// Sum.

@@ -10,7 +10,7 @@ use super::{
     per_level,
 };
 use crate::{
-    f32z::{self, abs_bits, cvt, cvt64, div, mul, rne, sub},
+    f32z::{self, cvt, div, mul, rne},
     ops,
 };
 
@@ -31,12 +31,11 @@ pub(crate) struct Query {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     query: Query,
-    sums: Vec<i32>,     // (position)
+    sums: Vec<i32>,     // (position), of a page
     scores: Vec<f32>,   // (position)
-    high: Vec<u8>,      // (position)
-    low: Vec<u8>,       // (position)
-    out_high: Vec<i32>, // (dim)
-    out_low: Vec<i32>,  // (dim)
+    weights: Vec<i16>,  // (position), of a page
+    weighted: Vec<i32>, // (dim), of a page
+    total: Vec<f64>,    // (dim)
 }
 
 /// [`ops::attend_from`] over a range of positions of a head, for a query already rotated.
@@ -56,11 +55,9 @@ pub(crate) fn attend(
         query,
         sums,
         scores,
-        high,
-        low,
-        out_high,
-        out_low,
-        ..
+        weights,
+        weighted,
+        total,
     } = scratch;
     scores.resize(seen.len(), 0.0);
     let per_position = query.high.len();
@@ -83,53 +80,38 @@ pub(crate) fn attend(
             &mut scores[from..from + inside.len()],
         );
         top = top.max(f32z::order(best));
-        value_top = part.value_scales[inside]
-            .iter()
-            .fold(value_top, |m, s| m.max(abs_bits(*s)));
+        value_top = value_top.max(greatest(level, &part.value_scales[inside]));
     }
-    let (top, value_top) = (f32z::from_order(top), f32::from_bits(value_top));
+    let (top, value_top) = (f32z::from_order(top), f32::from_bits(value_top as u32));
     if value_top == 0.0 {
         out.fill(0.0);
         return;
     }
 
-    let (dims, mut total) = (head.dims(), 0);
-    for sums in [&mut *out_high, &mut *out_low] {
-        sums.clear();
-        sums.resize(2 * dims, 0); // of all pages so far, then of one
-    }
+    let (dims, mut shares) = (head.dims(), 0);
+    weighted.resize(dims, 0);
+    total.clear();
+    total.resize(dims, 0.0);
     for page in pieces(begin..end) {
         let (part, piece) = (head.part(page.index), page.within.clone());
         let inside = page.seen(&seen);
         let of_weights = inside.start - piece.start..inside.end - piece.start;
         let from = page.index * PAGE + inside.start - seen.start;
-        for plane in [&mut *high, &mut *low] {
-            plane.clear();
-            plane.resize(piece.len(), 0);
-        }
-        total += weights(
+        weights.clear();
+        weights.resize(piece.len(), 0);
+        shares += weigh_positions(
             level,
             &scores[from..from + inside.len()],
             &part.value_scales[inside],
             top,
             value_top,
-            &mut high[of_weights.clone()],
-            &mut low[of_weights],
+            &mut weights[of_weights],
         );
-        let (all_high, one_high) = out_high.split_at_mut(dims);
-        let (all_low, one_low) = out_low.split_at_mut(dims);
         let values = &part.values[piece.start * dims..piece.end * dims];
-        weigh(level, high, low, values, dims, one_high, one_low);
-        for (all, one) in [(all_high, one_high), (all_low, one_low)] {
-            for (all, one) in all.iter_mut().zip(one) {
-                *all = all.wrapping_add(*one);
-            }
-        }
+        weigh(level, weights, values, dims, weighted);
+        add_page(level, weighted, total);
     }
-    let factor = ops::value_factor(total, value_top);
-    for ((out, h), l) in out.iter_mut().zip(out_high).zip(out_low) {
-        *out = mul(cvt64(128 * i64::from(*h) + i64::from(*l)), factor);
-    }
+    scale_total(level, total, ops::value_factor(shares, value_top), out);
 }
 
 /// The part of a range of positions that lies in one page.
@@ -191,14 +173,26 @@ per_level! {
     pub(crate) fn scale_scores(sums: &[i32], key_scales: &[f32], scale: f32, scores: &mut [f32]) -> f32 = scale_scores_body;
 }
 per_level! {
-    /// 14-bit weights in two 7-bit planes; returns the total in Q16.
-    pub(crate) fn weights(scores: &[f32], value_scales: &[f32], top: f32, value_top: f32, high: &mut [u8], low: &mut [u8]) -> u64 = weights_body;
+    /// Bits of the greatest of scales, none of which is negative.
+    pub(crate) fn greatest(scales: &[f32]) -> i32 = greatest_body;
+}
+per_level! {
+    /// 14-bit weights of the positions of a page; returns their sum in Q16 before they took up the scales of values.
+    pub(crate) fn weigh_positions(scores: &[f32], value_scales: &[f32], top: f32, value_top: f32, weights: &mut [i16]) -> u64 = weigh_positions_body;
+}
+per_level! {
+    /// Adds the sums of a page.
+    pub(crate) fn add_page(sums: &[i32], total: &mut [f64]) = add_page_body;
+}
+per_level! {
+    /// The result from exact sums.
+    pub(crate) fn scale_total(total: &[f64], factor: f32, out: &mut [f32]) = scale_total_body;
 }
 per_level! {
     pub(crate) fn portable_scores(query: &Query, keys: &[u8], out: &mut [i32]) = scores_body;
 }
 per_level! {
-    pub(crate) fn portable_weigh(high: &[u8], low: &[u8], values: &[i8], dims: usize, out_high: &mut [i32], out_low: &mut [i32]) = weigh_body;
+    pub(crate) fn portable_weigh(weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) = weigh_body;
 }
 
 /// Exact sums of a query with keys; they fit 32 bits for heads up to 1,036 wide.
@@ -222,39 +216,37 @@ pub(crate) fn integer_scores(level: Level, query: &Query, keys: &[u8], out: &mut
     }
 }
 
-/// Exact sums of values times either weight plane; each fits 32 bits for contexts up to 133,144.
-pub(crate) fn weigh(
-    level: Level,
-    high: &[u8],
-    low: &[u8],
-    values: &[i8],
-    dims: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
-) {
+/// Exact sums of values times weights for positions of one page: 16,383 * 127 * 64 < 2^31.
+pub(crate) fn weigh(level: Level, weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so AVX2 was detected.
-        Kind::Avx2 => unsafe {
-            super::avx2::attention::weigh(high, low, values, dims, out_high, out_low)
-        },
+        Kind::Avx2 => unsafe { super::avx2::attention::weigh(weights, values, dims, sums) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
-        Kind::Avx512 => unsafe { super::avx512::weigh(high, low, values, dims, out_high, out_low) },
+        Kind::Avx512 => unsafe { super::avx512::weigh(weights, values, dims, sums) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: the level exists, so NEON was detected.
-        Kind::Neon => unsafe {
-            super::neon::attention::weigh(high, low, values, dims, out_high, out_low)
-        },
+        Kind::Neon => unsafe { super::neon::attention::weigh(weights, values, dims, sums) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: the level exists, so NEON and its dot products were detected.
-        Kind::NeonDot => unsafe {
-            super::neon::attention::weigh_dot(high, low, values, dims, out_high, out_low)
-        },
+        Kind::NeonDot => unsafe { super::neon::attention::weigh_dot(weights, values, dims, sums) },
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-        Kind::Simd128 => super::wasm::attention::weigh(high, low, values, dims, out_high, out_low),
-        Kind::Portable => portable_weigh(level, high, low, values, dims, out_high, out_low),
+        Kind::Simd128 => super::wasm::attention::weigh(weights, values, dims, sums),
+        Kind::Portable => portable_weigh(level, weights, values, dims, sums),
     }
+}
+
+/// Weights of a page in two planes of seven bits, for kernels that multiply bytes.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline(always)]
+pub(super) fn planes(weights: &[i16]) -> [[u8; PAGE]; 2] {
+    let [mut high, mut low] = [[0; PAGE]; 2];
+    for ((w, h), l) in weights.iter().zip(&mut high).zip(&mut low) {
+        *h = (w >> 7) as u8;
+        *l = (w & 127) as u8;
+    }
+    [high, low]
 }
 
 #[inline(always)]
@@ -268,41 +260,50 @@ fn scale_scores_body(sums: &[i32], key_scales: &[f32], scale: f32, scores: &mut 
 }
 
 #[inline(always)]
-fn weights_body(
+fn greatest_body(scales: &[f32]) -> i32 {
+    scales.iter().fold(0, |m, s| m.max(s.to_bits() as i32))
+}
+
+/// Without clamps: what they would change is above [`ops::SCORE_REACH`], or so small that the nearest integer is zero all the same.
+#[inline(always)]
+fn weigh_positions_body(
     scores: &[f32],
     value_scales: &[f32],
     top: f32,
     value_top: f32,
-    high: &mut [u8],
-    low: &mut [u8],
+    weights: &mut [i16],
 ) -> u64 {
-    /// Positions whose Q16 weights surely fit 32 bits together.
-    const SPAN: usize = 4_096;
+    // Shares of a page fit 32 bits together.
+    const { assert!(PAGE << 16 < 1 << 31) };
+    assert!(scores.len() <= PAGE, "BUG: more positions than a page has");
     let per_value = div(1.0, value_top);
-    let mut total = 0u64;
-    let planes = high.chunks_mut(SPAN).zip(low.chunks_mut(SPAN));
-    for ((scores, value_scales), (high, low)) in scores
-        .chunks(SPAN)
-        .zip(value_scales.chunks(SPAN))
-        .zip(planes)
-    {
-        let mut part = 0i32;
-        for (((score, value_scale), high), low) in
-            scores.iter().zip(value_scales).zip(high).zip(low)
-        {
-            let below = sub(top, *score);
-            let near = below < ops::SCORE_REACH;
-            let e = super::maps::exp2n(if near { below } else { 0.0 });
-            let share = rne(mul(e, 65_536.0));
-            let weight = rne(mul(mul(e, mul(*value_scale, per_value)), 16_383.0)).min(16_383);
-            part = part.wrapping_add(if near { share } else { 0 });
-            let weight = if near { weight } else { 0 };
-            *high = (weight >> 7) as u8;
-            *low = (weight & 127) as u8;
-        }
-        total += part as u64;
+    let mut shares = 0i32;
+    for ((score, value_scale), weight) in scores.iter().zip(value_scales).zip(weights) {
+        let below = top - *score;
+        let near = below < ops::SCORE_REACH;
+        let e = super::maps::exp2n(if near { below } else { 0.0 });
+        let share = rne(e * 65_536.0);
+        let whole = rne(e * (*value_scale * per_value) * 16_383.0).min(16_383);
+        shares = shares.wrapping_add(if near { share } else { 0 });
+        *weight = if near { whole as i16 } else { 0 };
     }
-    total
+    shares as u64
+}
+
+/// Integers below 2^53 in binary64, so nothing is rounded.
+#[inline(always)]
+fn add_page_body(sums: &[i32], total: &mut [f64]) {
+    for (total, sum) in total.iter_mut().zip(sums) {
+        *total += f64::from(*sum);
+    }
+}
+
+/// The conversion rounds the exact integer once, as [`f32z::cvt64`] does.
+#[inline(always)]
+fn scale_total_body(total: &[f64], factor: f32, out: &mut [f32]) {
+    for (out, total) in out.iter_mut().zip(total) {
+        *out = mul(*total as f32, factor);
+    }
 }
 
 #[inline(always)]
@@ -327,29 +328,15 @@ fn scores_body(query: &Query, keys: &[u8], out: &mut [i32]) {
 }
 
 #[inline(always)]
-fn weigh_body(
-    high: &[u8],
-    low: &[u8],
-    values: &[i8],
-    dims: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
-) {
-    out_high.fill(0);
-    out_low.fill(0);
-    let quads = high.chunks_exact(4).zip(low.chunks_exact(4));
-    for (values, (high, low)) in values.chunks_exact(dims * 4).zip(quads) {
-        if high == [0; 4] && low == [0; 4] {
+fn weigh_body(weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) {
+    sums.fill(0);
+    for (values, weights) in values.chunks_exact(dims * 4).zip(weights.chunks_exact(4)) {
+        if weights == [0; 4] {
             continue;
         }
-        for ((out_high, out_low), v) in out_high
-            .iter_mut()
-            .zip(out_low.iter_mut())
-            .zip(values.chunks_exact(4))
-        {
+        for (sum, v) in sums.iter_mut().zip(values.chunks_exact(4)) {
             for j in 0..4 {
-                *out_high = out_high.wrapping_add(i32::from(high[j]).wrapping_mul(i32::from(v[j])));
-                *out_low = out_low.wrapping_add(i32::from(low[j]).wrapping_mul(i32::from(v[j])));
+                *sum = sum.wrapping_add(i32::from(weights[j]).wrapping_mul(i32::from(v[j])));
             }
         }
     }

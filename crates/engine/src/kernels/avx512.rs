@@ -363,7 +363,8 @@ pub(super) fn scores(query: &super::attention::Query, keys: &[u8], out: &mut [i3
     }
 }
 
-/// Sums of `16 * N` dimensions from `dim` on, both weight planes.
+/// Sums of `16 * N` dimensions from `dim` on.
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn weighted<const N: usize>(
     high: &[u8],
@@ -371,8 +372,7 @@ fn weighted<const N: usize>(
     values: &[i8],
     dims: usize,
     dim: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
+    sums: &mut [i32],
 ) {
     let mut sum_high = [_mm512_setzero_si512(); N];
     let mut sum_low = [_mm512_setzero_si512(); N];
@@ -394,36 +394,26 @@ fn weighted<const N: usize>(
             sum_low[i] = _mm512_dpbusd_epi32(sum_low[i], l, v);
         }
     }
-    let (out_high, out_low) = (
-        &mut out_high[dim..dim + 16 * N],
-        &mut out_low[dim..dim + 16 * N],
-    );
-    for i in 0..N {
-        // SAFETY: both outputs hold 16 * N integers.
-        unsafe {
-            _mm512_storeu_si512(out_high.as_mut_ptr().add(16 * i).cast(), sum_high[i]);
-            _mm512_storeu_si512(out_low.as_mut_ptr().add(16 * i).cast(), sum_low[i]);
-        }
+    let sums = &mut sums[dim..dim + 16 * N];
+    for (i, sums) in sums.chunks_exact_mut(16).enumerate() {
+        let sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(sum_high[i]), sum_low[i]);
+        // SAFETY: 16 integers lie in `sums`.
+        unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), sum) };
     }
 }
 
-/// Weighted sums of values; `dims` is a multiple of 16.
+/// Weighted sums of the values of a page; `dims` is a multiple of 16.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(super) fn weigh(
-    high: &[u8],
-    low: &[u8],
-    values: &[i8],
-    dims: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
-) {
+pub(super) fn weigh(weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) {
+    let [high, low] = super::attention::planes(weights);
+    let (high, low) = (&high[..weights.len()], &low[..weights.len()]);
     let mut dim = 0;
     while dim < dims {
         match (dims - dim) / 16 {
-            1 => weighted::<1>(high, low, values, dims, dim, out_high, out_low),
-            2 => weighted::<2>(high, low, values, dims, dim, out_high, out_low),
-            3 => weighted::<3>(high, low, values, dims, dim, out_high, out_low),
-            _ => weighted::<4>(high, low, values, dims, dim, out_high, out_low),
+            1 => weighted::<1>(high, low, values, dims, dim, sums),
+            2 => weighted::<2>(high, low, values, dims, dim, sums),
+            3 => weighted::<3>(high, low, values, dims, dim, sums),
+            _ => weighted::<4>(high, low, values, dims, dim, sums),
         }
         dim += 64.min(dims - dim);
     }

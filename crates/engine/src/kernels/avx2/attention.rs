@@ -32,8 +32,7 @@ pub(in crate::kernels) fn scores(query: &Query, keys: &[u8], out: &mut [i32]) {
             }
         }
         for (pair, out) in lanes.chunks_exact(2).zip(out.chunks_exact_mut(8)) {
-            // Neighbours are added within halves, so quarters come out as 0, 2, 1, 3.
-            let sums = _mm256_permute4x64_epi64::<0xd8>(_mm256_hadd_epi32(pair[0], pair[1]));
+            let sums = neighbours(pair[0], pair[1]);
             // SAFETY: eight integers lie in `out`.
             unsafe {
                 _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_sub_epi32(sums, offset));
@@ -42,74 +41,61 @@ pub(in crate::kernels) fn scores(query: &Query, keys: &[u8], out: &mut [i32]) {
     }
 }
 
-/// Weighted sums of values; `dims` is a multiple of 16.
+/// Weighted sums of the values of a page; `dims` is a multiple of 16.
 #[target_feature(enable = "avx2")]
-pub(in crate::kernels) fn weigh(
-    high: &[u8],
-    low: &[u8],
-    values: &[i8],
-    dims: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
-) {
+pub(in crate::kernels) fn weigh(weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) {
     let mut dim = 0;
     while dim + 32 <= dims {
-        weighted::<4>(high, low, values, dims, dim, out_high, out_low);
+        weighted::<4>(weights, values, dims, dim, sums);
         dim += 32;
     }
     if dim < dims {
-        weighted::<2>(high, low, values, dims, dim, out_high, out_low);
+        weighted::<2>(weights, values, dims, dim, sums);
     }
 }
 
-/// Sums of `8 * N` dimensions from `dim` on, both weight planes.
-///
-/// `vpmaddubsw` cannot saturate: weights are at most 127 and no value is -128, so two products stay below 2^15.
+/// Sums of `8 * N` dimensions from `dim` on.
+#[inline]
 #[target_feature(enable = "avx2")]
 fn weighted<const N: usize>(
-    high: &[u8],
-    low: &[u8],
+    weights: &[i16],
     values: &[i8],
     dims: usize,
     dim: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
+    sums: &mut [i32],
 ) {
-    let ones = _mm256_set1_epi16(1);
-    let mut sum_high = [_mm256_setzero_si256(); N];
-    let mut sum_low = [_mm256_setzero_si256(); N];
-    let quads = high.chunks_exact(4).zip(low.chunks_exact(4));
-    for (values, (h, l)) in values.chunks_exact(dims * 4).zip(quads) {
-        // SAFETY: four bytes lie in either.
-        let (h, l) = unsafe {
-            (
-                h.as_ptr().cast::<i32>().read_unaligned(),
-                l.as_ptr().cast::<i32>().read_unaligned(),
-            )
-        };
-        if h | l == 0 {
+    // Four dimensions per vector, two sums per dimension.
+    let mut lanes = [[_mm256_setzero_si256(); 2]; N];
+    let values = values.chunks_exact(dims * 4);
+    for (values, w) in values.zip(weights.chunks_exact(4)) {
+        // SAFETY: four 16-bit weights lie in `w`.
+        let w = unsafe { w.as_ptr().cast::<i64>().read_unaligned() };
+        if w == 0 {
             continue;
         }
-        let (h, l) = (_mm256_set1_epi32(h), _mm256_set1_epi32(l));
+        let w = _mm256_set1_epi64x(w);
         let values = &values[dim * 4..(dim + 8 * N) * 4];
-        for i in 0..N {
-            // SAFETY: `values` holds N vectors.
-            let v = unsafe { _mm256_loadu_si256(values.as_ptr().add(32 * i).cast()) };
-            let high = _mm256_madd_epi16(_mm256_maddubs_epi16(h, v), ones);
-            let low = _mm256_madd_epi16(_mm256_maddubs_epi16(l, v), ones);
-            sum_high[i] = _mm256_add_epi32(sum_high[i], high);
-            sum_low[i] = _mm256_add_epi32(sum_low[i], low);
+        for (i, lanes) in lanes.iter_mut().enumerate() {
+            for (half, lanes) in lanes.iter_mut().enumerate() {
+                let at = 32 * i + 16 * half;
+                // SAFETY: `values` holds N times 32 bytes.
+                let v = unsafe { _mm_loadu_si128(values.as_ptr().add(at).cast()) };
+                let products = _mm256_madd_epi16(_mm256_cvtepi8_epi16(v), w);
+                *lanes = _mm256_add_epi32(*lanes, products);
+            }
         }
     }
-    let (out_high, out_low) = (
-        &mut out_high[dim..dim + 8 * N],
-        &mut out_low[dim..dim + 8 * N],
-    );
-    for i in 0..N {
-        // SAFETY: both outputs hold 8 * N integers.
-        unsafe {
-            _mm256_storeu_si256(out_high.as_mut_ptr().add(8 * i).cast(), sum_high[i]);
-            _mm256_storeu_si256(out_low.as_mut_ptr().add(8 * i).cast(), sum_low[i]);
-        }
+    let sums = &mut sums[dim..dim + 8 * N];
+    for ([a, b], sums) in lanes.into_iter().zip(sums.chunks_exact_mut(8)) {
+        // SAFETY: eight integers lie in `sums`.
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), neighbours(a, b)) };
     }
+}
+
+/// Sums of neighbouring lanes, those of `a` first.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn neighbours(a: __m256i, b: __m256i) -> __m256i {
+    // Added within halves, so quarters come out as 0, 2, 1, 3.
+    _mm256_permute4x64_epi64::<0xd8>(_mm256_hadd_epi32(a, b))
 }

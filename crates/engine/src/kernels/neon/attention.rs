@@ -3,13 +3,13 @@
 use std::arch::aarch64::*;
 
 use super::dot::dot;
-use crate::kernels::attention::Query;
+use crate::kernels::attention::{Query, planes};
 
 /// Bytes of one group of four dimensions of 16 positions.
 const GROUP: usize = 64;
 /// Dimensions whose sums are made together with dot products: eight accumulators per plane.
 const DIMS_DOT: usize = 32;
-/// Dimensions whose sums are made together without: eight accumulators per plane, two for four dimensions.
+/// Dimensions whose sums are made together without: 16 accumulators.
 const DIMS_PLAIN: usize = 16;
 
 /// Scores: for every block of 16 positions, the query times the keys; sums wrap in 32 bits, which the true ones fit.
@@ -38,9 +38,8 @@ pub(in crate::kernels) fn scores(query: &Query, keys: &[u8], out: &mut [i32]) {
             }
         }
         for (sums, out) in sums.chunks_exact(4).zip(out.chunks_exact_mut(4)) {
-            let pairs = (vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3]));
             // SAFETY: four integers lie in `out`.
-            unsafe { vst1q_s32(out.as_mut_ptr(), vpaddq_s32(pairs.0, pairs.1)) };
+            unsafe { vst1q_s32(out.as_mut_ptr(), each_sum(sums)) };
         }
     }
 }
@@ -74,66 +73,59 @@ pub(in crate::kernels) fn scores_dot(query: &Query, keys: &[u8], out: &mut [i32]
     }
 }
 
-/// Weighted sums of values; `dims` is a multiple of 16.
+/// Weighted sums of the values of a page; `dims` is a multiple of 16.
 #[target_feature(enable = "neon")]
-pub(in crate::kernels) fn weigh(
-    high: &[u8],
-    low: &[u8],
-    values: &[i8],
-    dims: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
-) {
+pub(in crate::kernels) fn weigh(weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) {
     for dim in (0..dims).step_by(DIMS_PLAIN) {
-        // Two positions per lane, so two lanes for a dimension.
-        let (mut sum_high, mut sum_low) = ([vdupq_n_s32(0); 8], [vdupq_n_s32(0); 8]);
-        let quads = high.chunks_exact(4).zip(low.chunks_exact(4));
-        for (values, (h, l)) in values.chunks_exact(dims * 4).zip(quads) {
-            if h == [0; 4] && l == [0; 4] {
+        // One dimension per vector; lanes are positions.
+        let mut lanes = [vdupq_n_s32(0); DIMS_PLAIN];
+        let values = values.chunks_exact(dims * 4);
+        for (values, w) in values.zip(weights.chunks_exact(4)) {
+            if w == [0; 4] {
                 continue;
             }
-            let (h, l) = (vget_low_s8(quad_u8(h)), vget_low_s8(quad_u8(l)));
+            // SAFETY: four weights lie in `w`.
+            let w = unsafe { vld1_s16(w.as_ptr()) };
             let values = &values[dim * 4..(dim + DIMS_PLAIN) * 4];
-            for i in 0..8 {
+            for (i, lanes) in lanes.chunks_exact_mut(2).enumerate() {
                 // SAFETY: 64 bytes lie in `values`.
-                let v = unsafe { vld1_s8(values.as_ptr().add(8 * i)) };
-                // A product is at most 127 * 127, and pairs are added in 32 bits.
-                sum_high[i] = vpadalq_s16(sum_high[i], vmull_s8(v, h));
-                sum_low[i] = vpadalq_s16(sum_low[i], vmull_s8(v, l));
+                let v = vmovl_s8(unsafe { vld1_s8(values.as_ptr().add(8 * i)) });
+                lanes[0] = vmlal_s16(lanes[0], vget_low_s16(v), w);
+                lanes[1] = vmlal_s16(lanes[1], vget_high_s16(v), w);
             }
         }
-        let outputs = [(&mut *out_high, sum_high), (&mut *out_low, sum_low)];
-        for (out, sums) in outputs {
-            let out = out[dim..dim + DIMS_PLAIN].chunks_exact_mut(4);
-            for (out, sums) in out.zip(sums.chunks_exact(2)) {
-                // SAFETY: four integers lie in `out`.
-                unsafe { vst1q_s32(out.as_mut_ptr(), vpaddq_s32(sums[0], sums[1])) };
-            }
+        let sums = sums[dim..dim + DIMS_PLAIN].chunks_exact_mut(4);
+        for (sums, lanes) in sums.zip(lanes.chunks_exact(4)) {
+            // SAFETY: four integers lie in `sums`.
+            unsafe { vst1q_s32(sums.as_mut_ptr(), each_sum(lanes)) };
         }
     }
 }
 
-/// [`weigh`] with dot products.
+/// Lane `i` is the sum of all lanes of vector `i`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn each_sum(v: &[int32x4_t]) -> int32x4_t {
+    vpaddq_s32(vpaddq_s32(v[0], v[1]), vpaddq_s32(v[2], v[3]))
+}
+
+/// [`weigh`] with dot products of the weights' planes.
 #[target_feature(enable = "neon,dotprod")]
-pub(in crate::kernels) fn weigh_dot(
-    high: &[u8],
-    low: &[u8],
-    values: &[i8],
-    dims: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
-) {
+pub(in crate::kernels) fn weigh_dot(weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) {
+    let [high, low] = planes(weights);
+    let (high, low) = (&high[..weights.len()], &low[..weights.len()]);
     let mut dim = 0;
     while dim + DIMS_DOT <= dims {
-        weighted::<{ DIMS_DOT / 4 }>(high, low, values, dims, dim, out_high, out_low);
+        weighted::<{ DIMS_DOT / 4 }>(high, low, values, dims, dim, sums);
         dim += DIMS_DOT;
     }
     if dim < dims {
-        weighted::<4>(high, low, values, dims, dim, out_high, out_low);
+        weighted::<4>(high, low, values, dims, dim, sums);
     }
 }
 
-/// Sums of `4 * N` dimensions from `dim` on, both weight planes.
+/// Sums of `4 * N` dimensions from `dim` on.
+#[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn weighted<const N: usize>(
     high: &[u8],
@@ -141,8 +133,7 @@ fn weighted<const N: usize>(
     values: &[i8],
     dims: usize,
     dim: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
+    sums: &mut [i32],
 ) {
     let (mut sum_high, mut sum_low) = ([vdupq_n_s32(0); N], [vdupq_n_s32(0); N]);
     let quads = high.chunks_exact(4).zip(low.chunks_exact(4));
@@ -159,16 +150,11 @@ fn weighted<const N: usize>(
             sum_low[i] = dot(sum_low[i], v, l);
         }
     }
-    let (out_high, out_low) = (
-        &mut out_high[dim..dim + 4 * N],
-        &mut out_low[dim..dim + 4 * N],
-    );
-    for i in 0..N {
-        // SAFETY: both outputs hold 4 * N integers.
-        unsafe {
-            vst1q_s32(out_high.as_mut_ptr().add(4 * i), sum_high[i]);
-            vst1q_s32(out_low.as_mut_ptr().add(4 * i), sum_low[i]);
-        }
+    let sums = &mut sums[dim..dim + 4 * N];
+    for (i, sums) in sums.chunks_exact_mut(4).enumerate() {
+        let sum = vaddq_s32(vshlq_n_s32::<7>(sum_high[i]), sum_low[i]);
+        // SAFETY: four integers lie in `sums`.
+        unsafe { vst1q_s32(sums.as_mut_ptr(), sum) };
     }
 }
 

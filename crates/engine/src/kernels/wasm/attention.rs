@@ -6,7 +6,7 @@ use crate::kernels::attention::Query;
 
 /// Bytes of one group of four dimensions of 16 positions.
 const GROUP: usize = 64;
-/// Dimensions whose sums are made together: four accumulators per plane.
+/// Dimensions whose sums are made together: eight accumulators.
 const DIMS: usize = 16;
 
 /// Scores: for every block of 16 positions, the query times the keys.
@@ -48,46 +48,29 @@ fn neighbours(a: v128, b: v128) -> v128 {
     )
 }
 
-/// Weighted sums of values; `dims` is a multiple of 16.
-pub(in crate::kernels) fn weigh(
-    high: &[u8],
-    low: &[u8],
-    values: &[i8],
-    dims: usize,
-    out_high: &mut [i32],
-    out_low: &mut [i32],
-) {
+/// Weighted sums of the values of a page; `dims` is a multiple of 16.
+pub(in crate::kernels) fn weigh(weights: &[i16], values: &[i8], dims: usize, sums: &mut [i32]) {
     for dim in (0..dims).step_by(DIMS) {
-        // Two positions per product, so two lanes for a dimension.
-        let (mut sum_high, mut sum_low) = ([i32x4_splat(0); 8], [i32x4_splat(0); 8]);
-        let quads = high.chunks_exact(4).zip(low.chunks_exact(4));
-        for (values, (h, l)) in values.chunks_exact(dims * 4).zip(quads) {
-            if h == [0; 4] && l == [0; 4] {
+        // Two dimensions per vector, two sums per dimension.
+        let mut lanes = [i32x4_splat(0); DIMS / 2];
+        let values = values.chunks_exact(dims * 4);
+        for (values, w) in values.zip(weights.chunks_exact(4)) {
+            if w == [0; 4] {
                 continue;
             }
-            let (h, l) = (quad(h), quad(l));
+            // SAFETY: four 16-bit weights lie in `w`.
+            let w = unsafe { v128_load64_splat(w.as_ptr().cast()) };
             let values = &values[dim * 4..(dim + DIMS) * 4];
-            for i in 0..8 {
+            for (i, lanes) in lanes.iter_mut().enumerate() {
                 // SAFETY: 64 bytes lie in `values`.
                 let v = unsafe { i16x8_load_extend_i8x8(values.as_ptr().add(8 * i)) };
-                sum_high[i] = i32x4_add(sum_high[i], i32x4_dot_i16x8(v, h));
-                sum_low[i] = i32x4_add(sum_low[i], i32x4_dot_i16x8(v, l));
+                *lanes = i32x4_add(*lanes, i32x4_dot_i16x8(v, w));
             }
         }
-        for (out, sums) in [(&mut *out_high, sum_high), (&mut *out_low, sum_low)] {
-            let out = out[dim..dim + DIMS].chunks_exact_mut(4);
-            for (out, sums) in out.zip(sums.chunks_exact(2)) {
-                // SAFETY: four integers lie in `out`.
-                unsafe { v128_store(out.as_mut_ptr().cast(), neighbours(sums[0], sums[1])) };
-            }
+        let sums = sums[dim..dim + DIMS].chunks_exact_mut(4);
+        for (sums, pair) in sums.zip(lanes.chunks_exact(2)) {
+            // SAFETY: four integers lie in `sums`.
+            unsafe { v128_store(sums.as_mut_ptr().cast(), neighbours(pair[0], pair[1])) };
         }
     }
-}
-
-/// Four weights as 16-bit integers, twice.
-#[inline]
-fn quad(bytes: &[u8]) -> v128 {
-    let bytes: [u8; 4] = bytes.try_into().expect("BUG: chunks of four");
-    let both = u32x4_splat(u32::from_le_bytes(bytes));
-    u16x8_extend_low_u8x16(both)
 }
