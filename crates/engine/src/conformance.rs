@@ -4,7 +4,11 @@
 //! engines with floating-point sums begin to depend on threads and chunks. A variant is one combination of kernels, threads and the
 //! way in which tokens are fed; it passes when every model gives its recorded root and last logits.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 
 use crate::{
     forward::{Kernels, Options, Session, SessionError},
@@ -12,7 +16,11 @@ use crate::{
         Model,
         tiny::{Family, Mix},
     },
+    trace::Hash,
 };
+
+#[cfg(feature = "std")]
+mod company;
 
 /// Tokens of each run.
 pub const TOKENS: usize = 750;
@@ -32,6 +40,13 @@ pub enum Feed {
     Decode,
     /// A part in chunks, the rest one by one.
     Mixed,
+    /// In a batch of this many sequences that come and go.
+    Batch {
+        /// How many, this one included.
+        sequences: usize,
+        /// Whether it begins with pages that an earlier sequence left.
+        shared: bool,
+    },
 }
 
 /// One way of running.
@@ -48,12 +63,18 @@ pub struct Variant {
 impl Variant {
     /// Every variant of this machine, the plain reference first.
     pub fn all() -> Vec<Self> {
+        let batch = |sequences, shared| Feed::Batch { sequences, shared };
         let feeds = [
             Feed::Chunks(1_024),
             Feed::Chunks(64),
             Feed::Chunks(7),
             Feed::Decode,
             Feed::Mixed,
+            batch(1, true),
+            batch(3, false),
+            batch(3, true),
+            batch(16, false),
+            batch(16, true),
         ];
         let mut all = Vec::new();
         for kernels in Kernels::available() {
@@ -80,6 +101,10 @@ impl Variant {
             Feed::Chunks(most) => format!("prefill in chunks of {most}"),
             Feed::Decode => "token by token".into(),
             Feed::Mixed => "prefill, then token by token".into(),
+            Feed::Batch { sequences, shared } => {
+                let prefix = if shared { "with" } else { "without" };
+                format!("batch of {sequences} {prefix} prefix cache")
+            }
         };
         let threads = self.threads;
         let noun = if threads == 1 { "thread" } else { "threads" };
@@ -87,10 +112,10 @@ impl Variant {
     }
 
     /// What the tokens leave behind: the trace root, and a hash of the last logits.
-    pub fn run(&self, model: &Model, tokens: &[u32]) -> Result<String, SessionError> {
+    pub fn run(&self, model: &Model, tokens: &[u32]) -> Result<String, String> {
         let (chunk, by_chunks) = match self.feed {
             Feed::Chunks(chunk) => (chunk, tokens.len()),
-            Feed::Decode => (64, 0),
+            Feed::Decode | Feed::Batch { .. } => (64, 0),
             Feed::Mixed => (64, tokens.len() / 3),
         };
         let options = Options {
@@ -98,22 +123,37 @@ impl Variant {
             prefill_chunk: chunk,
             kernels: self.kernels,
         };
-        let mut session = Session::new(model, tokens.len(), &options)?;
-        let mut last = Vec::new();
-        if by_chunks > 0 {
-            last = session.prefill(&tokens[..by_chunks])?.to_vec();
+        if let Feed::Batch { sequences, shared } = self.feed {
+            #[cfg(feature = "std")]
+            return company::run(model, tokens, &options, sequences, shared);
+            #[cfg(not(feature = "std"))]
+            return Err(format!(
+                "a batch of {sequences}, shared {shared}: built without batches"
+            ));
         }
-        for token in &tokens[by_chunks..] {
-            last = session.decode(*token)?.to_vec();
-        }
-        let mut logits = blake3::Hasher::new();
-        for logit in last {
-            logits.update(&logit.to_bits().to_le_bytes());
-        }
-        let root = session.trace().root(tokens.len());
-        let (root, logits) = (hex(&root), hex(&logits.finalize().as_bytes()[..16]));
-        Ok(format!("{root} {logits}"))
+        let run = || {
+            let mut session = Session::new(model, tokens.len(), &options)?;
+            let mut last = Vec::new();
+            if by_chunks > 0 {
+                last = session.prefill(&tokens[..by_chunks])?.to_vec();
+            }
+            for token in &tokens[by_chunks..] {
+                last = session.decode(*token)?.to_vec();
+            }
+            Ok(answer(&session.trace().root(tokens.len()), &last))
+        };
+        run().map_err(|error: SessionError| error.to_string())
     }
+}
+
+/// What is compared: the root, and a hash of the last logits.
+fn answer(root: &Hash, last: &[f32]) -> String {
+    let mut logits = blake3::Hasher::new();
+    for logit in last {
+        logits.update(&logit.to_bits().to_le_bytes());
+    }
+    let logits = logits.finalize();
+    format!("{} {}", hex(root), hex(&logits.as_bytes()[..16]))
 }
 
 /// The models by name.
