@@ -2,12 +2,14 @@
 //!
 //! `cargo xtask fuzz` names a folder in `ASSAY_FUZZ_SEEDS`, and a target writes its seeds there before libFuzzer reads it.
 //! Texts in `seeds/<target>/` are seeds as they are, but for `.wat`, which is compiled; envelopes are made and signed by
-//! the core itself, proofs are made by the engine.
+//! the core itself, proofs are made by the engine, checkpoints by its tests' builder.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+pub mod files;
 
 const VARIABLE: &str = "ASSAY_FUZZ_SEEDS";
 
@@ -30,6 +32,8 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     match target {
         "envelope" => assay_localnet_core::fuzzing::seeds(),
         "proof" => assay_engine::proof::fuzzing::seeds(),
+        "checkpoint" => files::checkpoints(),
+        "model" => files::models(),
         "made_module" => (1..=RANDOM)
             .map(|number| (format!("random-{number}"), random(number)))
             .collect(),

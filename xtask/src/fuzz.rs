@@ -1,4 +1,4 @@
-//! `fuzz`: coverage-guided fuzzing of what strangers send to the embedded network and to a referee.
+//! `fuzz`: coverage-guided fuzzing of what strangers send to the embedded network, to the engine and to a referee.
 //!
 //! cargo-fuzz builds the targets in `fuzz/`, a workspace of its own, with libFuzzer and instrumentation into
 //! `target/fuzz`; the stable toolchain is enough. Each run begins with the committed seeds and what earlier runs found. It
@@ -25,6 +25,8 @@ const CARGO_FUZZ: Tool = Tool {
 const TIMEOUT_SECONDS: u64 = 30;
 /// Megabytes that a target may hold. Its memories are reserved, not held.
 const MEMORY_MB_MAX: u64 = 4096;
+/// Megabytes that a target may ask for at once: whatever an input says of itself, nothing as large is made before it is there.
+const ASK_MB_MAX: u64 = 512;
 
 /// What is fuzzed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -41,16 +43,28 @@ pub(crate) enum Target {
     Proof,
     /// Hosts, certificates and canisters' answers at the gateway.
     Gateway,
+    /// Checkpoints in GGUF, read and converted.
+    Checkpoint,
+    /// Checkpoints' tensors in safetensors.
+    Safetensors,
+    /// Model files, opened and run.
+    Model,
+    /// Texts and messages, put to a tokenizer.
+    Tokenizer,
 }
 
 impl Target {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 10] = [
         Self::Envelope,
         Self::Module,
         Self::MadeModule,
         Self::Rest,
         Self::Proof,
         Self::Gateway,
+        Self::Checkpoint,
+        Self::Safetensors,
+        Self::Model,
+        Self::Tokenizer,
     ];
 
     fn name(self) -> &'static str {
@@ -61,6 +75,10 @@ impl Target {
             Self::Rest => "rest",
             Self::Proof => "proof",
             Self::Gateway => "gateway",
+            Self::Checkpoint => "checkpoint",
+            Self::Safetensors => "safetensors",
+            Self::Model => "model",
+            Self::Tokenizer => "tokenizer",
         }
     }
 
@@ -167,6 +185,7 @@ fn fuzz(
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={TIMEOUT_SECONDS}"))
         .arg(format!("-rss_limit_mb={MEMORY_MB_MAX}"))
+        .arg(format!("-malloc_limit_mb={ASK_MB_MAX}"))
         .arg(format!("-artifact_prefix={prefix}"))
         .arg("-print_final_stats=1")
         .env("ASSAY_FUZZ_SEEDS", &seeds);

@@ -1,7 +1,7 @@
 //! `conformance engine`: the engine on every kind of machine that can be had here, against the recorded roots.
 //!
 //! One line for each way of running: kernels, threads, how tokens are fed; natively in both builds, on other processors
-//! under qemu, and as WebAssembly in Node.js. What this machine cannot run is skipped in so many words.
+//! under qemu, and as WebAssembly in Node.js and in wasmtime. What this machine cannot run is skipped in so many words.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Context;
 
 use crate::workspace::{Profile, Workspace};
-use crate::{launch, model, process};
+use crate::{launch, model, process, python};
 
 /// The engine's example that runs every variant.
 const EXAMPLE: &str = "conformance";
@@ -69,20 +69,12 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
             model::convert(workspace, Profile::Dev, &places)?
         }
     };
-    for (name, profile, folder, tokens) in [
-        ("native, release", Some("--release"), "release", MANY),
-        ("native, debug", None, "debug", FEW),
+    for (name, release, folder, tokens) in [
+        ("native, release", true, "release", MANY),
+        ("native, debug", false, "debug", FEW),
     ] {
-        // The engine alone, in a folder of its own: a tenth of what its tokenizer would take to build.
         let target = workspace.target.join("conformance/native");
-        let mut cargo = workspace.cargo();
-        cargo
-            .args(["build", "--locked", "--package", "assay-engine"])
-            .args(["--no-default-features", "--features", "std"])
-            .args(["--example", EXAMPLE, "--target-dir"])
-            .arg(&target)
-            .args(profile);
-        process::run(&mut cargo)?;
+        build(workspace, EXAMPLE, None, &target, release, &[])?;
         let program = target.join(folder).join("examples").join(EXAMPLE);
         count.runs(name, &[program.into()], &model, tokens)?;
     }
@@ -103,7 +95,7 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
             }
         }
     }
-    wasm(workspace, &model, &mut count)?;
+    wasm(workspace, may_install, &model, &mut count)?;
     process::out(&format!("skipped {}", count.skipped))?;
     process::out(&format!("{} passed, {} failed", count.passed, count.failed))?;
     Ok(match count.failed == 0 && count.passed > 0 {
@@ -112,50 +104,85 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
     })
 }
 
-/// WebAssembly in Node.js, with vectors and without.
-fn wasm(workspace: &Workspace, model: &Path, count: &mut Count) -> anyhow::Result<()> {
+/// WebAssembly with vectors and without, in two machines with compilers of their own.
+fn wasm(
+    workspace: &Workspace,
+    may_install: bool,
+    model: &Path,
+    count: &mut Count,
+) -> anyhow::Result<()> {
+    let here = workspace.root.join("xtask/src/conformance/engine");
+    let node = match process::on_path("node") {
+        None => Err("there is no node on this machine; install Node.js".to_owned()),
+        Some(_) => Ok(vec!["node".into(), here.join("node.mjs").into()]),
+    };
+    let python = python::environment(workspace, &here, "wasmtime", may_install);
+    let wasmtime = match python {
+        Err(error) => Err(format!("{error:#}")),
+        Ok(python) => Ok(vec![python.into(), here.join("run_wasmtime.py").into()]),
+    };
     for (name, features, folder) in [
-        (
-            "wasm in Node.js",
-            "-C target-feature=+simd128",
-            "engine-simd",
-        ),
-        ("wasm without vectors in Node.js", "", "engine-scalar"),
+        ("wasm", "-C target-feature=+simd128", "engine-simd"),
+        ("wasm without vectors", "", "engine-scalar"),
     ] {
-        if process::on_path("node").is_none() {
-            count.skip(name, "there is no node on this machine; install Node.js")?;
-            continue;
-        }
         if !has_target(WASM_TARGET) {
             let why = format!("no standard library; install it: rustup target add {WASM_TARGET}");
             count.skip(name, &why)?;
             continue;
         }
         let target = workspace.target.join("conformance").join(folder);
-        let mut cargo = workspace.cargo();
-        cargo
-            .args([
-                "build",
-                "--locked",
-                "--release",
-                "--package",
-                "assay-engine",
-            ])
-            .args(["--no-default-features", "--features", "std"])
-            .args(["--example", WASM_EXAMPLE, "--target", WASM_TARGET])
-            .arg("--target-dir")
-            .arg(&target)
-            .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", features);
-        process::run(&mut cargo)?;
+        let flags = [("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", features)];
+        build(
+            workspace,
+            WASM_EXAMPLE,
+            Some(WASM_TARGET),
+            &target,
+            true,
+            &flags,
+        )?;
         let module = target
             .join(WASM_TARGET)
             .join("release/examples")
             .join(format!("{WASM_EXAMPLE}.wasm"));
-        let script = workspace.root.join("xtask/src/conformance/engine.mjs");
-        let words: Vec<OsString> = vec!["node".into(), script.into(), module.into()];
-        count.runs(name, &words, model, MANY)?;
+        for (machine, words) in [("Node.js", &node), ("wasmtime", &wasmtime)] {
+            let name = format!("{name} in {machine}");
+            match words {
+                Err(why) => count.skip(&name, why)?,
+                Ok(words) => {
+                    let words: Vec<OsString> = words
+                        .iter()
+                        .cloned()
+                        .chain([module.clone().into()])
+                        .collect();
+                    count.runs(&name, &words, model, MANY)?;
+                }
+            }
+        }
     }
     Ok(())
+}
+
+/// Builds one of the engine's examples, with the engine alone: a tenth of what its tokenizer would take.
+fn build(
+    workspace: &Workspace,
+    example: &str,
+    machine: Option<&str>,
+    target: &Path,
+    release: bool,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo
+        .args(["build", "--locked", "--package", "assay-engine"])
+        .args(["--no-default-features", "--features", "std"])
+        .args(["--example", example, "--target-dir"])
+        .arg(target)
+        .args(release.then_some("--release"))
+        .envs(variables.iter().copied());
+    if let Some(machine) = machine {
+        cargo.args(["--target", machine]);
+    }
+    process::run(&mut cargo)
 }
 
 impl Emulated {
@@ -199,21 +226,16 @@ impl Emulated {
         }
         let variable = self.target.to_uppercase().replace('-', "_");
         let target = workspace.target.join("conformance/emulated");
-        let mut cargo = workspace.cargo();
-        cargo
-            .args([
-                "build",
-                "--locked",
-                "--release",
-                "--package",
-                "assay-engine",
-            ])
-            .args(["--no-default-features", "--features", "std"])
-            .args(["--example", EXAMPLE, "--target", self.target])
-            .arg("--target-dir")
-            .arg(&target)
-            .env(format!("CARGO_TARGET_{variable}_LINKER"), self.linker);
-        process::run(&mut cargo)?;
+        let linker = format!("CARGO_TARGET_{variable}_LINKER");
+        let variables = [(&linker[..], self.linker)];
+        build(
+            workspace,
+            EXAMPLE,
+            Some(self.target),
+            &target,
+            true,
+            &variables,
+        )?;
         let folder = target.join(self.target).join("release/examples");
         Ok(Ok(folder.join(EXAMPLE)))
     }
