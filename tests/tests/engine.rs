@@ -7,7 +7,7 @@ use std::{env, ops::ControlFlow, path::PathBuf, sync::OnceLock};
 use assay_engine::{
     forward::{Kernels, Options},
     model::Model,
-    run::{self, Checked, Request, Transcript},
+    run::{self, Checked, Finish, Request, Transcript},
     sampler::Sampling,
     tokenizer::{ChatMessage, Role, Tokenizer},
 };
@@ -136,4 +136,54 @@ fn one_changed_token_is_found_where_it_stands() {
         panic!("a wrong token passed")
     };
     assert_eq!((position, expected), (6, Some(honest.output[6])));
+}
+
+/// What the engine for browsers must say as well: its own tests read this record.
+#[test]
+fn the_answer_that_browsers_must_give_is_the_recorded_one() {
+    let tokenizer = Tokenizer::from_model(model()).expect("the model carries its tokenizer");
+    let (role, content) = (
+        "user",
+        "Name three rivers of Europe, and say where they end.",
+    );
+    let input = tokenizer
+        .prompt_tokens(&[ChatMessage::new(Role::User, content)])
+        .expect("the prompt fits");
+    let sampling = Sampling {
+        temperature_milli: 700,
+        top_p_ppm: 950_000,
+        top_k: 40,
+        seed: u64::MAX,
+        ..Sampling::GREEDY
+    };
+    let request = Request {
+        input: &input,
+        max_tokens: 40,
+        sampling,
+        ..Request::default()
+    };
+    let transcript = generate(&request, &with(2, 64));
+    let record = serde_json::json!({
+        "model_root": hex::encode(model().root()),
+        "messages": [{ "role": role, "content": content }],
+        "max_tokens": request.max_tokens,
+        "sampling": {
+            "temperature_milli": sampling.temperature_milli,
+            "top_p_ppm": sampling.top_p_ppm,
+            "top_k": sampling.top_k,
+            "seed": sampling.seed.to_string(),
+        },
+        "transcript": {
+            "output": transcript.output,
+            "finish": match transcript.finish {
+                Finish::Stop => "stop",
+                Finish::Length => "length",
+            },
+            "trace_root": hex::encode(transcript.trace_root),
+            "text": tokenizer.answer_text(&transcript.output),
+        },
+    });
+    let text = serde_json::to_string_pretty(&record).expect("it is plain data");
+    expect_test::expect_file!["../../crates/engine-web/tests/answer.json"]
+        .assert_eq(&(text + "\n"));
 }

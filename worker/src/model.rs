@@ -122,14 +122,20 @@ impl Job {
     }
 
     fn options(&self) -> Options {
+        Self::options_for(self.threads)
+    }
+
+    /// How any job runs on so many threads.
+    pub(crate) fn options_for(threads: usize) -> Options {
         Options {
-            threads: self.threads.max(1),
+            threads: threads.max(1),
             prefill_chunk: PREFILL_CHUNK,
             kernels: Kernels::Auto,
         }
     }
 
-    fn draws(&self) -> sampler::Sampling {
+    /// How its tokens are drawn, in the engine's words.
+    pub(crate) fn draws(&self) -> sampler::Sampling {
         let Sampling {
             temperature_milli,
             top_p_ppm,
@@ -417,7 +423,8 @@ impl LocalModel {
         })
     }
 
-    fn body(&self, input_tokens: Vec<u32>, transcript: run::Transcript) -> ResultBody {
+    /// What a transcript says, in the market's words.
+    pub(crate) fn body(&self, input_tokens: Vec<u32>, transcript: run::Transcript) -> ResultBody {
         let run::Transcript {
             output,
             finish,

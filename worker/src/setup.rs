@@ -91,7 +91,7 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
     let jobs = Jobs::new(&network, config.jobs);
     let mut offered = Vec::with_capacity(models.len());
     for (settings, model) in config.models.iter().zip(models) {
-        offered.push(offer(&registry, settings, model).await?);
+        offered.push(offer(&registry, settings, model, config.threads).await?);
     }
     let offers: Vec<Offer> = offered.iter().map(|offered| offered.offer).collect();
     announce(&jobs, &offers, &key).await?;
@@ -152,6 +152,7 @@ async fn offer(
     registry: &Registry,
     settings: &ModelConfig,
     model: Arc<LocalModel>,
+    threads: usize,
 ) -> Result<Offered, SetupError> {
     let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
     loop {
@@ -166,7 +167,7 @@ async fn offer(
                     ask_input: settings.ask_input,
                     ask_output: settings.ask_output,
                 };
-                return Ok(Offered { model, offer });
+                return Ok(Offered::new(model, offer, threads));
             }
             Ok(None) => {
                 return Err(SetupError::NotRegistered {

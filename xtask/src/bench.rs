@@ -3,3 +3,4 @@
 pub(crate) mod canbench;
 pub(crate) mod engine;
 pub(crate) mod localnet;
+pub(crate) mod metering;

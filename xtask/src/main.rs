@@ -22,6 +22,7 @@ mod tidy;
 mod toolchain;
 mod tools;
 mod wasm;
+mod web;
 mod workspace;
 
 use std::path::PathBuf;
@@ -75,6 +76,8 @@ enum Task {
     Ci,
     /// Find or install the Wasm toolchain, and build the canisters into target/wasm.
     Wasm(WasmArgs),
+    /// Build the engine for browsers into target/web.
+    Web,
     /// Fetch the default model, check its SHA-256, and convert it once into the cache.
     Model(ModelArgs),
     /// Regenerate the TypeScript bindings in frontend/src/bindings from candid/.
@@ -116,6 +119,8 @@ enum Bench {
     },
     /// Instructions of canister code on the embedded network, by canbench, beside published figures.
     Canbench,
+    /// What the engine's work costs in a canister, in instructions as the Internet Computer weighs them.
+    Metering,
     /// The engine beside llama.cpp, in alternating runs on the default model.
     Engine(bench::engine::Args),
 }
@@ -183,6 +188,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 bench::localnet::run(&workspace, may_install, json.as_deref(), runs)
             }
             Bench::Canbench => bench::canbench::run(&workspace, may_install),
+            Bench::Metering => bench::metering::run(&workspace, may_install),
             Bench::Engine(args) => bench::engine::run(&workspace, may_install, &args),
         },
         Task::Fuzz(args) => fuzz::run(
@@ -196,6 +202,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Task::Ci => checks::ci(&workspace, may_install),
         Task::Wasm(args) => {
             wasm::build(&workspace, may_install, &args.canisters)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Web => {
+            let folder = web::build(&workspace, may_install)?;
+            process::out(&folder.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Model(args) => {

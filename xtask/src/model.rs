@@ -21,7 +21,7 @@ use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::encoder::fetch_encoder;
-pub(crate) use self::fetch::{fetch, source};
+pub(crate) use self::fetch::{fetch, gemma, source};
 use self::manifest::{Manifest, Model};
 use crate::process;
 use crate::workspace::{Profile, Workspace};

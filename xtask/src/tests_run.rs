@@ -6,6 +6,7 @@
 //! The tests find what was built through the environment:
 //! - `ASSAY_WASM_DIR`: the folder of canister modules;
 //! - `ASSAY_MODEL`: the converted model file;
+//! - `ASSAY_GEMMA`: a checkpoint of Gemma 3 in GGUF, as published;
 //! - `ASSAY_ENCODER`: the folder of a sentence encoder, as published;
 //! - `ASSAY_WORKER_BIN`, `ASSAY_CLI_BIN`: the worker daemon and `assay`;
 //! - `POCKET_IC_BIN`: the server of networks; ours, unless the variable is set already.
@@ -39,6 +40,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let wasm_dir = wasm::build_with_tests(workspace, may_install)?;
     let places = model::fetch(workspace, None)?;
+    let gemma = model::gemma(workspace)?;
     let encoder = model::fetch_encoder(workspace)?;
     build(workspace)?;
     let model = model::convert(workspace, Profile::Dev, &places)?;
@@ -63,6 +65,7 @@ pub(crate) fn run(
         .args(args)
         .env("ASSAY_WASM_DIR", wasm_dir)
         .env("ASSAY_MODEL", model)
+        .env("ASSAY_GEMMA", gemma)
         .env("ASSAY_ENCODER", encoder)
         .env(
             "ASSAY_WORKER_BIN",

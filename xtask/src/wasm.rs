@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 
 use crate::process;
 use crate::toolchain::{self, TARGET, WasmToolchain};
-use crate::workspace::{BENCHMARKS, CANISTERS, Canister, TEST_CANISTERS, Workspace};
+use crate::workspace::{CANISTERS, Canister, TEST_CANISTERS, Workspace};
 
 /// Cargo's profile for canisters that are deployed: small.
 const PROFILE: &str = "wasm";
@@ -29,7 +29,7 @@ pub(crate) fn build(
     may_install: bool,
     names: &[String],
 ) -> anyhow::Result<PathBuf> {
-    build_these(workspace, may_install, &select(names)?, PROFILE)
+    build_these(workspace, may_install, &select(names)?, PROFILE, &[])
 }
 
 /// Builds all canisters of the product, and those that only tests install.
@@ -38,16 +38,19 @@ pub(crate) fn build_with_tests(
     may_install: bool,
 ) -> anyhow::Result<PathBuf> {
     let all: Vec<&Canister> = CANISTERS.iter().chain(TEST_CANISTERS).collect();
-    build_these(workspace, may_install, &all, PROFILE)
+    build_these(workspace, may_install, &all, PROFILE, &[])
 }
 
-/// Builds what canbench measures, in the way in which the figures to compare with were built; gives the finished module.
-pub(crate) fn build_benchmarks(
+/// Builds a canister that canbench measures, in the way in which canisters with published figures were built, with more
+/// features of the target where they are named; gives the finished module.
+pub(crate) fn build_measured(
     workspace: &Workspace,
     may_install: bool,
+    canister: &Canister,
+    features: &[&str],
 ) -> anyhow::Result<PathBuf> {
-    build_these(workspace, may_install, &[&BENCHMARKS], SPEED_PROFILE)?;
-    Ok(workspace.root.join(BENCHMARKS.wasm()))
+    build_these(workspace, may_install, &[canister], SPEED_PROFILE, features)?;
+    Ok(workspace.root.join(canister.wasm()))
 }
 
 fn build_these(
@@ -55,11 +58,17 @@ fn build_these(
     may_install: bool,
     canisters: &[&Canister],
     profile: &str,
+    features: &[&str],
 ) -> anyhow::Result<PathBuf> {
     let toolchain = toolchain::find_or_install(may_install)?;
     eprintln!("building canisters with {}", toolchain.describe());
     let build_dir = workspace.target.join("wasm-build");
-    let flags = remapped_paths(workspace, &toolchain, &build_dir)?;
+    let mut flags = remapped_paths(workspace, &toolchain, &build_dir)?;
+    flags.extend(
+        features
+            .iter()
+            .map(|feature| format!("-Ctarget-feature=+{feature}")),
+    );
     for &canister in canisters {
         // One package at a time and only as cdylib: link-time optimisation is off when a package is also a library.
         let mut command = toolchain.cargo_rustc(profile);
@@ -105,7 +114,7 @@ fn select(names: &[String]) -> anyhow::Result<Vec<&'static Canister>> {
 }
 
 /// Compiler flags that keep this machine's folders out of the modules, so that every clone builds the same bytes.
-fn remapped_paths(
+pub(crate) fn remapped_paths(
     workspace: &Workspace,
     toolchain: &WasmToolchain,
     build_dir: &Path,
@@ -137,7 +146,7 @@ fn remapped_paths(
 /// Adds the metadata, and writes the finished module and its packed twin where they differ from what is there.
 fn finish(workspace: &Workspace, canister: &Canister, built: &Path) -> anyhow::Result<()> {
     let code = std::fs::read(built).with_context(|| format!("cannot read {}", built.display()))?;
-    let module = if TEST_CANISTERS.contains(canister) || *canister == BENCHMARKS {
+    let module = if !CANISTERS.contains(canister) {
         code
     } else {
         described(workspace, canister, &code)

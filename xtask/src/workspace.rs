@@ -55,6 +55,12 @@ pub(crate) const BENCHMARKS: Canister = Canister {
     package: "assay-benchmarks",
 };
 
+/// What `bench metering` measures.
+pub(crate) const METERING: Canister = Canister {
+    name: "metering",
+    package: "assay-metering",
+};
+
 /// The folder of finished canister modules, relative to the repository: dfx.json and icp.yaml name it.
 pub(crate) const WASM_DIR: &str = "target/wasm";
 

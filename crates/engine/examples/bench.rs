@@ -1,6 +1,7 @@
 //! One measurement of the engine as one line of JSON, for programs: `assay engine bench` is for people.
 //!
-//! `bench MODEL.assay THREADS PROMPT OUTPUT [KERNELS]` measures prefill and decode; with `check` for PROMPT, a generation and its check.
+//! `bench MODEL.assay THREADS PROMPT OUTPUT [KERNELS]` measures prefill and decode; with `check` for PROMPT, a generation and its check;
+//! with `together=N`, decode of N sequences at once.
 //! `-` for the model takes a random one with the shape of SmolLM2-135M.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -44,6 +45,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             "check_s": check.check_seconds,
             "hashing_s": measure::hashing_seconds(&model, 200, &mut clock),
         })
+    } else if let Some(sequences) = prompt.strip_prefix("together=") {
+        let (sequences, output) = (sequences.parse()?, output.parse()?);
+        let decode = measure::together(&model, sequences, output, &options, &mut clock)?;
+        serde_json::json!({ "decode": decode })
     } else {
         // The first token pages the weights in; it counts as cold.
         measure::speed(&model, 1, 1, &options, &mut clock)?;

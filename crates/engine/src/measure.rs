@@ -6,6 +6,8 @@
 use alloc::{vec, vec::Vec};
 use core::ops::ControlFlow;
 
+#[cfg(feature = "std")]
+use crate::forward::batch::{Batch, BatchError, Work};
 use crate::{
     forward::{Options, Session, SessionError},
     model::Model,
@@ -69,6 +71,40 @@ pub fn speed(
         first_token_seconds,
         decode: output as f64 / (clock() - begin),
     })
+}
+
+/// Runs `output` tokens of each of several sequences, one of each in every pass; tokens per second of all together.
+#[cfg(feature = "std")]
+pub fn together(
+    model: &Model,
+    sequences: usize,
+    output: usize,
+    options: &Options,
+    clock: Clock<'_>,
+) -> Result<f64, BatchError> {
+    let mut batch = Batch::new(model, options, 0)?;
+    let firsts = prompt(model, sequences);
+    let ids = firsts
+        .iter()
+        .map(|_| Ok(batch.open(output + 1, &[])?.0))
+        .collect::<Result<Vec<_>, BatchError>>()?;
+    let pass = |batch: &mut Batch<'_>| {
+        let work: Vec<_> = ids
+            .iter()
+            .zip(firsts.chunks(1))
+            .map(|(sequence, tokens)| Work {
+                sequence: *sequence,
+                tokens,
+            })
+            .collect();
+        batch.run(&work)
+    };
+    pass(&mut batch)?;
+    let begin = clock();
+    for _ in 0..output {
+        pass(&mut batch)?;
+    }
+    Ok((sequences * output) as f64 / (clock() - begin))
 }
 
 /// Generates `output` tokens after a short prompt and checks them.
@@ -162,6 +198,8 @@ mod tests {
             decode: 8.0,
         };
         assert_eq!(found, expected);
+        let found = together(&model, 3, 4, &Options::default(), &mut clock);
+        assert_eq!(found, Ok(24.0));
         assert_eq!(hashing_seconds(&model, 5, &mut clock), 0.1);
         let check = check(&model, 6, &Options::default(), &mut clock).unwrap();
         assert_eq!((check.generate_seconds, check.check_seconds), (0.5, 0.5));

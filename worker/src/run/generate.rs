@@ -6,6 +6,7 @@ use assay_protocol::{
     LeaseId,
     lease::{Beat, Claim, Opening, Order, ProgressArgs, Role},
     limits::{PROGRESS_TEXT_BYTES_MAX, PROGRESS_TOKENS_MAX},
+    result::ResultBody,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -16,11 +17,12 @@ use tracing::debug;
 use super::{
     Offered, Shared,
     lease::{Done, Fault, Ticket},
+    together::TokenSink,
 };
 use crate::{
     cheat::Cheat,
     client::{Jobs, Outcome},
-    model::{Job, Token},
+    model::{Job, LocalModel, Token},
 };
 
 /// Shortest pause between two messages with tokens.
@@ -34,8 +36,6 @@ pub(crate) async fn run(
     offered: &Offered,
 ) -> Result<Done, Fault> {
     let job = Job::from_order(order, shared.worker.threads);
-    let model = offered.model.clone();
-    let cheats = shared.worker.cheat == Some(Cheat::WrongTokens);
     let (sender, receiver) = mpsc::unbounded_channel();
     // Replicas stay silent: what one publishes, another could copy.
     if order.role == Role::Generator {
@@ -46,30 +46,21 @@ pub(crate) async fn run(
             receiver,
         ));
     }
-    let (stop, stopped) = watch::channel(false);
-    let computation = tokio::task::spawn_blocking(move || {
-        let mut on_token = |token: Token| {
-            // Nobody listening is fine: the tokens are provisional.
-            let _ = sender.send(token);
-            if *stopped.borrow() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
+    // Nobody listening is fine: the tokens are provisional.
+    let on_token = Box::new(move |token: Token| drop(sender.send(token)));
+    let body = async {
+        match shared.worker.cheat {
+            Some(cheat @ Cheat::WrongTokens) => {
+                cheat.shout("swapping one token of this answer");
+                swapped(offered.model.clone(), job, on_token).await
             }
-        };
-        if cheats {
-            Cheat::WrongTokens.shout("swapping one token of this answer");
-            model.generate_swapped(&job, &mut on_token)
-        } else {
-            model.generate(&job, &mut on_token)
+            _ => offered.together.generate(job, on_token).await,
         }
-    });
+    };
     let body = tokio::select! {
-        body = computation => body.map_err(|_| Fault::Panicked)??,
-        why = ticket.over() => {
-            stop.send_replace(true);
-            return Err(Fault::Over(why));
-        }
+        body = body => body?,
+        // What is dropped here stops computing.
+        why = ticket.over() => return Err(Fault::Over(why)),
     };
     let claim = (order.role == Role::Generator).then(|| Claim {
         output: body.output_tokens.clone(),
@@ -81,6 +72,26 @@ pub(crate) async fn run(
         claim,
         opening: Opening::Result(body),
     })
+}
+
+/// Generates a deliberately wrong answer.
+async fn swapped(
+    model: Arc<LocalModel>,
+    job: Job,
+    mut on_token: TokenSink,
+) -> Result<ResultBody, Fault> {
+    // Dropped with the future, so that the computation stops.
+    let (_wanted, wanted) = watch::channel(());
+    let computation = tokio::task::spawn_blocking(move || {
+        model.generate_swapped(&job, &mut |token| {
+            on_token(token);
+            match wanted.has_changed() {
+                Ok(_) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        })
+    });
+    Ok(computation.await.map_err(|_| Fault::Panicked)??)
 }
 
 /// Sends tokens as they come: the first at once, the rest at most once a second. What is refused is not sent again;

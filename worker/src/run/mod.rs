@@ -6,6 +6,7 @@ mod check;
 mod generate;
 mod lease;
 mod settle;
+mod together;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,6 +26,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
+use self::together::Together;
 use crate::{
     backoff::Backoff,
     cheat::Cheat,
@@ -47,6 +49,19 @@ pub struct Offered {
     pub model: Arc<LocalModel>,
     /// Its version and prices.
     pub offer: Offer,
+    together: Arc<Together>,
+}
+
+impl Offered {
+    /// A model with its prices, which runs its answers on so many threads.
+    pub fn new(model: Arc<LocalModel>, offer: Offer, threads: usize) -> Self {
+        let together = Arc::new(Together::new(model.clone(), threads));
+        Self {
+            model,
+            offer,
+            together,
+        }
+    }
 }
 
 /// What the daemon works with.

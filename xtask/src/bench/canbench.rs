@@ -6,13 +6,13 @@
 //! cdk, canbench-rs and random numbers; where the work is that of the System API, none of that matters.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
 use crate::tools::{self, Tool};
-use crate::workspace::Workspace;
+use crate::workspace::{BENCHMARKS, Workspace};
 use crate::{process, wasm};
 
 const CANBENCH: Tool = Tool {
@@ -68,16 +68,8 @@ const CODE: &[Published] = &[
 
 /// Builds, runs and compares; fails where a benchmark cannot be run.
 pub(crate) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<ExitCode> {
-    let canbench = tools::find_or_install(workspace, may_install, &CANBENCH)?;
-    let module = wasm::build_benchmarks(workspace, may_install)?;
-    process::run(workspace.cargo().args([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "assay-localnet",
-        "--bins",
-    ]))?;
+    let canbench = install(workspace, may_install)?;
+    let module = wasm::build_measured(workspace, may_install, &BENCHMARKS, &[])?;
     let results = measure(workspace, &canbench, &module)?;
     let results = read(&results);
     process::out(&format!("published: {SOURCE}"))?;
@@ -97,8 +89,26 @@ pub(crate) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has canbench measure everything; gives the text of its results.
-fn measure(workspace: &Workspace, canbench: &Path, module: &Path) -> anyhow::Result<String> {
+/// Finds or installs canbench, and builds the network that it runs on.
+pub(super) fn install(workspace: &Workspace, may_install: bool) -> anyhow::Result<PathBuf> {
+    let canbench = tools::find_or_install(workspace, may_install, &CANBENCH)?;
+    process::run(workspace.cargo().args([
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "assay-localnet",
+        "--bins",
+    ]))?;
+    Ok(canbench)
+}
+
+/// Has canbench measure everything in a module; gives the text of its results.
+pub(super) fn measure(
+    workspace: &Workspace,
+    canbench: &Path,
+    module: &Path,
+) -> anyhow::Result<String> {
     let folder = workspace.target.join("canbench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let results = folder.join("results.yml");
@@ -129,7 +139,7 @@ fn measure(workspace: &Workspace, canbench: &Path, module: &Path) -> anyhow::Res
 }
 
 /// The instructions of each benchmark, out of canbench's YAML: names at two spaces, totals below them.
-fn read(yaml: &str) -> Vec<(&str, u64)> {
+pub(super) fn read(yaml: &str) -> Vec<(&str, u64)> {
     let mut results: Vec<(&str, u64)> = Vec::new();
     let mut name = None;
     for line in yaml.lines() {
@@ -162,7 +172,7 @@ fn line(row: &Published, results: &[(&str, u64)]) -> anyhow::Result<String> {
 }
 
 /// A number with its thousands apart.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

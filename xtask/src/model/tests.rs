@@ -19,6 +19,7 @@ fn manifest() -> Manifest {
                 { "url": "https://models.example/tiny.gguf" }
             ]
         }],
+        "gemma": "tiny",
         "encoder": {
             "name": "small", "license": "Apache-2.0", "package": "small", "version": "1.0", "folder": "small/model",
             "files": [

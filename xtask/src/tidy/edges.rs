@@ -14,6 +14,8 @@ use serde::Deserialize;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("assay-protocol", &[]),
     ("assay-engine", &[]),
+    ("assay-engine-conformance", &["assay-engine"]),
+    ("assay-engine-web", &["assay-engine"]),
     ("assay-localnet-core", &[]),
     ("xtask", &[]),
     ("assay-localnet", &["assay-localnet-core"]),
@@ -34,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("assay-assets", &[]),
     ("assay-benchmarks", &[]),
+    ("assay-metering", &["assay-engine"]),
     ("assay-pages", &[]),
     ("assay-probe", &[]),
     ("assay-purse", &["assay-protocol"]),

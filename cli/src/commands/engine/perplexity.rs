@@ -32,10 +32,13 @@ pub(super) fn run(args: &Perplexity) -> Result<u8, Failure> {
     }
     let text = fs::read_to_string(&args.text).map_err(Failure::io(&args.text))?;
     let tokens = local.tokenizer().encode(&text)?;
+    // What the model expects before any text stands before each window, and counts as one of its tokens.
+    let before = local.tokenizer().text_tokens("")?;
     let window = (args.window as usize).min(local.model().shape.context_max);
-    let windows: Vec<&[u32]> = tokens
-        .chunks_exact(window)
+    let windows: Vec<Vec<u32>> = tokens
+        .chunks_exact(window.saturating_sub(before.len()).max(1))
         .take(args.windows as usize)
+        .map(|tokens| [&before, tokens].concat())
         .collect();
     if windows.is_empty() {
         return Err(Failure::TextTooShort {

@@ -79,6 +79,11 @@ struct Open {
     logits: Vec<f32>,
 }
 
+/// Bytes that a page of this model takes.
+pub fn page_bytes(model: &Model) -> usize {
+    Cache::page_bytes(&model.shape)
+}
+
 impl<'m> Batch<'m> {
     /// An empty batch that keeps up to `shared_pages` pages of what was computed for sequences to come. A pass takes as many tokens as
     /// `options.prefill_chunk` says, but one of every sequence in any case.
@@ -120,6 +125,9 @@ impl<'m> Batch<'m> {
             }
             .into());
         }
+        if !input.is_empty() {
+            super::admit(self.model, 0, capacity, input)?;
+        }
         if self.open.len() >= SEQUENCES_MAX {
             return Err(BatchError::Full);
         }
@@ -160,6 +168,16 @@ impl<'m> Batch<'m> {
             Some(_) => Ok(()),
             None => Err(BatchError::NotOpen(sequence)),
         }
+    }
+
+    /// Tokens that one pass takes, unless more sequences than these are open.
+    pub fn tokens_max(&self) -> usize {
+        self.pass.tokens_max()
+    }
+
+    /// The model.
+    pub fn model(&self) -> &'m Model {
+        self.model
     }
 
     /// Sequences that are open.

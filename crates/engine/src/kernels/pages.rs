@@ -108,6 +108,18 @@ impl Cache {
         }
     }
 
+    /// Bytes of one page.
+    pub(crate) fn page_bytes(shape: &Shape) -> usize {
+        let Geometry {
+            layers,
+            kv_heads,
+            groups,
+            dims,
+            ..
+        } = Geometry::new(shape);
+        layers * kv_heads * PAGE * (groups * 4 + dims + 2 * size_of::<f32>())
+    }
+
     /// A page of this sequence, to be shared.
     pub(crate) fn page(&self, index: usize) -> Arc<Page> {
         self.pages[index].clone()

@@ -96,6 +96,12 @@ impl Course {
         course
     }
 
+    /// Input and output so far.
+    #[cfg(feature = "std")]
+    pub(super) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
     /// The output so far.
     pub(super) fn output(&self) -> &[u32] {
         &self.tokens[self.input..]

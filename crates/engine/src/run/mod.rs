@@ -19,6 +19,8 @@
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
+#[cfg(feature = "std")]
+use crate::forward::batch::BatchError;
 use crate::{
     forward::{Options, Session, SessionError},
     model::Model,
@@ -31,6 +33,8 @@ use crate::{
 
 mod check;
 mod course;
+#[cfg(feature = "std")]
+mod group;
 #[cfg(test)]
 mod steered;
 mod stop;
@@ -38,6 +42,8 @@ mod stop;
 mod tests;
 
 use self::course::Course;
+#[cfg(feature = "std")]
+pub use self::group::{Event, Group};
 pub use self::{
     check::{Checker, check},
     stop::{STOP_BYTES_MAX, STOP_STRINGS_MAX, StopError, StopFound, StopScanner, StopStrings},
@@ -178,6 +184,10 @@ pub enum RunError {
     /// The session refused model, options or tokens.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// The batch refused a sequence.
+    #[cfg(feature = "std")]
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -253,6 +263,12 @@ fn open<'m>(
     request: &Request<'_>,
     options: &Options,
 ) -> Result<(Session<'m>, Course), RunError> {
+    let (course, room) = begin(model, request)?;
+    Ok((Session::new(model, room, options)?, course))
+}
+
+/// Checks a request; gives its course and how many positions it can come to.
+fn begin(model: &Model, request: &Request<'_>) -> Result<(Course, usize), RunError> {
     let Request {
         input,
         max_tokens,
@@ -301,5 +317,6 @@ fn open<'m>(
         _ => {}
     }
     let course = Course::new(request, sampler, &model.end_tokens, vocab);
-    Ok((Session::new(model, total - 1, options)?, course))
+    // The last token of all is never run.
+    Ok((course, total - 1))
 }

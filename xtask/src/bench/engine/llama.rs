@@ -88,7 +88,7 @@ impl Llama {
                 load.prompt,
                 load.output,
                 load.prompt + load.output,
-                1,
+                load.sequences,
             ]
             .map(|number| number.to_string()),
         );

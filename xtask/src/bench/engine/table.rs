@@ -124,12 +124,10 @@ impl Report {
             }),
         ] {
             process::out(&format!("\n{unit}"))?;
-            let most = self
-                .speeds
-                .iter()
-                .map(|s| median(of(s)))
-                .fold(0.0, f64::max);
-            for speed in &self.speeds {
+            // Several sequences have no prompt of their own to measure.
+            let measured = || self.speeds.iter().filter(|s| !of(s).is_empty());
+            let most = measured().map(|s| median(of(s))).fold(0.0, f64::max);
+            for speed in measured() {
                 let value = median(of(speed));
                 let bar = "█".repeat((value / most * BAR_MAX).round() as usize);
                 process::out(&format!(
@@ -169,12 +167,18 @@ impl Report {
                 .iter()
                 .filter(|s| s.subject != OURS && s.load == ours.load && s.threads == ours.threads)
             {
+                let prefill = match ours.prefill.is_empty() {
+                    true => " ".repeat(12),
+                    false => format!(
+                        "prefill {:.2}",
+                        median(&ours.prefill) / median(&theirs.prefill)
+                    ),
+                };
                 lines.push(format!(
-                    "  {:16} {} T  to {:16} prefill {:.2}  decode {:.2}",
+                    "  {:16} {} T  to {:16} {prefill}  decode {:.2}",
                     ours.load,
                     ours.threads,
                     theirs.subject,
-                    median(&ours.prefill) / median(&theirs.prefill),
                     median(&ours.decode) / median(&theirs.decode)
                 ));
             }
@@ -202,17 +206,14 @@ impl Report {
             ),
             ("decode, tokens per second", |s| &s.decode),
         ] {
-            let most = self
-                .speeds
-                .iter()
-                .map(|s| median(of(s)))
-                .fold(0.0, f64::max);
+            let measured = || self.speeds.iter().filter(|s| !of(s).is_empty());
+            let most = measured().map(|s| median(of(s))).fold(0.0, f64::max);
             let _ = writeln!(
                 body,
                 "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{title}</text>"
             );
             y += 10.0;
-            for speed in &self.speeds {
+            for speed in measured() {
                 let value = median(of(speed));
                 let length = value / most * (WIDTH - LABEL - 80.0);
                 let color = colors.get(speed.subject).copied().unwrap_or("#d1d5db");

@@ -1,6 +1,6 @@
-//! Runs every variant of this machine and prints a line for each: `conformance`.
+//! Runs every variant of this machine and prints a line for each: `engine-conformance`.
 //!
-//! `conformance MODEL.assay TOKENS` runs that many tokens of SmolLM2-135M-Instruct with every kind of kernels but the reference, and
+//! `engine-conformance MODEL.assay TOKENS` runs that many tokens of SmolLM2-135M-Instruct with every kind of kernels but the reference, and
 //! compares with what is recorded.
 
 use std::{
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             (Err(error), _) => tell(&format!("fail  {error}")),
             (_, Err(error)) => tell(&format!("fail  {tokens:?}: {error}")),
         },
-        _ => tell("fail  usage: conformance [MODEL.assay TOKENS]"),
+        _ => tell("fail  usage: engine-conformance [MODEL.assay TOKENS]"),
     }
     ExitCode::from(u8::from(failed))
 }

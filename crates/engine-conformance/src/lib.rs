@@ -1,4 +1,4 @@
-//! The example `conformance` for WebAssembly without a system: the host imports nothing but a place for lines.
+//! The same as a WebAssembly module, which has no system: it imports nothing but a place for lines.
 //!
 //! Exports `variants()`, `allocate(length)`, and `model(address, length, tokens)`, which takes over a model file that was put where
 //! `allocate` said. Imports `host.line(address, length)`.
