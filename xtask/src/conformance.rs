@@ -83,10 +83,11 @@ pub(crate) fn run(
     workspace: &Workspace,
     may_install: bool,
     subject: Subject,
+    whole: bool,
 ) -> anyhow::Result<ExitCode> {
     let suites = match subject {
         Subject::Localnet => LOCALNET,
-        Subject::Engine => return engine::run(workspace, may_install),
+        Subject::Engine => return engine::run(workspace, may_install, whole),
     };
     let canisters = CANISTERS.map(str::to_owned);
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;

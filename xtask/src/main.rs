@@ -62,6 +62,9 @@ enum Task {
         /// What is tested.
         #[arg(value_enum)]
         subject: conformance::Subject,
+        /// Of the engine: every tiny model in every variant under emulators as well, which takes half an hour.
+        #[arg(long)]
+        whole: bool,
     },
     /// Measure something, and print the numbers as a table.
     Bench {
@@ -182,7 +185,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             args.filter.as_deref(),
             &args.args,
         ),
-        Task::Conformance { subject } => conformance::run(&workspace, may_install, subject),
+        Task::Conformance { subject, whole } => {
+            conformance::run(&workspace, may_install, subject, whole)
+        }
         Task::Bench { subject } => match subject {
             Bench::Localnet { json, runs } => {
                 bench::localnet::run(&workspace, may_install, json.as_deref(), runs)

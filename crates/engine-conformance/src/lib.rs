@@ -25,7 +25,7 @@ fn tell(text: &str) {
 /// Runs every variant.
 #[unsafe(no_mangle)]
 pub extern "C" fn variants() {
-    conformance::tell_variants(&mut tell);
+    conformance::tell_variants(None, &mut tell);
 }
 
 /// Makes room for a model file; it is given back by `model`.

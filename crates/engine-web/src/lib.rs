@@ -18,7 +18,7 @@ thread_local! {
 }
 
 /// What one module holds.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     session: Option<Session>,
     request: Vec<u8>,

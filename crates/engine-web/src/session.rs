@@ -25,6 +25,7 @@ pub const CHECKS_MAX: usize = 16;
 pub const CHECK_STEP: usize = 64;
 
 /// One model in memory.
+#[derive(Debug)]
 pub struct Session {
     /// Lives as long as the module, which holds one model only.
     model: &'static Model,
@@ -169,6 +170,7 @@ enum Ending {
 }
 
 /// A check in progress.
+#[derive(Debug)]
 struct Check {
     checker: Checker<'static>,
     claim: Claim,

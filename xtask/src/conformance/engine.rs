@@ -22,6 +22,8 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// Tokens of the default model where it runs at full speed, and where it does not.
 const MANY: &str = "700";
 const FEW: &str = "16";
+/// Tiny models of each variant under an emulator, unless all are asked for.
+const MODELS: &str = "2";
 
 /// A processor that qemu plays.
 struct Emulated {
@@ -61,7 +63,11 @@ struct Count {
     skipped: u64,
 }
 
-pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    workspace: &Workspace,
+    may_install: bool,
+    whole: bool,
+) -> anyhow::Result<ExitCode> {
     let mut count = Count::default();
     let places = model::fetch(workspace, None)?;
     let model = match places.converted() {
@@ -78,7 +84,7 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
         let target = workspace.target.join("conformance/native");
         build(workspace, &["--bin", PROGRAM], None, &target, release, &[])?;
         let program = target.join(folder).join(PROGRAM);
-        count.runs(name, &[program.into()], &model, tokens)?;
+        count.runs(name, &[program.into()], None, &model, tokens)?;
     }
     for machine in &EMULATED {
         match machine.prepare(workspace, may_install)? {
@@ -93,7 +99,8 @@ pub(super) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
                     machine.libraries.into(),
                     program.into(),
                 ];
-                count.runs(machine.name, &words, &model, FEW)?;
+                let models = (!whole).then_some(MODELS);
+                count.runs(machine.name, &words, models, &model, FEW)?;
             }
         }
     }
@@ -154,7 +161,7 @@ fn wasm(
                         .cloned()
                         .chain([module.clone().into()])
                         .collect();
-                    count.runs(&name, &words, model, MANY)?;
+                    count.runs(&name, &words, None, model, MANY)?;
                 }
             }
         }
@@ -264,15 +271,18 @@ impl Emulated {
 }
 
 impl Count {
-    /// Runs all variants, and the default model, on one machine.
+    /// Runs all variants on tiny models, and the default model, on one machine.
     fn runs(
         &mut self,
         machine: &str,
         words: &[OsString],
+        models: Option<&str>,
         model: &Path,
         tokens: &str,
     ) -> anyhow::Result<()> {
-        self.lines(machine, command(words)?, variant)?;
+        let mut tiny = command(words)?;
+        tiny.args(models);
+        self.lines(machine, tiny, variant)?;
         let mut with_model = command(words)?;
         with_model.arg(model).arg(tokens);
         self.lines(machine, with_model, variant)
