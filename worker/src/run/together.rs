@@ -10,7 +10,7 @@ use std::{
 };
 
 use assay_engine::{
-    forward::batch::{self, SEQUENCES_MAX, SequenceId},
+    forward::batch::{self, SEQUENCES_MAX, SHARED_PAGES_MAX, SequenceId},
     run::{Event, Group, Request},
     tokenizer::Detokenizer,
 };
@@ -104,7 +104,7 @@ fn start(model: Arc<LocalModel>, threads: usize) -> mpsc::Sender<Asked> {
 
 /// Generates what is asked for until nobody can ask any more.
 fn serve(model: &LocalModel, threads: usize, asked: &mpsc::Receiver<Asked>) {
-    let pages = SHARED_BYTES_MAX / batch::page_bytes(model.model());
+    let pages = (SHARED_BYTES_MAX / batch::page_bytes(model.model())).min(SHARED_PAGES_MAX);
     let options = Job::options_for(threads);
     let mut group = match Group::new(model.model(), &options, pages) {
         Ok(group) => group,
