@@ -138,12 +138,12 @@ export class Engine {
    * Checks an answer by running it once as input, which costs a fraction of generating it.
    *
    * @param {object} job as for {@link generate}
-   * @param {{ output: number[], finish: "stop" | "length" }} claim
+   * @param {{ output: number[], finish: "stop" | "length" }} claim a transcript will do
    * @param {{ signal?: AbortSignal, onProgress?: (progress: { done: number, total: number }) => void }} [options]
    * @returns {Promise<{ match: { transcript: object } } | { mismatch: { position: number, expected: number | null, trace_root: string } }>}
    */
-  async check(job, claim, { signal, onProgress } = {}) {
-    const { id } = this.#ask({ check: { job, claim } });
+  async check(job, { output, finish }, { signal, onProgress } = {}) {
+    const { id } = this.#ask({ check: { job, claim: { output, finish } } });
     try {
       for (;;) {
         signal?.throwIfAborted();

@@ -60,7 +60,7 @@ test("answers several at once, each as if it were alone", async () => {
 
 test("confirms a true answer and refutes a wrong one", async () => {
   const { output, finish } = recorded.transcript;
-  const confirmed = await engine.check(job(), { output, finish });
+  const confirmed = await engine.check(job(), recorded.transcript);
   assert.deepEqual(confirmed.match.transcript, recorded.transcript);
   const wrong = output.with(5, output[5] ^ 1);
   const { mismatch } = await engine.check(job(), { output: wrong, finish });

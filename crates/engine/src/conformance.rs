@@ -200,7 +200,7 @@ pub fn tell_variants(models_each: Option<usize>, tell: &mut dyn FnMut(&str)) {
     let some = models_each.unwrap_or(models.len()).clamp(1, models.len());
     let extent = match some == models.len() {
         true => String::new(),
-        false => format!(", {some} of {} models", models.len()),
+        false => format!(", {some} of {} tiny models", models.len()),
     };
     for (number, variant) in Variant::all().iter().enumerate() {
         let first = number * some % models.len();

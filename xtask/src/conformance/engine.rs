@@ -23,7 +23,7 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 const MANY: &str = "700";
 const FEW: &str = "16";
 /// Tiny models of each variant under an emulator, unless all are asked for.
-const MODELS: &str = "2";
+const MODELS: &str = "1";
 
 /// A processor that qemu plays.
 struct Emulated {

@@ -116,6 +116,8 @@ fn install(python: &Path, home: &Path, no_amx: bool) -> anyhow::Result<()> {
         "install",
         "--quiet",
         "scikit-build-core[pyproject]",
+        "cmake",
+        "ninja",
     ]))?;
     process::run_talking(&mut pip)?;
     let archive = scratch.join(format!("llama_cpp_python-{VERSION}.tar.gz"));
