@@ -506,8 +506,8 @@ impl Likely {
     fn of(logprobs: Logprobs) -> Self {
         let top = logprobs.top.iter();
         Self {
-            micro_nats: logprobs.drawn.micro_nats.into(),
-            top: top.map(|one| (one.token, one.micro_nats.into())).collect(),
+            micro_nats: logprobs.drawn.micro_nats,
+            top: top.map(|one| (one.token, one.micro_nats)).collect(),
         }
     }
 }

@@ -203,7 +203,8 @@ pub fn tell_variants(models_each: Option<usize>, tell: &mut dyn FnMut(&str)) {
         false => format!(", {some} of {} tiny models", models.len()),
     };
     for (number, variant) in Variant::all().iter().enumerate() {
-        let first = number * some % models.len();
+        // One further in each round, so that a feed does not always meet the same models.
+        let first = (number + number / models.len()) * some % models.len();
         let taken = models.iter().cycle().skip(first).take(some);
         let name = variant.name();
         match check(variant, taken) {

@@ -31,6 +31,8 @@ struct Emulated {
     target: &'static str,
     linker: &'static str,
     qemu: &'static str,
+    /// What the emulator is told beside: the processor, where it has one that knows every instruction.
+    options: &'static [&'static str],
     /// Where Debian's cross compiler keeps that system's libraries.
     libraries: &'static str,
     packages: &'static str,
@@ -42,6 +44,7 @@ const EMULATED: [Emulated; 2] = [
         target: "aarch64-unknown-linux-gnu",
         linker: "aarch64-linux-gnu-gcc",
         qemu: "qemu-aarch64",
+        options: &["-cpu", "max"],
         libraries: "/usr/aarch64-linux-gnu",
         packages: "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user",
     },
@@ -50,6 +53,7 @@ const EMULATED: [Emulated; 2] = [
         target: "riscv64gc-unknown-linux-gnu",
         linker: "riscv64-linux-gnu-gcc",
         qemu: "qemu-riscv64",
+        options: &[],
         libraries: "/usr/riscv64-linux-gnu",
         packages: "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user",
     },
@@ -90,15 +94,9 @@ pub(super) fn run(
         match machine.prepare(workspace, may_install)? {
             Err(why) => count.skip(machine.name, &why)?,
             Ok(program) => {
-                let words: Vec<OsString> = vec![
-                    machine.qemu.into(),
-                    // Everything that the emulator knows, dot products included.
-                    "-cpu".into(),
-                    "max".into(),
-                    "-L".into(),
-                    machine.libraries.into(),
-                    program.into(),
-                ];
+                let mut words: Vec<OsString> = vec![machine.qemu.into()];
+                words.extend(machine.options.iter().map(OsString::from));
+                words.extend(["-L".into(), machine.libraries.into(), program.into()]);
                 let models = (!whole).then_some(MODELS);
                 count.runs(machine.name, &words, models, &model, FEW)?;
             }
