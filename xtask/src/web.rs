@@ -25,6 +25,8 @@ pub(crate) fn build(workspace: &Workspace, may_install: bool) -> anyhow::Result<
     let mut flags = wasm::remapped_paths(workspace, &toolchain, &folder)?;
     // Every browser of the last years has vectors; without them it would be several times slower.
     flags.push("-Ctarget-feature=+simd128".to_owned());
+    // The module brings its own, see there.
+    flags.push("--cfg=getrandom_backend=\"custom\"".to_owned());
     let mut command = toolchain.cargo_rustc(PROFILE);
     command
         .current_dir(&workspace.root)
@@ -35,6 +37,7 @@ pub(crate) fn build(workspace: &Workspace, may_install: bool) -> anyhow::Result<
         .arg(&folder);
     process::run(&mut command)?;
     let web = workspace.target.join("web");
+    std::fs::create_dir_all(&web).with_context(|| format!("cannot make {}", web.display()))?;
     let built = folder
         .join(TARGET)
         .join(PROFILE)
