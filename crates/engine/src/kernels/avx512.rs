@@ -21,6 +21,8 @@ const ROWS_PACKED: usize = 32;
 const ROWS_DIRECT: usize = 8;
 /// Columns of one vector of bytes.
 const COLS: usize = 64;
+/// Bytes that a row is asked for ahead of its use.
+const AHEAD: usize = 1_024;
 
 thread_local! {
     /// Regrouped weights: (half, group of four columns, row in half, column in group).
@@ -67,32 +69,31 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
 fn direct(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
     let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
-    // Missing rows repeat the last one; their sums are dropped.
-    let weights: [&[i8]; ROWS_DIRECT] = block.lines(cols, row);
     let high_row = &x.high[token * x.stride..][..x.stride];
     let low_row = &x.low[token * x.stride..][..x.stride];
     let flip = _mm512_set1_epi8(-128);
     let mut sums = [_mm512_setzero_si512(); 2 * ROWS_DIRECT]; // rows of the high plane, rows of the low plane
-    for col in (0..cols).step_by(COLS) {
-        // SAFETY: rows of activations are padded to whole vectors.
-        let (high, low) = unsafe {
-            (
-                _mm512_loadu_si512(high_row.as_ptr().add(col).cast()),
-                _mm512_loadu_si512(low_row.as_ptr().add(col).cast()),
-            )
-        };
-        let mask = tail_mask(cols - col);
-        for r in 0..ROWS_DIRECT {
-            // The next rows, while these are multiplied; an address past the end is only a hint that is ignored.
-            _mm_prefetch::<_MM_HINT_T0>(weights[r].as_ptr().wrapping_add(ROWS_DIRECT * cols + col));
-            // SAFETY: the mask ends with the row.
-            let w = _mm512_xor_si512(
-                unsafe { _mm512_maskz_loadu_epi8(mask, weights[r].as_ptr().add(col)) },
-                flip,
-            );
-            sums[r] = _mm512_dpbusd_epi32(sums[r], w, high);
-            sums[r + ROWS_DIRECT] = _mm512_dpbusd_epi32(sums[r + ROWS_DIRECT], w, low);
+    // One row after the other, as they lie in memory, so that the processor sees one stream.
+    let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
+    for (r, line) in lines.enumerate() {
+        let (mut high_sum, mut low_sum) = (sums[r], sums[r + ROWS_DIRECT]);
+        for col in (0..cols).step_by(COLS) {
+            let at = line.as_ptr().wrapping_add(col);
+            // Only a hint, also where it points past the matrix.
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD));
+            // SAFETY: the mask ends with the row, and rows of activations are padded to whole vectors.
+            let (w, high, low) = unsafe {
+                (
+                    _mm512_maskz_loadu_epi8(tail_mask(cols - col), at),
+                    _mm512_loadu_si512(high_row.as_ptr().add(col).cast()),
+                    _mm512_loadu_si512(low_row.as_ptr().add(col).cast()),
+                )
+            };
+            let w = _mm512_xor_si512(w, flip);
+            high_sum = _mm512_dpbusd_epi32(high_sum, w, high);
+            low_sum = _mm512_dpbusd_epi32(low_sum, w, low);
         }
+        (sums[r], sums[r + ROWS_DIRECT]) = (high_sum, low_sum);
     }
     let sums = sum_each(sums);
     let token_scale = x.tokens[token];
