@@ -34,6 +34,8 @@ pub enum Kernels {
     Avx2,
     /// x86-64 with AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
+    /// x86-64 with AVX-512 as above and AMX tiles of bytes.
+    Amx,
     /// 64-bit Arm with NEON.
     Neon,
     /// 64-bit Arm with NEON and its dot products.
@@ -46,7 +48,7 @@ impl Kernels {
     /// Every kind but the reference that some processor of this architecture can run, slowest first.
     pub fn of_this_architecture() -> &'static [Self] {
         if cfg!(target_arch = "x86_64") {
-            &[Self::Portable, Self::Avx2, Self::Avx512]
+            &[Self::Portable, Self::Avx2, Self::Avx512, Self::Amx]
         } else if cfg!(target_arch = "aarch64") {
             &[Self::Portable, Self::Neon, Self::NeonDot]
         } else if cfg!(target_arch = "wasm32") {

@@ -203,7 +203,7 @@ pub(crate) fn integer_scores(level: Level, query: &Query, keys: &[u8], out: &mut
         Kind::Avx2 => unsafe { super::avx2::attention::scores(query, keys, out) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
-        Kind::Avx512 => unsafe { super::avx512::scores(query, keys, out) },
+        Kind::Avx512 | Kind::Amx => unsafe { super::avx512::scores(query, keys, out) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: the level exists, so NEON was detected.
         Kind::Neon => unsafe { super::neon::attention::scores(query, keys, out) },
@@ -224,7 +224,7 @@ pub(crate) fn weigh(level: Level, weights: &[i16], values: &[i8], dims: usize, s
         Kind::Avx2 => unsafe { super::avx2::attention::weigh(weights, values, dims, sums) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level exists, so the AVX-512 features were detected.
-        Kind::Avx512 => unsafe { super::avx512::weigh(weights, values, dims, sums) },
+        Kind::Avx512 | Kind::Amx => unsafe { super::avx512::weigh(weights, values, dims, sums) },
         #[cfg(target_arch = "aarch64")]
         // SAFETY: the level exists, so NEON was detected.
         Kind::Neon => unsafe { super::neon::attention::weigh(weights, values, dims, sums) },

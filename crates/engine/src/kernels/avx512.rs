@@ -3,7 +3,7 @@
 //! `vpdpbusd` multiplies unsigned by signed bytes and adds four products to a 32-bit lane, wrapping. Weights become `w + 128` on the way in
 //! and `128 * sum(plane)` is taken off at the end. All 32-bit arithmetic wraps and the true sum of a plane fits 32 bits, so the result is exact.
 
-use std::{arch::x86_64::*, cell::RefCell};
+use std::{arch::x86_64::*, cell::RefCell, ops::Range};
 
 use super::{
     maps::Activations,
@@ -16,11 +16,13 @@ const TOKENS_PACKED: usize = 4;
 /// Tokens of one tile: with two vectors of rows and two planes, 24 accumulators.
 const TOKENS_TILE: usize = 6;
 /// Rows that are regrouped together.
-const ROWS_PACKED: usize = 32;
+pub(super) const ROWS_PACKED: usize = 32;
 /// Rows that are summed together without regrouping.
 const ROWS_DIRECT: usize = 8;
 /// Columns of one vector of bytes.
 const COLS: usize = 64;
+/// Bytes that a row is asked for ahead of its use.
+const AHEAD: usize = 1_024;
 
 thread_local! {
     /// Regrouped weights: (half, group of four columns, row in half, column in group).
@@ -41,25 +43,50 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
     PACKED.with_borrow_mut(|packed| {
         packed.resize(ROWS_PACKED * x.stride, 0);
         for row in (0..block.scales.len()).step_by(ROWS_PACKED) {
-            let rows = ROWS_PACKED.min(block.scales.len() - row);
             let (first, second) = packed.split_at_mut(ROWS_PACKED / 2 * x.stride);
-            pack(block, x.cols, row, rows.min(16), first);
-            pack(block, x.cols, row + 16, rows.saturating_sub(16), second);
-            let mut token = 0;
-            while token + TOKENS_TILE <= tokens {
-                tile::<TOKENS_TILE>(block, x, row, token, first, second);
-                token += TOKENS_TILE;
-            }
-            match tokens - token {
-                1 => tile::<1>(block, x, row, token, first, second),
-                2 => tile::<2>(block, x, row, token, first, second),
-                3 => tile::<3>(block, x, row, token, first, second),
-                4 => tile::<4>(block, x, row, token, first, second),
-                5 => tile::<5>(block, x, row, token, first, second),
-                _ => (),
-            }
+            pack_both(block, x.cols, row, first, second);
+            tiles(block, x, row, 0..tokens, first, second);
         }
     });
+}
+
+/// Regroups up to 32 rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(super) fn pack_both(
+    block: &Block<'_>,
+    cols: usize,
+    row: usize,
+    first: &mut [u8],
+    second: &mut [u8],
+) {
+    let rows = ROWS_PACKED.min(block.scales.len() - row);
+    pack(block, cols, row, rows.min(16), first);
+    pack(block, cols, row + 16, rows.saturating_sub(16), second);
+}
+
+/// 32 rows, regrouped, times any number of tokens.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(super) fn tiles(
+    block: &Block<'_>,
+    x: &Activations,
+    row: usize,
+    tokens: Range<usize>,
+    first: &[u8],
+    second: &[u8],
+) {
+    let mut token = tokens.start;
+    while token + TOKENS_TILE <= tokens.end {
+        tile::<TOKENS_TILE>(block, x, row, token, first, second);
+        token += TOKENS_TILE;
+    }
+    match tokens.end - token {
+        1 => tile::<1>(block, x, row, token, first, second),
+        2 => tile::<2>(block, x, row, token, first, second),
+        3 => tile::<3>(block, x, row, token, first, second),
+        4 => tile::<4>(block, x, row, token, first, second),
+        5 => tile::<5>(block, x, row, token, first, second),
+        _ => (),
+    }
 }
 
 /// Up to eight rows times one token, straight from the matrix.
@@ -67,32 +94,31 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
 fn direct(block: &Block<'_>, x: &Activations, row: usize, token: usize) {
     let rows = ROWS_DIRECT.min(block.scales.len() - row);
     let cols = x.cols;
-    // Missing rows repeat the last one; their sums are dropped.
-    let weights: [&[i8]; ROWS_DIRECT] = block.lines(cols, row);
     let high_row = &x.high[token * x.stride..][..x.stride];
     let low_row = &x.low[token * x.stride..][..x.stride];
     let flip = _mm512_set1_epi8(-128);
     let mut sums = [_mm512_setzero_si512(); 2 * ROWS_DIRECT]; // rows of the high plane, rows of the low plane
-    for col in (0..cols).step_by(COLS) {
-        // SAFETY: rows of activations are padded to whole vectors.
-        let (high, low) = unsafe {
-            (
-                _mm512_loadu_si512(high_row.as_ptr().add(col).cast()),
-                _mm512_loadu_si512(low_row.as_ptr().add(col).cast()),
-            )
-        };
-        let mask = tail_mask(cols - col);
-        for r in 0..ROWS_DIRECT {
-            // The next rows, while these are multiplied; an address past the end is only a hint that is ignored.
-            _mm_prefetch::<_MM_HINT_T0>(weights[r].as_ptr().wrapping_add(ROWS_DIRECT * cols + col));
-            // SAFETY: the mask ends with the row.
-            let w = _mm512_xor_si512(
-                unsafe { _mm512_maskz_loadu_epi8(mask, weights[r].as_ptr().add(col)) },
-                flip,
-            );
-            sums[r] = _mm512_dpbusd_epi32(sums[r], w, high);
-            sums[r + ROWS_DIRECT] = _mm512_dpbusd_epi32(sums[r + ROWS_DIRECT], w, low);
+    // One row after the other, as they lie in memory, so that the processor sees one stream.
+    let lines = block.weights[row * cols..(row + rows) * cols].chunks_exact(cols);
+    for (r, line) in lines.enumerate() {
+        let (mut high_sum, mut low_sum) = (sums[r], sums[r + ROWS_DIRECT]);
+        for col in (0..cols).step_by(COLS) {
+            let at = line.as_ptr().wrapping_add(col);
+            // Only a hint, also where it points past the matrix.
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD));
+            // SAFETY: the mask ends with the row, and rows of activations are padded to whole vectors.
+            let (w, high, low) = unsafe {
+                (
+                    _mm512_maskz_loadu_epi8(tail_mask(cols - col), at),
+                    _mm512_loadu_si512(high_row.as_ptr().add(col).cast()),
+                    _mm512_loadu_si512(low_row.as_ptr().add(col).cast()),
+                )
+            };
+            let w = _mm512_xor_si512(w, flip);
+            high_sum = _mm512_dpbusd_epi32(high_sum, w, high);
+            low_sum = _mm512_dpbusd_epi32(low_sum, w, low);
         }
+        (sums[r], sums[r + ROWS_DIRECT]) = (high_sum, low_sum);
     }
     let sums = sum_each(sums);
     let token_scale = x.tokens[token];
@@ -202,18 +228,44 @@ fn tile<const T: usize>(
         // SAFETY: the mask covers the rows of this block that are left.
         let scales = unsafe { _mm512_maskz_loadu_ps(mask, block.scales[row..].as_ptr()) };
         for t in 0..T {
-            let token_scale = x.tokens[token + t];
-            let h = _mm512_sub_epi32(high[t][half], _mm512_set1_epi32(token_scale.high_sum << 7));
-            let l = _mm512_sub_epi32(low[t][half], _mm512_set1_epi32(token_scale.low_sum << 7));
-            let lower = rounded(_mm512_castsi512_si256(h), _mm512_castsi512_si256(l));
-            let upper = rounded(
-                _mm512_extracti64x4_epi64::<1>(h),
-                _mm512_extracti64x4_epi64::<1>(l),
+            finish(
+                block,
+                x,
+                token + t,
+                row,
+                mask,
+                scales,
+                high[t][half],
+                low[t][half],
             );
-            let sums = _mm512_insertf32x8::<1>(_mm512_castps256_ps512(lower), upper);
-            store(block, token + t, row, mask, sums, scales, token_scale.scale);
         }
     }
+}
+
+/// Takes the offset of weights off the sums of both planes, joins, rounds, scales and writes them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[allow(clippy::too_many_arguments, reason = "what a tile has at hand")]
+pub(super) fn finish(
+    block: &Block<'_>,
+    x: &Activations,
+    token: usize,
+    row: usize,
+    mask: __mmask16,
+    scales: __m512,
+    high: __m512i,
+    low: __m512i,
+) {
+    let token_scale = x.tokens[token];
+    let h = _mm512_sub_epi32(high, _mm512_set1_epi32(token_scale.high_sum << 7));
+    let l = _mm512_sub_epi32(low, _mm512_set1_epi32(token_scale.low_sum << 7));
+    let lower = rounded(_mm512_castsi512_si256(h), _mm512_castsi512_si256(l));
+    let upper = rounded(
+        _mm512_extracti64x4_epi64::<1>(h),
+        _mm512_extracti64x4_epi64::<1>(l),
+    );
+    let sums = _mm512_insertf32x8::<1>(_mm512_castps256_ps512(lower), upper);
+    store(block, token, row, mask, sums, scales, token_scale.scale);
 }
 
 /// 128 * high + low as exact 64-bit integers, rounded once.

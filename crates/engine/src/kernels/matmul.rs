@@ -101,6 +101,9 @@ impl Block<'_> {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level exists, so the AVX-512 features were detected.
             Kind::Avx512 => unsafe { super::avx512::block(self, x, tokens) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level exists, so the AVX-512 features were detected and tiles were granted.
+            Kind::Amx => unsafe { super::amx::block(self, x, tokens) },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: the level exists, so NEON was detected.
             Kind::Neon => unsafe { super::neon::block(self, x, tokens) },

@@ -8,6 +8,8 @@
     reason = "vector loads and stores, and disjoint writes from several threads"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 pub(crate) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -38,6 +40,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     #[cfg(target_arch = "aarch64")]
     Neon,
     #[cfg(target_arch = "aarch64")]
@@ -63,6 +67,9 @@ impl Level {
                 && is_x86_feature_detected!("avx512vnni")
             {
                 found.push(Self(Kind::Avx512));
+                if amx::permitted() {
+                    found.push(Self(Kind::Amx));
+                }
             }
         }
         #[cfg(target_arch = "aarch64")]
@@ -98,6 +105,8 @@ impl From<Level> for Kernels {
             Kind::Avx2 => Self::Avx2,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => Self::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => Self::Amx,
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => Self::Neon,
             #[cfg(target_arch = "aarch64")]
@@ -130,7 +139,7 @@ macro_rules! per_level {
                 $crate::kernels::Kind::Avx2 => unsafe { avx2($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: the level exists, so the features were detected.
-                $crate::kernels::Kind::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::kernels::Kind::Avx512 | $crate::kernels::Kind::Amx => unsafe { avx512($($arg),*) },
                 // Compiled with these instructions everywhere.
                 #[cfg(target_arch = "aarch64")]
                 $crate::kernels::Kind::Neon | $crate::kernels::Kind::NeonDot => $body($($arg),*),
