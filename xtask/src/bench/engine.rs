@@ -179,7 +179,7 @@ impl Ours {
         Ok(Self {
             program: workspace.target.join("release/examples/bench"),
             model,
-            kernels: no_amx.then_some("avx512"),
+            kernels: (no_amx && has_amx()).then_some("avx512"),
         })
     }
 
