@@ -187,7 +187,9 @@ pub fn check<'m>(
             .run(model, &tokens(TOKENS, model.shape.vocab))
             .map_err(|error| format!("{name}: {error}"))?;
         if Some(&found[..]) != recorded {
-            return Err(format!("{name}: {found}, recorded is {recorded:?}"));
+            return Err(format!(
+                "{name} came out as {found}, recorded is {recorded:?}"
+            ));
         }
     }
     Ok(())
@@ -197,6 +199,9 @@ pub fn check<'m>(
 /// the models, in turn: all of them meet all kernels, feeds and numbers of threads, if not every combination.
 pub fn tell_variants(models_each: Option<usize>, tell: &mut dyn FnMut(&str)) {
     let models = models();
+    if ROOTS.lines().count() != models.len() {
+        tell("fail  as many roots as models must be recorded");
+    }
     let some = models_each.unwrap_or(models.len()).clamp(1, models.len());
     let extent = match some == models.len() {
         true => String::new(),
@@ -273,6 +278,9 @@ mod tests {
             feed: Feed::Chunks(1_024),
         };
         let error = check(&variant, &models).unwrap_err();
-        assert!(error.starts_with("llama half-split untied: "), "{error}");
+        assert!(
+            error.starts_with("llama half-split untied came out as"),
+            "{error}"
+        );
     }
 }
