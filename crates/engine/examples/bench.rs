@@ -10,7 +10,7 @@ use std::{error::Error, io::Write as _, time::Instant};
 use assay_engine::{
     forward::{Kernels, Options},
     measure,
-    model::{Model, Rope, Shape},
+    model::Model,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let start = Instant::now();
     let model = match model.as_str() {
-        "-" => random(),
+        "-" => measure::stand_in(30),
         path => Model::open(path)?,
     };
     let load = start.elapsed().as_secs_f64();
@@ -70,19 +70,4 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     writeln!(std::io::stdout(), "{line}")?;
     Ok(())
-}
-
-fn random() -> Model {
-    let shape = Shape {
-        layers: 30,
-        dim: 576,
-        heads: 9,
-        kv_heads: 3,
-        head_dim: 64,
-        ff: 1_536,
-        vocab: 49_152,
-        context_max: 4_096,
-        norm_eps_bits: 0x3727_c5ac,
-    };
-    Model::random(shape, Rope::Interleaved, true, 1)
 }

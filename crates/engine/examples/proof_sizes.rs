@@ -7,7 +7,7 @@ use std::{error::Error, io::Write as _, time::Instant};
 
 use assay_engine::{
     forward::Options,
-    model::{Model, Rope, Shape},
+    measure,
     proof::{
         Anchors, Draws, Last, Operator, Own, Place, Prover, Record, Step, Verdict, check, fuzzing,
     },
@@ -15,19 +15,8 @@ use assay_engine::{
 
 fn main() -> Result<(), Box<dyn Error>> {
     let context = std::env::args().nth(1).map_or(Ok(512), |n| n.parse())?;
-    let shape = Shape {
-        layers: 30,
-        dim: 576,
-        heads: 9,
-        kv_heads: 3,
-        head_dim: 64,
-        ff: 1536,
-        vocab: 49_152,
-        context_max: 2_048,
-        norm_eps_bits: 0x3727_c5ac,
-    };
-    let (model, manifest) = fuzzing::described(Model::random(shape, Rope::Interleaved, true, 1));
-    let tokens: Vec<u32> = (0..context).map(|i| 500 + i * 7 % 1_000).collect();
+    let (model, manifest) = fuzzing::described(measure::stand_in(30));
+    let tokens = measure::prompt(&model, context as usize);
     let position = context - 1;
 
     let mut out = std::io::stdout();

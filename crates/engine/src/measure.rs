@@ -10,7 +10,7 @@ use core::ops::ControlFlow;
 use crate::forward::batch::{Batch, BatchError, Work};
 use crate::{
     forward::{Options, Session, SessionError},
-    model::Model,
+    model::{Model, Rope, Shape},
     run::{self, Checked, Request, RunError},
     sampler::Sampling,
     trace::{self, KvRows},
@@ -39,6 +39,22 @@ pub struct Check {
     pub generate_seconds: f64,
     /// Seconds of the check.
     pub check_seconds: f64,
+}
+
+/// A random model with the shape of SmolLM2-135M, of 30 layers or fewer: no work depends on values, so it measures like the real one.
+pub fn stand_in(layers: usize) -> Model {
+    let shape = Shape {
+        layers,
+        dim: 576,
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+        ff: 1_536,
+        vocab: 49_152,
+        context_max: 4_096,
+        norm_eps_bits: 0x3727_c5ac,
+    };
+    Model::random(shape, Rope::Interleaved, true, 1)
 }
 
 /// The prompt of every measurement: any tokens do, since no work depends on which they are.

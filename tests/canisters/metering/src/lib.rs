@@ -5,7 +5,8 @@
 
 use assay_engine::{
     forward::{Kernels, Options, Session},
-    model::{Manifest, Model, Rope, Shape},
+    measure,
+    model::{Manifest, Model},
     proof::{
         Anchors, Draws, Last, Operator, Own, Place, Proof, Prover, Record, Step, check, fuzzing,
     },
@@ -15,35 +16,13 @@ use canbench_rs::{BenchResult, bench, bench_fn};
 /// Tokens before the one that is measured.
 const CONTEXT: u32 = 16;
 
-const fn shape(layers: usize) -> Shape {
-    Shape {
-        layers,
-        dim: 576,
-        heads: 9,
-        kv_heads: 3,
-        head_dim: 64,
-        ff: 1_536,
-        vocab: 49_152,
-        context_max: 2_048,
-        norm_eps_bits: 0x3727_c5ac,
-    }
-}
-
-fn model(layers: usize) -> Model {
-    Model::random(shape(layers), Rope::Interleaved, true, 1)
-}
-
-fn tokens(count: u32) -> Vec<u32> {
-    (0..count).map(|i| 500 + i * 7 % 1_000).collect()
-}
-
 fn one_token(kernels: Kernels) -> BenchResult {
-    let model = model(30);
+    let model = measure::stand_in(30);
     let options = Options {
         kernels,
         ..Options::default()
     };
-    let tokens = tokens(CONTEXT);
+    let tokens = measure::prompt(&model, CONTEXT as usize);
     let mut session = Session::new(&model, tokens.len() + 1, &options).expect("it is in range");
     session.prefill(&tokens).expect("there is room");
     bench_fn(|| {
@@ -52,19 +31,18 @@ fn one_token(kernels: Kernels) -> BenchResult {
 }
 
 /// Tokens that one pass takes, for the price of each in a check.
-fn prefill(count: u32) -> BenchResult {
-    let model = model(30);
-    let mut session =
-        Session::new(&model, count as usize, &Options::default()).expect("it is in range");
-    let tokens = tokens(count);
+fn prefill(count: usize) -> BenchResult {
+    let model = measure::stand_in(30);
+    let mut session = Session::new(&model, count, &Options::default()).expect("it is in range");
+    let tokens = measure::prompt(&model, count);
     bench_fn(|| {
         session.prefill(&tokens).expect("there is room");
     })
 }
 
 fn tile(step: Step) -> BenchResult {
-    let (model, manifest): (Model, Manifest) = fuzzing::described(model(1));
-    let tokens = tokens(CONTEXT);
+    let (model, manifest): (Model, Manifest) = fuzzing::described(measure::stand_in(1));
+    let tokens = measure::prompt(&model, CONTEXT as usize);
     let position = CONTEXT - 1;
     let record = Record::run(&model, &tokens, &Options::default()).expect("it is in range");
     let prover = Prover::new(&model, &manifest).expect("it is described");
