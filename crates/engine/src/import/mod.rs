@@ -19,6 +19,7 @@ pub mod gguf;
 mod huggingface;
 mod json;
 mod plan;
+mod round;
 pub mod safetensors;
 mod tensor;
 mod vocabulary;

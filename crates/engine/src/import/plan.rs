@@ -1,6 +1,6 @@
 //! What a checkpoint of any format becomes: a manifest, the tensor behind each part of the model file, and how rotations turn.
 //!
-//! Each weight row becomes int8: `scale = max|w| / 127`, `q = round(w / scale)`, ties to even, all in F32Z. Rotation tables
+//! Each weight row becomes int8 by the scale that loses least: see [`super::round`]. Rotation tables
 //! are computed in f64 by the portable `libm` crate and rounded once. Rows are decoded, quantised, hashed and written one
 //! by one, so memory does not grow with the model.
 
@@ -10,7 +10,11 @@ use std::{
     io::{Seek, Write},
 };
 
-use super::{ImportError, Progress, tensor::Tensor};
+use super::{
+    ImportError, Progress,
+    round::{key_factors, quantize},
+    tensor::Tensor,
+};
 use crate::{
     f32z,
     model::{
@@ -137,6 +141,7 @@ impl Plan<'_> {
             tokenizer: Some(&self.tokenizer),
             template: self.template.as_deref(),
         };
+        let rope = self.manifest.rope;
         let mut writer = ModelWriter::new(out, &mut self.manifest, assets, &hashes)?;
         let part = |name: &str| {
             let part = self.parts.get(name);
@@ -174,8 +179,24 @@ impl Plan<'_> {
                     Ok::<_, ImportError>(())
                 })?,
                 None => {
-                    let part = part(&place.name);
-                    writer.table_rows(index, |row, values| part.read(row, values))?;
+                    let gain = part(&place.name);
+                    let query = place.name.strip_suffix("q_norm");
+                    let key = place.name.strip_suffix("k_norm");
+                    let keys = query.or(key).map(|layer| part(&format!("{layer}k_norm")));
+                    writer.table_rows(index, |row, values| {
+                        gain.read(row, values)?;
+                        let Some(keys) = keys else { return Ok(()) };
+                        let mut factors = vec![0.0; place.cols];
+                        keys.read(row, &mut factors)?;
+                        key_factors(&mut factors, rope);
+                        for (value, factor) in values.iter_mut().zip(factors) {
+                            *value = match query {
+                                Some(_) => f32z::mul(*value, factor),
+                                None => f32z::div(*value, factor),
+                            };
+                        }
+                        Ok::<_, ImportError>(())
+                    })?;
                 }
             }
         }
@@ -222,17 +243,4 @@ pub(super) fn read_row(
         *value = f32z::z(*value);
     }
     Ok(())
-}
-
-/// Rounds a row to int8 and returns its scale.
-fn quantize(values: &[f32], weights: &mut [i8]) -> f32 {
-    let scale = f32z::div(f32z::max_abs(values), 127.0);
-    if scale == 0.0 {
-        weights.fill(0);
-        return 0.0;
-    }
-    for (weight, value) in weights.iter_mut().zip(values) {
-        *weight = f32z::rne(f32z::div(*value, scale)).clamp(-127, 127) as i8;
-    }
-    scale
 }

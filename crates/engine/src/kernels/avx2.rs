@@ -325,6 +325,8 @@ fn pair_sums<const T: usize>(
         "BUG: too few regrouped weights or activations"
     );
     let mut lanes = [[_mm256_setzero_si256(); 2]; T];
+    // Hidden from the compiler, which would else derive each pointer from the one before in every step.
+    let firsts = std::hint::black_box(values.map(|v| v.as_ptr().cast::<i32>()));
     for pair in start..end {
         // SAFETY: 32 bytes of weights follow for every pair below `end`, checked above.
         let (low, high) = unsafe {
@@ -337,13 +339,7 @@ fn pair_sums<const T: usize>(
         let (low, high) = (_mm256_cvtepi8_epi16(low), _mm256_cvtepi8_epi16(high));
         for t in 0..T {
             // SAFETY: two activations follow for every pair below `end`, checked above.
-            let v = unsafe {
-                values[t]
-                    .as_ptr()
-                    .add(2 * pair)
-                    .cast::<i32>()
-                    .read_unaligned()
-            };
+            let v = unsafe { firsts[t].add(pair).read_unaligned() };
             let v = _mm256_set1_epi32(v);
             lanes[t][0] = _mm256_add_epi32(lanes[t][0], _mm256_madd_epi16(low, v));
             lanes[t][1] = _mm256_add_epi32(lanes[t][1], _mm256_madd_epi16(high, v));

@@ -137,21 +137,6 @@ impl Block<'_> {
         }
     }
 
-    /// `N` rows of weights from `row` on; missing rows repeat the last one.
-    #[inline(always)]
-    pub(super) fn lines<const N: usize>(&self, cols: usize, row: usize) -> [&[i8]; N] {
-        let last = self.scales.len() - 1;
-        let mut lines: [&[i8]; N] = [&[]; N];
-        for (r, line) in lines.iter_mut().enumerate() {
-            *line = &self.weights[(row + r).min(last) * cols..][..cols];
-        }
-        lines
-    }
-
-    pub(super) fn write(&self) -> Write {
-        self.out.write
-    }
-
     /// Finishes exact sums of consecutive rows.
     #[inline(always)]
     pub(super) fn finish(&self, token: usize, row: usize, scale: f32, sums: &[i64]) {
@@ -169,8 +154,35 @@ impl Block<'_> {
     }
 }
 
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_feature = "simd128"
+))]
+impl Block<'_> {
+    /// `N` rows of weights from `row` on; missing rows repeat the last one.
+    #[inline(always)]
+    pub(super) fn lines<const N: usize>(&self, cols: usize, row: usize) -> [&[i8]; N] {
+        let last = self.scales.len() - 1;
+        let mut lines: [&[i8]; N] = [&[]; N];
+        for (r, line) in lines.iter_mut().enumerate() {
+            *line = &self.weights[(row + r).min(last) * cols..][..cols];
+        }
+        lines
+    }
+
+    pub(super) fn write(&self) -> Write {
+        self.out.write
+    }
+}
+
 /// The vectors of `N` tokens from `token` on. A loop and not [`std::array::from_fn`], which is compiled without the vector instructions
 /// of its caller and therefore cannot be inlined there.
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    target_feature = "simd128"
+))]
 #[inline(always)]
 pub(super) fn vectors<T, const N: usize>(all: &[T], stride: usize, token: usize) -> [&[T]; N] {
     let mut vectors: [&[T]; N] = [&[]; N];

@@ -14,7 +14,7 @@ use crate::{bounds::LAYER_NORM_MAX, f32z};
 /// The semantics that this crate implements.
 pub const SPEC: &str = "CIS-1";
 /// Version of the rules by which a source checkpoint becomes a model file; any change of bytes raises it.
-pub const CONVERTER: u32 = 1;
+pub const CONVERTER: u32 = 2;
 
 /// Most blocks.
 pub const LAYERS_MAX: usize = 512;
