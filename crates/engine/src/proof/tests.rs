@@ -277,17 +277,17 @@ fn roots_and_proofs_have_known_bytes() {
     }
     expect_test::expect![[r#"
         interleaved level-2 root 5db77e38d33fd28a21bc7e50aae459c2c2e1edd2094204a29531d51b12d074f8
-        interleaved all proofs 925ec20c65629f3635b5545534ecc670b62c5096c079096e0d035de67635bab4
+        interleaved all proofs af9ffe4a55229d51c0b74f3cbdcde9939467ec7eefb1f93ec2dd8dcd78863f7b
         half-split level-2 root 973d1773e2eb2b5a72777ab21efb812cbd20c106ae126f165dbbc6841c1e27ef
-        half-split all proofs 32f2c6dfe40d6f1f71a2af0e8417d9d9146a6612ec99c76e1154134adbaf2a79
+        half-split all proofs ed06183ff10dd8e12148d01df2739f8ca1e55ba4e9e86d69d0b1c815263ecbed
         wide level-2 root ab17d1a5d23ae402fc87cfd0737e73764464527f6181e8000585df16b0a83fca
-        wide all proofs a4006c1d6ac52e5cac4d4d8d19e6989d5b3518afff976805b1ae014b2bf0f3cc
+        wide all proofs ee3856abb8bdbfc72e42c889eea3f5c0d3575322e61466fb6fdd1c471e59fde0
         qwen2 level-2 root b9ad09c7db1ca3bfb71a3718af8782e5576d82b16bb2c6672d329bad4e63bb4e
-        qwen2 all proofs d943f3713749adc3b36940185f7162e480b873abadf9e3cf34b4a8938c0ea7af
+        qwen2 all proofs 777b5b0504edd0a075c89426af674306f88385c84cdaf645777a40504fa5f2fc
         qwen3 level-2 root ea48f488fc3b065298c692e1073ddee31a088d499a32a09ce79b16d34eaa0600
-        qwen3 all proofs 950f278e05b35ec1a7ff034fdd4517947baccc14ca4ab0532bb58e827287dd4b
+        qwen3 all proofs 21815b20ad26b561f4a5c7486d8bfd2cc06f664bbfb1c04f342e116a2ea31c1f
         gemma3 level-2 root b924803a749e190fadeb2ed47605a2b9544af2a01e8f55b3c5a6119a46dc394f
-        gemma3 all proofs 4505e54551dadf263a748af54544242e273f87dea2bad1997ffb361568758fad
+        gemma3 all proofs f935bd58978ac874a6b55bb65c97498958216591e61b48ddef1833fc7faee5d5
     "#]]
     .assert_eq(&found);
 }
