@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use anyhow::Context;
 
@@ -129,9 +130,9 @@ fn wasm(
         Err(error) => Err(format!("{error:#}")),
         Ok(python) => Ok(vec![python.into(), here.join("run_wasmtime.py").into()]),
     };
-    for (name, features, folder) in [
-        ("wasm", "-C target-feature=+simd128", "engine-simd"),
-        ("wasm without vectors", "", "engine-scalar"),
+    for (name, features, folder, tokens) in [
+        ("wasm", "-C target-feature=+simd128", "engine-simd", MANY),
+        ("wasm without vectors", "", "engine-scalar", FEW),
     ] {
         if !has_target(WASM_TARGET) {
             let why = format!("no standard library; install it: rustup target add {WASM_TARGET}");
@@ -159,7 +160,7 @@ fn wasm(
                         .cloned()
                         .chain([module.clone().into()])
                         .collect();
-                    count.runs(&name, &words, None, model, MANY)?;
+                    count.runs(&name, &words, None, model, tokens)?;
                 }
             }
         }
@@ -293,6 +294,7 @@ impl Count {
         mut command: Command,
         read: impl Fn(&str) -> Option<(Outcome, String)>,
     ) -> anyhow::Result<()> {
+        let started = Instant::now();
         let mut running = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -327,6 +329,7 @@ impl Count {
             self.failed += 1;
             process::out(&format!("fail  {machine}: ended with {status}"))?;
         }
+        eprintln!("{machine}: {} s", started.elapsed().as_secs());
         Ok(())
     }
 
