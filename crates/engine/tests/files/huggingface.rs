@@ -51,13 +51,13 @@ fn a_folder_and_a_gguf_file_of_the_same_weights_give_the_same_logits() {
 #[test]
 fn roots_of_folders_are_the_recorded_ones() {
     let root = |of: &Family| hex(twins(of).1.model().root());
-    expect!["c630987f0d68f9dbb7fa1e81318907015a79f341833c916860ca432ec4b86c91"]
+    expect!["82368291a2df692a9f4e3dae56f7f5960f5a416f7508d7cc3c0c78b3735859fa"]
         .assert_eq(&root(&LLAMA));
-    expect!["f969b64eaed4306f8cb3c67bc281d200c7d677791b45a0c56289c3077d6a1012"]
+    expect!["3e3afaaee097f6795e580eaa999bd4762436ab5600e89a396777223ecad5b750"]
         .assert_eq(&root(&QWEN2));
-    expect!["08c615d532e8a8c33743d0ccf91a2164ef274ec9834d1de39c6fab1c44bbcd89"]
+    expect!["b88bbffbe212e5d2da5ea13a0bcc77eaa5ebcb8bf4301fe96bc29e36d78489f6"]
         .assert_eq(&root(&QWEN3));
-    expect!["e33620b22926ed3c12a50589e6b66382b52335f23ddc8a7af3d61f3be5f5d626"]
+    expect!["eafe80bea41c3b05669eb476fbed28754cea70e8be65909b53db753a5be49c51"]
         .assert_eq(&root(&GEMMA3));
 }
 
