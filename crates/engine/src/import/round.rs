@@ -60,20 +60,17 @@ fn squared_error(value: f32, scale: f32) -> f64 {
     error * error
 }
 
-/// The weight, as a number. The quotient is far below 2^22, so that adding and taking away what has no bits for a fraction rounds it, ties to
-/// even; a loop of this becomes vectors.
+/// The weight under a scale: `clamp(rne(div(value, scale)), -127, 127)`. The quotient is small, and what F32Z would make zero of it rounds to zero.
 #[inline]
-fn rounded(value: f32, scale: f32) -> f32 {
-    const NO_FRACTION: f32 = 12_582_912.0;
-    let rounded = (value / scale + NO_FRACTION) - NO_FRACTION;
-    rounded.clamp(-127.0, 127.0)
+fn rounded(value: f32, scale: f32) -> i32 {
+    f32z::rne(value / scale).clamp(-127, 127)
 }
 
 /// Turns the gains of a head's keys into the factors that the gains of its queries are multiplied by, and those of its keys
 /// divided by. Scores stay what they were, and keys lose less when they are rounded with one scale for a head.
 ///
 /// Both halves of a pair that is rotated have one factor: the power of two nearest to the root of the mean square of their gains, so
-/// that nothing is rounded here. Where that is zero, or beyond 2^8 or 2^-8, the nearest of 1, 2^8 and 2^-8 takes its place.
+/// that nothing is rounded here, at least 2^-8 and at most 2^8. Where both gains are zero it is 1.
 pub(super) fn key_factors(gains: &mut [f32], rope: Rope) {
     let half = gains.len() / 2;
     for pair in 0..half {
@@ -133,11 +130,11 @@ mod tests {
         for i in -40_000..40_000 {
             let (value, scale) = (i as f32 / 7_919.0, 0.031_25);
             let expected = f32z::rne(f32z::div(value, scale)).clamp(-127, 127);
-            assert_eq!(rounded(value, scale), expected as f32);
+            assert_eq!(rounded(value, scale), expected);
         }
         for tie in [0.5f32, 1.5, 2.5, -0.5, -1.5, 126.5, -126.5, 171.5] {
             let expected = f32z::rne(tie).clamp(-127, 127);
-            assert_eq!(rounded(tie, 1.0), expected as f32);
+            assert_eq!(rounded(tie, 1.0), expected);
         }
     }
 
