@@ -117,9 +117,9 @@ pub(crate) struct Up {
 pub(crate) struct Chat {
     /// The question
     pub(crate) prompt: String,
-    /// How sure the answer must be: single, checked, checked:N or equality:N
+    /// How sure the answer must be: single, checked, checked:N, equality:N or threshold:MIN/N
     #[arg(long, value_name = "HOW", default_value = "checked", value_parser = assurance)]
-    pub(crate) assurance: assay_protocol::job::Assurance,
+    pub(crate) assurance: assay_protocol::request::Assurance,
     /// Pay at most this many cycles [default: the quote]
     #[arg(long, value_name = "CYCLES")]
     pub(crate) price_cap: Option<u128>,
@@ -283,32 +283,39 @@ pub(crate) struct Worker {
     pub(crate) args: Vec<std::ffi::OsString>,
 }
 
-/// `single`, `checked`, `checked:N` or `equality:N`.
-fn assurance(text: &str) -> Result<assay_protocol::job::Assurance, String> {
-    use assay_protocol::job::Assurance;
-    let (kind, count) = text
-        .split_once(':')
-        .map_or((text, None), |(kind, count)| (kind, Some(count)));
-    let count = count
-        .map(|count| {
-            count
-                .parse::<u8>()
-                .map_err(|_| format!("{count:?} is not a small number"))
-        })
-        .transpose()?;
-    match (kind, count) {
-        ("single", None) => Ok(Assurance::Single),
+/// `single`, `checked`, `checked:N`, `equality:N` or `threshold:MIN/N`.
+fn assurance(text: &str) -> Result<assay_protocol::request::Assurance, String> {
+    use assay_protocol::request::Assurance;
+    let number = |count: &str| {
+        count
+            .parse::<u8>()
+            .map_err(|_| format!("{count:?} is not a small number"))
+    };
+    match text.split_once(':').unwrap_or((text, "")) {
+        ("single", "") if !text.contains(':') => Ok(Assurance::Single),
+        ("checked", "") if !text.contains(':') => Ok(Assurance::Checked { checkers: 1 }),
         ("checked", count) => Ok(Assurance::Checked {
-            checkers: count.unwrap_or(1),
+            checkers: number(count)?,
         }),
-        ("equality", Some(total)) => Ok(Assurance::Equality { total }),
-        _ => Err("say single, checked, checked:N or equality:N".to_owned()),
+        ("equality", total) if !total.is_empty() => Ok(Assurance::Equality {
+            total: number(total)?,
+        }),
+        ("threshold", counts) if counts.contains('/') => {
+            let (min, total) = counts.split_once('/').unwrap_or((counts, ""));
+            Ok(Assurance::Threshold {
+                total: number(total)?,
+                min: number(min)?,
+            })
+        }
+        _ => {
+            Err("say single, checked, checked:N, equality:N or threshold:MIN/N".to_owned())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use assay_protocol::job::Assurance;
+    use assay_protocol::request::Assurance;
     use clap::CommandFactory as _;
     use expect_test::expect_file;
 
@@ -349,6 +356,10 @@ mod tests {
             assurance("equality:3"),
             Ok(Assurance::Equality { total: 3 })
         );
+        assert_eq!(
+            assurance("threshold:2/3"),
+            Ok(Assurance::Threshold { total: 3, min: 2 })
+        );
         for nonsense in [
             "",
             "equality",
@@ -356,6 +367,10 @@ mod tests {
             "checked:",
             "checked:x",
             "checked:256",
+            "threshold",
+            "threshold:3",
+            "threshold:/3",
+            "threshold:2/",
             "sure",
         ] {
             assert!(assurance(nonsense).is_err(), "{nonsense}");

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 
 use assay_protocol::{
     Cycles, Hash32, JobId,
-    job::{
-        Assurance, JobError, JobRequest, JobView, Message, MessageRole, ModelRef, Quote, Sampling,
-        StreamArgs, SubmitArgs, Submitted,
-    },
+    job::{JobError, JobView, Quote, StreamArgs, SubmitArgs, Submitted}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
     limits::{CHECK_GRACE_SECONDS, REVEAL_SECONDS},
     receipt::CertifiedReceipt,
 };
@@ -43,12 +40,8 @@ pub(crate) fn request(
 ) -> JobRequest {
     JobRequest {
         model,
-        messages: vec![Message {
-            role: MessageRole::User,
-            content: prompt.to_owned(),
-        }],
-        max_tokens: question.max_tokens,
-        sampling: sampling(question),
+        task: Task::question(prompt),
+        parameters: Parameters::new(question.max_tokens, sampling(question)),
         seed: Some(question.seed),
         assurance,
     }
@@ -67,6 +60,7 @@ pub(crate) fn sampling(question: &Question) -> Sampling {
         temperature_milli,
         top_p_ppm,
         top_k,
+        ..Sampling::GREEDY
     }
 }
 
@@ -216,7 +210,7 @@ pub(crate) fn prove(
     let answer = view
         .answer
         .as_ref()
-        .map(|answer| Hash32::sha256(answer.text.as_bytes()));
+        .map(|answer| Hash32::sha256(answer.bytes()));
     if answer.is_some() && answer != receipt.result.map(|result| result.answer_sha256) {
         return differs("the answer");
     }

@@ -112,6 +112,7 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::NotClaimed => "a worker did not claim its lease in time".to_owned(),
         Reason::HeartbeatLost => "a worker's heartbeats stopped".to_owned(),
         Reason::RunTooLong => "a run took longer than allowed".to_owned(),
+        Reason::Declined(why) => format!("a worker cannot do what is asked: {}", plain(why)),
         Reason::Abandoned(why) => format!("a worker gave its lease back: {}", plain(why)),
         Reason::AllCommitted => "all commitments are in".to_owned(),
         Reason::NotRevealed => "a commitment was not opened in time".to_owned(),

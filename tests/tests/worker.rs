@@ -13,10 +13,7 @@ use std::{
 use assay_cli::local::{Asks, Launcher, LocalMarket, MarketOptions, Modules, ProviderPlan};
 use assay_protocol::{
     Cycles, JobId, LeaseId,
-    job::{
-        Assurance, JobRequest, JobState, JobView, LeaseView, Message, MessageRole, ModelRef,
-        Sampling, StreamArgs, SubmitArgs, Verdict,
-    },
+    job::{JobState, JobView, LeaseView, StreamArgs, SubmitArgs, Verdict}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
     lease::{LeaseState, Role},
 };
 use assay_worker::{cheat::Cheat, client::Jobs, exit};
@@ -75,12 +72,8 @@ impl Market {
     async fn ask_paying(&self, times: u128, prompt: &str, max_tokens: u32) -> JobId {
         let request = JobRequest {
             model: ModelRef::Name(self.market.model.manifest.name.clone()),
-            messages: vec![Message {
-                role: MessageRole::User,
-                content: prompt.to_owned(),
-            }],
-            max_tokens,
-            sampling: Sampling::GREEDY,
+            task: Task::question(prompt),
+            parameters: Parameters::new(max_tokens, Sampling::GREEDY),
             seed: Some(0),
             assurance: Assurance::Checked { checkers: 1 },
         };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use assay_protocol::{
-    job::{Message, MessageRole, Sampling},
+    request::{Message, MessageRole, Sampling},
     lease::Idle,
 };
 use serde::Serialize;
@@ -283,12 +283,9 @@ async fn examine_model(
 /// Generated tokens per second, the first one left out.
 fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFault> {
     let job = Job {
-        messages: vec![Message {
-            role: MessageRole::User,
-            content: "Count slowly from one to one hundred.".to_owned(),
-        }],
-        max_tokens: SPEED_TOKENS,
-        sampling: Sampling::GREEDY,
+        task: Task::question("Count slowly from one to one hundred."),
+        parameters: Parameters::new(SPEED_TOKENS, Sampling::GREEDY),
+        input_tokens_max: None,
         seed: 0,
         threads,
     };

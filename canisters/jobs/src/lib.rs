@@ -17,10 +17,7 @@ use assay_canister_kit::{HttpRequest, HttpResponse};
 use assay_jobs_core::Jobs;
 use assay_protocol::{
     Cycles, JobId, LeaseId, Moment, Timestamp,
-    job::{
-        DepositArgs, DepositError, JobError, JobLine, JobRequest, JobView, JobsArgs, Quote, Stats,
-        StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted,
-    },
+    job::{DepositArgs, DepositError, JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
     lease::{
         Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
         WorkHint, WorkerError,
@@ -167,6 +164,11 @@ fn reveal(args: RevealArgs) -> Result<(), WorkerError> {
 #[update]
 fn abandon(lease: LeaseId, why: String) -> Result<(), WorkerError> {
     act(|jobs, at| jobs.abandon(at, lease, &why))
+}
+
+#[update]
+fn decline(lease: LeaseId, why: String) -> Result<(), WorkerError> {
+    act(|jobs, at| jobs.decline(at, lease, &why))
 }
 
 #[query]

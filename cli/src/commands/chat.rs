@@ -1,6 +1,6 @@
 //! One question to a running network.
 
-use assay_protocol::{Cycles, job::ModelRef};
+use assay_protocol::{Cycles, request::ModelRef};
 
 use super::{tell, until_interrupted};
 use crate::{

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use assay_protocol::{
     Cycles,
-    job::{Assurance, JobView, ModelRef},
+    job::{JobView}, request::{Assurance, ModelRef},
     lease::Role,
     receipt::CertifiedReceipt,
 };

@@ -34,13 +34,7 @@ pub(super) fn verify(path: &Path, root_key: Option<&str>) -> Result<u8, Failure>
     ));
     out(format_args!("job         {}", file.certified.receipt.job));
     if let Some(salted) = &file.certified.request {
-        for message in &salted.request.messages {
-            out(format_args!(
-                "{:<12}{}",
-                message.role.name(),
-                plain(&message.content)
-            ));
-        }
+        tell::task(&salted.request.task, &line);
     }
     tell::receipt(&file.certified.receipt, &|_| None, &line);
     tell::proof(&proof, &trusted, &line);

@@ -5,13 +5,14 @@ use assay_protocol::{
     job::{JobState, JobView, LeaseView, Verdict},
     lease::{LeaseState, Role},
     receipt::{Receipt, ReceiptLease},
+    request::{Chat, Task},
 };
 use candid::Principal;
 
 use crate::{
     exit,
     receipt::Proof,
-    show::{out, reason, short, since},
+    show::{out, plain, reason, short, since},
 };
 
 /// A worker's name for people.
@@ -37,6 +38,27 @@ pub(super) fn code(verdict: Option<Verdict>) -> u8 {
         // What was asked for without comparison was given.
         Some(Verdict::Unverified) => exit::OK,
         _ => exit::NOT_VERIFIED,
+    }
+}
+
+/// What was asked.
+pub(super) fn task(task: &Task, line: &dyn Fn(String)) {
+    let mut say = |who: &str, what: &str| line(format!("{who:<12}{}", plain(what)));
+    match task {
+        Task::Chat(Chat { messages, tools }) => {
+            for tool in tools.iter().flatten() {
+                say("tool", &tool.name);
+            }
+            for message in messages {
+                say(message.role.name(), &message.content);
+                for call in message.calls() {
+                    say("calls", &format!("{} {}", call.name, call.arguments));
+                }
+            }
+        }
+        Task::Completion { prompt } => say("prompt", prompt),
+        Task::Embedding { text } => say("text", text),
+        Task::Training { checkpoint_root } => say("training", &checkpoint_root.to_string()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
-    job::{Assurance, JobRequest, JobState, Message, MessageRole, ModelRef, Sampling, Verdict},
+    job::{JobState, Verdict}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
     lease::{LeaseState, Role},
     receipt::{
         CertifiedReceipt, RECEIPTS_LABEL, Receipt, ReceiptLease, ReceiptResult, SaltedRequest,
@@ -115,12 +115,8 @@ fn state(data: &[u8]) -> HashTree {
 fn request() -> JobRequest {
     JobRequest {
         model: ModelRef::Name("tiny".to_owned()),
-        messages: vec![Message {
-            role: MessageRole::User,
-            content: "why?".to_owned(),
-        }],
-        max_tokens: 8,
-        sampling: Sampling::GREEDY,
+        task: Task::question("why?"),
+        parameters: Parameters::new(8, Sampling::GREEDY),
         seed: Some(1),
         assurance: Assurance::Checked { checkers: 1 },
     }

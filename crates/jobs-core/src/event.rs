@@ -6,11 +6,12 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
-    job::{Assurance, JobState, Reason, Sampling, Verdict},
+    job::{JobState, Reason, Verdict},
     lease::{LeaseState, Offer, Role},
     price::Rates,
     receipt::ReceiptResult,
     registry::WorkerStatus,
+    request::Assurance,
     result::Usage,
 };
 use candid::Principal;
@@ -243,8 +244,6 @@ pub struct Terms {
     pub max_tokens: u32,
     /// Input tokens at worst.
     pub input_tokens_max: u32,
-    /// How tokens are drawn.
-    pub sampling: Sampling,
     /// Seed of the draws, if the requester gave one.
     pub seed: Option<u64>,
     /// Highest asks that may work on it.

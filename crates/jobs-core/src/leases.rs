@@ -1,9 +1,13 @@
 //! Leases: what a round still lacks, and how leases end.
 
+use std::collections::BTreeSet;
+
 use assay_protocol::{
     JobId, LeaseId, Moment, Timestamp,
-    job::{Assurance, Reason},
+    job::Reason,
     lease::{LeaseState, Role, WorkerError},
+    limits,
+    request::Assurance,
     store::Table,
 };
 
@@ -38,9 +42,9 @@ pub(crate) fn lack(job: &Job, round: &[Lease]) -> Lack {
             .filter(|lease| lease.role == role && is_active(lease))
             .count() as u32
     };
-    let generators = match job.assurance {
-        Assurance::Equality { total } => u32::from(total).saturating_sub(active(Role::Replica)),
-        _ => 1u32.saturating_sub(active(Role::Generator)),
+    let generators = match job.assurance.replicas() {
+        Some((total, _)) => u32::from(total).saturating_sub(active(Role::Replica)),
+        None => 1u32.saturating_sub(active(Role::Generator)),
     };
     Lack {
         generators,
@@ -185,11 +189,25 @@ impl<B: Backend> Jobs<B> {
 
     /// What follows when a lease has dropped out: a generator takes its round along.
     pub(crate) fn go_on_without(&mut self, now: Timestamp, lease: &Lease, reason: Reason) {
+        if matches!(reason, Reason::Declined(_)) {
+            let job = self.stored_job(lease.job);
+            if self.decliners(&job) >= limits::DECLINES_MAX {
+                return self.end_undone(now, &job, reason);
+            }
+        }
         if lease.role == Role::Generator {
             self.end_round(now, lease.job, lease.id, reason);
         } else {
             self.advance(now, lease.job, Some((lease.id, reason)));
         }
+    }
+
+    /// How many providers have found that a job cannot be done.
+    fn decliners(&self, job: &Job) -> usize {
+        let leases = job.leases.iter().filter_map(|id| self.store.leases.get(id));
+        let declined = leases.filter(|lease| matches!(lease.reason, Some(Reason::Declined(_))));
+        let providers: BTreeSet<_> = declined.map(|lease| lease.provider).collect();
+        providers.len()
     }
 
     /// The error of a step that came after its lease ended.

@@ -17,6 +17,7 @@ pub mod store;
 pub mod testing;
 
 mod apply;
+mod asked;
 mod leases;
 mod market;
 mod matching;

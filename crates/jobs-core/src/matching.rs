@@ -12,7 +12,7 @@ use std::{
 };
 
 use assay_protocol::{
-    Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, job::Assurance, lease::Role, limits,
+    Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, lease::Role, limits,
     price::Rates, registry::WorkerStatus, store::Table,
 };
 use candid::Principal;
@@ -212,10 +212,10 @@ impl<B: Backend> Jobs<B> {
             if lack.total() == 0 {
                 return granted;
             }
-            let role = match job.assurance {
-                Assurance::Equality { .. } => Role::Replica,
-                _ if lack.generators > 0 => Role::Generator,
-                _ => Role::Checker,
+            let role = match job.assurance.replicas() {
+                Some(_) => Role::Replica,
+                None if lack.generators > 0 => Role::Generator,
+                None => Role::Checker,
             };
             let Some(chosen) = self.draw(&job, role, crowd, seats, draws) else {
                 return granted;

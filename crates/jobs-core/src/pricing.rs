@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use assay_protocol::{
     Cycles, ModelId, Timestamp,
-    job::{Assurance, SubmitError},
+    job::SubmitError,
     limits,
     price::Rates,
     registry::WorkerStatus,
+    request::Assurance,
     result::Usage,
     store::Table,
 };
@@ -54,8 +55,7 @@ pub(crate) struct Price {
 pub(crate) fn providers_needed(assurance: Assurance) -> u32 {
     match assurance {
         Assurance::Checked { checkers } => 1 + u32::from(checkers),
-        Assurance::Equality { total } => u32::from(total),
-        _ => 1,
+        _ => assurance.replicas().map_or(1, |(total, _)| total.into()),
     }
 }
 
@@ -68,10 +68,7 @@ pub(crate) fn checks_max(assurance: Assurance) -> u32 {
 }
 
 fn generations(assurance: Assurance) -> u128 {
-    match assurance {
-        Assurance::Equality { total } => u128::from(total),
-        _ => 1,
-    }
+    assurance.replicas().map_or(1, |(total, _)| total.into())
 }
 
 /// The price of work at these rates, fee and royalty included, rounded up to whole cycles.

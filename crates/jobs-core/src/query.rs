@@ -7,10 +7,12 @@ use assay_protocol::{
     limits,
     receipt::SaltedRequest,
     registry::WorkerStatus,
+    request::Task,
     result::{Answer, ResultBody},
     store::{Log, Table},
 };
 use candid::Principal;
+use serde_bytes::ByteBuf;
 
 use crate::{
     market::Jobs,
@@ -267,16 +269,23 @@ impl<B: Backend> Jobs<B> {
             input_tokens,
             output_tokens,
             answer,
+            logprobs,
             finish,
             trace_root,
         } = body;
-        let text = String::from_utf8(answer).ok()?;
+        let task = self.store.requests.get(&job.id)?.request.task;
+        let (text, embedding) = match task {
+            Task::Embedding { .. } => (String::new(), Some(ByteBuf::from(answer))),
+            _ => (String::from_utf8(answer).ok()?, None),
+        };
         Some(Answer {
             text,
             finish,
             input_tokens,
             output_tokens,
             trace_root,
+            logprobs,
+            embedding,
         })
     }
 }

@@ -5,11 +5,12 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
-    job::{Assurance, JobState, Reason, Sampling, Transition, Verdict},
+    job::{JobState, Reason, Transition, Verdict},
     lease::{LeaseState, Offer, Opening, Role},
     price::Rates,
     receipt::ReceiptResult,
     registry::WorkerStatus,
+    request::Assurance,
     result::Usage,
 };
 use candid::Principal;
@@ -145,8 +146,6 @@ pub struct Job {
     pub max_tokens: u32,
     /// Input tokens at worst.
     pub input_tokens_max: u32,
-    /// How tokens are drawn.
-    pub sampling: Sampling,
     /// Seed of the draws, once there is one.
     pub seed: Option<u64>,
     /// Highest asks that may work on it.
@@ -294,6 +293,8 @@ pub struct ModelEntry {
     pub name: String,
     /// The semantics by which it runs.
     pub semantics: String,
+    /// Whether it makes vectors of texts, and no texts.
+    pub encoder: bool,
     /// The class in which its answers are compared.
     pub class: Hash32,
     /// Root of its weights.

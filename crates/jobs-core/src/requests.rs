@@ -5,20 +5,19 @@
 
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, Moment, Timestamp,
-    job::{
-        Assurance, DepositError, JobError, JobRequest, MessageRole, ModelRef, Quote, SubmitArgs,
-        SubmitError, Submitted,
-    },
+    job::{DepositError, JobError, Quote, SubmitArgs, SubmitError, Submitted},
     lease::Claim,
     limits,
     receipt::SaltedRequest,
     registry::WorkerStatus,
+    request::{Assurance, JobRequest, ModelRef, Task},
     result::{Finish, Usage},
     store::Table,
 };
 use candid::Principal;
 
 use crate::{
+    asked::{self, invalid},
     event::{Event, Terms},
     market::Jobs,
     pricing::{Price, ceilings},
@@ -29,7 +28,7 @@ use crate::{
 impl<B: Backend> Jobs<B> {
     /// What a request would cost at most, now.
     pub fn quote(&self, now: Timestamp, request: &JobRequest) -> Result<Quote, SubmitError> {
-        check_request(request)?;
+        asked::check(request)?;
         let model = self.model_for(request)?;
         let price = self.price_of(now, &model, request)?;
         let waiting = self
@@ -45,7 +44,7 @@ impl<B: Backend> Jobs<B> {
             price_expected: price.expected,
             providers: price.providers,
             queued,
-            wait_seconds: self.wait_seconds(now, &model, request.max_tokens, queued),
+            wait_seconds: self.wait_seconds(now, &model, request.parameters.max_tokens, queued),
         })
     }
 
@@ -69,7 +68,7 @@ impl<B: Backend> Jobs<B> {
             deadline_seconds,
             idempotency_key,
         } = args;
-        check_request(request)?;
+        asked::check(request)?;
         check_terms(args)?;
         if let Some(holder) = self.store.keys.get(&(at.caller, idempotency_key.clone())) {
             return self.resubmit(holder.job, args);
@@ -124,9 +123,8 @@ impl<B: Backend> Jobs<B> {
             model: model.id,
             request_hash: request.salted_hash(&salt),
             assurance: request.assurance,
-            max_tokens: request.max_tokens,
+            max_tokens: request.parameters.max_tokens,
             input_tokens_max: request.input_tokens_max(),
-            sampling: request.sampling,
             seed: request.seed,
             ceilings: ceilings(&price, *price_cap),
             fee_bps: self.config().fee_bps,
@@ -266,14 +264,20 @@ impl<B: Backend> Jobs<B> {
         if model.deprecated {
             return Err(SubmitError::DeprecatedModel(name));
         }
+        if model.encoder != matches!(request.task, Task::Embedding { .. }) {
+            let problem = match model.encoder {
+                true => "this model only makes vectors of texts; ask for an embedding",
+                false => "this model makes texts and no vectors; ask for a chat or a completion",
+            };
+            return Err(invalid("task", problem));
+        }
         match request.assurance {
-            Assurance::Threshold { .. } => {
-                return Err(SubmitError::NotAvailableYet("threshold assurance".into()));
-            }
             Assurance::Refereed => {
                 return Err(SubmitError::NotAvailableYet("refereed assurance".into()));
             }
-            Assurance::Checked { .. } | Assurance::Equality { .. } if !model.verifiable => {
+            Assurance::Checked { .. } | Assurance::Equality { .. } | Assurance::Threshold { .. }
+                if !model.verifiable =>
+            {
                 return Err(invalid(
                     "assurance",
                     "answers of this model cannot be compared; ask for single",
@@ -281,7 +285,7 @@ impl<B: Backend> Jobs<B> {
             }
             _ => {}
         }
-        let (input, output) = (request.input_tokens_max(), request.max_tokens);
+        let (input, output) = (request.input_tokens_max(), request.parameters.max_tokens);
         if input.saturating_add(output) > model.context_max {
             return Err(SubmitError::ContextTooLong {
                 input,
@@ -300,7 +304,7 @@ impl<B: Backend> Jobs<B> {
     ) -> Result<Price, SubmitError> {
         let size = Usage {
             input_tokens: request.input_tokens_max(),
-            output_tokens: request.max_tokens,
+            output_tokens: request.parameters.max_tokens,
         };
         self.price(now, model, request.assurance, size)
     }
@@ -332,110 +336,6 @@ impl<B: Backend> Jobs<B> {
             .saturating_mul(1_000_000)
             .checked_div(speed_milli)?;
         u32::try_from(milliseconds.div_ceil(1_000)).ok()
-    }
-}
-
-fn check_request(request: &JobRequest) -> Result<(), SubmitError> {
-    let JobRequest {
-        model,
-        messages,
-        max_tokens,
-        sampling,
-        seed: _,
-        assurance,
-    } = request;
-    if let ModelRef::Name(name) = model
-        && (name.is_empty() || name.len() > limits::NAME_BYTES_MAX)
-    {
-        return Err(invalid(
-            "model",
-            &format!(
-                "a name has 1 to {} bytes, this has {}",
-                limits::NAME_BYTES_MAX,
-                name.len()
-            ),
-        ));
-    }
-    if messages.is_empty() || messages.len() > limits::MESSAGES_MAX {
-        return Err(invalid(
-            "messages",
-            &format!(
-                "{} messages, 1 to {} are allowed",
-                messages.len(),
-                limits::MESSAGES_MAX
-            ),
-        ));
-    }
-    if let Some(empty) = messages
-        .iter()
-        .position(|message| message.content.trim().is_empty())
-    {
-        return Err(invalid(
-            "messages",
-            &format!("message {empty} is empty; write something or leave it out"),
-        ));
-    }
-    let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
-    if bytes > limits::REQUEST_BYTES_MAX {
-        return Err(invalid(
-            "messages",
-            &format!(
-                "{bytes} bytes of text, at most {} are allowed",
-                limits::REQUEST_BYTES_MAX
-            ),
-        ));
-    }
-    if messages
-        .last()
-        .is_none_or(|message| message.role != MessageRole::User)
-    {
-        return Err(invalid("messages", "the last message must be the user's"));
-    }
-    if !(1..=limits::OUTPUT_TOKENS_MAX).contains(max_tokens) {
-        return Err(invalid(
-            "max_tokens",
-            &format!(
-                "{max_tokens} tokens, 1 to {} are allowed",
-                limits::OUTPUT_TOKENS_MAX
-            ),
-        ));
-    }
-    if sampling.temperature_milli > limits::TEMPERATURE_MILLI_MAX {
-        return Err(invalid(
-            "temperature_milli",
-            &format!(
-                "{}, at most {} is allowed",
-                sampling.temperature_milli,
-                limits::TEMPERATURE_MILLI_MAX
-            ),
-        ));
-    }
-    if !(1..=1_000_000).contains(&sampling.top_p_ppm) {
-        return Err(invalid(
-            "top_p_ppm",
-            &format!("{}, 1 to 1000000 is allowed", sampling.top_p_ppm),
-        ));
-    }
-    match *assurance {
-        Assurance::Checked { checkers } if !(1..=limits::CHECKERS_MAX).contains(&checkers) => {
-            Err(invalid(
-                "assurance",
-                &format!(
-                    "{checkers} checkers, 1 to {} are allowed",
-                    limits::CHECKERS_MAX
-                ),
-            ))
-        }
-        Assurance::Equality { total } if !(2..=limits::REPLICAS_MAX).contains(&total) => {
-            Err(invalid(
-                "assurance",
-                &format!(
-                    "{total} replicas, 2 to {} are allowed",
-                    limits::REPLICAS_MAX
-                ),
-            ))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -476,13 +376,6 @@ fn check_terms(args: &SubmitArgs) -> Result<(), SubmitError> {
         ));
     }
     Ok(())
-}
-
-fn invalid(field: &str, problem: &str) -> SubmitError {
-    SubmitError::Invalid {
-        field: field.into(),
-        problem: problem.into(),
-    }
 }
 
 /// A name that came from outside, short enough for an error.

@@ -5,11 +5,13 @@
 //! protocol is final, because the commitment binds its author to it.
 
 use assay_protocol::{
-    Hash32, LeaseId, Moment,
+    Hash32, JobId, LeaseId, Moment,
     job::Reason,
     lease::{Claim, LeaseState, Opening, RevealArgs, Role, WorkerError, commitment},
     limits,
-    result::{ResultBody, ResultContext},
+    receipt::SaltedRequest,
+    request::{JobRequest, Task},
+    result::{Finish, ResultBody, ResultContext},
     store::Table,
 };
 
@@ -93,14 +95,14 @@ impl<B: Backend> Jobs<B> {
                     .models
                     .get(&job.model)
                     .expect("BUG: a job's model is known");
+                let request = self.asked(job.id).request;
                 body.root(&ResultContext {
                     spec: &model.semantics,
                     model_root: &model.model_root,
-                    sampling: &job.sampling,
+                    parameters: &request.parameters,
                     seed: job
                         .seed
                         .expect("BUG: a seed is drawn before the first lease"),
-                    max_tokens: job.max_tokens,
                 })
             }
             Opening::Agrees { root } => *root,
@@ -108,18 +110,28 @@ impl<B: Backend> Jobs<B> {
         }
     }
 
+    /// What an open job was asked, and the salt.
+    pub(crate) fn asked(&self, id: JobId) -> SaltedRequest {
+        let asked = self.store.requests.get(&id);
+        asked.expect("BUG: an open job has its request")
+    }
+
     /// What is wrong with a result that opens its commitment.
     fn flaw(&self, job: &Job, id: LeaseId, opening: &Opening) -> Option<String> {
-        let Opening::Result(ResultBody {
+        let Opening::Result(body) = opening else {
+            return None;
+        };
+        let ResultBody {
             input_tokens,
             output_tokens,
             answer,
+            logprobs,
             finish,
             trace_root: _,
-        }) = opening
-        else {
-            return None;
-        };
+        } = body;
+        let JobRequest {
+            task, parameters, ..
+        } = self.asked(job.id).request;
         if input_tokens.len() > job.input_tokens_max as usize {
             return Some(format!(
                 "{} input tokens, the request can have at most {}",
@@ -127,15 +139,32 @@ impl<B: Backend> Jobs<B> {
                 job.input_tokens_max
             ));
         }
-        if !finish.fits(output_tokens.len(), job.max_tokens) {
+        if matches!(task, Task::Embedding { .. }) {
+            let numbers = !answer.is_empty() && answer.len().is_multiple_of(4);
+            if !numbers || !output_tokens.is_empty() || *finish != Finish::Stop {
+                return Some("an embedding is numbers of four bytes, without tokens".into());
+            }
+        } else if std::str::from_utf8(answer).is_err() {
+            return Some("the answer is not text".into());
+        }
+        if !finish.fits(output_tokens.len(), &parameters) {
             return Some(format!(
                 "{} tokens of at most {} cannot end with {finish:?}",
                 output_tokens.len(),
-                job.max_tokens
+                parameters.max_tokens
             ));
         }
-        if std::str::from_utf8(answer).is_err() {
-            return Some("the answer is not text".into());
+        let asked = parameters.logprobs.map(usize::from);
+        let complete = match (asked, logprobs) {
+            (None, None) => true,
+            (Some(count), Some(found)) => {
+                found.len() == output_tokens.len()
+                    && found.iter().all(|token| token.top.len() == count)
+            }
+            _ => false,
+        };
+        if !complete {
+            return Some("log-probabilities are not those that were asked for".into());
         }
         match self.store.claims.get(&id) {
             Some(Claim {
@@ -156,6 +185,7 @@ fn check_shape(opening: &Opening, role: Role) -> Result<(), WorkerError> {
                 input_tokens,
                 output_tokens,
                 answer,
+                logprobs,
                 finish: _,
                 trace_root: _,
             } = body;
@@ -165,6 +195,14 @@ fn check_shape(opening: &Opening, role: Role) -> Result<(), WorkerError> {
                 output_tokens.len(),
                 limits::OUTPUT_TOKENS_MAX as usize,
             )?;
+            let logprobs = logprobs.as_deref().unwrap_or_default();
+            at_most(
+                "logprobs",
+                logprobs.len(),
+                limits::OUTPUT_TOKENS_MAX as usize,
+            )?;
+            let widest = logprobs.iter().map(|token| token.top.len()).max();
+            at_most("logprobs", widest.unwrap_or(0), limits::LOGPROBS_MAX.into())?;
             at_most("answer", answer.len(), limits::ANSWER_BYTES_MAX)
         }
         (Opening::Mismatch(mismatch), Role::Checker) => at_most(

@@ -46,6 +46,7 @@ impl<B: Backend> Jobs<B> {
             id: *id,
             name: manifest.name.clone(),
             semantics: manifest.semantics.clone(),
+            encoder: manifest.is_encoder(),
             class: manifest.class(),
             model_root: manifest.model_root,
             context_max: manifest.context_max,

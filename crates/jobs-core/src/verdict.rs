@@ -9,7 +9,8 @@
 //!   generation is rejected and another round begins, even if a further checker is missing;
 //! - no further check can be paid or found: inconclusive.
 //!
-//! `equality { total }`: all replicas equal is verified, anything else inconclusive.
+//! `threshold { total, min }`: as soon as no replica is at work any more and min of them agree, the answer is verified; when
+//! all are open and fewer agree, it is inconclusive. `equality { total }` is the same with min = total.
 //!
 //! Who is paid: those whom a verdict finds right, at once when the job ends, in whatever way; the
 //! checkers of a rejected round too. Nobody else: work that no verdict could confirm is unpaid,
@@ -19,11 +20,12 @@ use std::collections::BTreeMap;
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, Timestamp,
-    job::{Assurance, JobState, Reason, Verdict},
+    job::{JobState, Reason, Verdict},
     lease::{LeaseState, Opening, Role},
     limits,
     price::basis_points,
     receipt::ReceiptResult,
+    request::Assurance,
     result::{ResultBody, Usage},
     store::Table,
 };
@@ -60,6 +62,9 @@ impl<B: Backend> Jobs<B> {
         if lack.total() > 0 {
             if let Some((generator, root)) = self.rejection(&job, &round) {
                 return self.reject(now, &job, &self.opened(&round), &generator, root);
+            }
+            if is_open(&round) && self.majority(&job, &self.opened(&round)).is_some() {
+                return self.judge(now, live, &job, &round);
             }
             // Nobody is asked after the deadline.
             if job.deadline < live {
@@ -107,14 +112,10 @@ impl<B: Backend> Jobs<B> {
         let Assurance::Checked { checkers } = job.assurance else {
             return None;
         };
-        let open = round
-            .iter()
-            .filter(|lease| is_active(lease))
-            .all(|lease| lease.state == LeaseState::Revealed);
         let generator = round
             .iter()
             .find(|lease| lease.role == Role::Generator && is_active(lease))
-            .filter(|_| open)?;
+            .filter(|_| is_open(round))?;
         match opinion(
             &self.opened(round),
             self.opened_root(generator.id),
@@ -152,14 +153,30 @@ impl<B: Backend> Jobs<B> {
                 Opinion::Wrong(other) => self.reject(now, job, &opened, first, other),
                 Opinion::Open => self.ask_another(now, live, job, &opened, root),
             },
-            Assurance::Equality { .. } if opened.iter().any(|&(_, other)| other != root) => {
-                self.give_up(now, job, &opened, Reason::RootsDiffer);
+            Assurance::Equality { .. } | Assurance::Threshold { .. } => {
+                match self.majority(job, &opened) {
+                    Some((first, root)) => {
+                        self.accept(now, job, &opened, first, root, Judgement::Right);
+                    }
+                    None => self.give_up(now, job, &opened, Reason::RootsDiffer),
+                }
             }
-            Assurance::Equality { .. } => {
-                self.accept(now, job, &opened, first, root, Judgement::Right)
-            }
-            _ => self.accept(now, job, &opened, first, root, Judgement::Accepted),
+            Assurance::Single | Assurance::Refereed => self.accept(now, job, &opened, first, root, Judgement::Accepted),
         }
+    }
+
+    /// The oldest replica of those that agree, if enough do, and their root.
+    fn majority<'l>(
+        &self,
+        job: &Job,
+        opened: &[(&'l Lease, Hash32)],
+    ) -> Option<(&'l Lease, Hash32)> {
+        let (_, min) = job.assurance.replicas()?;
+        let votes = |root| opened.iter().filter(|&&(_, other)| other == root).count();
+        opened
+            .iter()
+            .copied()
+            .find(|&(_, root)| votes(root) >= usize::from(min))
     }
 
     /// Settles with the answer of `first`; leases with its root are found right.
@@ -356,11 +373,7 @@ impl<B: Backend> Jobs<B> {
             return self.end(now, job, JobState::Failed, None, reason, None);
         }
         let round = self.round(job);
-        if round
-            .iter()
-            .filter(|lease| is_active(lease))
-            .all(|lease| lease.state == LeaseState::Revealed)
-        {
+        if is_open(&round) {
             return self.give_up(now, job, &self.opened(&round), reason);
         }
         self.end(
@@ -509,6 +522,14 @@ impl<B: Backend> Jobs<B> {
                 .saturating_sub(self.meta().stalled),
         )
     }
+}
+
+/// Whether all that count in a round have opened their commitments.
+fn is_open(round: &[Lease]) -> bool {
+    round
+        .iter()
+        .filter(|lease| is_active(lease))
+        .all(|lease| lease.state == LeaseState::Revealed)
 }
 
 fn opinion(opened: &[(&Lease, Hash32)], root: Hash32, asked: u32) -> Opinion {

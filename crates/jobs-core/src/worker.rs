@@ -3,7 +3,7 @@
 use assay_protocol::{
     Hash32, LeaseId, ModelId, Moment, Timestamp,
     job::Reason,
-    lease::{Beat, CommitArgs, LeaseState, Offer, Order, Role, WorkerError},
+    lease::{Beat, Claim, CommitArgs, LeaseState, Offer, Order, Role, WorkerError},
     limits,
     registry::WorkerStatus,
     store::Table,
@@ -14,7 +14,7 @@ use crate::{
     apply::set_pulse,
     event::Event,
     market::Jobs,
-    record::{Lease, Live, WorkerEntry},
+    record::{Job, Lease, Live, WorkerEntry},
     requests::claim_hash,
     store::Backend,
 };
@@ -154,17 +154,8 @@ impl<B: Backend> Jobs<B> {
             if lease.state != LeaseState::Leased || known.contains(&id) {
                 continue;
             }
-            let asked = self
-                .store
-                .requests
-                .get(&lease.job)
-                .expect("BUG: an open job has its request")
-                .request;
-            let size: usize = asked
-                .messages
-                .iter()
-                .map(|message| message.content.len())
-                .sum();
+            let asked = self.asked(lease.job).request;
+            let size = asked.text_bytes();
             if !orders.is_empty() && bytes + size > limits::CLAIM_BYTES_MAX {
                 break;
             }
@@ -187,9 +178,9 @@ impl<B: Backend> Jobs<B> {
                 role: lease.role,
                 model: job.model,
                 model_root: model.model_root,
-                messages: asked.messages,
-                max_tokens: job.max_tokens,
-                sampling: job.sampling,
+                task: asked.task,
+                parameters: asked.parameters,
+                input_tokens_max: job.input_tokens_max,
                 seed: job
                     .seed
                     .expect("BUG: a seed is drawn before the first lease"),
@@ -274,7 +265,7 @@ impl<B: Backend> Jobs<B> {
                 ));
             }
             (Some(claim), Role::Generator)
-                if !claim.finish.fits(claim.output.len(), job.max_tokens) =>
+                if !self.claim_fits(&job, claim) =>
             {
                 let tokens = claim.output.len();
                 return Err(invalid(
@@ -317,12 +308,7 @@ impl<B: Backend> Jobs<B> {
         }
         let mut hash = None;
         if let Some(claim) = &args.claim {
-            let salt = self
-                .store
-                .requests
-                .get(&lease.job)
-                .expect("BUG: an open job has its request")
-                .salt;
+            let salt = self.asked(lease.job).salt;
             hash = Some(claim_hash(&salt, claim));
             self.store.claims.insert(lease.id, claim.clone());
         }
@@ -343,12 +329,42 @@ impl<B: Backend> Jobs<B> {
         Ok(())
     }
 
+    /// Whether so many tokens can end as claimed. What an ended job was asked may be gone; then any claim comes too late.
+    fn claim_fits(&self, job: &Job, claim: &Claim) -> bool {
+        let asked = self.store.requests.get(&job.id);
+        asked.is_none_or(|asked| {
+            let parameters = &asked.request.parameters;
+            claim.finish.fits(claim.output.len(), parameters)
+        })
+    }
+
     /// Gives a lease back. Not punished; another worker is asked.
     pub fn abandon(
         &mut self,
         at: &Moment,
         lease: LeaseId,
         reason: &str,
+    ) -> Result<(), WorkerError> {
+        self.give_back(at, lease, reason, Reason::Abandoned)
+    }
+
+    /// Gives a lease back because the model cannot do what is asked. Not punished; when enough providers say so, the
+    /// job ends.
+    pub fn decline(
+        &mut self,
+        at: &Moment,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<(), WorkerError> {
+        self.give_back(at, lease, reason, Reason::Declined)
+    }
+
+    fn give_back(
+        &mut self,
+        at: &Moment,
+        lease: LeaseId,
+        reason: &str,
+        kind: fn(String) -> Reason,
     ) -> Result<(), WorkerError> {
         self.own_lease(at, lease)?;
         if reason.len() > limits::REASON_BYTES_MAX {
@@ -371,7 +387,7 @@ impl<B: Backend> Jobs<B> {
             at.now,
             &lease,
             LeaseState::Abandoned,
-            Reason::Abandoned(reason.into()),
+            kind(reason.into()),
         );
         Ok(())
     }

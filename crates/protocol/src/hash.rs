@@ -127,6 +127,11 @@ impl Hasher {
         self.bytes(&field.to_le_bytes())
     }
 
+    /// Adds a signed number as eight little-endian bytes.
+    pub fn i64(self, field: i64) -> Self {
+        self.bytes(&field.to_le_bytes())
+    }
+
     /// Adds an amount as sixteen little-endian bytes.
     pub fn u128(self, field: u128) -> Self {
         self.bytes(&field.to_le_bytes())

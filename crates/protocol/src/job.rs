@@ -1,188 +1,14 @@
-//! Requests, quotes, jobs and their verdicts: the requester's side of the jobs canister.
+//! Submits, quotes, jobs and their verdicts: the requester's side of the jobs canister.
 
 use candid::{CandidType, Principal};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
+    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
     lease::{LeaseState, Role},
-    limits,
+    request::{Assurance, JobRequest},
     result::{Answer, Usage},
 };
-
-/// A model, by name or by version.
-#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
-pub enum ModelRef {
-    /// The registered name; the job pins the version it means at submit.
-    Name(String),
-    /// A version id.
-    Version(ModelId),
-}
-
-/// Who speaks in a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
-pub enum MessageRole {
-    /// Instructions.
-    System,
-    /// The person or program that asks.
-    User,
-    /// The model, earlier.
-    Assistant,
-}
-
-impl MessageRole {
-    /// The name that chat templates use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        }
-    }
-}
-
-/// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
-pub struct Message {
-    /// Who speaks.
-    pub role: MessageRole,
-    /// What is said.
-    pub content: String,
-}
-
-/// Integer sampling parameters: no float ever decides an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
-pub struct Sampling {
-    /// Temperature in thousandths; 0 is greedy, at most 10,000.
-    pub temperature_milli: u32,
-    /// Nucleus mass in millionths, 1 to 1,000,000.
-    pub top_p_ppm: u32,
-    /// Keep the k likeliest tokens; 0 keeps all.
-    pub top_k: u32,
-}
-
-impl Sampling {
-    /// Always the likeliest token.
-    pub const GREEDY: Self = Self {
-        temperature_milli: 0,
-        top_p_ppm: 1_000_000,
-        top_k: 0,
-    };
-}
-
-/// How sure the answer must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
-pub enum Assurance {
-    /// One worker, not compared with anyone: the verdict says so.
-    Single,
-    /// One worker generates, others check the transcript.
-    Checked {
-        /// How many check, 1 to [`limits::CHECKERS_MAX`].
-        checkers: u8,
-    },
-    /// Independent generations that must all agree.
-    Equality {
-        /// How many generate, 2 to [`limits::REPLICAS_MAX`].
-        total: u8,
-    },
-    /// Independent generations of which some must agree; not available yet.
-    Threshold {
-        /// How many generate.
-        total: u8,
-        /// How many must agree.
-        min: u8,
-    },
-    /// A referee canister decides; not available yet.
-    Refereed,
-}
-
-/// What a requester asks for.
-#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
-pub struct JobRequest {
-    /// Which model.
-    pub model: ModelRef,
-    /// The conversation, oldest first; the last message is the user's.
-    pub messages: Vec<Message>,
-    /// Tokens to generate at most, 1 to [`limits::OUTPUT_TOKENS_MAX`].
-    pub max_tokens: u32,
-    /// How tokens are drawn.
-    pub sampling: Sampling,
-    /// Seed of the draws; the canister draws one when absent.
-    pub seed: Option<u64>,
-    /// How sure the answer must be.
-    pub assurance: Assurance,
-}
-
-impl JobRequest {
-    /// Input tokens at worst: one per byte of text, plus what the template adds.
-    pub fn input_tokens_max(&self) -> u32 {
-        let bytes: usize = self
-            .messages
-            .iter()
-            .map(|message| message.content.len())
-            .sum();
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let messages = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
-        bytes
-            .saturating_add(messages.saturating_mul(limits::TEMPLATE_TOKENS_PER_MESSAGE))
-            .saturating_add(limits::TEMPLATE_TOKENS)
-    }
-
-    /// A hash of every field behind a salt, so that a public log does not give short prompts away.
-    pub fn salted_hash(&self, salt: &Hash32) -> Hash32 {
-        let Self {
-            model,
-            messages,
-            max_tokens,
-            sampling,
-            seed,
-            assurance,
-        } = self;
-        let Sampling {
-            temperature_milli,
-            top_p_ppm,
-            top_k,
-        } = sampling;
-        let mut hasher = Hasher::new("assay-request-1").hash(salt);
-        hasher = match model {
-            ModelRef::Name(name) => hasher.bytes(b"name").bytes(name.as_bytes()),
-            ModelRef::Version(id) => hasher.bytes(b"version").hash(&id.0),
-        };
-        hasher = hasher.u64(messages.len() as u64);
-        for Message { role, content } in messages {
-            hasher = hasher
-                .bytes(role.name().as_bytes())
-                .bytes(content.as_bytes());
-        }
-        hasher = hasher
-            .u64(u64::from(*max_tokens))
-            .u64(u64::from(*temperature_milli))
-            .u64(u64::from(*top_p_ppm))
-            .u64(u64::from(*top_k))
-            .bytes(
-                &seed
-                    .map(u64::to_le_bytes)
-                    .map_or_else(Vec::new, |bytes| bytes.to_vec()),
-            );
-        assurance.hash_into(hasher).finish()
-    }
-}
-
-impl Assurance {
-    /// Adds the assurance to an encoding.
-    pub fn hash_into(self, hasher: Hasher) -> Hasher {
-        match self {
-            Self::Single => hasher.bytes(b"single"),
-            Self::Checked { checkers } => hasher.bytes(b"checked").u64(u64::from(checkers)),
-            Self::Equality { total } => hasher.bytes(b"equality").u64(u64::from(total)),
-            Self::Threshold { total, min } => hasher
-                .bytes(b"threshold")
-                .u64(u64::from(total))
-                .u64(u64::from(min)),
-            Self::Refereed => hasher.bytes(b"refereed"),
-        }
-    }
-}
 
 /// A request together with what it may cost and how it is told apart.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
@@ -285,6 +111,8 @@ pub enum Reason {
     RunTooLong,
     /// A worker gave the lease back.
     Abandoned(String),
+    /// A worker found that its model cannot do what is asked, in its words.
+    Declined(String),
     /// All commitments are in.
     AllCommitted,
     /// A commitment was not opened in time.
@@ -405,7 +233,7 @@ pub struct JobsArgs {
     pub requester: Option<Principal>,
     /// Only jobs older than this one; newest first.
     pub before: Option<JobId>,
-    /// At most this many; 0 counts as 1, more than [`limits::PAGE_MAX`] as that.
+    /// At most this many; 0 counts as 1, more than [`crate::limits::PAGE_MAX`] as that.
     pub limit: u32,
 }
 

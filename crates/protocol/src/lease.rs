@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
-    job::{JobState, Message, Reason, Sampling},
+    job::{JobState, Reason},
     price::Rates,
+    request::{Parameters, Task},
     result::{Finish, ResultBody},
 };
 
@@ -23,7 +24,7 @@ pub enum Role {
     Generator,
     /// Checks the generator's transcript.
     Checker,
-    /// Generates independently for an `equality` job.
+    /// Generates independently for an `equality` or `threshold` job.
     Replica,
 }
 
@@ -90,12 +91,12 @@ pub struct Order {
     pub model: ModelId,
     /// The root of that model's weights.
     pub model_root: Hash32,
-    /// The conversation.
-    pub messages: Vec<Message>,
-    /// Tokens to generate at most.
-    pub max_tokens: u32,
-    /// How tokens are drawn.
-    pub sampling: Sampling,
+    /// What the model is to do.
+    pub task: Task,
+    /// How the answer is generated and when it ends.
+    pub parameters: Parameters,
+    /// Input tokens that the market allows for the task.
+    pub input_tokens_max: u32,
     /// Seed of the draws.
     pub seed: u64,
     /// Until when the next step must come; heartbeats extend it.

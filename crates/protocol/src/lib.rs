@@ -14,6 +14,7 @@ pub mod limits;
 pub mod price;
 pub mod receipt;
 pub mod registry;
+pub mod request;
 pub mod result;
 pub mod store;
 

@@ -2,21 +2,46 @@
 
 /// Messages in one request.
 pub const MESSAGES_MAX: usize = 64;
-/// Bytes of all message texts of one request together.
+/// Bytes of all texts of one request together: messages, tools, prompt, stop strings and schema.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Tools in one request.
+pub const TOOLS_MAX: usize = 32;
+/// Calls of tools in one request's messages.
+pub const TOOL_CALLS_MAX: usize = 64;
+/// Stop strings in one request.
+pub const STOP_STRINGS_MAX: usize = 16;
+/// Bytes of one stop string.
+pub const STOP_BYTES_MAX: usize = 256;
+/// Bytes of a JSON Schema.
+pub const SCHEMA_BYTES_MAX: usize = 16 * 1024;
+/// Alternatives that may be asked for with each token.
+pub const LOGPROBS_MAX: u8 = 20;
+/// Tokens with a bias.
+pub const LOGIT_BIAS_MAX: usize = 300;
+/// Greatest bias of either sign, in thousandths.
+pub const LOGIT_BIAS_MILLI_MAX: i32 = 100_000;
+/// Greatest presence or frequency penalty of either sign, in thousandths.
+pub const PENALTY_MILLI_MAX: i32 = 2_000;
+/// Greatest repetition penalty, in thousandths; the least is 1.
+pub const REPETITION_PENALTY_MILLI_MAX: u32 = 100_000;
+/// Longest window of a repetition penalty, in tokens.
+pub const REPETITION_WINDOW_MAX: u32 = 1 << 20;
 /// Tokens one job may generate.
 pub const OUTPUT_TOKENS_MAX: u32 = 4_096;
 /// Highest temperature, in thousandths.
 pub const TEMPERATURE_MILLI_MAX: u32 = 10_000;
 /// Tokens that a chat template may add per message, for the worst-case price and the context check.
 pub const TEMPLATE_TOKENS_PER_MESSAGE: u32 = 8;
+/// Tokens that a chat template may add per tool and per call of one.
+pub const TEMPLATE_TOKENS_PER_TOOL: u32 = 96;
 /// Tokens that a chat template may add once (default system message, generation prompt).
 pub const TEMPLATE_TOKENS: u32 = 48;
 /// Bytes of the revealed answer.
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// Input tokens of a revealed result.
-pub const INPUT_TOKENS_MAX: usize = REQUEST_BYTES_MAX
+pub const INPUT_TOKENS_MAX: usize = 2 * REQUEST_BYTES_MAX
     + MESSAGES_MAX * TEMPLATE_TOKENS_PER_MESSAGE as usize
+    + (TOOLS_MAX + TOOL_CALLS_MAX) * TEMPLATE_TOKENS_PER_TOOL as usize
     + TEMPLATE_TOKENS as usize;
 /// Bytes of an idempotency key; the least is 1.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
@@ -32,6 +57,8 @@ pub const REPLICAS_MAX: u8 = 7;
 pub const EXTRA_CHECKS_MAX: u32 = 4;
 /// Generations that one job may start (rejected, silent and lost ones counted).
 pub const ROUNDS_MAX: u32 = 5;
+/// Providers that must find that a request cannot be done before its job ends for it.
+pub const DECLINES_MAX: usize = 2;
 /// Leases that one job may grant, all rounds together.
 pub const LEASES_PER_JOB_MAX: u32 = 40;
 /// Shortest deadline of a job.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
-    job::{Assurance, JobRequest, JobState, Verdict},
+    job::{JobState, Verdict},
     lease::{LeaseState, Role},
+    request::{Assurance, JobRequest},
     result::{Finish, Usage},
 };
 

@@ -51,7 +51,15 @@ pub struct ModelFile {
     pub urls: Vec<String>,
 }
 
+/// The architectures that make vectors of texts.
+const ENCODERS: [&str; 1] = ["bert"];
+
 impl ModelManifest {
+    /// Whether it makes vectors of texts, and no texts.
+    pub fn is_encoder(&self) -> bool {
+        ENCODERS.contains(&self.architecture.as_str())
+    }
+
     /// The version id: a hash of every field.
     pub fn id(&self) -> ModelId {
         // Destructured so that a new field cannot be forgotten.

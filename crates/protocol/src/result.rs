@@ -3,23 +3,26 @@
 use candid::CandidType;
 use serde::{Deserialize, Serialize};
 
-use crate::{Hash32, Hasher, job::Sampling};
+use crate::{Hash32, Hasher, request::Parameters};
 
 /// Why generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub enum Finish {
-    /// The model ended its turn.
+    /// The model ended its turn, a stop string came up, or the format admits nothing more.
     Stop,
     /// `max_tokens` was reached.
     Length,
 }
 
 impl Finish {
-    /// Whether so many generated tokens can end this way: all of them at [`Finish::Length`], fewer at [`Finish::Stop`].
-    pub const fn fits(self, output_tokens: usize, max_tokens: u32) -> bool {
+    /// Whether so many generated tokens can end this way: all that are allowed at [`Finish::Length`], fewer at [`Finish::Stop`]. Where
+    /// a text or a format can end the answer, the last token that is allowed may do so.
+    pub fn fits(self, output_tokens: usize, parameters: &Parameters) -> bool {
+        let max = parameters.max_tokens as usize;
         match self {
-            Self::Stop => output_tokens < max_tokens as usize,
-            Self::Length => output_tokens == max_tokens as usize,
+            Self::Stop if parameters.is_steered() => output_tokens <= max,
+            Self::Stop => output_tokens < max,
+            Self::Length => output_tokens == max,
         }
     }
 }
@@ -46,6 +49,38 @@ pub struct Answer {
     pub output_tokens: Vec<u32>,
     /// The root over every activation of the run.
     pub trace_root: Hash32,
+    /// For each output token, where they were asked for.
+    pub logprobs: Option<Vec<TokenLogprobs>>,
+    /// The vector of an embedding: binary32 numbers of four little-endian bytes.
+    pub embedding: Option<serde_bytes::ByteBuf>,
+}
+
+impl Answer {
+    /// What its hash in the receipt covers: the text, or an embedding's numbers.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.embedding {
+            Some(numbers) => numbers,
+            None => self.text.as_bytes(),
+        }
+    }
+}
+
+/// How likely the model found an output token, and what else it thought of.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct TokenLogprobs {
+    /// The token itself.
+    pub drawn: Logprob,
+    /// The likeliest tokens, best first, as many as were asked for.
+    pub top: Vec<Logprob>,
+}
+
+/// A token and its log-probability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Logprob {
+    /// The token.
+    pub token: u32,
+    /// Natural logarithm of its probability, in millionths; zero or negative.
+    pub micro_nats: i64,
 }
 
 /// What a generation gives: everything that the result root covers and the request does not hold.
@@ -55,9 +90,11 @@ pub struct ResultBody {
     pub input_tokens: Vec<u32>,
     /// Token ids it generated, the ending one not included.
     pub output_tokens: Vec<u32>,
-    /// The answer's bytes: the decoded text.
+    /// The answer's bytes: the decoded text up to a stop string, or an embedding's numbers.
     #[serde(with = "serde_bytes")]
     pub answer: Vec<u8>,
+    /// For each output token, where they were asked for.
+    pub logprobs: Option<Vec<TokenLogprobs>>,
     /// Why it ended.
     pub finish: Finish,
     /// The root over every activation of the run.
@@ -71,12 +108,10 @@ pub struct ResultContext<'a> {
     pub spec: &'a str,
     /// Root of the model's weights.
     pub model_root: &'a Hash32,
-    /// How tokens are drawn.
-    pub sampling: &'a Sampling,
+    /// How the answer is generated and when it ends.
+    pub parameters: &'a Parameters,
     /// Seed of the draws.
     pub seed: u64,
-    /// Tokens to generate at most.
-    pub max_tokens: u32,
 }
 
 impl ResultBody {
@@ -93,26 +128,22 @@ impl ResultBody {
         let ResultContext {
             spec,
             model_root,
-            sampling,
+            parameters,
             seed,
-            max_tokens,
         } = context;
-        let Sampling {
-            temperature_milli,
-            top_p_ppm,
-            top_k,
-        } = sampling;
         let usage = self.usage();
-        Hasher::new("assay-result-1")
+        let hasher = Hasher::new("assay-result-1")
             .bytes(spec.as_bytes())
             .hash(model_root)
-            .tokens(&self.input_tokens)
-            .u64(u64::from(*temperature_milli))
-            .u64(u64::from(*top_p_ppm))
-            .u64(u64::from(*top_k))
+            .tokens(&self.input_tokens);
+        let mut hasher = parameters
+            .hash_into(hasher)
             .u64(*seed)
-            .u64(u64::from(*max_tokens))
-            .tokens(&self.output_tokens)
+            .tokens(&self.output_tokens);
+        if let Some(logprobs) = &self.logprobs {
+            hasher = hasher.bytes(&encoded(logprobs));
+        }
+        hasher
             .hash(&Hash32::sha256(&self.answer))
             .bytes(match self.finish {
                 Finish::Stop => b"stop",
@@ -123,4 +154,17 @@ impl ResultBody {
             .hash(&self.trace_root)
             .finish()
     }
+}
+
+/// Log-probabilities as one field: token after token how many alternatives, the drawn one, and these.
+fn encoded(logprobs: &[TokenLogprobs]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for TokenLogprobs { drawn, top } in logprobs {
+        bytes.extend((top.len() as u64).to_le_bytes());
+        for Logprob { token, micro_nats } in [drawn].into_iter().chain(top) {
+            bytes.extend(token.to_le_bytes());
+            bytes.extend(micro_nats.to_le_bytes());
+        }
+    }
+    bytes
 }

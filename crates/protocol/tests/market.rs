@@ -3,15 +3,16 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
-    job::{
-        Assurance, JobRequest, JobState, Message, MessageRole, ModelRef, Reason, Sampling,
-        SubmitArgs, Verdict,
-    },
+    job::{JobState, Reason, SubmitArgs, Verdict},
     lease::{Beat, Claim, LeaseState, Mismatch, Opening, RevealArgs, Role, commitment},
     limits,
     price::{Rates, basis_points},
     receipt::{Receipt, ReceiptLease, ReceiptResult},
-    result::{Finish, ResultBody, ResultContext, Usage},
+    request::{
+        Assurance, Chat, Format, JobRequest, LogitBias, Message, MessageRole, ModelRef, Parameters,
+        Sampling, Task, Tool, ToolCall,
+    },
+    result::{Finish, Logprob, ResultBody, ResultContext, TokenLogprobs, Usage},
 };
 use candid::{CandidType, Decode, Encode, Principal};
 use expect_test::expect;
@@ -21,26 +22,36 @@ fn principal(byte: u8) -> Principal {
     Principal::from_slice(&[byte; 10])
 }
 
+fn chat() -> Chat {
+    Chat {
+        messages: vec![
+            Message::new(MessageRole::System, "be brief"),
+            Message::new(MessageRole::User, "why is the sky blue?"),
+        ],
+        tools: None,
+    }
+}
+
 fn request() -> JobRequest {
-    let message = |role, content: &str| Message {
-        role,
-        content: content.into(),
-    };
     JobRequest {
         model: ModelRef::Name("tiny".into()),
-        messages: vec![
-            message(MessageRole::System, "be brief"),
-            message(MessageRole::User, "why is the sky blue?"),
-        ],
-        max_tokens: 64,
-        sampling: Sampling {
-            temperature_milli: 700,
-            top_p_ppm: 900_000,
-            top_k: 40,
-        },
+        task: Task::Chat(chat()),
+        parameters: parameters(),
         seed: Some(7),
         assurance: Assurance::Checked { checkers: 1 },
     }
+}
+
+fn parameters() -> Parameters {
+    Parameters::new(
+        64,
+        Sampling {
+            temperature_milli: 700,
+            top_p_ppm: 900_000,
+            top_k: 40,
+            ..Sampling::GREEDY
+        },
+    )
 }
 
 fn body() -> ResultBody {
@@ -48,19 +59,19 @@ fn body() -> ResultBody {
         input_tokens: vec![1, 2, 3],
         output_tokens: vec![4, 5],
         answer: b"because".to_vec(),
+        logprobs: None,
         finish: Finish::Stop,
         trace_root: Hash32([9; 32]),
     }
 }
 
 fn root_with(body: &ResultBody, change: impl FnOnce(&mut ResultContext<'_>)) -> Hash32 {
-    let (model_root, sampling) = (Hash32([1; 32]), Sampling::GREEDY);
+    let (model_root, parameters) = (Hash32([1; 32]), parameters());
     let mut context = ResultContext {
         spec: "CIS-1",
         model_root: &model_root,
-        sampling: &sampling,
+        parameters: &parameters,
         seed: 7,
-        max_tokens: 64,
     };
     change(&mut context);
     body.root(&context)
@@ -105,6 +116,17 @@ fn receipt() -> Receipt {
         refund: Cycles(97),
         submitted_at: Timestamp(10),
         ended_at: Timestamp(20),
+    }
+}
+
+fn logprobs(drawn: u32, top: &[u32]) -> TokenLogprobs {
+    let of = |token| Logprob {
+        token,
+        micro_nats: -5,
+    };
+    TokenLogprobs {
+        drawn: of(drawn),
+        top: top.iter().copied().map(of).collect(),
     }
 }
 
@@ -163,18 +185,14 @@ fn every_field_of_a_request_counts() {
         &[
             |r| r.model = ModelRef::Name("tinyy".into()),
             |r| r.model = ModelRef::Version(ModelId(Hash32([1; 32]))),
-            |r| r.messages[0].role = MessageRole::Assistant,
-            |r| r.messages[1].content.push('!'),
-            |r| r.messages.truncate(1),
-            // The same text, cut elsewhere.
+            |r| r.task = Task::Completion { prompt: "x".into() },
+            |r| r.task = Task::Completion { prompt: "y".into() },
+            |r| r.task = Task::Embedding { text: "x".into() },
             |r| {
-                (r.messages[0].content, r.messages[1].content) =
-                    ("be brie".into(), "fwhy is the sky blue?".into())
+                let checkpoint_root = Hash32([1; 32]);
+                r.task = Task::Training { checkpoint_root };
             },
-            |r| r.max_tokens = 65,
-            |r| r.sampling.temperature_milli = 701,
-            |r| r.sampling.top_p_ppm = 900_001,
-            |r| r.sampling.top_k = 41,
+            |r| r.parameters.max_tokens = 65,
             |r| r.seed = Some(8),
             |r| r.seed = None,
             |r| r.assurance = Assurance::Checked { checkers: 2 },
@@ -193,6 +211,119 @@ fn every_field_of_a_request_counts() {
 }
 
 #[test]
+fn every_field_of_a_conversation_counts() {
+    let call = |id: &str, name: &str, arguments: &str| ToolCall {
+        id: id.into(),
+        name: name.into(),
+        arguments: arguments.into(),
+    };
+    let tool = |name: &str, description: &str, parameters: &str| Tool {
+        name: name.into(),
+        description: Some(description.into()),
+        parameters: Some(parameters.into()),
+    };
+    let mut with_tools = chat();
+    with_tools.messages[0].tool_calls = Some(vec![call("1", "f", "{}")]);
+    with_tools.messages[1].tool_call_id = Some("1".into());
+    with_tools.tools = Some(vec![tool("f", "does", "{}")]);
+    let hash = |chat: &Chat| {
+        let task = Task::Chat(chat.clone());
+        JobRequest { task, ..request() }.salted_hash(&Hash32::default())
+    };
+    fn first_call(chat: &mut Chat) -> &mut ToolCall {
+        &mut chat.messages[0].tool_calls.as_mut().expect("calls")[0]
+    }
+    fn first_tool(chat: &mut Chat) -> &mut Tool {
+        &mut chat.tools.as_mut().expect("tools")[0]
+    }
+    all_differ(
+        &with_tools,
+        hash,
+        &[
+            |c| c.messages[0].role = MessageRole::Assistant,
+            |c| c.messages[1].role = MessageRole::Tool,
+            |c| c.messages[1].content.push('!'),
+            |c| c.messages.truncate(1),
+            // The same text, cut elsewhere.
+            |c| {
+                (c.messages[0].content, c.messages[1].content) =
+                    ("be brie".into(), "fwhy is the sky blue?".into())
+            },
+            |c| c.messages[0].tool_calls = None,
+            |c| first_call(c).id.push('1'),
+            |c| first_call(c).name.push('1'),
+            |c| first_call(c).arguments.push('1'),
+            |c| c.messages[1].tool_call_id = None,
+            |c| c.tools = None,
+            |c| first_tool(c).name.push('1'),
+            |c| first_tool(c).description = None,
+            |c| first_tool(c).parameters = None,
+        ],
+    );
+    let mut none = with_tools.clone();
+    (none.tools, none.messages[0].tool_calls) = (None, None);
+    let mut empty = with_tools;
+    (empty.tools, empty.messages[0].tool_calls) = (Some(vec![]), Some(vec![]));
+    assert_eq!(hash(&none), hash(&empty), "no tools are an empty list of tools");
+}
+
+#[test]
+fn every_parameter_counts_and_what_is_absent_is_neutral() {
+    let hash = |parameters: &Parameters| {
+        let root = root_with(&body(), |context| context.parameters = parameters);
+        let request = JobRequest {
+            parameters: parameters.clone(),
+            ..request()
+        };
+        let asked = request.salted_hash(&Hash32::default());
+        assert_ne!(root, asked);
+        root
+    };
+    let bias = |token, milli| Some(vec![LogitBias { token, milli }]);
+    let mut full = parameters();
+    full.sampling.logit_bias = bias(3, -4);
+    full.stop = Some(vec!["a".into(), "b".into()]);
+    all_differ(
+        &full,
+        hash,
+        &[
+            |p| p.max_tokens = 65,
+            |p| p.sampling.temperature_milli = 701,
+            |p| p.sampling.top_p_ppm = 900_001,
+            |p| p.sampling.top_k = 41,
+            |p| p.sampling.min_p_ppm = Some(1),
+            |p| p.sampling.repetition_penalty_milli = Some(1),
+            |p| p.sampling.repetition_window = Some(1),
+            |p| p.sampling.presence_penalty_milli = Some(1),
+            |p| p.sampling.presence_penalty_milli = Some(-1),
+            |p| p.sampling.frequency_penalty_milli = Some(1),
+            |p| p.sampling.logit_bias = None,
+            |p| p.sampling.logit_bias.as_mut().expect("biases")[0].token = 4,
+            |p| p.sampling.logit_bias.as_mut().expect("biases")[0].milli = 4,
+            |p| p.stop = None,
+            |p| p.stop = Some(vec!["ab".into()]),
+            |p| p.stop = Some(vec!["b".into(), "a".into()]),
+            |p| p.format = Some(Format::JsonObject),
+            |p| p.format = Some(Format::JsonSchema("{}".into())),
+            |p| p.format = Some(Format::JsonSchema("true".into())),
+            |p| p.logprobs = Some(0),
+            |p| p.logprobs = Some(1),
+        ],
+    );
+    let mut neutral = full.clone();
+    neutral.format = Some(Format::Text);
+    neutral.sampling = Sampling {
+        min_p_ppm: Some(0),
+        repetition_penalty_milli: Some(1_000),
+        repetition_window: Some(0),
+        presence_penalty_milli: Some(0),
+        frequency_penalty_milli: Some(0),
+        ..neutral.sampling
+    };
+    assert_eq!(hash(&full), hash(&neutral));
+}
+
+#[test]
 fn every_field_of_a_result_counts() {
     all_differ(
         &body(),
@@ -202,36 +333,21 @@ fn every_field_of_a_result_counts() {
             |b| (b.input_tokens, b.output_tokens) = (vec![1, 2, 3, 4], vec![5]),
             |b| b.output_tokens[0] = 9,
             |b| b.answer.push(b'!'),
+            |b| b.logprobs = Some(vec![]),
+            |b| b.logprobs = Some(vec![logprobs(4, &[])]),
+            |b| b.logprobs = Some(vec![logprobs(5, &[])]),
+            |b| b.logprobs = Some(vec![logprobs(4, &[4])]),
+            |b| b.logprobs = Some(vec![logprobs(4, &[]), logprobs(4, &[])]),
             |b| b.finish = Finish::Length,
             |b| b.trace_root = Hash32([8; 32]),
         ],
     );
     let root = root_with(&body(), |_| {});
-    let (other_root, other_sampling) = (
-        Hash32([2; 32]),
-        Sampling {
-            top_k: 1,
-            ..Sampling::GREEDY
-        },
-    );
+    let other_root = Hash32([2; 32]);
     let others = [
         root_with(&body(), |context| context.spec = "CIS-2"),
         root_with(&body(), |context| context.seed = 8),
-        root_with(&body(), |context| context.max_tokens = 65),
-        body().root(&ResultContext {
-            spec: "CIS-1",
-            model_root: &other_root,
-            sampling: &Sampling::GREEDY,
-            seed: 7,
-            max_tokens: 64,
-        }),
-        body().root(&ResultContext {
-            spec: "CIS-1",
-            model_root: &Hash32([1; 32]),
-            sampling: &other_sampling,
-            seed: 7,
-            max_tokens: 64,
-        }),
+        root_with(&body(), |context| context.model_root = &other_root),
     ];
     assert!(others.iter().all(|other| *other != root));
 }
@@ -325,6 +441,7 @@ fn a_mismatch_belongs_to_its_job_round_and_position() {
 
 #[test]
 fn an_end_fits_a_number_of_tokens() {
+    let plain = Parameters::new(20, Sampling::GREEDY);
     for (finish, tokens, fits) in [
         (Finish::Stop, 0, true),
         (Finish::Stop, 19, true),
@@ -333,7 +450,20 @@ fn an_end_fits_a_number_of_tokens() {
         (Finish::Length, 20, true),
         (Finish::Length, 21, false),
     ] {
-        assert_eq!(finish.fits(tokens, 20), fits, "{finish:?} with {tokens}");
+        assert_eq!(finish.fits(tokens, &plain), fits, "{finish:?} with {tokens}");
+    }
+}
+
+#[test]
+fn an_answer_that_may_be_stopped_may_stop_with_its_last_token() {
+    let mut steered = Parameters::new(20, Sampling::GREEDY);
+    steered.stop = Some(vec!["END".into()]);
+    let mut json = Parameters::new(20, Sampling::GREEDY);
+    json.format = Some(Format::JsonObject);
+    for parameters in [steered, json] {
+        assert!(Finish::Stop.fits(20, &parameters));
+        assert!(!Finish::Stop.fits(21, &parameters));
+        assert!(!Finish::Length.fits(19, &parameters));
     }
 }
 
@@ -343,16 +473,33 @@ fn the_longest_input_counts_bytes_and_template() {
         request().input_tokens_max(),
         8 + 20 + 2 * limits::TEMPLATE_TOKENS_PER_MESSAGE + limits::TEMPLATE_TOKENS
     );
-    let full = JobRequest {
-        messages: vec![
-            Message {
-                role: MessageRole::User,
-                content: "x".repeat(limits::REQUEST_BYTES_MAX / limits::MESSAGES_MAX)
-            };
-            limits::MESSAGES_MAX
-        ],
-        ..request()
+    let mut with_tool = chat();
+    with_tool.tools = Some(vec![Tool {
+        name: "four".into(),
+        description: None,
+        parameters: Some("{}".into()),
+    }]);
+    assert_eq!(
+        Task::Chat(with_tool).input_tokens_max(),
+        request().input_tokens_max() + 2 * 6 + limits::TEMPLATE_TOKENS_PER_TOOL
+    );
+    // Nothing but tools, whose texts count twice.
+    let tool = Tool {
+        name: "x".repeat(limits::REQUEST_BYTES_MAX / limits::TOOLS_MAX),
+        description: None,
+        parameters: None,
     };
+    let call = ToolCall {
+        id: String::new(),
+        name: String::new(),
+        arguments: String::new(),
+    };
+    let mut messages = vec![Message::new(MessageRole::User, ""); limits::MESSAGES_MAX];
+    messages[0].tool_calls = Some(vec![call; limits::TOOL_CALLS_MAX]);
+    let full = Task::Chat(Chat {
+        messages,
+        tools: Some(vec![tool; limits::TOOLS_MAX]),
+    });
     assert_eq!(full.input_tokens_max() as usize, limits::INPUT_TOKENS_MAX);
 }
 

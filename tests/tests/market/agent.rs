@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use assay_jobs_core::testing::{Fixture, body_root, honest_body, honest_opening};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId,
-    job::{JobError, JobState, JobView, ModelRef, Quote, SubmitError, Submitted, Verdict},
+    job::{JobError, JobState, JobView, Quote, SubmitError, Submitted, Verdict}, request::{ModelRef},
     lease::{
         Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, WorkHint, WorkerError,
         commitment,

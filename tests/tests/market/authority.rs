@@ -3,10 +3,7 @@
 use assay_jobs_core::testing::{Fixture, requester, stranger, worker};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId,
-    job::{
-        Assurance, DepositArgs, DepositError, JobError, JobRequest, Message, MessageRole, ModelRef,
-        Quote, Sampling, SubmitArgs, SubmitError, Submitted,
-    },
+    job::{DepositArgs, DepositError, JobError, Quote, SubmitArgs, SubmitError, Submitted}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
     lease::{
         Beat, Claim, CommitArgs, Offer, Opening, Order, ProgressArgs, RevealArgs, WorkHint,
         WorkerError,
@@ -21,12 +18,8 @@ use crate::chain::{Chain, FundArgs, FundError, JobsArgs, SyncError, admin, worke
 pub(crate) fn request(model: ModelRef) -> JobRequest {
     JobRequest {
         model,
-        messages: vec![Message {
-            role: MessageRole::User,
-            content: "Why is the sky blue?".to_owned(),
-        }],
-        max_tokens: 40,
-        sampling: Sampling::GREEDY,
+        task: Task::question("Why is the sky blue?"),
+        parameters: Parameters::new(40, Sampling::GREEDY),
         seed: Some(1),
         assurance: Assurance::Checked { checkers: 1 },
     }
@@ -277,12 +270,12 @@ fn bad_requests_are_refused_by_name_and_cost_nothing() {
     };
     let bad = [
         with(|args| args.request.model = ModelRef::Name("nobody's".to_owned())),
-        with(|args| args.request.messages.clear()),
-        with(|args| args.request.messages[0].content.clear()),
-        with(|args| args.request.messages[0].content = "x".repeat(65_537)),
-        with(|args| args.request.max_tokens = 0),
-        with(|args| args.request.max_tokens = u32::MAX),
-        with(|args| args.request.sampling.top_p_ppm = 0),
+        with(|args| messages(&mut args.request).clear()),
+        with(|args| messages(&mut args.request)[0].content.clear()),
+        with(|args| messages(&mut args.request)[0].content = "x".repeat(65_537)),
+        with(|args| args.request.parameters.max_tokens = 0),
+        with(|args| args.request.parameters.max_tokens = u32::MAX),
+        with(|args| args.request.parameters.sampling.top_p_ppm = 0),
         with(|args| args.request.assurance = Assurance::Refereed),
         with(|args| args.request.assurance = Assurance::Checked { checkers: 2 }),
         with(|args| args.price_cap = Cycles(0)),
@@ -316,7 +309,7 @@ fn bad_requests_are_refused_by_name_and_cost_nothing() {
             ..first.clone()
         })
     );
-    args.request.max_tokens -= 1;
+    args.request.parameters.max_tokens -= 1;
     let other: Result<Submitted, SubmitError> = chain.update(asker, jobs, "submit", (&args,));
     assert_eq!(other, Err(SubmitError::KeyReused { job: first.job }));
     chain.check_money().unwrap();

@@ -4,7 +4,7 @@
 use assay_jobs_core::testing::{Fixture, Market, requester};
 use assay_protocol::{
     Cycles,
-    job::{Assurance, JobState, ModelRef},
+    job::{JobState}, request::{Assurance, ModelRef},
     lease::Offer,
     limits::{OFFERS_PER_MODEL_MAX, OPEN_JOBS_PER_REQUESTER_MAX},
 };

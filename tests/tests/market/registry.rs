@@ -3,7 +3,7 @@
 use assay_jobs_core::testing::{Fixture, model_owner, worker};
 use assay_protocol::{
     Cycles,
-    job::{ModelRef, Quote, SubmitError},
+    job::{Quote, SubmitError}, request::{ModelRef},
     lease::{Idle, Offer, WorkerError},
     registry::{
         Changes, ChangesArgs, Model, Provider, ProviderArgs, Record, RegistryError, Worker,

@@ -7,7 +7,7 @@ use assay_jobs_core::testing::{
 };
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId,
-    job::{JobState, ModelRef, SubmitError, Submitted, Verdict},
+    job::{JobState, SubmitError, Submitted, Verdict}, request::{ModelRef},
     lease::{Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, commitment},
 };
 

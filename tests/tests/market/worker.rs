@@ -3,10 +3,7 @@
 use assay_jobs_core::testing::{Fixture, Market, model_owner, payout, requester};
 use assay_protocol::{
     Cycles, JobId, LeaseId, Timestamp,
-    job::{
-        JobError, JobRequest, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError,
-        Submitted,
-    },
+    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
@@ -226,6 +223,15 @@ impl Market for CanisterMarket {
         reason: &str,
     ) -> Result<(), WorkerError> {
         self.update(caller, "abandon", (lease, reason))
+    }
+
+    fn decline(
+        &mut self,
+        caller: Principal,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<(), WorkerError> {
+        self.update(caller, "decline", (lease, reason))
     }
 
     fn job(&mut self, caller: Principal, job: JobId) -> Result<JobView, JobError> {

@@ -2,10 +2,7 @@
 
 use assay_protocol::{
     Cycles, JobId, LeaseId,
-    job::{
-        JobError, JobLine, JobRequest, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk,
-        SubmitArgs, SubmitError, Submitted,
-    },
+    job::{JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
     lease::{
         Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
         WorkHint, WorkerError,
@@ -177,5 +174,10 @@ impl Jobs {
     /// Gives a lease back.
     pub async fn abandon(&self, lease: LeaseId, why: &str) -> Work<()> {
         Outcome::fold(self.network.update(self.id, "abandon", (lease, why)).await)
+    }
+
+    /// Gives a lease back because the model cannot do what is asked.
+    pub async fn decline(&self, lease: LeaseId, why: &str) -> Work<()> {
+        Outcome::fold(self.network.update(self.id, "decline", (lease, why)).await)
     }
 }

@@ -162,7 +162,10 @@ pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: Order) -> End {
         Err(fault) => {
             let why = fault.to_string();
             warn!(%job, %lease, ?role, total_ms = started.elapsed().as_millis() as u64, %why, "lease ended without a result");
-            give_back(shared, lease, &why).await;
+            match fault {
+                Fault::Run(RunFault::Unfit(_)) => decline(shared, lease, &why).await,
+                _ => give_back(shared, lease, &why).await,
+            }
             shared.worker.journal.forget(lease);
             End::Other
         }
@@ -247,12 +250,24 @@ async fn compute(
 
 /// Tells the canister that this lease will have no result, so that another worker gets it at once.
 pub(crate) async fn give_back(shared: &Shared, lease: LeaseId, why: &str) {
+    if let Err(error) = shared.worker.jobs.abandon(lease, shortened(why)).await {
+        // It may have ended by itself; if not, it expires.
+        tracing::debug!(%lease, %error, "the lease could not be given back");
+    }
+}
+
+/// Tells the canister that no worker with this model could do what the lease asks for.
+async fn decline(shared: &Shared, lease: LeaseId, why: &str) {
+    if let Err(error) = shared.worker.jobs.decline(lease, shortened(why)).await {
+        tracing::debug!(%lease, %error, "the lease could not be declined");
+    }
+}
+
+/// As much of a reason as the canister takes.
+fn shortened(why: &str) -> &str {
     let mut end = why.len().min(REASON_BYTES_MAX);
     while !why.is_char_boundary(end) {
         end -= 1;
     }
-    if let Err(error) = shared.worker.jobs.abandon(lease, &why[..end]).await {
-        // It may have ended by itself; if not, it expires.
-        tracing::debug!(%lease, %error, "the lease could not be given back");
-    }
+    &why[..end]
 }

@@ -11,14 +11,14 @@ use std::{
 
 use assay_engine::{
     forward::batch::{self, SEQUENCES_MAX, SHARED_PAGES_MAX, SequenceId},
-    run::{Event, Group, Request},
+    run::{Event, Group},
     tokenizer::Detokenizer,
 };
 use assay_protocol::{limits::SLOTS_MAX, result::ResultBody};
 use tokio::sync::oneshot;
 
 use super::lease::Fault;
-use crate::model::{Job, LocalModel, RunFault, Token};
+use crate::model::{Job, LocalModel, Prepared, RunFault, Token};
 
 /// Bytes of keys and values that are kept for answers to come.
 const SHARED_BYTES_MAX: usize = 256 << 20;
@@ -39,8 +39,8 @@ pub(crate) struct Together {
 
 /// An answer to generate.
 struct Asked {
-    input: Vec<u32>,
-    job: Job,
+    prepared: Prepared,
+    logprobs: Option<u8>,
     on_token: TokenSink,
     done: oneshot::Sender<Result<ResultBody, RunFault>>,
 }
@@ -69,15 +69,13 @@ impl Together {
         on_token: TokenSink,
     ) -> Result<ResultBody, Fault> {
         let model = self.model.clone();
-        let rendered = tokio::task::spawn_blocking(move || {
-            let input = model.prompt_tokens(&job.messages)?;
-            Ok::<_, RunFault>((input, job))
-        });
-        let (input, job) = rendered.await.map_err(|_| Fault::Panicked)??;
+        let logprobs = job.parameters.logprobs;
+        let prepared = tokio::task::spawn_blocking(move || model.prepare(&job));
+        let prepared = prepared.await.map_err(|_| Fault::Panicked)??;
         let (done, end) = oneshot::channel();
         self.submit(Asked {
-            input,
-            job,
+            prepared,
+            logprobs,
             on_token,
             done,
         });
@@ -149,15 +147,9 @@ fn join<'m>(
     members: &mut BTreeMap<SequenceId, Member<'m>>,
     asked: Asked,
 ) {
-    let request = Request {
-        input: &asked.input,
-        max_tokens: asked.job.max_tokens,
-        sampling: asked.job.draws(),
-        ..Request::default()
-    };
-    match group.join(&request) {
+    match group.join(&asked.prepared.request(model.tokenizer())) {
         Ok(id) => {
-            let detokenizer = model.tokenizer().stream();
+            let detokenizer = model.detokenizer(&asked.prepared);
             members.insert(id, Member { asked, detokenizer });
         }
         // Nobody waiting is fine.
@@ -194,7 +186,7 @@ fn step<'m>(
             Event::Failed(error) => Err(error),
         };
         if let Some(Member { asked, .. }) = members.remove(&id) {
-            let result = result.map(|transcript| model.body(asked.input, transcript));
+            let result = result.map(|transcript| model.body(asked.prepared.input, asked.logprobs, transcript));
             let _ = asked.done.send(result.map_err(RunFault::from));
         }
     }

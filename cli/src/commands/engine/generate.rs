@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use assay_protocol::{
-    job::{Message, MessageRole},
+    request::{Message, MessageRole},
     result::ResultContext,
 };
 use assay_worker::model::Job;
@@ -26,12 +26,9 @@ pub(super) fn run(args: Generate) -> Result<u8, Failure> {
     } = args;
     let model = super::open(model.as_deref())?;
     let job = Job {
-        messages: vec![Message {
-            role: MessageRole::User,
-            content: prompt,
-        }],
-        max_tokens: question.max_tokens,
-        sampling: sampling(&question),
+        task: Task::question(prompt),
+        parameters: Parameters::new(question.max_tokens, sampling(&question)),
+        input_tokens_max: None,
         seed: question.seed,
         threads: super::threads(threads),
     };
@@ -46,9 +43,8 @@ pub(super) fn run(args: Generate) -> Result<u8, Failure> {
     let root = body.root(&ResultContext {
         spec: &model.manifest().spec,
         model_root: &model.root(),
-        sampling: &job.sampling,
+        parameters: &job.parameters,
         seed: job.seed,
-        max_tokens: job.max_tokens,
     });
     if json {
         let value = serde_json::json!({

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, Timestamp,
-    job::{Assurance, JobState, Reason, Verdict},
+    job::{JobState, Reason, Verdict}, request::{Assurance},
     lease::{LeaseState, Role},
     store::Log,
 };
@@ -158,7 +158,7 @@ impl Auditor {
                     .filter(|lease| lease.role == Role::Generator)
                     .count();
                 match (job.terms.assurance, role) {
-                    (Assurance::Equality { .. }, Role::Replica) => {}
+                    (Assurance::Equality { .. } | Assurance::Threshold { .. }, Role::Replica) => {}
                     (Assurance::Single | Assurance::Checked { .. }, Role::Generator) => {
                         ensure!(generators == 0, "a second generator")
                     }
@@ -226,8 +226,9 @@ impl Auditor {
                 );
                 let needed = match audited.terms.assurance {
                     Assurance::Checked { checkers } => 1 + usize::from(checkers),
-                    Assurance::Equality { total } => usize::from(total),
-                    _ => 1,
+                    assurance => assurance
+                        .replicas()
+                        .map_or(1, |(total, _)| usize::from(total)),
                 };
                 ensure!(
                     active.len() >= needed,

@@ -2,10 +2,7 @@
 
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, Moment, Timestamp,
-    job::{
-        JobError, JobRequest, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError,
-        Submitted,
-    },
+    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
@@ -202,6 +199,15 @@ impl Market for MemoryMarket {
         reason: &str,
     ) -> Result<(), WorkerError> {
         self.jobs.abandon(&self.at(caller), lease, reason)
+    }
+
+    fn decline(
+        &mut self,
+        caller: Principal,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<(), WorkerError> {
+        self.jobs.decline(&self.at(caller), lease, reason)
     }
 
     fn job(&mut self, caller: Principal, job: JobId) -> Result<JobView, JobError> {

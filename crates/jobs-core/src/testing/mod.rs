@@ -20,6 +20,6 @@ pub use fixture::{
 pub use invariants::check_invariants;
 pub use memory::MemoryMarket;
 pub use money::Ledger;
-pub use oracle::{Lie, body_root, honest_body, honest_opening};
+pub use oracle::{Lie, body_root, honest_body, honest_opening, messages};
 pub use replay::{logged_difference, replay};
 pub use world::{Market, Plan, World};

@@ -4,28 +4,27 @@ use assay_protocol::{
     Hash32, Hasher,
     lease::{Claim, Mismatch, Opening, Order},
     registry::SPEC_CIS_1,
-    result::{Finish, ResultBody, ResultContext},
+    request::{Assurance, JobRequest, Message, ModelRef, Task},
+    result::{Finish, Logprob, ResultBody, ResultContext, TokenLogprobs},
 };
 
 /// What an honest generator or replica finds.
 pub fn honest_body(order: &Order) -> ResultBody {
-    let mut hasher = Hasher::new("testing-oracle")
+    let max_tokens = order.parameters.max_tokens;
+    let asked = JobRequest {
+        model: ModelRef::Version(order.model),
+        task: order.task.clone(),
+        parameters: order.parameters.clone(),
+        seed: Some(order.seed),
+        assurance: Assurance::Single,
+    };
+    let essence = Hasher::new("testing-oracle")
         .hash(&order.model_root)
-        .u64(order.seed)
-        .u64(u64::from(order.max_tokens));
-    for message in &order.messages {
-        hasher = hasher
-            .bytes(message.role.name().as_bytes())
-            .bytes(message.content.as_bytes());
-    }
-    let essence = hasher.finish();
-    let input: usize = order
-        .messages
-        .iter()
-        .map(|message| message.content.len() / 3 + 4)
-        .sum();
+        .hash(&asked.salted_hash(&Hash32::default()))
+        .finish();
+    let input = order.task.text_bytes() / 3 + 4;
     let count =
-        u32::from_le_bytes(essence.0[..4].try_into().expect("four bytes")) % (order.max_tokens + 1);
+        u32::from_le_bytes(essence.0[..4].try_into().expect("four bytes")) % (max_tokens + 1);
     let output_tokens: Vec<u32> = (0..count).map(|i| token(&essence, i)).collect();
     ResultBody {
         input_tokens: (0..input as u32)
@@ -35,13 +34,36 @@ pub fn honest_body(order: &Order) -> ResultBody {
             .iter()
             .map(|token| b'a' + (token % 26) as u8)
             .collect(),
-        finish: if count == order.max_tokens {
+        finish: if count == max_tokens {
             Finish::Length
         } else {
             Finish::Stop
         },
+        logprobs: order
+            .parameters
+            .logprobs
+            .map(|count| output_tokens.iter().map(|t| logprobs(*t, count)).collect()),
         trace_root: Hasher::new("testing-trace").hash(&essence).finish(),
         output_tokens,
+    }
+}
+
+/// The messages of a request for a chat.
+pub fn messages(request: &mut JobRequest) -> &mut Vec<Message> {
+    match &mut request.task {
+        Task::Chat(chat) => &mut chat.messages,
+        task => panic!("{task:?} has no messages"),
+    }
+}
+
+fn logprobs(token: u32, count: u8) -> TokenLogprobs {
+    let of = |token| Logprob {
+        token,
+        micro_nats: -i64::from(token),
+    };
+    TokenLogprobs {
+        drawn: of(token),
+        top: (0..u32::from(count)).map(of).collect(),
     }
 }
 
@@ -50,9 +72,8 @@ pub fn body_root(order: &Order, body: &ResultBody) -> Hash32 {
     body.root(&ResultContext {
         spec: SPEC_CIS_1,
         model_root: &order.model_root,
-        sampling: &order.sampling,
+        parameters: &order.parameters,
         seed: order.seed,
-        max_tokens: order.max_tokens,
     })
 }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
     job::{
-        Assurance, JobError, JobRequest, JobState, JobView, Message, MessageRole, ModelRef, Quote,
-        Reason, Sampling, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted, Verdict,
+        JobError, JobState, JobView, Quote, Reason, StreamArgs, StreamChunk, SubmitArgs,
+        SubmitError, Submitted, Verdict,
     },
     lease::{
         Beat, Claim, CommitArgs, LeaseState, Offer, Opening, Order, ProgressArgs, RevealArgs, Role,
@@ -19,6 +19,10 @@ use assay_protocol::{
     limits,
     receipt::Receipt,
     registry::{Record, WorkerStatus},
+    request::{
+        Assurance, Chat, Format, JobRequest, Message, MessageRole, ModelRef, Parameters, Sampling,
+        Task, Tool,
+    },
 };
 use candid::Principal;
 use fastrand::Rng;
@@ -72,6 +76,12 @@ pub trait Market {
     fn commit(&mut self, caller: Principal, args: &CommitArgs) -> Result<(), WorkerError>;
     fn reveal(&mut self, caller: Principal, args: &RevealArgs) -> Result<(), WorkerError>;
     fn abandon(
+        &mut self,
+        caller: Principal,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<(), WorkerError>;
+    fn decline(
         &mut self,
         caller: Principal,
         lease: LeaseId,
@@ -369,23 +379,23 @@ impl World {
     }
 
     fn request(&mut self) -> JobRequest {
-        let assurance = match self.rng.u8(..10) {
+        let assurance = match self.rng.u8(..11) {
             0 | 1 => Assurance::Single,
             2..=5 => Assurance::Checked { checkers: 1 },
             6 | 7 => Assurance::Checked {
                 checkers: self.rng.u8(1..=3),
             },
-            _ => Assurance::Equality {
+            8 | 9 => Assurance::Equality {
                 total: self.rng.u8(2..=3),
             },
+            _ => Assurance::Threshold { total: 3, min: 2 },
         };
-        let messages = (0..self.rng.usize(1..4)).map(|i| Message {
-            role: if i == 0 {
-                MessageRole::System
-            } else {
-                MessageRole::User
-            },
-            content: "x".repeat(self.rng.usize(1..200)),
+        let messages = (0..self.rng.usize(1..4)).map(|i| {
+            let role = match i {
+                0 => MessageRole::System,
+                _ => MessageRole::User,
+            };
+            Message::new(role, "x".repeat(self.rng.usize(1..200)))
         });
         let mut messages: Vec<Message> = messages.collect();
         if let Some(last) = messages.last_mut() {
@@ -398,11 +408,38 @@ impl World {
             } else {
                 ModelRef::Version(self.fixture.model(model).id)
             },
-            messages,
-            max_tokens: self.rng.u32(1..60),
-            sampling: Sampling::GREEDY,
+            task: self.task(messages),
+            parameters: self.parameters(),
             seed: self.rng.bool().then(|| self.rng.u64(..)),
             assurance,
+        }
+    }
+
+    fn task(&mut self, messages: Vec<Message>) -> Task {
+        if self.rng.u8(..4) == 0 {
+            let prompt = messages.into_iter().map(|message| message.content).collect();
+            return Task::Completion { prompt };
+        }
+        let tool = Tool {
+            name: "weather".into(),
+            description: Some("Tells the weather".into()),
+            parameters: Some(r#"{"type":"object"}"#.into()),
+        };
+        let tools = (self.rng.u8(..4) == 0).then(|| vec![tool]);
+        Task::Chat(Chat { messages, tools })
+    }
+
+    fn parameters(&mut self) -> Parameters {
+        let format = match self.rng.u8(..8) {
+            0 => Some(Format::JsonObject),
+            1 => Some(Format::JsonSchema(r#"{"type":"integer"}"#.into())),
+            _ => None,
+        };
+        Parameters {
+            stop: self.rng.bool().then(|| vec!["END".into()]),
+            format,
+            logprobs: (self.rng.u8(..4) == 0).then(|| self.rng.u8(..3)),
+            ..Parameters::new(self.rng.u32(1..60), Sampling::GREEDY)
         }
     }
 
@@ -474,9 +511,12 @@ impl World {
         match self.rng.u8(..9) {
             0 => from = Principal::anonymous(),
             1 => args.request.model = ModelRef::Name("nobody's".into()),
-            2 => args.request.messages.clear(),
-            3 => args.request.messages[0].content = "y".repeat(limits::REQUEST_BYTES_MAX + 1),
-            4 => args.request.max_tokens = *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0),
+            2 => args.request.task = Task::Completion { prompt: String::new() },
+            3 => {
+                let prompt = "y".repeat(limits::REQUEST_BYTES_MAX + 1);
+                args.request.task = Task::Completion { prompt };
+            }
+            4 => args.request.parameters.max_tokens = *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0),
             5 => args.deadline_seconds = *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0),
             6 => args.idempotency_key = vec![0; *self.rng.choice([0, 65].iter()).unwrap_or(&0)],
             7 => args.request.assurance = Assurance::Refereed,
@@ -621,7 +661,12 @@ impl World {
         let Some(lease) = self.some_lease(worker) else {
             return Ok("nothing to give back");
         };
-        match market.abandon(self.workers[worker].operator, lease, "going home") {
+        let operator = self.workers[worker].operator;
+        let told = match self.rng.u8(..4) {
+            0 => market.decline(operator, lease, "cannot be done"),
+            _ => market.abandon(operator, lease, "going home"),
+        };
+        match told {
             Ok(()) | Err(WorkerError::TooLate { .. }) => {
                 self.workers[worker].held.remove(&lease);
             }
@@ -1028,7 +1073,7 @@ impl World {
         let text = market
             .stream(from, &stream)
             .map_err(|error| format!("stream: {error:?}"))?;
-        let quiet = matches!(args.request.assurance, Assurance::Equality { .. });
+        let quiet = args.request.assurance.replicas().is_some();
         ensure(!quiet || text.text.is_empty(), || {
             format!("job {} streams what is to be compared", view.id)
         })?;

@@ -4,9 +4,7 @@
 use assay_jobs_core::testing::{MODELS, Market, requester};
 use assay_protocol::{
     Cycles, Hash32, JobId, ModelId,
-    job::{
-        Assurance, DepositError, JobError, Message, MessageRole, ModelRef, SubmitArgs, SubmitError,
-    },
+    job::{DepositError, JobError, SubmitArgs, SubmitError}, request::{Assurance, Message, MessageRole, ModelRef},
     limits,
     registry::Record,
 };
@@ -25,10 +23,7 @@ fn args() -> SubmitArgs {
 }
 
 fn user(content: String) -> Message {
-    Message {
-        role: MessageRole::User,
-        content,
-    }
+    Message::new(MessageRole::User, content)
 }
 
 /// Submits something; if it is refused, nothing may have changed.
@@ -63,55 +58,55 @@ fn refused(change: impl FnOnce(&mut SubmitArgs)) -> String {
 #[test]
 fn each_bad_field_is_named() {
     let cases: Vec<(&str, String)> = vec![
-        ("no message", refused(|args| args.request.messages.clear())),
+        ("no message", refused(|args| messages(&mut args.request).clear())),
         (
             "empty message",
-            refused(|args| args.request.messages[0].content.clear()),
+            refused(|args| messages(&mut args.request)[0].content.clear()),
         ),
         (
             "blank message",
-            refused(|args| args.request.messages[0].content = " \n".into()),
+            refused(|args| messages(&mut args.request)[0].content = " \n".into()),
         ),
         (
             "last message of another",
-            refused(|args| args.request.messages[0].role = MessageRole::Assistant),
+            refused(|args| messages(&mut args.request)[0].role = MessageRole::Assistant),
         ),
         (
             "64 messages",
-            refused(|args| args.request.messages = vec![user("x".into()); 64]),
+            refused(|args| *messages(&mut args.request) = vec![user("x".into()); 64]),
         ),
         (
             "65 messages",
-            refused(|args| args.request.messages = vec![user("x".into()); 65]),
+            refused(|args| *messages(&mut args.request) = vec![user("x".into()); 65]),
         ),
-        ("no tokens", refused(|args| args.request.max_tokens = 0)),
+        ("no tokens", refused(|args| args.request.parameters.max_tokens = 0)),
         (
             "4096 tokens",
-            refused(|args| args.request.max_tokens = 4_096),
+            refused(|args| args.request.parameters.max_tokens = 4_096),
         ),
         (
             "4097 tokens",
-            refused(|args| args.request.max_tokens = 4_097),
+            refused(|args| args.request.parameters.max_tokens = 4_097),
         ),
         (
             "huge max_tokens",
-            refused(|args| args.request.max_tokens = u32::MAX),
+            refused(|args| args.request.parameters.max_tokens = u32::MAX),
         ),
         (
             "hot",
-            refused(|args| args.request.sampling.temperature_milli = 10_001),
+            refused(|args| args.request.parameters.sampling.temperature_milli = 10_001),
         ),
         (
             "hot enough",
-            refused(|args| args.request.sampling.temperature_milli = 10_000),
+            refused(|args| args.request.parameters.sampling.temperature_milli = 10_000),
         ),
         (
             "no top_p",
-            refused(|args| args.request.sampling.top_p_ppm = 0),
+            refused(|args| args.request.parameters.sampling.top_p_ppm = 0),
         ),
         (
             "much top_p",
-            refused(|args| args.request.sampling.top_p_ppm = 1_000_001),
+            refused(|args| args.request.parameters.sampling.top_p_ppm = 1_000_001),
         ),
         (
             "no checker",
@@ -134,8 +129,20 @@ fn each_bad_field_is_named() {
             refused(|args| args.request.assurance = Assurance::Equality { total: 8 }),
         ),
         (
-            "threshold",
+            "2 of 3",
             refused(|args| args.request.assurance = Assurance::Threshold { total: 3, min: 2 }),
+        ),
+        (
+            "half of 4",
+            refused(|args| args.request.assurance = Assurance::Threshold { total: 4, min: 2 }),
+        ),
+        (
+            "4 of 3",
+            refused(|args| args.request.assurance = Assurance::Threshold { total: 3, min: 4 }),
+        ),
+        (
+            "5 of 8",
+            refused(|args| args.request.assurance = Assurance::Threshold { total: 8, min: 5 }),
         ),
         (
             "refereed",
@@ -262,14 +269,14 @@ fn a_prompt_at_the_byte_limit_is_accepted_where_the_context_holds_it() {
     }
     let mut args = args();
     args.request.model = ModelRef::Version(model.id);
-    args.request.messages = vec![user("y".repeat(limits::REQUEST_BYTES_MAX))];
+    *messages(&mut args.request) = vec![user("y".repeat(limits::REQUEST_BYTES_MAX))];
     assert_eq!(
         submit(&mut bench, requester(0), &args, args.price_cap.0),
         Ok(JobId(1))
     );
 
     args.idempotency_key = vec![2];
-    args.request.messages = vec![
+    *messages(&mut args.request) = vec![
         user("y".repeat(limits::REQUEST_BYTES_MAX)),
         user("z".into()),
     ];
@@ -284,14 +291,14 @@ fn prompt_and_answer_must_fit_into_the_context() {
     let mut bench = Bench::new(4, 1);
     let mut args = args();
     // The fixture's models hold 8,192 tokens; a message costs 8 and the template 48.
-    args.request.max_tokens = 192;
-    args.request.messages = vec![user("y".repeat(8_000 - 56))];
+    args.request.parameters.max_tokens = 192;
+    *messages(&mut args.request) = vec![user("y".repeat(8_000 - 56))];
     assert_eq!(
         submit(&mut bench, requester(0), &args, args.price_cap.0),
         Ok(JobId(1))
     );
     args.idempotency_key = vec![2];
-    args.request.max_tokens = 193;
+    args.request.parameters.max_tokens = 193;
     let error =
         submit(&mut bench, requester(0), &args, args.price_cap.0).expect_err("one token too many");
     expect!["the prompt may take 8000 tokens and the answer 193, the model holds 8192; shorten one of them"].assert_eq(&error.to_string());
@@ -301,7 +308,7 @@ fn prompt_and_answer_must_fit_into_the_context() {
 fn anonymous_callers_are_refused_before_anything_else() {
     let mut bench = Bench::new(4, 1);
     let mut args = args();
-    args.request.messages.clear();
+    messages(&mut args.request).clear();
     assert_eq!(
         submit(&mut bench, Principal::anonymous(), &args, 0),
         Err(SubmitError::Anonymous)

@@ -6,7 +6,7 @@ use assay_jobs_core::testing::{
 };
 use assay_protocol::{
     Cycles, Hash32, LeaseId, ModelId,
-    job::{Assurance, Reason},
+    job::{Reason}, request::{Assurance},
     lease::{
         Beat, Claim, CommitArgs, Mismatch, Offer, Opening, ProgressArgs, RevealArgs, WorkerError,
         commitment,
@@ -197,7 +197,7 @@ fn offers_have_limits() {
 fn progress_has_limits() {
     let mut bench = Bench::new(4, 1);
     let mut request = request(Assurance::Single);
-    request.max_tokens = 600;
+    request.parameters.max_tokens = 600;
     let args = assay_protocol::job::SubmitArgs {
         request,
         price_cap: Cycles(1_000_000),
@@ -594,7 +594,7 @@ fn a_claim_hands_over_only_so_many_bytes_at_once() {
         .market
         .sync(&assay_protocol::registry::Record::Model(model));
     let mut request = request(Assurance::Single);
-    request.messages[0].content = "y".repeat(limits::REQUEST_BYTES_MAX);
+    messages(&mut request)[0].content = "y".repeat(limits::REQUEST_BYTES_MAX);
     for i in 0..20 {
         let args = assay_protocol::job::SubmitArgs {
             request: request.clone(),

@@ -3,11 +3,11 @@
 //!
 //! A script is steps separated by `;`:
 //! - `submit KIND [key=K] [from=N] [cap=N] [attach=N] [deadline=N] [tokens=N] [model=NAME] [seed=N]` with KIND
-//!   `single`, `checkedN` or `equalityN`; without `cap` it is the quote's, without `attach` all of it.
+//!   `single`, `checkedN`, `equalityN` or `thresholdN` (of which more than half must agree); without `cap` it is the quote's, without `attach` all of it.
 //! - `go`: all workers announce two slots, then matching. `ready W[=SLOTS]..`, `match`, `tick`.
 //! - `claim`: all workers claim. `pass N`, `pass_ns N`: time passes with sweeps; `live N`: with heartbeats, too.
 //!   `stall N`, `later N`: seconds or nanoseconds pass and nothing runs; after a stall the timers do.
-//! - `WHO claims`, `WHO commits [LIE]`, `WHO reveals [wrong nonce]`, `WHO abandons`, `WHO beats`, `WHO transcript`, `WHO streams`:
+//! - `WHO claims`, `WHO commits [LIE]`, `WHO reveals [wrong nonce]`, `WHO abandons`, `WHO declines`, `WHO beats`, `WHO transcript`, `WHO streams`:
 //!   WHO is `G`, `C1`.. or `R1`.., the newest job's round's generator, checkers and replicas, `G@2` of job 2, or `L3` for lease 3.
 //!   LIE is `tokens`, `trace`, `text`, `input`, `twofaced`, `same` (one lie that all tell) or `copy WHO`.
 //! - `cancel [N] [from=N]`, `deprecate`, `drain W`, `price W INPUT OUTPUT`, `reopen`, `jobs`, `money`.
@@ -23,7 +23,7 @@ use assay_jobs_core::{
 };
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId,
-    job::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling, SubmitArgs},
+    job::{SubmitArgs}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
     lease::{
         Claim, CommitArgs, LeaseState, Mismatch, Offer, Opening, Order, ProgressArgs, RevealArgs,
         Role, commitment,
@@ -62,12 +62,8 @@ pub(crate) fn check_with(providers: u8, each: u8, script: &str, expected: Expect
 pub(crate) fn request(assurance: Assurance) -> JobRequest {
     JobRequest {
         model: ModelRef::Name(MODELS[0].into()),
-        messages: vec![Message {
-            role: MessageRole::User,
-            content: "what is the time?".into(),
-        }],
-        max_tokens: 20,
-        sampling: Sampling::GREEDY,
+        task: Task::question("what is the time?"),
+        parameters: Parameters::new(20, Sampling::GREEDY),
         seed: Some(7),
         assurance,
     }
@@ -250,6 +246,10 @@ impl Bench {
             "single" => Assurance::Single,
             "checked" => Assurance::Checked { checkers: n },
             "equality" => Assurance::Equality { total: n },
+            "threshold" => Assurance::Threshold {
+                total: n,
+                min: n / 2 + 1,
+            },
             other => panic!("no assurance {other}"),
         };
         let option = |name: &str| {
@@ -260,7 +260,7 @@ impl Bench {
         let amount = |name: &str| option(name).map(|n| n.parse::<u128>().expect("a number"));
         let mut request = request(assurance);
         if let Some(tokens) = amount("tokens") {
-            request.max_tokens = tokens as u32;
+            request.parameters.max_tokens = tokens as u32;
         }
         if let Some(model) = option("model") {
             request.model = ModelRef::Name(model.into());
@@ -371,6 +371,10 @@ impl Bench {
                     .map_err(|error| error.to_string())
             }
             "claims" => self.claim(operator),
+            "declines" => self
+                .market
+                .decline(operator, id, "no such schema")
+                .map_err(|error| error.to_string()),
             "abandons" => self
                 .market
                 .abandon(operator, id, "going home")

@@ -535,3 +535,19 @@ fn a_key_stands_for_its_job_until_a_day_after_its_end() {
         "#]],
     );
 }
+
+#[test]
+fn a_job_that_two_providers_cannot_do_ends_and_costs_nothing() {
+    check(
+        "submit single; go; claim; G declines; jobs; go; claim; G declines; money",
+        expect![[]],
+    );
+}
+
+#[test]
+fn a_job_that_its_generator_can_do_and_its_checkers_cannot_is_inconclusive() {
+    check(
+        "submit checked2; go; claim; G commits; C1 declines; go; claim; C3 declines; money",
+        expect![[]],
+    );
+}

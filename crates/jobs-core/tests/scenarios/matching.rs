@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use assay_jobs_core::testing::{Fixture, Market, MemoryMarket, provider, requester, worker};
 use assay_protocol::{
     Cycles, JobId, LeaseId,
-    job::{Assurance, Reason, SubmitArgs},
+    job::{Reason, SubmitArgs}, request::{Assurance},
     lease::{Idle, Order, WorkerError},
     limits,
 };

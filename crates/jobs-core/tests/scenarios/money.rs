@@ -3,7 +3,7 @@
 use assay_jobs_core::testing::{Market, requester, worker};
 use assay_protocol::{
     Cycles,
-    job::{Assurance, SubmitArgs},
+    job::{SubmitArgs}, request::{Assurance},
     lease::Offer,
 };
 use expect_test::expect;
@@ -151,7 +151,7 @@ fn the_escrow_covers_the_dearest_workers_the_cap_allows() {
                 .expect("priced");
         }
         let mut asked = request(Assurance::Checked { checkers: 1 });
-        asked.max_tokens = 1 + next(50) as u32;
+        asked.parameters.max_tokens = 1 + next(50) as u32;
         let quote = bench.market.quote(&asked).expect("offered");
         let cap = quote.price_max.0 + next(quote.price_max.0 + 2);
         let args = SubmitArgs {

@@ -267,6 +267,30 @@ fn unequal_replicas_are_inconclusive_and_nobody_is_paid() {
 }
 
 #[test]
+fn a_threshold_is_met_by_those_who_agree_and_only_they_are_paid() {
+    check(
+        "submit threshold3; go; claim; R1 commits; R2 commits trace; R3 commits; R1 reveals; R2 reveals; R3 reveals; money",
+        expect![[]],
+    );
+}
+
+#[test]
+fn a_threshold_that_nobody_reaches_is_inconclusive() {
+    check(
+        "submit threshold3; go; claim; R1 commits; R2 commits trace; R3 commits tokens; R1 reveals; R2 reveals; R3 reveals; money",
+        expect![[]],
+    );
+}
+
+#[test]
+fn a_threshold_does_not_wait_for_replicas_that_cannot_change_it() {
+    check(
+        "submit threshold3; go; claim; R1 commits; R2 commits; R3 commits; R1 reveals; R3 reveals; live 61; jobs; money",
+        expect![[]],
+    );
+}
+
+#[test]
 fn liars_that_do_not_agree_cannot_outvote_the_truth() {
     check_with(
         6,

@@ -3,7 +3,7 @@
 use assay_jobs_core::testing::{Market, honest_body, model_owner, requester, stranger};
 use assay_protocol::{
     Cycles, Hash32, JobId,
-    job::{Assurance, JobError, JobsArgs, StreamArgs},
+    job::{JobError, JobsArgs, StreamArgs}, request::{Assurance},
     lease::{Opening, ProgressArgs},
     limits,
     store::{Log, Table},

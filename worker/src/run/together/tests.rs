@@ -1,7 +1,7 @@
 use std::{ops::ControlFlow, sync::mpsc, time::Duration};
 
 use assay_engine::import::convert_bytes;
-use assay_protocol::job::{Message, MessageRole, Sampling};
+use assay_protocol::request::{Message, MessageRole, Sampling};
 use tokio::time::timeout;
 
 use super::*;
@@ -25,15 +25,15 @@ fn model() -> Arc<LocalModel> {
 
 fn job(content: &str, max_tokens: u32) -> Job {
     Job {
-        messages: vec![Message {
-            role: MessageRole::User,
-            content: content.to_owned(),
-        }],
-        max_tokens,
-        sampling: Sampling {
-            temperature_milli: 1_000,
-            ..Sampling::GREEDY
-        },
+        task: Task::question(content),
+        parameters: Parameters::new(
+            max_tokens,
+            Sampling {
+                temperature_milli: 1_000,
+                ..Sampling::GREEDY
+            },
+        ),
+        input_tokens_max: None,
         seed: 7,
         threads: 1,
     }

@@ -17,21 +17,24 @@ use assay_engine::{
     },
     run::{self, RunError},
     sampler,
-    tokenizer::{ChatMessage, Role, TemplateError, Tokenizer, TokenizerError},
+    tokenizer::{Detokenizer, Tokenizer, TokenizerError},
 };
 use assay_protocol::{
     Hash32,
-    job::{Message, MessageRole, Sampling},
     lease::{Mismatch, Order},
     registry::{ModelFile, ModelManifest},
-    result::{Finish, ResultBody, ResultContext},
+    request::{Parameters, Task},
+    result::{Finish, Logprob, ResultBody, ResultContext, TokenLogprobs},
 };
+
+mod prepared;
+mod swapped;
+
+pub(crate) use self::prepared::Prepared;
+pub use self::prepared::Unfit;
 
 /// Tokens that one pass over the weights takes when many are known.
 const PREFILL_CHUNK: usize = 64;
-/// Which output token a deliberately wrong generation swaps, if the answer is long enough.
-const SWAPPED_TOKEN: usize = 5;
-
 /// Why a model cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFault {
@@ -65,9 +68,9 @@ pub enum ModelFault {
 /// Why a run gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RunFault {
-    /// The messages could not be rendered.
+    /// The request cannot be done.
     #[error(transparent)]
-    Prompt(#[from] TemplateError),
+    Unfit(#[from] Unfit),
     /// The engine refused.
     #[error(transparent)]
     Run(RunError),
@@ -97,12 +100,12 @@ pub struct LocalModel {
 /// What to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// The conversation.
-    pub messages: Vec<Message>,
-    /// Tokens to generate at most.
-    pub max_tokens: u32,
-    /// How tokens are drawn.
-    pub sampling: Sampling,
+    /// What the model is to do.
+    pub task: Task,
+    /// How the answer is generated and when it ends.
+    pub parameters: Parameters,
+    /// Input tokens that there may be, where somebody has set a limit.
+    pub input_tokens_max: Option<u32>,
     /// Seed of the draws.
     pub seed: u64,
     /// Threads to use; the result is the same for every number.
@@ -113,9 +116,9 @@ impl Job {
     /// What an order asks for.
     pub fn from_order(order: &Order, threads: usize) -> Self {
         Self {
-            messages: order.messages.clone(),
-            max_tokens: order.max_tokens,
-            sampling: order.sampling,
+            task: order.task.clone(),
+            parameters: order.parameters.clone(),
+            input_tokens_max: Some(order.input_tokens_max),
             seed: order.seed,
             threads,
         }
@@ -131,22 +134,6 @@ impl Job {
             threads: threads.max(1),
             prefill_chunk: PREFILL_CHUNK,
             kernels: Kernels::Auto,
-        }
-    }
-
-    /// How its tokens are drawn, in the engine's words.
-    pub(crate) fn draws(&self) -> sampler::Sampling {
-        let Sampling {
-            temperature_milli,
-            top_p_ppm,
-            top_k,
-        } = self.sampling;
-        sampler::Sampling {
-            temperature_milli,
-            top_p_ppm,
-            top_k,
-            seed: self.seed,
-            ..sampler::Sampling::GREEDY
         }
     }
 }
@@ -244,170 +231,42 @@ impl LocalModel {
         })
     }
 
-    /// The token ids of a conversation, up to where the answer begins.
-    pub fn prompt_tokens(&self, messages: &[Message]) -> Result<Vec<u32>, RunFault> {
-        let messages: Vec<ChatMessage> = messages
-            .iter()
-            .map(|Message { role, content }| {
-                let role = match role {
-                    MessageRole::System => Role::System,
-                    MessageRole::User => Role::User,
-                    MessageRole::Assistant => Role::Assistant,
-                };
-                ChatMessage::new(role, content.as_str())
-            })
-            .collect();
-        Ok(self.tokenizer.prompt_tokens(&messages)?)
+    /// Makes a job ready to run.
+    pub(crate) fn prepare(&self, job: &Job) -> Result<Prepared, RunFault> {
+        Prepared::new(&self.tokenizer, job)
+    }
+
+    /// Shows the text of tokens as they come.
+    pub(crate) fn detokenizer(&self, prepared: &Prepared) -> Detokenizer<'_> {
+        match &prepared.stop {
+            Some(stop) => self.tokenizer.stream_until(stop.clone()),
+            None => self.tokenizer.stream(),
+        }
     }
 
     /// Generates an answer.
     pub fn generate(&self, job: &Job, on_token: OnToken<'_>) -> Result<ResultBody, RunFault> {
-        let input = self.prompt_tokens(&job.messages)?;
-        let mut detokenizer = self.tokenizer.stream();
-        let request = run::Request {
-            input: &input,
-            max_tokens: job.max_tokens,
-            sampling: job.draws(),
-            ..run::Request::default()
-        };
+        let prepared = self.prepare(job)?;
+        let mut detokenizer = self.detokenizer(&prepared);
+        let request = prepared.request(&self.tokenizer);
         let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, id| {
             on_token(Token {
                 id,
                 text: detokenizer.push(id).into(),
             })
         })?;
-        Ok(self.body(input, transcript))
-    }
-
-    /// Generates an answer in which one token is not the model's; everything after it honestly follows from it, and
-    /// the trace is that of the tokens as they stand. For demonstrations of how such an answer is caught.
-    pub(crate) fn generate_swapped(
-        &self,
-        job: &Job,
-        on_token: OnToken<'_>,
-    ) -> Result<ResultBody, RunFault> {
-        let input = self.prompt_tokens(&job.messages)?;
-        let honest = run::generate(
-            &self.model,
-            &run::Request {
-                input: &input,
-                max_tokens: job.max_tokens.min(SWAPPED_TOKEN as u32 + 1),
-                sampling: job.draws(),
-                ..run::Request::default()
-            },
-            &job.options(),
-            &mut |_, _| ControlFlow::Continue(()),
-        )?
-        .output;
-        let kept = honest.len().saturating_sub(1);
-        let mut told = honest[..kept].to_vec();
-        told.push(self.another_token(&input, &told, honest.last().copied(), job)?);
-
-        let mut detokenizer = self.tokenizer.stream();
-        for id in &told {
-            if on_token(Token {
-                id: *id,
-                text: detokenizer.push(*id).into(),
-            })
-            .is_break()
-            {
-                return Err(RunFault::Cancelled);
-            }
-        }
-        let left = job.max_tokens.saturating_sub(told.len() as u32);
-        let as_input: Vec<u32> = input.iter().chain(&told).copied().collect();
-        if left == 0 {
-            // Nothing comes after the swapped token, so its own position is never computed.
-            let request = run::Request {
-                input: &as_input[..as_input.len() - 1],
-                max_tokens: 1,
-                sampling: job.draws(),
-                ..run::Request::default()
-            };
-            let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, _| {
-                ControlFlow::Continue(())
-            })?;
-            return Ok(self.body(
-                input,
-                run::Transcript {
-                    output: told,
-                    finish: run::Finish::Length,
-                    ..transcript
-                },
-            ));
-        }
-        let request = run::Request {
-            input: &as_input,
-            max_tokens: left,
-            sampling: job.draws(),
-            ..run::Request::default()
-        };
-        let mut transcript = run::generate(&self.model, &request, &job.options(), &mut |_, id| {
-            on_token(Token {
-                id,
-                text: detokenizer.push(id).into(),
-            })
-        })?;
-        told.append(&mut transcript.output);
-        Ok(self.body(
-            input,
-            run::Transcript {
-                output: told,
-                ..transcript
-            },
-        ))
-    }
-
-    /// A plausible token that is not `honest`.
-    fn another_token(
-        &self,
-        input: &[u32],
-        told: &[u32],
-        honest: Option<u32>,
-        job: &Job,
-    ) -> Result<u32, RunFault> {
-        let prefix: Vec<u32> = input.iter().chain(told).copied().collect();
-        for seed in 0..32 {
-            let sampling = sampler::Sampling {
-                temperature_milli: 1_500,
-                top_p_ppm: 950_000,
-                top_k: 40,
-                seed,
-                ..sampler::Sampling::GREEDY
-            };
-            let request = run::Request {
-                input: &prefix,
-                max_tokens: 1,
-                sampling,
-                ..run::Request::default()
-            };
-            let drawn = run::generate(&self.model, &request, &job.options(), &mut |_, _| {
-                ControlFlow::Continue(())
-            })?;
-            if let Some(token) = drawn.output.first()
-                && Some(*token) != honest
-            {
-                return Ok(*token);
-            }
-        }
-        // The model is very sure; then any other token will do.
-        let wanted = honest.map_or(1, |token| token ^ 1);
-        Ok(wanted.min(self.manifest.shape.vocab as u32 - 1))
+        Ok(self.body(prepared.input, job.parameters.logprobs, transcript))
     }
 
     /// Begins a check of somebody's answer.
     pub fn check(&self, job: &Job) -> Result<Check<'_>, RunFault> {
-        let input = self.prompt_tokens(&job.messages)?;
-        let request = run::Request {
-            input: &input,
-            max_tokens: job.max_tokens,
-            sampling: job.draws(),
-            ..run::Request::default()
-        };
+        let prepared = self.prepare(job)?;
+        let request = prepared.request(&self.tokenizer);
         let checker = run::Checker::new(&self.model, &request, &job.options())?;
         Ok(Check {
             model: self,
-            input,
+            input: prepared.input,
+            logprobs: job.parameters.logprobs,
             checker,
         })
     }
@@ -417,26 +276,31 @@ impl LocalModel {
         body.root(&ResultContext {
             spec: &self.manifest.spec,
             model_root: &order.model_root,
-            sampling: &order.sampling,
+            parameters: &order.parameters,
             seed: order.seed,
-            max_tokens: order.max_tokens,
         })
     }
 
     /// What a transcript says, in the market's words.
-    pub(crate) fn body(&self, input_tokens: Vec<u32>, transcript: run::Transcript) -> ResultBody {
+    pub(crate) fn body(
+        &self,
+        input_tokens: Vec<u32>,
+        asked: Option<u8>,
+        transcript: run::Transcript,
+    ) -> ResultBody {
         let run::Transcript {
             output,
             finish,
             trace_root,
-            // Neither is asked for.
-            stop: _,
-            logprobs: _,
+            stop,
+            logprobs,
         } = transcript;
+        let answer = self.tokenizer.answer_text_before(&output, stop);
         ResultBody {
             input_tokens,
-            answer: self.tokenizer.answer_text(&output).into_bytes(),
+            answer: answer.into_bytes(),
             output_tokens: output,
+            logprobs: asked.map(|_| logprobs.into_iter().map(told).collect()),
             finish: match finish {
                 run::Finish::Stop => Finish::Stop,
                 run::Finish::Length => Finish::Length,
@@ -446,11 +310,21 @@ impl LocalModel {
     }
 }
 
+/// Log-probabilities in the market's words.
+fn told(logprobs: sampler::Logprobs) -> TokenLogprobs {
+    let of = |sampler::Logprob { token, micro_nats }| Logprob { token, micro_nats };
+    TokenLogprobs {
+        drawn: of(logprobs.drawn),
+        top: logprobs.top.into_iter().map(of).collect(),
+    }
+}
+
 /// A check in progress.
 #[derive(Debug)]
 pub struct Check<'m> {
     model: &'m LocalModel,
     input: Vec<u32>,
+    logprobs: Option<u8>,
     checker: run::Checker<'m>,
 }
 
@@ -493,7 +367,7 @@ impl Check<'_> {
         };
         match self.checker.finish(finish) {
             run::Checked::Match(transcript) => {
-                Checked::Match(self.model.body(self.input, transcript))
+                Checked::Match(self.model.body(self.input, self.logprobs, transcript))
             }
             run::Checked::Mismatch {
                 position,
