@@ -307,9 +307,7 @@ fn assurance(text: &str) -> Result<assay_protocol::request::Assurance, String> {
                 min: number(min)?,
             })
         }
-        _ => {
-            Err("say single, checked, checked:N, equality:N or threshold:MIN/N".to_owned())
-        }
+        _ => Err("say single, checked, checked:N, equality:N or threshold:MIN/N".to_owned()),
     }
 }
 

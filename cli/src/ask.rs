@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use assay_protocol::{
     Cycles, Hash32, JobId,
-    job::{JobError, JobView, Quote, StreamArgs, SubmitArgs, Submitted}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    job::{JobError, JobView, Quote, StreamArgs, SubmitArgs, Submitted},
     limits::{CHECK_GRACE_SECONDS, REVEAL_SECONDS},
     receipt::CertifiedReceipt,
+    request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
 };
 use assay_worker::{
     backoff::Backoff,

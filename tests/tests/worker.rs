@@ -13,8 +13,9 @@ use std::{
 use assay_cli::local::{Asks, Launcher, LocalMarket, MarketOptions, Modules, ProviderPlan};
 use assay_protocol::{
     Cycles, JobId, LeaseId,
-    job::{JobState, JobView, LeaseView, StreamArgs, SubmitArgs, Verdict}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    job::{JobState, JobView, LeaseView, StreamArgs, SubmitArgs, Verdict},
     lease::{LeaseState, Role},
+    request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
 };
 use assay_worker::{cheat::Cheat, client::Jobs, exit};
 use tokio::{sync::Mutex, time::sleep};

@@ -7,8 +7,8 @@ use std::{
 };
 
 use assay_protocol::{
-    request::{Message, MessageRole, Sampling},
     lease::Idle,
+    request::{Message, MessageRole, Sampling},
 };
 use serde::Serialize;
 

@@ -17,12 +17,16 @@ use assay_canister_kit::{HttpRequest, HttpResponse};
 use assay_jobs_core::Jobs;
 use assay_protocol::{
     Cycles, JobId, LeaseId, Moment, Timestamp,
-    job::{DepositArgs, DepositError, JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
+    job::{
+        DepositArgs, DepositError, JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs,
+        StreamChunk, SubmitArgs, SubmitError, Submitted,
+    },
     lease::{
         Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
         WorkHint, WorkerError,
     },
     receipt::CertifiedReceipt,
+    request::JobRequest,
 };
 use candid::Principal;
 use ic_cdk::{

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use assay_protocol::{
     Cycles,
-    job::{JobView}, request::{Assurance, ModelRef},
+    job::JobView,
     lease::Role,
     receipt::CertifiedReceipt,
+    request::{Assurance, ModelRef},
 };
 use assay_worker::{cheat::Cheat, client::Jobs};
 

@@ -2,11 +2,12 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
-    job::{JobState, Verdict}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    job::{JobState, Verdict},
     lease::{LeaseState, Role},
     receipt::{
         CertifiedReceipt, RECEIPTS_LABEL, Receipt, ReceiptLease, ReceiptResult, SaltedRequest,
     },
+    request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
     result::{Finish, Usage},
 };
 use candid::Principal;

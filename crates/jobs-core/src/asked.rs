@@ -25,7 +25,12 @@ pub(crate) fn check(request: &JobRequest) -> Checked {
     }
     check_task(task)?;
     let bytes = request.text_bytes();
-    at_most(field_of(task), "bytes of text", bytes, limits::REQUEST_BYTES_MAX)?;
+    at_most(
+        field_of(task),
+        "bytes of text",
+        bytes,
+        limits::REQUEST_BYTES_MAX,
+    )?;
     check_parameters(parameters)?;
     if matches!(task, Task::Embedding { .. }) && *parameters != embedding(parameters.max_tokens) {
         return Err(invalid(
@@ -61,7 +66,13 @@ fn check_task(task: &Task) -> Checked {
 }
 
 fn check_chat(Chat { messages, tools }: &Chat) -> Checked {
-    within("messages", "messages", messages.len(), 1, limits::MESSAGES_MAX)?;
+    within(
+        "messages",
+        "messages",
+        messages.len(),
+        1,
+        limits::MESSAGES_MAX,
+    )?;
     let calls = messages.iter().map(|message| message.calls().len()).sum();
     at_most("messages", "calls of tools", calls, limits::TOOL_CALLS_MAX)?;
     for (i, message) in messages.iter().enumerate() {
@@ -181,18 +192,33 @@ fn check_parameters(parameters: &Parameters) -> Checked {
     )?;
     check_sampling(sampling)?;
     let stops = parameters.stops();
-    at_most("stop", "stop strings", stops.len(), limits::STOP_STRINGS_MAX)?;
+    at_most(
+        "stop",
+        "stop strings",
+        stops.len(),
+        limits::STOP_STRINGS_MAX,
+    )?;
     for stop in stops {
         within("stop", "bytes", stop.len(), 1, limits::STOP_BYTES_MAX)?;
     }
     if let Some(Format::JsonSchema(schema)) = format {
-        at_most("format", "bytes of schema", schema.len(), limits::SCHEMA_BYTES_MAX)?;
+        at_most(
+            "format",
+            "bytes of schema",
+            schema.len(),
+            limits::SCHEMA_BYTES_MAX,
+        )?;
         if serde_json::from_str::<IgnoredAny>(schema).is_err() {
             return Err(invalid("format", "the schema is no JSON"));
         }
     }
     let alternatives = usize::from(logprobs.unwrap_or(0));
-    at_most("logprobs", "alternatives", alternatives, limits::LOGPROBS_MAX.into())
+    at_most(
+        "logprobs",
+        "alternatives",
+        alternatives,
+        limits::LOGPROBS_MAX.into(),
+    )
 }
 
 fn check_sampling(sampling: &Sampling) -> Checked {
@@ -207,7 +233,12 @@ fn check_sampling(sampling: &Sampling) -> Checked {
         frequency_penalty_milli,
         logit_bias: _,
     } = sampling;
-    in_range("temperature_milli", *temperature_milli, 0, limits::TEMPERATURE_MILLI_MAX)?;
+    in_range(
+        "temperature_milli",
+        *temperature_milli,
+        0,
+        limits::TEMPERATURE_MILLI_MAX,
+    )?;
     in_range("top_p_ppm", *top_p_ppm, 1, 1_000_000)?;
     in_range("min_p_ppm", min_p_ppm.unwrap_or(0), 0, 1_000_000)?;
     in_range(

@@ -12,8 +12,8 @@ use std::{
 };
 
 use assay_protocol::{
-    Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, lease::Role, limits,
-    price::Rates, registry::WorkerStatus, store::Table,
+    Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, lease::Role, limits, price::Rates,
+    registry::WorkerStatus, store::Table,
 };
 use candid::Principal;
 

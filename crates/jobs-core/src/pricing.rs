@@ -7,14 +7,8 @@
 use std::collections::BTreeMap;
 
 use assay_protocol::{
-    Cycles, ModelId, Timestamp,
-    job::SubmitError,
-    limits,
-    price::Rates,
-    registry::WorkerStatus,
-    request::Assurance,
-    result::Usage,
-    store::Table,
+    Cycles, ModelId, Timestamp, job::SubmitError, limits, price::Rates, registry::WorkerStatus,
+    request::Assurance, result::Usage, store::Table,
 };
 use candid::Principal;
 

@@ -275,7 +275,9 @@ impl<B: Backend> Jobs<B> {
             Assurance::Refereed => {
                 return Err(SubmitError::NotAvailableYet("refereed assurance".into()));
             }
-            Assurance::Checked { .. } | Assurance::Equality { .. } | Assurance::Threshold { .. }
+            Assurance::Checked { .. }
+            | Assurance::Equality { .. }
+            | Assurance::Threshold { .. }
                 if !model.verifiable =>
             {
                 return Err(invalid(

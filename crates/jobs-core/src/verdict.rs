@@ -161,7 +161,9 @@ impl<B: Backend> Jobs<B> {
                     None => self.give_up(now, job, &opened, Reason::RootsDiffer),
                 }
             }
-            Assurance::Single | Assurance::Refereed => self.accept(now, job, &opened, first, root, Judgement::Accepted),
+            Assurance::Single | Assurance::Refereed => {
+                self.accept(now, job, &opened, first, root, Judgement::Accepted)
+            }
         }
     }
 

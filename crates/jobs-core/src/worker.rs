@@ -264,9 +264,7 @@ impl<B: Backend> Jobs<B> {
                     "only a generator commits with its tokens".into(),
                 ));
             }
-            (Some(claim), Role::Generator)
-                if !self.claim_fits(&job, claim) =>
-            {
+            (Some(claim), Role::Generator) if !self.claim_fits(&job, claim) => {
                 let tokens = claim.output.len();
                 return Err(invalid(
                     "claim",
@@ -383,12 +381,7 @@ impl<B: Backend> Jobs<B> {
         if lease.state != LeaseState::Leased {
             return Err(self.after_end(&lease));
         }
-        self.end_lease(
-            at.now,
-            &lease,
-            LeaseState::Abandoned,
-            kind(reason.into()),
-        );
+        self.end_lease(at.now, &lease, LeaseState::Abandoned, kind(reason.into()));
         Ok(())
     }
 

@@ -451,7 +451,12 @@ impl Message {
             .bytes(role.name().as_bytes())
             .bytes(content.as_bytes())
             .u64(self.calls().len() as u64);
-        for ToolCall { id, name, arguments } in self.calls() {
+        for ToolCall {
+            id,
+            name,
+            arguments,
+        } in self.calls()
+        {
             hasher = hasher
                 .bytes(id.as_bytes())
                 .bytes(name.as_bytes())
@@ -464,7 +469,11 @@ impl Message {
 impl ToolCall {
     /// Bytes of all its texts.
     pub fn text_bytes(&self) -> usize {
-        let Self { id, name, arguments } = self;
+        let Self {
+            id,
+            name,
+            arguments,
+        } = self;
         id.len() + name.len() + arguments.len()
     }
 }

@@ -65,16 +65,17 @@ fn body() -> ResultBody {
     }
 }
 
-fn root_with(body: &ResultBody, change: impl FnOnce(&mut ResultContext<'_>)) -> Hash32 {
-    let (model_root, parameters) = (Hash32([1; 32]), parameters());
-    let mut context = ResultContext {
+fn context<'a>(model_root: &'a Hash32, parameters: &'a Parameters) -> ResultContext<'a> {
+    ResultContext {
         spec: "CIS-1",
-        model_root: &model_root,
-        parameters: &parameters,
+        model_root,
+        parameters,
         seed: 7,
-    };
-    change(&mut context);
-    body.root(&context)
+    }
+}
+
+fn root_of(body: &ResultBody) -> Hash32 {
+    body.root(&context(&Hash32([1; 32]), &parameters()))
 }
 
 fn receipt() -> Receipt {
@@ -157,7 +158,7 @@ fn the_encodings_are_pinned() {
     };
     let told = [
         ("request", request().salted_hash(&Hash32([8; 32]))),
-        ("result", root_with(&body(), |_| {})),
+        ("result", root_of(&body())),
         ("commitment", commitment),
         ("mismatch", mismatch.root(JobId(1), 2)),
         ("receipt", receipt().hash()),
@@ -264,13 +265,17 @@ fn every_field_of_a_conversation_counts() {
     (none.tools, none.messages[0].tool_calls) = (None, None);
     let mut empty = with_tools;
     (empty.tools, empty.messages[0].tool_calls) = (Some(vec![]), Some(vec![]));
-    assert_eq!(hash(&none), hash(&empty), "no tools are an empty list of tools");
+    assert_eq!(
+        hash(&none),
+        hash(&empty),
+        "no tools are an empty list of tools"
+    );
 }
 
 #[test]
 fn every_parameter_counts_and_what_is_absent_is_neutral() {
     let hash = |parameters: &Parameters| {
-        let root = root_with(&body(), |context| context.parameters = parameters);
+        let root = body().root(&context(&Hash32([1; 32]), parameters));
         let request = JobRequest {
             parameters: parameters.clone(),
             ..request()
@@ -327,7 +332,7 @@ fn every_parameter_counts_and_what_is_absent_is_neutral() {
 fn every_field_of_a_result_counts() {
     all_differ(
         &body(),
-        |body| root_with(body, |_| {}),
+        root_of,
         &[
             |b| b.input_tokens.push(4),
             |b| (b.input_tokens, b.output_tokens) = (vec![1, 2, 3, 4], vec![5]),
@@ -342,13 +347,21 @@ fn every_field_of_a_result_counts() {
             |b| b.trace_root = Hash32([8; 32]),
         ],
     );
-    let root = root_with(&body(), |_| {});
-    let other_root = Hash32([2; 32]);
+    let root = root_of(&body());
+    let (model_root, parameters) = (Hash32([1; 32]), parameters());
+    let same = context(&model_root, &parameters);
     let others = [
-        root_with(&body(), |context| context.spec = "CIS-2"),
-        root_with(&body(), |context| context.seed = 8),
-        root_with(&body(), |context| context.model_root = &other_root),
+        ResultContext {
+            spec: "CIS-2",
+            ..same
+        },
+        ResultContext { seed: 8, ..same },
+        ResultContext {
+            model_root: &Hash32([2; 32]),
+            ..same
+        },
     ];
+    let others = others.map(|context| body().root(&context));
     assert!(others.iter().all(|other| *other != root));
 }
 
@@ -450,7 +463,11 @@ fn an_end_fits_a_number_of_tokens() {
         (Finish::Length, 20, true),
         (Finish::Length, 21, false),
     ] {
-        assert_eq!(finish.fits(tokens, &plain), fits, "{finish:?} with {tokens}");
+        assert_eq!(
+            finish.fits(tokens, &plain),
+            fits,
+            "{finish:?} with {tokens}"
+        );
     }
 }
 

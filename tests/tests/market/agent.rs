@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use assay_jobs_core::testing::{Fixture, body_root, honest_body, honest_opening};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId,
-    job::{JobError, JobState, JobView, Quote, SubmitError, Submitted, Verdict}, request::{ModelRef},
+    job::{JobError, JobState, JobView, Quote, SubmitError, Submitted, Verdict},
     lease::{
         Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, WorkHint, WorkerError,
         commitment,
     },
     receipt::{CertifiedReceipt, RECEIPTS_LABEL},
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
+    request::ModelRef,
 };
 use assay_tests::{block_on, networks, packed};
 use candid::{CandidType, Principal, decode_args, encode_args, encode_one, utils::ArgumentEncoder};

@@ -3,12 +3,13 @@
 use assay_jobs_core::testing::{Fixture, requester, stranger, worker};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId,
-    job::{DepositArgs, DepositError, JobError, Quote, SubmitArgs, SubmitError, Submitted}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    job::{DepositArgs, DepositError, JobError, Quote, SubmitArgs, SubmitError, Submitted},
     lease::{
         Beat, Claim, CommitArgs, Offer, Opening, Order, ProgressArgs, RevealArgs, WorkHint,
         WorkerError,
     },
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
+    request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
 };
 use candid::{Principal, encode_one};
 use pocket_ic::ErrorCode;

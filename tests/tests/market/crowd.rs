@@ -4,9 +4,10 @@
 use assay_jobs_core::testing::{Fixture, Market, requester};
 use assay_protocol::{
     Cycles,
-    job::{JobState}, request::{Assurance, ModelRef},
+    job::JobState,
     lease::Offer,
     limits::{OFFERS_PER_MODEL_MAX, OPEN_JOBS_PER_REQUESTER_MAX},
+    request::{Assurance, ModelRef},
 };
 
 use crate::{authority::submit, worker::CanisterMarket};

@@ -3,11 +3,12 @@
 use assay_jobs_core::testing::{Fixture, model_owner, worker};
 use assay_protocol::{
     Cycles,
-    job::{Quote, SubmitError}, request::{ModelRef},
+    job::{Quote, SubmitError},
     lease::{Idle, Offer, WorkerError},
     registry::{
         Changes, ChangesArgs, Model, Provider, ProviderArgs, Record, RegistryError, Worker,
     },
+    request::ModelRef,
 };
 use candid::Principal;
 

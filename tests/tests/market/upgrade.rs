@@ -7,8 +7,9 @@ use assay_jobs_core::testing::{
 };
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId,
-    job::{JobState, SubmitError, Submitted, Verdict}, request::{ModelRef},
+    job::{JobState, SubmitError, Submitted, Verdict},
     lease::{Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, commitment},
+    request::ModelRef,
 };
 
 use crate::{authority::submit, worker::CanisterMarket};

@@ -3,12 +3,13 @@
 use assay_jobs_core::testing::{Fixture, Market, model_owner, payout, requester};
 use assay_protocol::{
     Cycles, JobId, LeaseId, Timestamp,
-    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
+    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
     receipt::{CertifiedReceipt, Receipt},
     registry::{Record, RegistryError, Worker, WorkerStatus},
+    request::JobRequest,
 };
 use candid::{CandidType, Principal, utils::ArgumentEncoder};
 use serde::de::DeserializeOwned;

@@ -2,12 +2,16 @@
 
 use assay_protocol::{
     Cycles, JobId, LeaseId,
-    job::{JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
+    job::{
+        JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs,
+        SubmitError, Submitted,
+    },
     lease::{
         Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
         WorkHint, WorkerError,
     },
     receipt::CertifiedReceipt,
+    request::JobRequest,
 };
 use candid::{CandidType, Principal};
 use serde::Deserialize;

@@ -198,8 +198,7 @@ pub(crate) fn sampling(sampling: &request::Sampling, seed: u64) -> Sampling {
             .unwrap_or(neutral.repetition_penalty_milli),
         repetition_window: repetition_window.unwrap_or(neutral.repetition_window),
         presence_penalty_milli: presence_penalty_milli.unwrap_or(neutral.presence_penalty_milli),
-        frequency_penalty_milli: frequency_penalty_milli
-            .unwrap_or(neutral.frequency_penalty_milli),
+        frequency_penalty_milli: frequency_penalty_milli.unwrap_or(neutral.frequency_penalty_milli),
         seed,
     }
 }

@@ -186,7 +186,8 @@ fn step<'m>(
             Event::Failed(error) => Err(error),
         };
         if let Some(Member { asked, .. }) = members.remove(&id) {
-            let result = result.map(|transcript| model.body(asked.prepared.input, asked.logprobs, transcript));
+            let result = result
+                .map(|transcript| model.body(asked.prepared.input, asked.logprobs, transcript));
             let _ = asked.done.send(result.map_err(RunFault::from));
         }
     }

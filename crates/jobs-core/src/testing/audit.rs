@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, Timestamp,
-    job::{JobState, Reason, Verdict}, request::{Assurance},
+    job::{JobState, Reason, Verdict},
     lease::{LeaseState, Role},
+    request::Assurance,
     store::Log,
 };
 use candid::Principal;

@@ -2,13 +2,14 @@
 
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, Moment, Timestamp,
-    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted}, request::{JobRequest},
+    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
     limits,
     receipt::Receipt,
     registry::Record,
+    request::JobRequest,
     store::Log,
 };
 use candid::Principal;

@@ -125,7 +125,7 @@ impl Lie {
             Self::Tokens if body.output_tokens.is_empty() => {
                 // There is always room for one token.
                 body.output_tokens.push(token(&own, 0));
-                body.finish = if order.max_tokens == 1 {
+                body.finish = if order.parameters.max_tokens == 1 {
                     Finish::Length
                 } else {
                     Finish::Stop
@@ -150,7 +150,7 @@ impl Lie {
         let own = Hasher::new("testing-lie").u64(order.lease.0).finish();
         match self {
             Self::Tokens | Self::Input => Opening::Mismatch(Mismatch {
-                position: order.max_tokens / 2,
+                position: order.parameters.max_tokens / 2,
                 trace_root: own,
             }),
             Self::Trace | Self::Text => Opening::Agrees { root: own },

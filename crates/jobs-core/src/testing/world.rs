@@ -417,7 +417,10 @@ impl World {
 
     fn task(&mut self, messages: Vec<Message>) -> Task {
         if self.rng.u8(..4) == 0 {
-            let prompt = messages.into_iter().map(|message| message.content).collect();
+            let prompt = messages
+                .into_iter()
+                .map(|message| message.content)
+                .collect();
             return Task::Completion { prompt };
         }
         let tool = Tool {
@@ -511,12 +514,19 @@ impl World {
         match self.rng.u8(..9) {
             0 => from = Principal::anonymous(),
             1 => args.request.model = ModelRef::Name("nobody's".into()),
-            2 => args.request.task = Task::Completion { prompt: String::new() },
+            2 => {
+                args.request.task = Task::Completion {
+                    prompt: String::new(),
+                }
+            }
             3 => {
                 let prompt = "y".repeat(limits::REQUEST_BYTES_MAX + 1);
                 args.request.task = Task::Completion { prompt };
             }
-            4 => args.request.parameters.max_tokens = *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0),
+            4 => {
+                args.request.parameters.max_tokens =
+                    *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0)
+            }
             5 => args.deadline_seconds = *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0),
             6 => args.idempotency_key = vec![0; *self.rng.choice([0, 65].iter()).unwrap_or(&0)],
             7 => args.request.assurance = Assurance::Refereed,

@@ -1,12 +1,13 @@
 //! Requests that must be refused: each with an error that names the thing, at the limit and just
 //! past it, with nothing taken and nothing logged.
 
-use assay_jobs_core::testing::{MODELS, Market, requester};
+use assay_jobs_core::testing::{MODELS, Market, messages, requester};
 use assay_protocol::{
     Cycles, Hash32, JobId, ModelId,
-    job::{DepositError, JobError, SubmitArgs, SubmitError}, request::{Assurance, Message, MessageRole, ModelRef},
+    job::{DepositError, JobError, SubmitArgs, SubmitError},
     limits,
     registry::Record,
+    request::{Assurance, Message, MessageRole, ModelRef},
 };
 use candid::Principal;
 use expect_test::expect;
@@ -58,7 +59,10 @@ fn refused(change: impl FnOnce(&mut SubmitArgs)) -> String {
 #[test]
 fn each_bad_field_is_named() {
     let cases: Vec<(&str, String)> = vec![
-        ("no message", refused(|args| messages(&mut args.request).clear())),
+        (
+            "no message",
+            refused(|args| messages(&mut args.request).clear()),
+        ),
         (
             "empty message",
             refused(|args| messages(&mut args.request)[0].content.clear()),
@@ -79,7 +83,10 @@ fn each_bad_field_is_named() {
             "65 messages",
             refused(|args| *messages(&mut args.request) = vec![user("x".into()); 65]),
         ),
-        ("no tokens", refused(|args| args.request.parameters.max_tokens = 0)),
+        (
+            "no tokens",
+            refused(|args| args.request.parameters.max_tokens = 0),
+        ),
         (
             "4096 tokens",
             refused(|args| args.request.parameters.max_tokens = 4_096),
@@ -210,14 +217,14 @@ fn each_bad_field_is_named() {
         no message: messages: 0 messages, 1 to 64 are allowed
         empty message: messages: message 0 is empty; write something or leave it out
         blank message: messages: message 0 is empty; write something or leave it out
-        last message of another: messages: the last message must be the user's
+        last message of another: messages: the last message must be the user's or a tool's
         64 messages: accepted as job 1
         65 messages: messages: 65 messages, 1 to 64 are allowed
         no tokens: max_tokens: 0 tokens, 1 to 4096 are allowed
         4096 tokens: accepted as job 1
         4097 tokens: max_tokens: 4097 tokens, 1 to 4096 are allowed
         huge max_tokens: max_tokens: 4294967295 tokens, 1 to 4096 are allowed
-        hot: temperature_milli: 10001, at most 10000 is allowed
+        hot: temperature_milli: 10001, 0 to 10000 is allowed
         hot enough: accepted as job 1
         no top_p: top_p_ppm: 0, 1 to 1000000 is allowed
         much top_p: top_p_ppm: 1000001, 1 to 1000000 is allowed
@@ -226,11 +233,14 @@ fn each_bad_field_is_named() {
         6 checkers: assurance: 6 checkers, 1 to 5 are allowed
         1 replica: assurance: 1 replicas, 2 to 7 are allowed
         8 replicas: assurance: 8 replicas, 2 to 7 are allowed
-        threshold: threshold assurance is not available yet
+        2 of 3: accepted as job 1
+        half of 4: assurance: 2 of 4 replicas, 3 to 4 are allowed: more than half
+        4 of 3: assurance: 4 of 3 replicas, 2 to 3 are allowed: more than half
+        5 of 8: assurance: 8 replicas, 2 to 7 are allowed
         refereed: refereed assurance is not available yet
         unknown name: no model gpt; list the registered ones with models
-        no name: model: a name has 1 to 64 bytes, this has 0
-        long name: model: a name has 1 to 64 bytes, this has 65
+        no name: model: 0 bytes, 1 to 64 are allowed
+        long name: model: 65 bytes, 1 to 64 are allowed
         unknown version: no model 0101010101010101010101010101010101010101010101010101010101010101; list the registered ones with models
         no key: idempotency_key: 0 bytes, 1 to 64 are allowed
         64 bytes of key: accepted as job 1

@@ -2,16 +2,17 @@
 //! just past it.
 
 use assay_jobs_core::testing::{
-    Market, body_root, canister, honest_body, requester, stranger, worker,
+    Market, body_root, canister, honest_body, messages, requester, stranger, worker,
 };
 use assay_protocol::{
     Cycles, Hash32, LeaseId, ModelId,
-    job::{Reason}, request::{Assurance},
+    job::Reason,
     lease::{
         Beat, Claim, CommitArgs, Mismatch, Offer, Opening, ProgressArgs, RevealArgs, WorkerError,
         commitment,
     },
     limits,
+    request::Assurance,
     result::{Finish, ResultBody},
 };
 use expect_test::{Expect, expect};
@@ -431,7 +432,7 @@ fn a_reveal_must_fit_its_role_and_the_limits() {
         .collect();
     expect![[r#"
         answer: 262145, at most 262144 are allowed
-        input_tokens: 66097, at most 66096 are allowed
+        input_tokens: 140849, at most 140848 are allowed
         output_tokens: 4097, at most 4096 are allowed"#]]
     .assert_eq(&told.join("\n"));
     refused(
@@ -513,25 +514,25 @@ fn what_breaks_the_protocol_is_found_when_it_is_opened() {
     }
     expect![[r#"
         too many input tokens:
-        job 1 Settled Verified (RootsAgree): paid 278 kept 19 refunded 290
+        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
           1 Replica Revealed (Malformed("1000 input tokens, the request can have at most 73"))
-          1 Replica Revealed (RootsAgree) paid 139
-          1 Replica Revealed (RootsAgree) paid 139
+          1 Replica Revealed (RootsAgree) paid 9
+          1 Replica Revealed (RootsAgree) paid 9
         not text:
-        job 1 Settled Verified (RootsAgree): paid 278 kept 19 refunded 290
+        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
           1 Replica Revealed (Malformed("the answer is not text"))
-          1 Replica Revealed (RootsAgree) paid 139
-          1 Replica Revealed (RootsAgree) paid 139
+          1 Replica Revealed (RootsAgree) paid 9
+          1 Replica Revealed (RootsAgree) paid 9
         an end that does not fit:
-        job 1 Settled Verified (RootsAgree): paid 278 kept 19 refunded 290
-          1 Replica Revealed (Malformed("13 tokens of at most 20 cannot end with Length"))
-          1 Replica Revealed (RootsAgree) paid 139
-          1 Replica Revealed (RootsAgree) paid 139
+        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
+          1 Replica Revealed (Malformed("0 tokens of at most 20 cannot end with Length"))
+          1 Replica Revealed (RootsAgree) paid 9
+          1 Replica Revealed (RootsAgree) paid 9
         too many tokens:
-        job 1 Settled Verified (RootsAgree): paid 278 kept 19 refunded 290
+        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
           1 Replica Revealed (Malformed("21 tokens of at most 20 cannot end with Stop"))
-          1 Replica Revealed (RootsAgree) paid 139
-          1 Replica Revealed (RootsAgree) paid 139
+          1 Replica Revealed (RootsAgree) paid 9
+          1 Replica Revealed (RootsAgree) paid 9
     "#]]
     .assert_eq(&told);
 }

@@ -23,13 +23,14 @@ use assay_jobs_core::{
 };
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId,
-    job::{SubmitArgs}, request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    job::SubmitArgs,
     lease::{
         Claim, CommitArgs, LeaseState, Mismatch, Offer, Opening, Order, ProgressArgs, RevealArgs,
         Role, commitment,
     },
     limits,
     registry::{Record, WorkerStatus},
+    request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
 use candid::Principal;
 use expect_test::Expect;

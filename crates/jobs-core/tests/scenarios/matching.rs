@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use assay_jobs_core::testing::{Fixture, Market, MemoryMarket, provider, requester, worker};
 use assay_protocol::{
     Cycles, JobId, LeaseId,
-    job::{Reason, SubmitArgs}, request::{Assurance},
+    job::{Reason, SubmitArgs},
     lease::{Idle, Order, WorkerError},
     limits,
+    request::Assurance,
 };
 use expect_test::expect;
 

@@ -1,11 +1,7 @@
 //! Prices: what a quote means, and that no choice of workers costs more than the escrow.
 
 use assay_jobs_core::testing::{Market, requester, worker};
-use assay_protocol::{
-    Cycles,
-    job::{SubmitArgs}, request::{Assurance},
-    lease::Offer,
-};
+use assay_protocol::{Cycles, job::SubmitArgs, lease::Offer, request::Assurance};
 use expect_test::expect;
 
 use crate::bench::{Bench, check_with, request};
@@ -92,9 +88,9 @@ fn who_asks_nothing_does_not_keep_out_those_who_want_to_be_paid() {
         1,
         "price w0 0 0; submit single cap=588; price w0 1000 2000; go; claim; G commits; G reveals; money",
         expect![[r#"
-            in 588: workers 35, model 1, fees 0, requester 552, held 0
-            job 1 Settled Unverified (NotCompared): paid 35 kept 1 refunded 552
-              1 Generator Revealed (NotCompared) paid 35
+            in 588: workers 9, model 0, fees 0, requester 579, held 0
+            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 579
+              1 Generator Revealed (NotCompared) paid 9
         "#]],
     );
 }
@@ -107,9 +103,9 @@ fn a_higher_cap_lets_dearer_workers_in_and_still_pays_their_asks_only() {
         1,
         "submit single cap=588; price w0 2000 20000; go; claim; G commits; G reveals; money",
         expect![[r#"
-            in 588: workers 278, model 13, fees 6, requester 291, held 0
-            job 1 Settled Unverified (NotCompared): paid 278 kept 19 refunded 291
-              1 Generator Revealed (NotCompared) paid 278
+            in 588: workers 18, model 0, fees 0, requester 570, held 0
+            job 1 Settled Unverified (NotCompared): paid 18 kept 0 refunded 570
+              1 Generator Revealed (NotCompared) paid 18
         "#]],
     );
     check_with(

@@ -3,9 +3,10 @@
 use assay_jobs_core::testing::{Market, honest_body, model_owner, requester, stranger};
 use assay_protocol::{
     Cycles, Hash32, JobId,
-    job::{JobError, JobsArgs, StreamArgs}, request::{Assurance},
+    job::{JobError, JobsArgs, StreamArgs},
     lease::{Opening, ProgressArgs},
     limits,
+    request::Assurance,
     store::{Log, Table},
 };
 use expect_test::expect;
