@@ -514,25 +514,25 @@ fn what_breaks_the_protocol_is_found_when_it_is_opened() {
     }
     expect![[r#"
         too many input tokens:
-        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
+        job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 268
           1 Replica Revealed (Malformed("1000 input tokens, the request can have at most 73"))
-          1 Replica Revealed (RootsAgree) paid 9
-          1 Replica Revealed (RootsAgree) paid 9
+          1 Replica Revealed (RootsAgree) paid 149
+          1 Replica Revealed (RootsAgree) paid 149
         not text:
-        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
+        job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 268
           1 Replica Revealed (Malformed("the answer is not text"))
-          1 Replica Revealed (RootsAgree) paid 9
-          1 Replica Revealed (RootsAgree) paid 9
+          1 Replica Revealed (RootsAgree) paid 149
+          1 Replica Revealed (RootsAgree) paid 149
         an end that does not fit:
-        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
-          1 Replica Revealed (Malformed("0 tokens of at most 20 cannot end with Length"))
-          1 Replica Revealed (RootsAgree) paid 9
-          1 Replica Revealed (RootsAgree) paid 9
+        job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 268
+          1 Replica Revealed (Malformed("14 tokens of at most 20 cannot end with Length"))
+          1 Replica Revealed (RootsAgree) paid 149
+          1 Replica Revealed (RootsAgree) paid 149
         too many tokens:
-        job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
+        job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 268
           1 Replica Revealed (Malformed("21 tokens of at most 20 cannot end with Stop"))
-          1 Replica Revealed (RootsAgree) paid 9
-          1 Replica Revealed (RootsAgree) paid 9
+          1 Replica Revealed (RootsAgree) paid 149
+          1 Replica Revealed (RootsAgree) paid 149
     "#]]
     .assert_eq(&told);
 }

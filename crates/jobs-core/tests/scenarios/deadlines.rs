@@ -57,8 +57,8 @@ fn progress_counts_as_a_heartbeat() {
     check(
         "submit single; go; claim; pass 25; G streams; pass 25; G commits; G reveals",
         expect![[r#"
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -68,9 +68,9 @@ fn a_checker_may_run_its_full_time_after_a_slow_generator() {
     check(
         "submit checked1; go; claim; live 590; G commits; live 500; C1 commits; G reveals; C1 reveals",
         expect![[r#"
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -80,9 +80,9 @@ fn a_checker_that_claims_long_before_a_slow_generator_has_the_time_to_wait_for_i
     check(
         "submit checked1; go; C1 claims; live 59; G claims; live 599; G commits; live 599; C1 commits; G reveals; C1 reveals",
         expect![[r#"
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -105,8 +105,8 @@ fn work_committed_before_the_deadline_is_opened_in_full_time() {
     check(
         "submit single deadline=30; go; claim; pass 29; G commits; pass 60; G reveals",
         expect![[r#"
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
         "#]],
     );
     check(
@@ -134,9 +134,9 @@ fn a_commitment_at_the_deadline_counts_and_one_after_it_is_late() {
             G commits: lease 1 ended at 2023-11-14T22:13:50.000Z; the job went on without it
             job 1 Queued (HeartbeatLost)
               1 Generator Late (HeartbeatLost)
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
               1 Generator Late (HeartbeatLost)
-              2 Generator Revealed (NotCompared) paid 9
+              2 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -151,10 +151,10 @@ fn a_late_checker_is_replaced_in_the_same_round() {
               1 Generator Committed
               1 Checker Late (HeartbeatLost)
               1 Checker Leased
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
               1 Checker Late (HeartbeatLost)
-              1 Checker Revealed (RootsAgree) paid 9
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -164,8 +164,8 @@ fn a_reveal_at_the_deadline_counts_and_one_after_it_is_too_late() {
     check(
         "submit single; go; claim; G commits; pass 60; G reveals",
         expect![[r#"
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
         "#]],
     );
     check(
@@ -194,13 +194,13 @@ fn all_replicas_time_out_and_others_are_asked() {
               1 Replica Leased
               1 Replica Leased
               1 Replica Leased
-            job 1 Settled Verified (RootsAgree): paid 27 kept 1 refunded 853
+            job 1 Settled Verified (RootsAgree): paid 447 kept 33 refunded 401
               1 Replica Lost (HeartbeatLost)
               1 Replica Lost (HeartbeatLost)
               1 Replica Lost (HeartbeatLost)
-              1 Replica Revealed (RootsAgree) paid 9
-              1 Replica Revealed (RootsAgree) paid 9
-              1 Replica Revealed (RootsAgree) paid 9
+              1 Replica Revealed (RootsAgree) paid 149
+              1 Replica Revealed (RootsAgree) paid 149
+              1 Replica Revealed (RootsAgree) paid 149
         "#]],
     );
 }
@@ -257,9 +257,9 @@ fn a_checker_has_a_minute_of_grace_when_the_generator_was_in_time() {
     check(
         "submit checked1 deadline=100; go; claim; live 99; G commits; live 61; C1 commits; live 60; G reveals; C1 reveals",
         expect![[r#"
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -300,10 +300,10 @@ fn a_job_that_is_being_opened_at_its_deadline_is_still_settled() {
     check(
         "submit checked1 deadline=100; go; claim; live 90; G commits; C1 commits; G reveals; live 11; C1 reveals; money",
         expect![[r#"
-            in 794: workers 18, model 0, fees 0, requester 776, held 0
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            in 794: workers 172, model 8, fees 4, requester 610, held 0
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -315,9 +315,9 @@ fn a_stall_moves_every_deadline_on() {
          stall 30; G reveals; C1 reveals",
         expect![[r#"
             G beats: continue for 30 s
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -342,10 +342,9 @@ fn a_job_whose_answer_can_be_read_already_may_not_be_cancelled() {
     check(
         "submit single; go; claim; G streams; cancel; G commits; G reveals",
         expect![[r#"
-            G commits: lease 1 is Released and takes no such step
-            G reveals: nothing was committed
-            job 1 Cancelled (CancelledByRequester): paid 0 kept 0 refunded 294
-              1 Generator Released (CancelledByRequester)
+            cancel: a worker has shown or committed a part of the answer to job 1, so it cannot be cancelled now
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
         "#]],
     );
     // A worker that shows something and goes away holds nobody up.
@@ -412,9 +411,9 @@ fn a_lease_that_was_given_back_goes_to_another_provider() {
         expect![[r#"
             job 1 Queued (Abandoned("going home"))
               1 Generator Abandoned (Abandoned("going home"))
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
               1 Generator Abandoned (Abandoned("going home"))
-              2 Generator Revealed (NotCompared) paid 9
+              2 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -426,9 +425,9 @@ fn a_provider_that_gave_back_may_return_if_nobody_else_is_around() {
         1,
         "submit single; go; claim; G abandons; go; claim; G commits; G reveals",
         expect![[r#"
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
               1 Generator Abandoned (Abandoned("going home"))
-              2 Generator Revealed (NotCompared) paid 9
+              2 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -454,8 +453,8 @@ fn a_deprecated_model_takes_no_new_jobs_and_finishes_its_own() {
         "submit single; deprecate; submit single; go; claim; G commits; G reveals",
         expect![[r#"
             submit single: model tiny is deprecated; list the registered ones with models
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -469,8 +468,8 @@ fn a_drained_worker_finishes_what_it_has() {
         expect![[r#"
             submit single cap=100000: 0 providers offer this model, the assurance needs 1; ask for less assurance or wait for more workers
             ready w0: worker wnghg-sl7gx-467qc-oqtis-2vriq-smqbl-qy37p-lr4cc-iopgi-5m6yh-dae is not active
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
             job 2 Running (Matched)
               1 Generator Leased claimed
         "#]],
@@ -541,7 +540,14 @@ fn a_key_stands_for_its_job_until_a_day_after_its_end() {
 fn a_job_that_two_providers_cannot_do_ends_and_costs_nothing() {
     check(
         "submit single; go; claim; G declines; jobs; go; claim; G declines; money",
-        expect![[]],
+        expect![[r#"
+            job 1 Queued (Declined("no such schema"))
+              1 Generator Abandoned (Declined("no such schema"))
+            in 294: workers 0, model 0, fees 0, requester 294, held 0
+            job 1 Failed (Declined("no such schema")): paid 0 kept 0 refunded 294
+              1 Generator Abandoned (Declined("no such schema"))
+              2 Generator Abandoned (Declined("no such schema"))
+        "#]],
     );
 }
 
@@ -549,6 +555,13 @@ fn a_job_that_two_providers_cannot_do_ends_and_costs_nothing() {
 fn a_job_that_its_generator_can_do_and_its_checkers_cannot_is_inconclusive() {
     check(
         "submit checked2; go; claim; G commits; C1 declines; go; claim; C3 declines; money",
-        expect![[]],
+        expect![[r#"
+            in 894: workers 0, model 0, fees 0, requester 894, held 0
+            job 1 Failed (Declined("no such schema")): paid 0 kept 0 refunded 894
+              1 Generator Released (NoLongerNeeded)
+              1 Checker Abandoned (Declined("no such schema"))
+              1 Checker Released (NoLongerNeeded)
+              1 Checker Abandoned (Declined("no such schema"))
+        "#]],
     );
 }

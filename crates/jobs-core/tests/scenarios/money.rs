@@ -88,9 +88,9 @@ fn who_asks_nothing_does_not_keep_out_those_who_want_to_be_paid() {
         1,
         "price w0 0 0; submit single cap=588; price w0 1000 2000; go; claim; G commits; G reveals; money",
         expect![[r#"
-            in 588: workers 9, model 0, fees 0, requester 579, held 0
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 579
-              1 Generator Revealed (NotCompared) paid 9
+            in 588: workers 37, model 1, fees 0, requester 550, held 0
+            job 1 Settled Unverified (NotCompared): paid 37 kept 1 refunded 550
+              1 Generator Revealed (NotCompared) paid 37
         "#]],
     );
 }
@@ -103,9 +103,9 @@ fn a_higher_cap_lets_dearer_workers_in_and_still_pays_their_asks_only() {
         1,
         "submit single cap=588; price w0 2000 20000; go; claim; G commits; G reveals; money",
         expect![[r#"
-            in 588: workers 18, model 0, fees 0, requester 570, held 0
-            job 1 Settled Unverified (NotCompared): paid 18 kept 0 refunded 570
-              1 Generator Revealed (NotCompared) paid 18
+            in 588: workers 298, model 14, fees 7, requester 269, held 0
+            job 1 Settled Unverified (NotCompared): paid 298 kept 21 refunded 269
+              1 Generator Revealed (NotCompared) paid 298
         "#]],
     );
     check_with(

@@ -9,9 +9,9 @@ fn a_single_job_is_paid_and_said_to_be_unverified() {
     check(
         "submit single; go; claim; G commits; G reveals; money",
         expect![[r#"
-            in 294: workers 9, model 0, fees 0, requester 285, held 0
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            in 294: workers 149, model 7, fees 3, requester 135, held 0
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -21,10 +21,10 @@ fn a_checked_job_is_verified_by_one_checker() {
     check(
         "submit checked1; go; claim; G commits; C1 commits; G reveals; C1 reveals; money",
         expect![[r#"
-            in 794: workers 18, model 0, fees 0, requester 776, held 0
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            in 794: workers 172, model 8, fees 4, requester 610, held 0
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -34,11 +34,11 @@ fn a_checked_job_may_ask_for_three_checkers() {
     check(
         "submit checked3; go; claim; G commits; C1 commits; C2 commits; C3 commits; C2 reveals; G reveals; C1 reveals; C3 reveals",
         expect![[r#"
-            job 1 Settled Verified (RootsAgree): paid 36 kept 1 refunded 957
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 218 kept 15 refunded 761
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -48,11 +48,11 @@ fn equal_replicas_are_verified() {
     check(
         "submit equality3; go; claim; R1 commits; R2 commits; R3 commits; R1 reveals; R2 reveals; R3 reveals; money",
         expect![[r#"
-            in 881: workers 27, model 1, fees 0, requester 853, held 0
-            job 1 Settled Verified (RootsAgree): paid 27 kept 1 refunded 853
-              1 Replica Revealed (RootsAgree) paid 9
-              1 Replica Revealed (RootsAgree) paid 9
-              1 Replica Revealed (RootsAgree) paid 9
+            in 881: workers 447, model 22, fees 11, requester 401, held 0
+            job 1 Settled Verified (RootsAgree): paid 447 kept 33 refunded 401
+              1 Replica Revealed (RootsAgree) paid 149
+              1 Replica Revealed (RootsAgree) paid 149
+              1 Replica Revealed (RootsAgree) paid 149
         "#]],
     );
 }
@@ -71,13 +71,13 @@ fn a_generator_with_wrong_tokens_is_rejected_by_two_checkers_and_the_job_is_done
               1 Generator Revealed (GenerationRejected)
               1 Checker Revealed (RootsAgree)
               1 Checker Revealed (RootsAgree)
-            in 794: workers 38, model 1, fees 0, requester 755, held 0
-            job 1 Settled Verified (RootsAgree): paid 38 kept 1 refunded 755
+            in 794: workers 218, model 10, fees 5, requester 561, held 0
+            job 1 Settled Verified (RootsAgree): paid 218 kept 15 refunded 561
               1 Generator Revealed (GenerationRejected)
-              1 Checker Revealed (RootsAgree) paid 10
-              1 Checker Revealed (RootsAgree) paid 10
-              2 Generator Revealed (RootsAgree) paid 9
-              2 Checker Revealed (RootsAgree) paid 9
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
+              2 Generator Revealed (RootsAgree) paid 149
+              2 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -114,11 +114,11 @@ fn a_checker_that_denies_right_tokens_is_outvoted_and_unpaid() {
         "submit checked1; go; claim; G commits; C1 commits tokens; G reveals; C1 reveals; go; claim; C2 commits; C2 reveals; \
          go; claim; C3 commits; C3 reveals",
         expect![[r#"
-            job 1 Settled Verified (RootsAgree): paid 27 kept 1 refunded 766
-              1 Generator Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 195 kept 13 refunded 586
+              1 Generator Revealed (RootsAgree) paid 149
               1 Checker Revealed (RootsDiffer)
-              1 Checker Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -129,11 +129,11 @@ fn a_checker_that_agrees_to_a_root_it_made_up_is_unpaid() {
         "submit checked1; go; claim; G commits; C1 commits trace; G reveals; C1 reveals; go; claim; C2 commits; C2 reveals; \
          go; claim; C3 commits; C3 reveals",
         expect![[r#"
-            job 1 Settled Verified (RootsAgree): paid 27 kept 1 refunded 766
-              1 Generator Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 195 kept 13 refunded 586
+              1 Generator Revealed (RootsAgree) paid 149
               1 Checker Revealed (RootsDiffer)
-              1 Checker Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -144,14 +144,14 @@ fn a_copied_commitment_opens_for_nobody_else() {
         "submit checked1; go; claim; G commits; C1 commits copy G; G reveals; C1 reveals; live 61; jobs; \
          go; claim; C2 commits; C2 reveals",
         expect![[r#"
-            C1 reveals: what lease 2 reveals does not open its commitment: root 044a692aecfdbea839873bb622eb4a2c4c990d3090933dd7bd6ec8ff7657688c under this nonce gives another hash
+            C1 reveals: what lease 2 reveals does not open its commitment: root 8a22ffab0da4b1d1570bfe716df472836f3ca0397a080db9e8099bf3d25b2134 under this nonce gives another hash
             job 1 Extended (NotRevealed)
               1 Generator Revealed
               1 Checker Silent (NotRevealed)
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
               1 Checker Silent (NotRevealed)
-              1 Checker Revealed (RootsAgree) paid 9
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -162,11 +162,11 @@ fn a_copied_commitment_of_a_replica_opens_for_nobody_else() {
         "submit equality2; go; claim; R1 commits; R2 commits copy R1; R1 reveals; R2 reveals; live 61; \
          go; claim; R3 commits; R3 reveals",
         expect![[r#"
-            R2 reveals: what lease 2 reveals does not open its commitment: root 044a692aecfdbea839873bb622eb4a2c4c990d3090933dd7bd6ec8ff7657688c under this nonce gives another hash
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
-              1 Replica Revealed (RootsAgree) paid 9
+            R2 reveals: what lease 2 reveals does not open its commitment: root 8a22ffab0da4b1d1570bfe716df472836f3ca0397a080db9e8099bf3d25b2134 under this nonce gives another hash
+            job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 268
+              1 Replica Revealed (RootsAgree) paid 149
               1 Replica Silent (NotRevealed)
-              1 Replica Revealed (RootsAgree) paid 9
+              1 Replica Revealed (RootsAgree) paid 149
         "#]],
     );
 }
@@ -180,11 +180,11 @@ fn a_generator_that_never_opens_is_unpaid_and_the_job_is_done_again() {
             job 1 Queued (NotRevealed)
               1 Generator Silent (NotRevealed)
               1 Checker Revealed (NoLongerNeeded)
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
               1 Generator Silent (NotRevealed)
               1 Checker Revealed (NoLongerNeeded)
-              2 Generator Revealed (RootsAgree) paid 9
-              2 Checker Revealed (RootsAgree) paid 9
+              2 Generator Revealed (RootsAgree) paid 149
+              2 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -197,10 +197,10 @@ fn a_checker_that_never_opens_is_unpaid_and_another_is_asked() {
             job 1 Extended (NotRevealed)
               1 Generator Revealed
               1 Checker Silent (NotRevealed)
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
               1 Checker Silent (NotRevealed)
-              1 Checker Revealed (RootsAgree) paid 9
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -213,10 +213,10 @@ fn a_replica_that_never_opens_is_replaced() {
             job 1 Extended (NotRevealed)
               1 Replica Revealed
               1 Replica Silent (NotRevealed)
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 569
-              1 Replica Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 268
+              1 Replica Revealed (RootsAgree) paid 149
               1 Replica Silent (NotRevealed)
-              1 Replica Revealed (RootsAgree) paid 9
+              1 Replica Revealed (RootsAgree) paid 149
         "#]],
     );
 }
@@ -228,9 +228,9 @@ fn a_single_generator_that_never_opens_is_replaced() {
         expect![[r#"
             job 1 Queued (NotRevealed)
               1 Generator Silent (NotRevealed)
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
               1 Generator Silent (NotRevealed)
-              2 Generator Revealed (NotCompared) paid 9
+              2 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -243,11 +243,11 @@ fn a_result_that_differs_from_its_claim_ends_the_round_at_once() {
             job 1 Queued (Malformed("the result differs from the tokens it was committed with"))
               1 Generator Revealed (Malformed("the result differs from the tokens it was committed with"))
               1 Checker Released (NoLongerNeeded)
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
               1 Generator Revealed (Malformed("the result differs from the tokens it was committed with"))
               1 Checker Released (NoLongerNeeded)
-              2 Generator Revealed (RootsAgree) paid 9
-              2 Checker Revealed (RootsAgree) paid 9
+              2 Generator Revealed (RootsAgree) paid 149
+              2 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -270,7 +270,13 @@ fn unequal_replicas_are_inconclusive_and_nobody_is_paid() {
 fn a_threshold_is_met_by_those_who_agree_and_only_they_are_paid() {
     check(
         "submit threshold3; go; claim; R1 commits; R2 commits trace; R3 commits; R1 reveals; R2 reveals; R3 reveals; money",
-        expect![[]],
+        expect![[r#"
+            in 881: workers 298, model 14, fees 7, requester 562, held 0
+            job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 562
+              1 Replica Revealed (RootsAgree) paid 149
+              1 Replica Revealed (RootsDiffer)
+              1 Replica Revealed (RootsAgree) paid 149
+        "#]],
     );
 }
 
@@ -278,7 +284,13 @@ fn a_threshold_is_met_by_those_who_agree_and_only_they_are_paid() {
 fn a_threshold_that_nobody_reaches_is_inconclusive() {
     check(
         "submit threshold3; go; claim; R1 commits; R2 commits trace; R3 commits tokens; R1 reveals; R2 reveals; R3 reveals; money",
-        expect![[]],
+        expect![[r#"
+            in 881: workers 0, model 0, fees 0, requester 881, held 0
+            job 1 Settled Inconclusive (RootsDiffer): paid 0 kept 0 refunded 881
+              1 Replica Revealed (RootsDiffer)
+              1 Replica Revealed (RootsDiffer)
+              1 Replica Revealed (RootsDiffer)
+        "#]],
     );
 }
 
@@ -286,7 +298,17 @@ fn a_threshold_that_nobody_reaches_is_inconclusive() {
 fn a_threshold_does_not_wait_for_replicas_that_cannot_change_it() {
     check(
         "submit threshold3; go; claim; R1 commits; R2 commits; R3 commits; R1 reveals; R3 reveals; live 61; jobs; money",
-        expect![[]],
+        expect![[r#"
+            job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 562
+              1 Replica Revealed (RootsAgree) paid 149
+              1 Replica Silent (NotRevealed)
+              1 Replica Revealed (RootsAgree) paid 149
+            in 881: workers 298, model 14, fees 7, requester 562, held 0
+            job 1 Settled Verified (RootsAgree): paid 298 kept 21 refunded 562
+              1 Replica Revealed (RootsAgree) paid 149
+              1 Replica Silent (NotRevealed)
+              1 Replica Revealed (RootsAgree) paid 149
+        "#]],
     );
 }
 
@@ -303,12 +325,12 @@ fn liars_that_do_not_agree_cannot_outvote_the_truth() {
               1 Checker Revealed
               1 Checker Revealed
               1 Checker Revealed
-            job 1 Settled Verified (RootsAgree): paid 27 kept 1 refunded 766
-              1 Generator Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 195 kept 13 refunded 586
+              1 Generator Revealed (RootsAgree) paid 149
               1 Checker Revealed (RootsDiffer)
               1 Checker Revealed (RootsDiffer)
-              1 Checker Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -357,14 +379,14 @@ fn checks_of_rejected_rounds_count_towards_the_limit() {
          go; claim; G commits tokens; C1 commits; G reveals; C1 reveals; go; claim; C2 commits; C2 reveals; \
          go; claim; G commits tokens; C1 commits; G reveals; C1 reveals; money",
         expect![[r#"
-            in 794: workers 40, model 2, fees 1, requester 751, held 0
-            job 1 Settled Inconclusive (LimitReached("checks")): paid 40 kept 3 refunded 751
+            in 794: workers 92, model 4, fees 2, requester 696, held 0
+            job 1 Settled Inconclusive (LimitReached("checks")): paid 92 kept 6 refunded 696
               1 Generator Revealed (GenerationRejected)
-              1 Checker Revealed (RootsAgree) paid 10
-              1 Checker Revealed (RootsAgree) paid 10
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
               2 Generator Revealed (GenerationRejected)
-              2 Checker Revealed (RootsAgree) paid 10
-              2 Checker Revealed (RootsAgree) paid 10
+              2 Checker Revealed (RootsAgree) paid 23
+              2 Checker Revealed (RootsAgree) paid 23
               3 Generator Revealed (RootsDiffer)
               3 Checker Revealed (RootsDiffer)
         "#]],
@@ -402,8 +424,8 @@ fn a_missing_checker_is_waited_for_while_one_is_busy_elsewhere() {
             job 2 Extended (CheckerDisagrees)
               1 Generator Revealed
               1 Checker Revealed
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
             job 2 Extended (CheckerDisagrees)
               1 Generator Revealed
               1 Checker Revealed
@@ -438,11 +460,11 @@ fn rejecting_checkers_are_paid_even_if_the_job_then_expires() {
               1 Generator Revealed (GenerationRejected)
               1 Checker Revealed (RootsAgree)
               1 Checker Revealed (RootsAgree)
-            in 794: workers 20, model 1, fees 0, requester 773, held 0
-            job 1 Expired (DeadlinePassed): paid 20 kept 1 refunded 773
+            in 794: workers 46, model 2, fees 1, requester 745, held 0
+            job 1 Expired (DeadlinePassed): paid 46 kept 3 refunded 745
               1 Generator Revealed (GenerationRejected)
-              1 Checker Revealed (RootsAgree) paid 10
-              1 Checker Revealed (RootsAgree) paid 10
+              1 Checker Revealed (RootsAgree) paid 23
+              1 Checker Revealed (RootsAgree) paid 23
               2 Generator Lost (NotClaimed)
               2 Checker Released (NoLongerNeeded)
         "#]],
@@ -454,9 +476,9 @@ fn a_wrong_nonce_may_be_corrected() {
     check(
         "submit single; go; claim; G commits; G reveals wrong nonce; G reveals",
         expect![[r#"
-            G reveals wrong nonce: what lease 1 reveals does not open its commitment: root 044a692aecfdbea839873bb622eb4a2c4c990d3090933dd7bd6ec8ff7657688c under this nonce gives another hash
-            job 1 Settled Unverified (NotCompared): paid 9 kept 0 refunded 285
-              1 Generator Revealed (NotCompared) paid 9
+            G reveals wrong nonce: what lease 1 reveals does not open its commitment: root 8a22ffab0da4b1d1570bfe716df472836f3ca0397a080db9e8099bf3d25b2134 under this nonce gives another hash
+            job 1 Settled Unverified (NotCompared): paid 149 kept 10 refunded 135
+              1 Generator Revealed (NotCompared) paid 149
         "#]],
     );
 }
@@ -467,9 +489,9 @@ fn nothing_may_be_opened_while_commitments_are_missing() {
         "submit checked1; go; claim; G commits; G reveals; C1 commits; G reveals; C1 reveals",
         expect![[r#"
             G reveals: job 1 is Running; reveal when all commitments are in
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -496,9 +518,9 @@ fn repeated_steps_are_answered_as_the_first() {
         expect![[r#"
             G commits tokens: lease 1 is Committed and takes no such step
             G reveals wrong: lease 1 is Revealed and takes no such step
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }
@@ -509,10 +531,10 @@ fn an_upgrade_between_any_two_steps_loses_nothing() {
         "submit checked1; reopen; go; reopen; claim; reopen; G commits; reopen; C1 commits; reopen; G reveals; reopen; C1 reveals; \
          reopen; money",
         expect![[r#"
-            in 794: workers 18, model 0, fees 0, requester 776, held 0
-            job 1 Settled Verified (RootsAgree): paid 18 kept 0 refunded 776
-              1 Generator Revealed (RootsAgree) paid 9
-              1 Checker Revealed (RootsAgree) paid 9
+            in 794: workers 172, model 8, fees 4, requester 610, held 0
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
         "#]],
     );
 }

@@ -327,6 +327,6 @@ fn numbers_for_everyone_add_up() {
         .job(requester(0), JobId(2))
         .expect("the job is there")
         .paid;
-    assert_eq!((Cycles(earned), paid), (Cycles(161), Cycles(161)));
+    assert_eq!((Cycles(earned), paid), (Cycles(172), Cycles(172)));
     expect!["4"].assert_eq(&bench.market.jobs.stats().providers.to_string());
 }
