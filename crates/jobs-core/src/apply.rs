@@ -20,8 +20,8 @@ use crate::{
     market::round,
     receipt::receipt_of,
     record::{
-        Account, Ask, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta, Pulse, Trust,
-        Wanted, WorkerEntry,
+        Account, Ask, Audit, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta, Pulse,
+        Trust, Unbonding, Wanted, WorkerEntry,
     },
     store::{Backend, Cell, Store},
 };
@@ -35,6 +35,7 @@ pub(crate) fn apply<B: Backend>(store: &mut Store<B>, entry: &Entry) {
     let mut step = Step {
         store,
         meta,
+        index: entry.index,
         at,
         live,
     };
@@ -46,6 +47,7 @@ pub(crate) fn apply<B: Backend>(store: &mut Store<B>, entry: &Entry) {
 struct Step<'a, B: Backend> {
     store: &'a mut Store<B>,
     meta: Meta,
+    index: u64,
     at: Timestamp,
     live: Live,
 }
@@ -110,6 +112,8 @@ impl<B: Backend> Step<'_, B> {
                 provider,
                 rates,
                 claim_deadline,
+                stake,
+                bond,
             } => {
                 let job = self.job(*job);
                 self.granted(
@@ -131,6 +135,10 @@ impl<B: Backend> Step<'_, B> {
                         judgement: None,
                         basis: None,
                         paid: Cycles::ZERO,
+                        stake: *stake,
+                        bond: *bond,
+                        forfeited: Cycles::ZERO,
+                        bonus: Cycles::ZERO,
                         reason: None,
                         ended_deadline: None,
                     },
@@ -267,6 +275,8 @@ impl<B: Backend> Step<'_, B> {
                 self.release(&job, &Reason::NoLongerNeeded);
                 job.round += 1;
                 job.checkers = checkers_asked(job.assurance);
+                job.audit = Audit::Open;
+                self.store.audits.remove(&job.id);
                 self.set_wait(&mut job, None);
                 let deadline = job.deadline;
                 self.set_expiry(&mut job, deadline);
@@ -284,6 +294,69 @@ impl<B: Backend> Step<'_, B> {
                 if let Some(ended) = job.ended {
                     self.store.due.remove(&(key_due(ended), Due::Key(job.id)));
                 }
+            }
+            Event::TreasuryFunded { account, amount } => {
+                self.debit(*account, *amount);
+                self.meta.treasury.0 += amount.0;
+            }
+            Event::Reserved { job, amount } => {
+                let mut job = self.job(*job);
+                job.reserve.0 += amount.0;
+                self.meta.treasury.0 -= amount.0;
+                self.meta.reserved.0 += amount.0;
+                self.store.jobs.insert(job.id, job);
+            }
+            Event::AuditDecided { job, audit } => {
+                let mut job = self.job(*job);
+                job.audit = *audit;
+                match audit {
+                    Audit::Open => self.store.audits.insert(job.id, self.index),
+                    _ => self.store.audits.remove(&job.id),
+                };
+                self.store.jobs.insert(job.id, job);
+            }
+            Event::Staked { account, amount } => {
+                self.debit(*account, *amount);
+                self.change(*account, |account| account.stake.0 += amount.0);
+                self.meta.staked.0 += amount.0;
+            }
+            Event::Unstaking {
+                account,
+                amount,
+                until,
+            } => self.change(*account, |account| {
+                account.stake.0 -= amount.0;
+                let before = account.unbonding.map_or(0, |before| before.amount.0);
+                account.unbonding = Some(Unbonding {
+                    amount: Cycles(before + amount.0),
+                    until: *until,
+                });
+            }),
+            Event::Unstaked { account, amount } => {
+                self.change(*account, |account| account.unbonding = None);
+                self.meta.staked.0 -= amount.0;
+                self.credit(*account, *amount);
+            }
+            Event::BondLost { lease, to } => {
+                let mut lease = self.lease(*lease);
+                let bond = std::mem::take(&mut lease.bond);
+                lease.stake.0 -= bond.0;
+                lease.forfeited = bond;
+                self.change(lease.provider, |account| {
+                    account.stake.0 -= bond.0;
+                    account.locked.0 -= bond.0;
+                });
+                self.meta.staked.0 -= bond.0;
+                self.store.leases.insert(lease.id, lease);
+                let mut left = bond.0;
+                for payout in to {
+                    let mut checker = self.lease(payout.lease);
+                    checker.bonus.0 += payout.amount.0;
+                    self.store.leases.insert(checker.id, checker);
+                    self.credit(payout.account, payout.amount);
+                    left -= payout.amount.0;
+                }
+                self.meta.treasury.0 += left;
             }
         }
     }
@@ -335,6 +408,9 @@ impl<B: Backend> Step<'_, B> {
             verdict: None,
             round: 1,
             checkers: checkers_asked(*assurance),
+            audit: Audit::Open,
+            reserve: Cycles::ZERO,
+            subsidy: Cycles::ZERO,
             leases: Vec::new(),
             submitted_at: self.at,
             deadline_seconds: *deadline_seconds,
@@ -373,6 +449,7 @@ impl<B: Backend> Step<'_, B> {
         let mut worker = self.worker(lease.worker);
         worker.live += 1;
         self.store.workers.insert(worker.operator, worker);
+        self.lock(lease.provider, lease.stake);
         self.store.held.insert((lease.worker, lease.id), ());
         self.store.pulses.insert(
             lease.id,
@@ -431,6 +508,7 @@ impl<B: Backend> Step<'_, B> {
             royalty,
             royalty_account,
             refund,
+            subsidy,
         } = settlement;
         self.release(
             &job,
@@ -454,8 +532,9 @@ impl<B: Backend> Step<'_, B> {
         }
         self.credit(*royalty_account, *royalty);
         self.credit(job.requester, *refund);
-        self.meta.fees.0 += fee.0;
-        let spent = paid.0 + royalty.0 + refund.0 + fee.0;
+        self.meta.treasury.0 += fee.0 + (job.reserve.0 - subsidy.0);
+        self.meta.reserved.0 -= job.reserve.0;
+        let spent = paid.0 - subsidy.0 + royalty.0 + refund.0 + fee.0;
         assert_eq!(spent, job.held.0, "BUG: what a job held is split exactly");
         self.meta.held.0 -= spent;
 
@@ -473,7 +552,10 @@ impl<B: Backend> Step<'_, B> {
             .due
             .insert((key_due(ended), Due::Key(job.id)), ());
         job.ended = Some(ended);
+        self.store.audits.remove(&job.id);
         job.held = Cycles::ZERO;
+        job.reserve = Cycles::ZERO;
+        job.subsidy = *subsidy;
         job.paid = paid;
         job.fee = *fee;
         job.royalty = *royalty;
@@ -576,6 +658,16 @@ impl<B: Backend> Step<'_, B> {
         let mut worker = self.worker(lease.worker);
         worker.live -= 1;
         self.store.workers.insert(worker.operator, worker);
+        if lease.stake > Cycles::ZERO {
+            self.change(lease.provider, |account| account.locked.0 -= lease.stake.0);
+        }
+    }
+
+    /// Puts stake behind a lease.
+    fn lock(&mut self, owner: Principal, stake: Cycles) {
+        if stake > Cycles::ZERO {
+            self.change(owner, |account| account.locked.0 += stake.0);
+        }
     }
 
     fn set_worker(&mut self, worker: WorkerEntry) {
@@ -598,11 +690,20 @@ impl<B: Backend> Step<'_, B> {
 
     fn credit(&mut self, owner: Principal, amount: Cycles) {
         if amount > Cycles::ZERO {
-            let mut account = self.account(owner);
-            account.free.0 += amount.0;
-            self.store.accounts.insert(owner, account);
+            self.change(owner, |account| account.free.0 += amount.0);
             self.meta.free.0 += amount.0;
         }
+    }
+
+    fn debit(&mut self, owner: Principal, amount: Cycles) {
+        self.change(owner, |account| account.free.0 -= amount.0);
+        self.meta.free.0 -= amount.0;
+    }
+
+    fn change(&mut self, owner: Principal, change: impl FnOnce(&mut Account)) {
+        let mut account = self.account(owner);
+        change(&mut account);
+        self.store.accounts.insert(owner, account);
     }
 
     /// Counts how a lease ended for or against its worker.

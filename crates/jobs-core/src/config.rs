@@ -1,6 +1,6 @@
 //! What is set when a jobs canister is installed.
 
-use assay_protocol::limits;
+use assay_protocol::{Cycles, limits};
 use candid::{CandidType, Principal};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,80 @@ pub struct JobsConfig {
     pub canister: Principal,
     /// The market's fee on top of every payout, in basis points, at most [`limits::FEE_BPS_MAX`].
     pub fee_bps: u16,
+    /// What controllers may change.
+    pub rules: Rules,
+}
+
+/// What a market's controllers may change, each within its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Rules {
+    /// Confirmed results after which a worker's answers to `single` jobs may go unchecked, at most
+    /// [`limits::TRUSTED_AFTER_MAX`]; 10 at first, as in BOINC's adaptive replication.
+    pub trusted_after: u32,
+    /// Of a million such answers, how many are audited at least; 50,000 at first.
+    pub audit_ppm_min: u32,
+    /// Stake locked behind each lease, in multiples of the lease's greatest reward, at most
+    /// [`limits::STAKE_FACTOR_MAX`]; 0 at first, because nothing but the reveal bond is ever taken from it yet.
+    pub stake_factor: u32,
+    /// What a worker loses for a commitment it never opens, at most [`limits::REVEAL_BOND_CYCLES_MAX`]; 0 at first.
+    pub reveal_bond: Cycles,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            trusted_after: 10,
+            audit_ppm_min: 50_000,
+            stake_factor: 0,
+            reveal_bond: Cycles::ZERO,
+        }
+    }
+}
+
+impl Rules {
+    /// Nobody is audited and nobody stakes.
+    pub const LAX: Self = Self {
+        trusted_after: 0,
+        audit_ppm_min: 0,
+        stake_factor: 0,
+        reveal_bond: Cycles::ZERO,
+    };
+
+    /// Of a million answers of a worker with so many confirmed results, how many are audited: the floor, or one
+    /// in `valid` where that is more.
+    pub fn audit_ppm(&self, valid: u64) -> u64 {
+        match self.audit_ppm_min {
+            0 => 0,
+            least => u64::from(least).max(1_000_000 / valid.max(1)),
+        }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let Self {
+            trusted_after,
+            audit_ppm_min,
+            stake_factor,
+            reveal_bond,
+        } = *self;
+        let rules = [
+            (
+                "trusted_after",
+                trusted_after.into(),
+                limits::TRUSTED_AFTER_MAX.into(),
+            ),
+            ("audit_ppm_min", audit_ppm_min.into(), 1_000_000),
+            (
+                "stake_factor",
+                stake_factor.into(),
+                limits::STAKE_FACTOR_MAX.into(),
+            ),
+            ("reveal_bond", reveal_bond.0, limits::REVEAL_BOND_CYCLES_MAX),
+        ];
+        match rules.into_iter().find(|(_, value, most)| value > most) {
+            Some((field, value, most)) => Err(ConfigError::Rule { field, value, most }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a configuration was refused.
@@ -22,6 +96,16 @@ pub enum ConfigError {
     /// The fee is above the ceiling.
     #[error("fee_bps: {0} basis points, at most {max} are allowed", max = limits::FEE_BPS_MAX)]
     Fee(u16),
+    /// A rule is above its bound.
+    #[error("{field}: {value}, at most {most} is allowed")]
+    Rule {
+        /// Which.
+        field: &'static str,
+        /// What was given.
+        value: u128,
+        /// Its bound.
+        most: u128,
+    },
     /// The state belongs to another canister.
     #[error(
         "canister: this state belongs to {before}, not to {now}; commitments name the canister"
@@ -43,6 +127,6 @@ impl JobsConfig {
         if self.fee_bps > limits::FEE_BPS_MAX {
             return Err(ConfigError::Fee(self.fee_bps));
         }
-        Ok(())
+        self.rules.validate()
     }
 }

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     config::JobsConfig,
-    record::{Judgement, Live, ModelEntry},
+    record::{Audit, Judgement, Live, ModelEntry},
 };
 
 /// One line of the log.
@@ -126,6 +126,10 @@ pub enum Event {
         rates: Rates,
         /// Until when to claim it.
         claim_deadline: Live,
+        /// Stake of its owner that stands behind it from now on, the bond included.
+        stake: Cycles,
+        /// What is lost of it if its commitment is never opened.
+        bond: Cycles,
     },
     /// A worker took its lease up.
     Claimed {
@@ -225,6 +229,57 @@ pub enum Event {
         /// The job it stood for.
         job: JobId,
     },
+    /// Cycles went from a balance into the treasury.
+    TreasuryFunded {
+        /// Whose balance.
+        account: Principal,
+        /// How much.
+        amount: Cycles,
+    },
+    /// The treasury set cycles aside for the checks of a `single` job.
+    Reserved {
+        /// Which job.
+        job: JobId,
+        /// How much.
+        amount: Cycles,
+    },
+    /// It was decided whether the answer of a `single` job is audited; or that chance shall decide.
+    AuditDecided {
+        /// Which job.
+        job: JobId,
+        /// What was decided.
+        audit: Audit,
+    },
+    /// Cycles went from a balance into its owner's stake.
+    Staked {
+        /// Whose.
+        account: Principal,
+        /// How much.
+        amount: Cycles,
+    },
+    /// Stake is on its way out.
+    Unstaking {
+        /// Whose.
+        account: Principal,
+        /// How much more.
+        amount: Cycles,
+        /// From when on all of it may be taken.
+        until: Live,
+    },
+    /// Stake went back into its owner's balance.
+    Unstaked {
+        /// Whose.
+        account: Principal,
+        /// How much.
+        amount: Cycles,
+    },
+    /// A bond was lost, because its commitment was never opened.
+    BondLost {
+        /// Which lease's.
+        lease: LeaseId,
+        /// Who gets it; what is left goes to the treasury.
+        to: Vec<Payout>,
+    },
 }
 
 /// All that is fixed when a job is accepted.
@@ -298,6 +353,8 @@ pub struct Settlement {
     pub royalty_account: Principal,
     /// To the requester.
     pub refund: Cycles,
+    /// How much of the payouts the treasury pays.
+    pub subsidy: Cycles,
 }
 
 /// One payment to a worker's owner.

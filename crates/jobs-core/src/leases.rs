@@ -158,6 +158,9 @@ impl<B: Backend> Jobs<B> {
             (_, Some(run)) if run < live => (LeaseState::Lost, Reason::RunTooLong),
             _ => (LeaseState::Lost, Reason::HeartbeatLost),
         };
+        if state == LeaseState::Silent {
+            self.lose_bond(now, lease);
+        }
         self.end_lease(now, lease, state, reason);
     }
 

@@ -18,6 +18,7 @@ pub mod testing;
 
 mod apply;
 mod asked;
+mod audit;
 mod leases;
 mod market;
 mod matching;
@@ -27,11 +28,12 @@ mod query;
 mod receipt;
 mod requests;
 mod reveal;
+mod stake;
 mod sweep;
 mod sync;
 mod verdict;
 mod worker;
 
-pub use config::{ConfigError, JobsConfig};
-pub use market::Jobs;
+pub use config::{ConfigError, JobsConfig, Rules};
+pub use market::{Horizon, Jobs};
 pub use sweep::Swept;

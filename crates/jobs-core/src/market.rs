@@ -9,11 +9,20 @@ use assay_protocol::{
 
 use crate::{
     apply::apply,
-    config::{ConfigError, JobsConfig},
+    config::{ConfigError, JobsConfig, Rules},
     event::{Entry, Event},
     record::{Job, Lease, Live, Meta},
     store::{Backend, Cell, Store},
 };
+
+/// What there was when randomness was asked for: it decides on nothing that came later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// The job that would have been submitted next.
+    pub(crate) job: JobId,
+    /// Events in the log.
+    pub(crate) events: u64,
+}
 
 /// The market over one store.
 ///
@@ -105,6 +114,28 @@ impl<B: Backend> Jobs<B> {
                 .finish(),
         );
         self.store.vitals.set(vitals);
+    }
+
+    /// What there is now: note it before asking for randomness, for [`Jobs::match_jobs`].
+    pub fn horizon(&self) -> Horizon {
+        Horizon {
+            job: self.next_job(),
+            events: self.store.log.len(),
+        }
+    }
+
+    /// Changes the rules; what was begun under others goes on by the new ones, except for what it has locked.
+    pub fn set_rules(&mut self, now: Timestamp, rules: Rules) -> Result<(), ConfigError> {
+        let config = JobsConfig {
+            rules,
+            ..self.config()
+        };
+        config.validate()?;
+        if config != self.config() {
+            self.record(now, Event::Configured(config));
+            self.wake_matching();
+        }
+        Ok(())
     }
 
     /// How many events the log holds.

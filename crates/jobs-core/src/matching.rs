@@ -12,17 +12,18 @@ use std::{
 };
 
 use assay_protocol::{
-    Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, lease::Role, limits, price::Rates,
-    registry::WorkerStatus, store::Table,
+    Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, lease::Role, limits, price::Rates,
+    registry::WorkerStatus, request::Assurance, store::Table,
 };
 use candid::Principal;
 
 use crate::{
     event::Event,
     leases::{is_active, is_barred, is_shunned, lack},
-    market::Jobs,
+    market::{Horizon, Jobs},
     pricing::{size_max, within},
     record::{Job, Lease, Live, Presence, Trust, Wanted},
+    stake::Locked,
     store::Backend,
 };
 
@@ -38,6 +39,10 @@ struct Seat {
     free: u32,
 }
 
+/// Stake of owners that stands behind no lease, as far as it was read in this matching.
+#[derive(Debug, Default)]
+struct Stakes(BTreeMap<Principal, Cycles>);
+
 /// A worker that may take a lease.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -46,6 +51,8 @@ struct Candidate {
     rates: Rates,
     /// [`completion`] of its trust in the model's class.
     completion: u128,
+    /// Its confirmed results in that class.
+    valid: u64,
 }
 
 /// Who offers one model, read once in a matching.
@@ -55,6 +62,8 @@ struct Crowd {
     candidates: Vec<Candidate>,
     /// Provider and asks of all who take, or will soon take, new leases.
     around: Vec<(Principal, Rates)>,
+    /// Whether answers of the model can be compared.
+    verifiable: bool,
 }
 
 /// Providers that may not, or should not, work on a job now.
@@ -69,24 +78,26 @@ pub(crate) struct Closed {
 impl<B: Backend> Jobs<B> {
     /// Whether matching could find something to do.
     pub fn needs_match(&self) -> bool {
-        self.volatile_match_due && !self.store.wanted.is_empty()
+        (self.volatile_match_due && !self.store.wanted.is_empty()) || !self.store.audits.is_empty()
     }
 
-    /// Assigns ready workers to jobs before `horizon`, which is [`Jobs::next_job`] of the time at
-    /// which the randomness was asked for. Gives the number of leases granted. Long queues take
+    /// Draws the audits that are due and assigns ready workers to jobs, as far as both were there at `horizon`, which is
+    /// [`Jobs::horizon`] of the time at which the randomness was asked for. Gives the number of leases granted. Long queues take
     /// several calls, each with randomness of its own: see [`Jobs::needs_match`].
-    pub fn match_jobs(&mut self, now: Timestamp, random: [u8; 32], horizon: JobId) -> usize {
+    pub fn match_jobs(&mut self, now: Timestamp, random: [u8; 32], horizon: Horizon) -> usize {
         self.seed(random);
         let live = self.touch(now);
         if self.volatile_match_after == JobId(0) {
             self.volatile_match_news = false;
             // A pass ends where the queue ended when it began: else a busy queue's head would wait for ever.
-            self.volatile_match_until = horizon;
+            self.volatile_match_until = horizon.job;
         }
-        let until = horizon.min(self.volatile_match_until);
-        let news = self.volatile_match_news;
+        let until = horizon.job.min(self.volatile_match_until);
         let mut draws = Draws::new(&random);
+        self.draw_audits(now, &horizon, &mut draws);
+        let news = self.volatile_match_news;
         let mut seats = self.seats(now);
+        let mut stakes = Stakes::default();
         let (rows, complete) = self.waiting(until);
         let mut models: BTreeMap<ModelId, Crowd> = BTreeMap::new();
         let (mut granted, mut tried) = (0, 0);
@@ -110,7 +121,7 @@ impl<B: Backend> Jobs<B> {
                 continue;
             }
             tried += 1;
-            let leases = self.fill(now, live, *id, crowd, &mut seats, &mut draws);
+            let leases = self.fill(now, live, *id, crowd, &mut seats, &mut stakes, &mut draws);
             // One draw for each lease, and one that found nobody.
             work += (leases + 1) * (crowd.candidates.len() + crowd.around.len());
             work += TRYING_WORK + leases * GRANT_WORK;
@@ -170,16 +181,21 @@ impl<B: Backend> Jobs<B> {
         seats: &BTreeMap<Principal, Seat>,
     ) -> (Crowd, usize) {
         let (mut crowd, mut asks) = (Crowd::default(), 0);
-        let class = self.store.models.get(&model).map(|model| model.class);
+        let entry = self.store.models.get(&model);
+        crowd.verifiable = entry.as_ref().is_some_and(|model| model.verifiable);
         for (worker, ask) in self.asks(model) {
             asks += 1;
             if seats.contains_key(&worker) {
-                let trust = class.and_then(|class| self.store.trust.get(&(worker, class)));
+                let trust = entry
+                    .as_ref()
+                    .map(|model| self.trust_in(worker, model))
+                    .unwrap_or_default();
                 crowd.candidates.push(Candidate {
                     worker,
                     provider: ask.provider,
                     rates: ask.rates,
-                    completion: completion(&trust.unwrap_or_default()),
+                    completion: completion(&trust),
+                    valid: trust.valid,
                 });
             } else if !self.is_around(worker, now) {
                 continue;
@@ -197,9 +213,14 @@ impl<B: Backend> Jobs<B> {
         id: JobId,
         crowd: &Crowd,
         seats: &mut BTreeMap<Principal, Seat>,
+        stakes: &mut Stakes,
         draws: &mut Draws,
     ) -> usize {
+        let events = self.log_len();
         self.end_overdue_job(now, live, id);
+        if self.log_len() != events {
+            stakes.0.clear();
+        }
         if self.stored_job(id).deadline < live {
             // Only what is under way may end.
             return 0;
@@ -217,9 +238,12 @@ impl<B: Backend> Jobs<B> {
                 None if lack.generators > 0 => Role::Generator,
                 None => Role::Checker,
             };
-            let Some(chosen) = self.draw(&job, role, crowd, seats, draws) else {
+            let Some(chosen) = self.draw(&job, role, crowd, seats, stakes, draws) else {
                 return granted;
             };
+            if role == Role::Generator && self.must_be_checked(&job, &chosen, crowd) {
+                self.reserve(now, &job);
+            }
             if job.seed.is_none() {
                 self.record(
                     now,
@@ -230,6 +254,7 @@ impl<B: Backend> Jobs<B> {
                 );
             }
             let lease = LeaseId(self.meta().last_lease + 1);
+            let locked = self.locked_by(&job, role, chosen.rates);
             self.record(
                 now,
                 Event::Granted {
@@ -240,8 +265,13 @@ impl<B: Backend> Jobs<B> {
                     provider: chosen.provider,
                     rates: chosen.rates,
                     claim_deadline: live.plus_seconds(limits::CLAIM_SECONDS),
+                    stake: locked.stake,
+                    bond: locked.bond,
                 },
             );
+            if let Some(free) = stakes.0.get_mut(&chosen.provider) {
+                free.0 -= locked.stake.0;
+            }
             granted += 1;
             if let Some(seat) = seats.get_mut(&chosen.worker) {
                 seat.free -= 1;
@@ -258,10 +288,22 @@ impl<B: Backend> Jobs<B> {
         role: Role,
         crowd: &Crowd,
         seats: &BTreeMap<Principal, Seat>,
+        stakes: &mut Stakes,
         draws: &mut Draws,
     ) -> Option<Candidate> {
-        let Crowd { candidates, around } = crowd;
+        let Crowd {
+            candidates, around, ..
+        } = crowd;
         let closed = self.closed(job);
+        let staked: Vec<bool> = candidates
+            .iter()
+            .map(|candidate| self.has_stake(job, role, candidate, stakes))
+            .collect();
+        let candidates: Vec<Candidate> = candidates
+            .iter()
+            .zip(staked)
+            .filter_map(|(candidate, staked)| staked.then_some(*candidate))
+            .collect();
         let able = |candidate: &&Candidate| {
             seats.contains_key(&candidate.worker)
                 && within(candidate.rates, job.ceilings)
@@ -284,7 +326,50 @@ impl<B: Backend> Jobs<B> {
         if pool.is_empty() && !closed.last.is_empty() && !others() {
             pool = candidates.iter().filter(able).copied().collect();
         }
+        if self.wants_trusted(job, role, crowd) {
+            let trusted = pool
+                .iter()
+                .filter(|candidate| self.is_trusted(candidate.valid));
+            let trusted: Vec<Candidate> = trusted.copied().collect();
+            if !trusted.is_empty() {
+                pool = trusted;
+            } else if role == Role::Generator && !self.could_check(job, around, &closed.out) {
+                return None;
+            }
+        }
         draws.pick(&weights(job, role, &pool)).map(|i| pool[i])
+    }
+
+    /// Whether trusted workers come first: for an answer that may go unchecked, and to check a newcomer's.
+    fn wants_trusted(&self, job: &Job, role: Role, crowd: &Crowd) -> bool {
+        match role {
+            Role::Generator => job.assurance == Assurance::Single && crowd.verifiable,
+            Role::Checker => {
+                let round = self.round(job);
+                let generator = round.iter().find(|lease| lease.role == Role::Generator);
+                generator.is_some_and(|generator| {
+                    let model = self.store.models.get(&job.model);
+                    let model = model.expect("BUG: a job's model is known");
+                    !self.is_trusted(self.trust_in(generator.worker, &model).valid)
+                })
+            }
+            Role::Replica => false,
+        }
+    }
+
+    /// Whether an answer of this candidate must not go unchecked.
+    fn must_be_checked(&self, job: &Job, chosen: &Candidate, crowd: &Crowd) -> bool {
+        job.assurance == Assurance::Single && crowd.verifiable && !self.is_trusted(chosen.valid)
+    }
+
+    /// Whether a candidate's owner has the stake for one more lease.
+    fn has_stake(&self, job: &Job, role: Role, candidate: &Candidate, stakes: &mut Stakes) -> bool {
+        let Locked { stake, .. } = self.locked_by(job, role, candidate.rates);
+        if stake == Cycles::ZERO {
+            return true;
+        }
+        let free = stakes.0.entry(candidate.provider);
+        *free.or_insert_with(|| self.free_stake(candidate.provider)) >= stake
     }
 
     /// Providers that a job's leases keep out of it, for now or for good.
@@ -359,7 +444,7 @@ fn completion(trust: &Trust) -> u128 {
 }
 
 /// A stream of draws from 32 random bytes.
-struct Draws {
+pub(crate) struct Draws {
     random: Hash32,
     counter: u64,
 }
@@ -372,7 +457,7 @@ impl Draws {
         }
     }
 
-    fn next(&mut self) -> u128 {
+    pub(crate) fn next(&mut self) -> u128 {
         self.counter += 1;
         let hash = Hasher::new("assay-match-1")
             .hash(&self.random)

@@ -3,11 +3,11 @@
 use assay_protocol::{
     Cycles, JobId, Timestamp,
     job::{JobError, JobLine, JobView, JobsArgs, LeaseView, Stats},
-    lease::{Earnings, Idle, LeaseHint, LeaseState, Opening, Role, WorkHint, WorkerError},
+    lease::{Earnings, Idle, LeaseHint, LeaseState, Offer, Opening, Role, WorkHint, WorkerError},
     limits,
     receipt::SaltedRequest,
     registry::WorkerStatus,
-    request::Task,
+    request::{Assurance, Task},
     result::{Answer, ResultBody},
     store::{Log, Table},
 };
@@ -15,9 +15,10 @@ use candid::Principal;
 use serde_bytes::ByteBuf;
 
 use crate::{
+    leases::lack,
     market::Jobs,
     pricing::within,
-    record::{Job, Lease},
+    record::{Job, Lease, WorkerEntry},
     store::Backend,
 };
 
@@ -50,6 +51,7 @@ impl<B: Backend> Jobs<B> {
             paid: job.paid,
             fee: Cycles(job.fee.0 + job.royalty.0),
             refund: job.refund,
+            subsidy: job.subsidy,
             result_root: job.result.map(|result| result.root),
             usage: job.result.map(|result| result.usage),
             answer: if caller == job.requester {
@@ -179,8 +181,8 @@ impl<B: Backend> Jobs<B> {
         for (id, offer) in wanting.take(limits::EXPLAIN_JOBS_MAX) {
             let job = self.stored_job(id);
             let closed = self.closed(&job);
-            if !within(offer.into(), job.ceilings) {
-                idle = Idle::TooDear;
+            if let Some(why) = self.unfit(&job, &worker, offer) {
+                idle = why;
             } else if closed.out.contains(&worker.provider)
                 || closed.last.contains(&worker.provider)
             {
@@ -192,6 +194,34 @@ impl<B: Backend> Jobs<B> {
             }
         }
         idle
+    }
+
+    /// What keeps a worker from a job whatever others do.
+    fn unfit(&self, job: &Job, worker: &WorkerEntry, offer: &Offer) -> Option<Idle> {
+        let rates = offer.into();
+        if !within(rates, job.ceilings) {
+            return Some(Idle::TooDear);
+        }
+        let role = match lack(job, &self.round(job)).generators {
+            0 => Role::Checker,
+            _ if job.assurance.replicas().is_some() => Role::Replica,
+            _ => Role::Generator,
+        };
+        let (needed, free) = (
+            self.locked_by(job, role, rates).stake,
+            self.free_stake(worker.provider),
+        );
+        if free < needed {
+            return Some(Idle::StakeShort { needed, free });
+        }
+        let model = self.store.models.get(&job.model)?;
+        let valid = self.trust_in(worker.operator, &model).valid;
+        let unchecked = role == Role::Generator && job.assurance == Assurance::Single;
+        if unchecked && model.verifiable && !self.is_trusted(valid) && !self.can_reserve(job) {
+            let wanted = self.config().rules.trusted_after;
+            return Some(Idle::Untrusted { valid, wanted });
+        }
+        None
     }
 
     /// An account's balance.
@@ -233,7 +263,9 @@ impl<B: Backend> Jobs<B> {
             deposited: meta.deposited,
             free: meta.free,
             held: meta.held,
-            fees: meta.fees,
+            treasury: meta.treasury,
+            reserved: meta.reserved,
+            staked: meta.staked,
             events: self.store.log.len(),
         }
     }
@@ -257,6 +289,8 @@ impl<B: Backend> Jobs<B> {
             reason: lease.reason,
             root: lease.root.filter(|_| ended),
             paid: lease.paid,
+            forfeited: lease.forfeited,
+            bonus: lease.bonus,
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) fn receipt_of<B: Backend>(store: &Store<B>, meta: &Meta, job: &Job) -
             state: lease.state,
             root: lease.root,
             paid: lease.paid,
+            forfeited: lease.forfeited,
+            bonus: lease.bonus,
         }
     });
     Receipt {
@@ -56,6 +58,7 @@ pub(crate) fn receipt_of<B: Backend>(store: &Store<B>, meta: &Meta, job: &Job) -
         fee: job.fee,
         royalty: job.royalty,
         refund: job.refund,
+        subsidy: job.subsidy,
         submitted_at: job.submitted_at,
         ended_at: job.ended.map_or(job.submitted_at, |ended| ended.at),
     }

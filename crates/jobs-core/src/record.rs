@@ -50,8 +50,12 @@ pub struct Meta {
     pub free: Cycles,
     /// Sum of all escrow.
     pub held: Cycles,
-    /// Fees kept.
-    pub fees: Cycles,
+    /// The treasury: fees kept, and what was given to it, less what audits cost.
+    pub treasury: Cycles,
+    /// Set aside in the treasury for checks that it pays.
+    pub reserved: Cycles,
+    /// Sum of all stake, unbonding included.
+    pub staked: Cycles,
     /// Jobs by state.
     pub counts: Counts,
 }
@@ -109,12 +113,48 @@ impl Counts {
 pub struct Account {
     /// Balance.
     pub free: Cycles,
+    /// Stake behind its workers.
+    pub stake: Cycles,
+    /// How much of it stands behind live leases.
+    pub locked: Cycles,
+    /// Stake on its way out, and when it may be taken.
+    pub unbonding: Option<Unbonding>,
     /// Paid out for leases, in all.
     pub earned: Cycles,
     /// Leases that were paid.
     pub paid_leases: u64,
     /// Jobs it submitted that have not ended.
     pub open_jobs: u32,
+}
+
+/// Stake on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unbonding {
+    /// How much.
+    pub amount: Cycles,
+    /// From when on it may be taken.
+    pub until: Live,
+}
+
+/// Whether the market has a `single` job's answer checked at its own cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Audit {
+    /// Not decided in this round.
+    #[default]
+    Open,
+    /// No: the worker is trusted, and the draw spared it.
+    Spared,
+    /// Yes: the draw hit a trusted worker. Without a checker the answer is accepted all the same.
+    Drawn,
+    /// Yes: the worker is not trusted yet. Without a checker there is no verdict.
+    Required,
+}
+
+impl Audit {
+    /// Whether there is a check.
+    pub const fn is_checked(self) -> bool {
+        matches!(self, Self::Drawn | Self::Required)
+    }
 }
 
 /// A requester's idempotency key.
@@ -166,6 +206,12 @@ pub struct Job {
     pub round: u32,
     /// Checkers that this round needs by now; grows when they disagree.
     pub checkers: u32,
+    /// Whether the treasury has this round of a `single` job checked.
+    pub audit: Audit,
+    /// Set aside in the treasury for that; zero once the job has ended.
+    pub reserve: Cycles,
+    /// What the treasury paid to its checkers.
+    pub subsidy: Cycles,
     /// Every lease it ever granted.
     pub leases: Vec<LeaseId>,
     /// When it was submitted.
@@ -243,6 +289,14 @@ pub struct Lease {
     pub basis: Option<Usage>,
     /// What it was paid.
     pub paid: Cycles,
+    /// Stake of its owner behind it while it is live.
+    pub stake: Cycles,
+    /// How much of that is lost if its commitment is never opened.
+    pub bond: Cycles,
+    /// The bond it lost because it never opened its commitment.
+    pub forfeited: Cycles,
+    /// What it got of a silent generator's bond.
+    pub bonus: Cycles,
     /// Why it ended.
     pub reason: Option<Reason>,
     /// Its last deadline in the canister's time, once it has ended.

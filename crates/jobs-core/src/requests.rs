@@ -158,8 +158,7 @@ impl<B: Backend> Jobs<B> {
         ))
     }
 
-    /// The job that would be submitted next: note it before asking for randomness, for
-    /// [`Jobs::match_jobs`].
+    /// The job that would be submitted next.
     pub fn next_job(&self) -> JobId {
         JobId(self.meta().last_job + 1)
     }
@@ -308,7 +307,9 @@ impl<B: Backend> Jobs<B> {
             input_tokens: request.input_tokens_max(),
             output_tokens: request.parameters.max_tokens,
         };
-        self.price(now, model, request.assurance, size)
+        let price = self.price(now, model, request.assurance, size)?;
+        self.check_single(now, model, request.assurance, &price, size)?;
+        Ok(price)
     }
 
     /// Seconds until an answer if the queue is worked off at the mean measured speed.

@@ -70,6 +70,8 @@ pub struct Store<B: Backend> {
     pub keys: B::Table<Key, KeyHolder>,
     /// Logged: jobs that want workers, in the order of submission.
     pub wanted: B::Table<JobId, Wanted>,
+    /// Logged: jobs whose audit is to be drawn, and the log's length when their answers were committed.
+    pub audits: B::Table<JobId, u64>,
     /// Logged: live leases by worker.
     pub held: B::Table<(Principal, LeaseId), ()>,
     /// Logged: jobs by requester, newest first (the number is `u64::MAX` less the job's).
@@ -153,6 +155,7 @@ impl Default for Store<Memory> {
             leases: MemoryTable::default(),
             keys: MemoryTable::default(),
             wanted: MemoryTable::default(),
+            audits: MemoryTable::default(),
             held: MemoryTable::default(),
             by_requester: MemoryTable::default(),
             models: MemoryTable::default(),

@@ -1,6 +1,7 @@
 //! How a job goes on: opening commitments, comparing roots, ending rounds, settling.
 //!
-//! `single`: the one result is accepted, and the verdict says that nobody compared it.
+//! `single`: the one result is accepted, and the verdict says that nobody compared it; unless the market audits it
+//! ([`crate::audit`]), which goes as `checked { 1 }` does.
 //!
 //! `checked { n }`: with the generator and n checkers open and agreeing, the answer is verified.
 //! Once a checker disagrees, one more checker of another provider is asked at a time, until
@@ -31,11 +32,12 @@ use assay_protocol::{
 };
 
 use crate::{
+    audit::{AUDIT_CHECKS_MAX, assurance_now},
     event::{Event, Finding, Payout, Settlement},
     leases::{checkers_asked, is_active, lack},
     market::Jobs,
     pricing::checks_max,
-    record::{Job, Judgement, Lease, Live},
+    record::{Audit, Job, Judgement, Lease, Live},
     store::{Backend, Cell},
 };
 
@@ -109,7 +111,7 @@ impl<B: Backend> Jobs<B> {
     /// The generation that its checkers have rejected already, though one of them is missing, and
     /// the root they agree on.
     fn rejection(&self, job: &Job, round: &[Lease]) -> Option<(Lease, Hash32)> {
-        let Assurance::Checked { checkers } = job.assurance else {
+        let Assurance::Checked { checkers } = assurance_now(job) else {
             return None;
         };
         let generator = round
@@ -147,7 +149,7 @@ impl<B: Backend> Jobs<B> {
         else {
             return;
         };
-        match job.assurance {
+        match assurance_now(job) {
             Assurance::Checked { checkers } => match opinion(&opened, root, u32::from(checkers)) {
                 Opinion::Right => self.accept(now, job, &opened, first, root, Judgement::Right),
                 Opinion::Wrong(other) => self.reject(now, job, &opened, first, other),
@@ -161,6 +163,8 @@ impl<B: Backend> Jobs<B> {
                     None => self.give_up(now, job, &opened, Reason::RootsDiffer),
                 }
             }
+            // Chance has not decided yet whether it is audited; when it has, this comes again.
+            Assurance::Single if job.audit == Audit::Open => {}
             Assurance::Single | Assurance::Refereed => {
                 self.accept(now, job, &opened, first, root, Judgement::Accepted)
             }
@@ -179,6 +183,12 @@ impl<B: Backend> Jobs<B> {
             .iter()
             .copied()
             .find(|&(_, root)| votes(root) >= usize::from(min))
+    }
+
+    /// Settles a `single` job with its one answer.
+    pub(crate) fn accept_single(&mut self, now: Timestamp, job: &Job, lease: &Lease) {
+        let root = self.opened_root(lease.id);
+        self.accept(now, job, &[(lease, root)], lease, root, Judgement::Accepted);
     }
 
     /// Settles with the answer of `first`; leases with its root are found right.
@@ -283,7 +293,7 @@ impl<B: Backend> Jobs<B> {
         if job.deadline < live {
             return self.end_expired(now, job);
         }
-        if self.earned_checks(job) + asked + 1 > checks_max(job.assurance) {
+        if self.earned_checks(job) + asked + 1 > checks_limit(job) {
             return self.give_up(now, job, opened, Reason::LimitReached("checks".into()));
         }
         if job.leases.len() + 1 > limits::LEASES_PER_JOB_MAX as usize {
@@ -348,7 +358,7 @@ impl<B: Backend> Jobs<B> {
                 None,
             );
         }
-        if self.earned_checks(&job) + checkers_asked(job.assurance) > checks_max(job.assurance) {
+        if self.earned_checks(&job) + checkers_asked(job.assurance) > checks_limit(&job) {
             return self.end(
                 now,
                 &job,
@@ -371,6 +381,9 @@ impl<B: Backend> Jobs<B> {
 
     /// Ends a job for which no further worker was found, or may be asked.
     pub(crate) fn end_undone(&mut self, now: Timestamp, job: &Job, reason: Reason) {
+        if self.accept_unaudited(now, job) {
+            return;
+        }
         if !matches!(job.state, JobState::Revealing | JobState::Extended) {
             return self.end(now, job, JobState::Failed, None, reason, None);
         }
@@ -389,6 +402,9 @@ impl<B: Backend> Jobs<B> {
     }
 
     pub(crate) fn end_expired(&mut self, now: Timestamp, job: &Job) {
+        if self.accept_unaudited(now, job) {
+            return;
+        }
         self.end(
             now,
             job,
@@ -426,7 +442,20 @@ impl<B: Backend> Jobs<B> {
             .get(&job.model)
             .expect("BUG: a job's model is known");
         let payouts = self.payouts(job, result.map(|(result, _)| result.usage));
-        let paid = Cycles(payouts.iter().map(|payout| payout.amount.0).sum());
+        // Who checks a `single` answer is paid by the treasury.
+        let audited = |payout: &&Payout| {
+            let lease = self.store.leases.get(&payout.lease);
+            job.assurance == Assurance::Single
+                && lease.is_some_and(|lease| lease.role == Role::Checker)
+        };
+        let subsidy = payouts.iter().filter(audited).map(|payout| payout.amount.0);
+        let subsidy = Cycles(subsidy.sum());
+        assert!(
+            subsidy <= job.reserve,
+            "BUG: what audits cost at most was set aside"
+        );
+        let paid: u128 = payouts.iter().map(|payout| payout.amount.0).sum();
+        let paid = Cycles(paid - subsidy.0);
         let share = |bps| basis_points(paid, bps).expect("BUG: payouts stay within the escrow");
         let (fee, royalty) = (share(job.fee_bps), share(job.royalty_bps));
         let spent = Cycles(paid.0 + fee.0 + royalty.0);
@@ -445,6 +474,7 @@ impl<B: Backend> Jobs<B> {
             royalty,
             royalty_account: model.owner,
             refund,
+            subsidy,
         };
         self.record(
             now,
@@ -469,14 +499,9 @@ impl<B: Backend> Jobs<B> {
                 Role::Generator | Role::Replica => lease.rates.generation(work),
                 Role::Checker => lease.rates.check(work),
             };
-            let account = self
-                .store
-                .payouts
-                .get(&lease.provider)
-                .unwrap_or(lease.provider);
             Some(Payout {
                 lease: lease.id,
-                account,
+                account: self.payout_account(lease.provider),
                 amount: amount.expect("BUG: asks and sizes have limits"),
             })
         });
@@ -523,6 +548,14 @@ impl<B: Backend> Jobs<B> {
                 .0
                 .saturating_sub(self.meta().stalled),
         )
+    }
+}
+
+/// Checks that may be paid for a job, all rounds together.
+fn checks_limit(job: &Job) -> u32 {
+    match job.assurance {
+        Assurance::Single => AUDIT_CHECKS_MAX,
+        asked => checks_max(asked),
     }
 }
 

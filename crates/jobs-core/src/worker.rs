@@ -323,6 +323,9 @@ impl<B: Backend> Jobs<B> {
                 expiry: job.expiry.max(grace),
             },
         );
+        if lease.role == Role::Generator {
+            self.decide_audit(at.now, &lease);
+        }
         self.advance(at.now, lease.job, None);
         Ok(())
     }

@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use assay_jobs_core::testing::{Fixture, MemoryMarket, Plan, World};
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, MemoryMarket, Plan, World},
+};
+use assay_protocol::Cycles;
 
 const STEPS: usize = 500;
 
@@ -11,7 +15,7 @@ const STEPS: usize = 500;
 fn run(seeds: Range<u64>) -> BTreeMap<&'static str, u32> {
     let mut counts: BTreeMap<&'static str, u32> = BTreeMap::new();
     for seed in seeds {
-        let plan = match seed % 4 {
+        let plan = match seed % 5 {
             0 => Plan {
                 providers: 3,
                 ..Plan::default()
@@ -24,12 +28,28 @@ fn run(seeds: Range<u64>) -> BTreeMap<&'static str, u32> {
             2 => Plan {
                 fee_bps: 0,
                 requesters: 1,
+                rules: Rules {
+                    trusted_after: 2,
+                    ..Rules::default()
+                },
+                treasury: 20_000,
+                ..Plan::default()
+            },
+            3 => Plan {
+                rules: Rules {
+                    trusted_after: 3,
+                    audit_ppm_min: 300_000,
+                    stake_factor: 1,
+                    reveal_bond: Cycles(101),
+                },
+                stake: 8_000,
+                treasury: 1_000_000,
                 ..Plan::default()
             },
             _ => Plan::default(),
         };
         let fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
-        let mut market = MemoryMarket::new(&fixture, plan.fee_bps, seed);
+        let mut market = MemoryMarket::with_rules(&fixture, plan.fee_bps, plan.rules, seed);
         let mut world = World::new(plan, seed, &mut market, fixture);
         for _ in 0..STEPS {
             if let Err(what) = world.step(&mut market) {
@@ -67,6 +87,11 @@ fn assert_reached(counts: &BTreeMap<&'static str, u32>) {
         "malformed",
         "waiting",
         "stalled",
+        "audit left to chance",
+        "audit spared",
+        "audit drawn",
+        "audit required",
+        "bond lost",
         "lies",
     ];
     for name in names {

@@ -127,6 +127,8 @@ pub enum Reason {
     RootsDiffer,
     /// A checker disagrees, and another is asked.
     CheckerDisagrees,
+    /// The market has an answer checked at its own cost.
+    Audited,
     /// Checkers agree that the generation is wrong.
     GenerationRejected,
     /// Nobody had to compare it.
@@ -183,6 +185,10 @@ pub struct LeaseView {
     pub root: Option<Hash32>,
     /// What it was paid; only after the round's verdict.
     pub paid: Cycles,
+    /// The bond it lost because it never opened its commitment.
+    pub forfeited: Cycles,
+    /// What it got of a silent generator's bond.
+    pub bonus: Cycles,
 }
 
 /// A job, as its requester and the public see it.
@@ -214,6 +220,8 @@ pub struct JobView {
     pub fee: Cycles,
     /// Given back.
     pub refund: Cycles,
+    /// Paid to checkers by the market's treasury, beyond the escrow.
+    pub subsidy: Cycles,
     /// The agreed root, once there is a verdict that names one.
     pub result_root: Option<Hash32>,
     /// Tokens used.
@@ -291,8 +299,12 @@ pub struct Stats {
     pub free: Cycles,
     /// Sum of all escrow.
     pub held: Cycles,
-    /// Fees kept.
-    pub fees: Cycles,
+    /// The treasury: fees kept, and what was given to it, less what audits cost.
+    pub treasury: Cycles,
+    /// Set aside in the treasury for checks that are under way.
+    pub reserved: Cycles,
+    /// Sum of all stake, unbonding included.
+    pub staked: Cycles,
     /// Events in the log.
     pub events: u64,
 }
@@ -362,6 +374,14 @@ pub enum SubmitError {
         providers: u32,
         /// Distinct providers the assurance needs.
         needed: u32,
+    },
+    /// Nobody's answer could go unchecked, and no check could be paid.
+    #[error(
+        "no worker of this model has {valid} confirmed answers yet, and the treasury or the providers do not suffice for a check; ask for checked assurance"
+    )]
+    NoTrustedWorker {
+        /// Confirmed answers a worker needs.
+        valid: u32,
     },
     /// The cap does not cover the quote.
     #[error(
@@ -449,6 +469,62 @@ pub enum JobError {
         field: String,
         /// What is wrong with it, and what would be right.
         problem: String,
+    },
+    /// Something newer than this client.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What an account holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Balance.
+    pub free: Cycles,
+    /// Stake behind the account's workers.
+    pub stake: Cycles,
+    /// How much of it stands behind leases now.
+    pub locked: Cycles,
+    /// Stake on its way out.
+    pub unbonding: Cycles,
+    /// When that may be taken out.
+    pub unbonding_until: Option<Timestamp>,
+}
+
+/// Why money was not moved. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
+pub enum MoneyError {
+    /// Anonymous callers hold no balance.
+    #[error("anonymous callers hold no balance; sign the call with an identity")]
+    Anonymous,
+    /// Zero cycles.
+    #[error("amount: nothing to move; give more than zero cycles")]
+    Nothing,
+    /// The balance is too low.
+    #[error("the balance holds {balance} cycles, {needed} were asked for; deposit the rest")]
+    InsufficientFunds {
+        /// What was asked for.
+        needed: Cycles,
+        /// What is there.
+        balance: Cycles,
+    },
+    /// The stake is too low, or stands behind leases.
+    #[error(
+        "{free} cycles of stake stand behind no lease, {needed} were asked for; wait for leases to end"
+    )]
+    StakeLocked {
+        /// What was asked for.
+        needed: Cycles,
+        /// Stake behind no lease.
+        free: Cycles,
+    },
+    /// No stake is on its way out.
+    #[error("no stake is on its way out; begin with unstake")]
+    NothingUnbonding,
+    /// Stake is on its way out, and not long enough yet.
+    #[error("the stake on its way out may be taken after {until}")]
+    NotUnbonded {
+        /// After when.
+        until: Timestamp,
     },
     /// Something newer than this client.
     #[error("{0}")]

@@ -264,6 +264,20 @@ pub enum Idle {
     SameProvider,
     /// Its ask is above what the queued jobs may pay.
     TooDear,
+    /// The queued jobs want workers with more confirmed results.
+    Untrusted {
+        /// Confirmed results it has in this class.
+        valid: u64,
+        /// How many are wanted.
+        wanted: u32,
+    },
+    /// Its owner's stake that stands behind no lease is less than one more lease needs.
+    StakeShort {
+        /// What one more lease needs.
+        needed: Cycles,
+        /// What is free.
+        free: Cycles,
+    },
     /// It holds as many leases as it will.
     Busy {
         /// Live leases.

@@ -95,6 +95,8 @@ pub const MATCH_SCAN_MAX: usize = 2_000;
 pub const MATCH_JOBS_MAX: usize = 200;
 /// Work of one matching, in candidates weighed or as much; it ends with the job that passes this.
 pub const MATCH_WORK_MAX: usize = 400_000;
+/// Audits that one matching decides on.
+pub const AUDITS_PER_MATCH_MAX: usize = 200;
 /// Queued jobs that one explanation looks at.
 pub const EXPLAIN_JOBS_MAX: usize = 100;
 /// Leases one worker may announce to hold at once.
@@ -154,6 +156,14 @@ pub const SHARDS_MAX: usize = 64;
 pub const BACKENDS_MAX: usize = 8;
 /// Longest context a model may declare.
 pub const CONTEXT_TOKENS_MAX: u32 = 131_072;
+/// Confirmed results that the market may ask for before a worker's answers may go unchecked.
+pub const TRUSTED_AFTER_MAX: u32 = 1_000;
+/// Most that stake behind a lease may be of its greatest reward, as a factor.
+pub const STAKE_FACTOR_MAX: u32 = 100;
+/// Most that a worker may lose for a commitment it never opens.
+pub const REVEAL_BOND_CYCLES_MAX: u128 = 1_000_000_000_000_000;
+/// Seconds from `unstake` until the stake may be taken out: longer than any job lives.
+pub const UNBONDING_SECONDS: u64 = 7 * 24 * 3_600;
 /// Royalty ceiling in basis points.
 pub const ROYALTY_BPS_MAX: u16 = 2_000;
 /// Fee ceiling in basis points.

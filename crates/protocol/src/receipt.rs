@@ -52,6 +52,8 @@ pub struct Receipt {
     pub royalty: Cycles,
     /// Given back.
     pub refund: Cycles,
+    /// Paid to checkers by the market's treasury, beyond the escrow.
+    pub subsidy: Cycles,
     /// When it was submitted.
     pub submitted_at: Timestamp,
     /// When it ended.
@@ -92,6 +94,10 @@ pub struct ReceiptLease {
     pub root: Option<Hash32>,
     /// What it was paid.
     pub paid: Cycles,
+    /// The bond it lost because it never opened its commitment.
+    pub forfeited: Cycles,
+    /// What it got of a silent generator's bond.
+    pub bonus: Cycles,
 }
 
 impl Receipt {
@@ -114,6 +120,7 @@ impl Receipt {
             fee,
             royalty,
             refund,
+            subsidy,
             submitted_at,
             ended_at,
         } = self;
@@ -159,6 +166,8 @@ impl Receipt {
             state,
             root,
             paid,
+            forfeited,
+            bonus,
         } in leases
         {
             hasher = hasher
@@ -173,13 +182,16 @@ impl Receipt {
                 .bytes(provider.as_slice())
                 .bytes(lease_state_name(*state))
                 .bytes(root.as_ref().map_or(&[][..], |root| &root.0[..]))
-                .u128(paid.0);
+                .u128(paid.0)
+                .u128(forfeited.0)
+                .u128(bonus.0);
         }
         hasher
             .u128(escrow.0)
             .u128(fee.0)
             .u128(royalty.0)
             .u128(refund.0)
+            .u128(subsidy.0)
             .u64(submitted_at.0)
             .u64(ended_at.0)
             .finish()

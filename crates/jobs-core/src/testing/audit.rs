@@ -14,7 +14,7 @@ use candid::Principal;
 
 use crate::{
     event::{Entry, Event, Settlement, Terms},
-    record::Judgement,
+    record::{Audit, Judgement},
 };
 
 macro_rules! ensure {
@@ -45,6 +45,8 @@ struct AuditedJob {
     state: JobState,
     seed: Option<u64>,
     barred: BTreeSet<Principal>,
+    audit: Audit,
+    reserve: u128,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +121,8 @@ impl Auditor {
                         state: JobState::Queued,
                         seed,
                         barred: BTreeSet::new(),
+                        audit: Audit::Open,
+                        reserve: 0,
                     },
                 );
             }
@@ -135,7 +139,10 @@ impl Auditor {
                 provider,
                 rates,
                 claim_deadline: _,
+                stake,
+                bond,
             } => {
+                ensure!(bond <= stake, "a bond beyond the stake");
                 ensure!(
                     lease.0 == self.leases.len() as u64 + 1,
                     "lease numbers have a gap"
@@ -166,6 +173,10 @@ impl Auditor {
                     (Assurance::Checked { .. }, Role::Checker) => {
                         ensure!(generators == 1, "a checker without a generator")
                     }
+                    (Assurance::Single, Role::Checker) => ensure!(
+                        generators == 1 && job.audit.is_checked(),
+                        "a checker without a generator or an audit"
+                    ),
                     _ => return Err("a role that the assurance does not have".into()),
                 }
                 let live = self.live.entry(*worker).or_default();
@@ -294,8 +305,15 @@ impl Auditor {
                 self.move_to(*job, JobState::Extended)?;
             }
             Event::Judged { job, findings } => {
-                let round = self.open_job(*job)?.round;
-                let active = self.active(*job, round);
+                let audited = self.open_job(*job)?.clone();
+                let mut active = self.active(*job, audited.round);
+                if audited.terms.assurance == Assurance::Single && audited.audit != Audit::Required
+                {
+                    // An audit that found no checker in time holds nothing up.
+                    active.retain(|lease| {
+                        lease.role == Role::Generator || lease.state == LeaseState::Revealed
+                    });
+                }
                 ensure!(
                     active
                         .iter()
@@ -326,6 +344,7 @@ impl Auditor {
                 let job = self.open_job(*job)?;
                 job.round += 1;
                 job.state = JobState::Queued;
+                job.audit = Audit::Open;
             }
             Event::Ended { job, settlement } => {
                 self.settled(*job, settlement)?;
@@ -335,6 +354,49 @@ impl Auditor {
             Event::Waiting { job, .. } => {
                 self.open_job(*job)?;
                 self.count("waiting");
+            }
+            Event::Reserved { job, amount } => {
+                let job = self.open_job(*job)?;
+                ensure!(job.reserve == 0, "reserved twice");
+                job.reserve = amount.0;
+            }
+            Event::AuditDecided { job, audit } => {
+                let id = *job;
+                let job = self.open_job(id)?;
+                ensure!(job.audit == Audit::Open, "decided twice on an audit");
+                ensure!(
+                    job.terms.assurance == Assurance::Single,
+                    "an audit of what is compared anyway"
+                );
+                job.audit = *audit;
+                let round = job.round;
+                ensure!(
+                    self.active(id, round)
+                        .iter()
+                        .any(|lease| lease.role == Role::Generator
+                            && lease.state != LeaseState::Leased),
+                    "an audit before the answer"
+                );
+                self.count(match audit {
+                    Audit::Open => "audit left to chance",
+                    Audit::Spared => "audit spared",
+                    Audit::Drawn => "audit drawn",
+                    Audit::Required => "audit required",
+                });
+            }
+            Event::BondLost { lease, to } => {
+                let lost = self.lease(*lease, LeaseState::Committed)?.clone();
+                ensure!(lost.may_reveal, "a bond lost before it could be saved");
+                for payout in to {
+                    let checker = self.leases.get(&payout.lease).ok_or("no such lease")?;
+                    ensure!(
+                        checker.role == Role::Checker
+                            && (checker.job, checker.round) == (lost.job, lost.round)
+                            && lost.role == Role::Generator,
+                        "a bond for somebody else"
+                    );
+                }
+                self.count("bond lost");
             }
             Event::Stalled { .. } => self.count("stalled"),
             _ => {}
@@ -350,17 +412,19 @@ impl Auditor {
             fee,
             royalty,
             refund,
+            subsidy,
             ..
         } = settlement;
         let job = self.open_job(id)?;
+        let (single, reserve) = (job.terms.assurance == Assurance::Single, job.reserve);
         let escrow = job.terms.from_balance.0 + job.terms.from_call.0;
         let paid: u128 = payouts.iter().map(|payout| payout.amount.0).sum();
         ensure!(
-            paid + fee.0 + royalty.0 + refund.0 == escrow,
+            paid + fee.0 + royalty.0 + refund.0 == escrow + subsidy.0,
             "the split is not the whole"
         );
         ensure!(state.is_terminal(), "it ended as {state:?}");
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut checks) = (BTreeSet::new(), 0);
         for payout in payouts {
             ensure!(
                 seen.insert(payout.lease),
@@ -370,6 +434,9 @@ impl Auditor {
             ensure!(payout.amount > Cycles::ZERO, "a payment of nothing");
             let lease = self.lease(payout.lease, LeaseState::Revealed)?;
             ensure!(lease.job == id, "it pays for another job");
+            if single && lease.role == Role::Checker {
+                checks += payout.amount.0;
+            }
             ensure!(
                 matches!(
                     lease.judgement,
@@ -379,6 +446,10 @@ impl Auditor {
                 lease.judgement
             );
         }
+        ensure!(
+            subsidy.0 == checks && checks <= reserve,
+            "the treasury pays {subsidy} for checks of {checks}, {reserve} was reserved"
+        );
         let name = match (state, verdict) {
             (_, Some(Verdict::Verified)) => "verified",
             (_, Some(Verdict::Unverified)) => "unverified",

@@ -8,6 +8,7 @@ use assay_protocol::{
     lease::{LeaseState, Opening, Role, commitment},
     limits,
     registry::WorkerStatus,
+    request::Assurance,
     store::{Log, Table},
 };
 use candid::Principal;
@@ -16,7 +17,7 @@ use crate::{
     apply::key_due,
     leases::{is_active, lack},
     market::Jobs,
-    record::{Counts, Due, Job, Judgement, Lease, Wanted},
+    record::{Account, Audit, Counts, Due, Job, Judgement, Lease, Wanted},
     store::{Backend, Cell, Store},
 };
 
@@ -76,7 +77,13 @@ fn money<B: Backend>(
         .map(|(_, account)| account.earned.0)
         .sum();
     let held: u128 = all.values().map(|job| job.held.0).sum();
-    let fees: u128 = all.values().map(|job| job.fee.0).sum();
+    let reserved: u128 = all.values().map(|job| job.reserve.0).sum();
+    let unbonding = |account: &Account| account.unbonding.map_or(0, |unbonding| unbonding.amount.0);
+    let staked: u128 = store
+        .accounts
+        .range(..)
+        .map(|(_, account)| account.stake.0 + unbonding(&account))
+        .sum();
     let paid: u128 = leases.values().map(|lease| lease.paid.0).sum();
     ensure!(
         free == meta.free.0,
@@ -89,15 +96,37 @@ fn money<B: Backend>(
         meta.held
     );
     ensure!(
-        fees == meta.fees.0,
-        "fees are {fees}, their sum says {}",
-        meta.fees
+        reserved == meta.reserved.0,
+        "{reserved} is reserved for audits, its sum says {}",
+        meta.reserved
+    );
+    ensure!(
+        staked == meta.staked.0,
+        "stake is {staked}, its sum says {}",
+        meta.staked
+    );
+    let mut locked: BTreeMap<Principal, u128> = BTreeMap::new();
+    for lease in leases.values().filter(|lease| lease.state.is_live()) {
+        *locked.entry(lease.provider).or_default() += lease.stake.0;
+    }
+    for (owner, account) in store.accounts.range(..) {
+        let locked = locked.remove(&owner).unwrap_or(0);
+        ensure!(
+            account.locked.0 == locked && locked <= account.stake.0,
+            "{owner} has {} of {} locked, its leases {locked}",
+            account.locked,
+            account.stake
+        );
+    }
+    ensure!(
+        locked.values().all(|&locked| locked == 0),
+        "a lease locks stake of nobody"
     );
     ensure!(
         earned == paid,
         "accounts earned {earned}, leases were paid {paid}"
     );
-    let there = free + held + fees;
+    let there = free + held + meta.treasury.0 + reserved + staked;
     ensure!(
         there == meta.deposited.0,
         "{} came in, {there} is there",
@@ -209,9 +238,14 @@ fn one_job<B: Backend>(
     );
 
     let live = own.iter().filter(|lease| lease.state.is_live());
-    let out = job.paid.0 + job.fee.0 + job.royalty.0 + job.refund.0;
+    let out = job.paid.0 - job.subsidy.0 + job.fee.0 + job.royalty.0 + job.refund.0;
     if job.state.is_terminal() {
         ensure!(job.held.0 == 0, "it has ended and holds {}", job.held);
+        ensure!(
+            job.reserve.0 == 0,
+            "it has ended and {} is reserved",
+            job.reserve
+        );
         ensure!(
             out == job.escrow.0,
             "{} was held, {out} went out",
@@ -243,6 +277,24 @@ fn one_job<B: Backend>(
             "a live lease is of an earlier round"
         );
     }
+    let single = job.assurance == Assurance::Single;
+    ensure!(
+        single || (job.audit == Audit::Open && job.reserve.0 == 0 && job.subsidy.0 == 0),
+        "it is audited and not single"
+    );
+    let answered = |lease: &&Lease| {
+        lease.role == Role::Generator
+            && is_active(lease)
+            && matches!(lease.state, LeaseState::Committed | LeaseState::Revealed)
+    };
+    let undecided = single
+        && !job.state.is_terminal()
+        && job.audit == Audit::Open
+        && round.iter().any(|lease| answered(&lease));
+    ensure!(
+        store.audits.contains(&job.id) == undecided,
+        "its audit is undecided: {undecided}, and the draw says otherwise"
+    );
     let queued = job.state == JobState::Queued;
     ensure!(
         !queued || round.is_empty(),
@@ -339,6 +391,17 @@ fn one_lease<B: Backend>(jobs: &Jobs<B>, lease: &Lease, job: &Job) -> Result<(),
         lease.basis
     );
     ensure!(lease.paid.0 == 0 || earned, "it was paid and did not earn");
+    ensure!(
+        lease.bond <= lease.stake,
+        "it may lose {} of {} staked",
+        lease.bond,
+        lease.stake
+    );
+    ensure!(
+        lease.forfeited.0 == 0 || lease.state == LeaseState::Silent,
+        "it is {:?} and lost its bond",
+        lease.state
+    );
     ensure!(
         lease.paid.0 == 0 || job.state.is_terminal(),
         "it was paid before its job ended"

@@ -2,7 +2,10 @@
 
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, Moment, Timestamp,
-    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
+    job::{
+        Holdings, JobError, JobView, MoneyError, Quote, StreamArgs, StreamChunk, SubmitArgs,
+        SubmitError, Submitted,
+    },
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
@@ -16,7 +19,7 @@ use candid::Principal;
 
 use super::{Auditor, Fixture, Market, canister, check_invariants, logged_difference, replay};
 use crate::{
-    config::JobsConfig,
+    config::{JobsConfig, Rules},
     market::Jobs,
     store::{Memory, Store},
 };
@@ -32,12 +35,18 @@ pub struct MemoryMarket {
 }
 
 impl MemoryMarket {
-    /// A market that knows the fixture's records; `seed` decides its randomness.
+    /// A market without audits and stake that knows the fixture's records; `seed` decides its randomness.
     pub fn new(fixture: &Fixture, fee_bps: u16, seed: u64) -> Self {
+        Self::with_rules(fixture, fee_bps, Rules::LAX, seed)
+    }
+
+    /// The same under these rules.
+    pub fn with_rules(fixture: &Fixture, fee_bps: u16, rules: Rules, seed: u64) -> Self {
         let now = Timestamp(1_700_000_000_000_000_000);
         let config = JobsConfig {
             canister: canister(),
             fee_bps,
+            rules,
         };
         let jobs = Jobs::open(Store::default(), now, config)
             .expect("the configuration is within its bounds");
@@ -85,7 +94,7 @@ impl MemoryMarket {
 
     /// One matching, with fresh randomness.
     pub fn match_jobs(&mut self) -> usize {
-        let (random, horizon) = (self.random(), self.jobs.next_job());
+        let (random, horizon) = (self.random(), self.jobs.horizon());
         self.jobs.match_jobs(self.now, random, horizon)
     }
 
@@ -225,6 +234,26 @@ impl Market for MemoryMarket {
 
     fn balance(&mut self, account: Principal) -> Cycles {
         self.jobs.balance(account)
+    }
+
+    fn holdings(&mut self, account: Principal) -> Holdings {
+        self.jobs.holdings(account)
+    }
+
+    fn stake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError> {
+        self.jobs.stake(&self.at(caller), amount)
+    }
+
+    fn unstake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError> {
+        self.jobs.unstake(&self.at(caller), amount)
+    }
+
+    fn release_stake(&mut self, caller: Principal) -> Result<Holdings, MoneyError> {
+        self.jobs.release_stake(&self.at(caller))
+    }
+
+    fn fund_treasury(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError> {
+        self.jobs.fund_treasury(&self.at(caller), amount)
     }
 
     fn check(&mut self) -> Result<(), String> {

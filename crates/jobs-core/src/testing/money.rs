@@ -8,6 +8,7 @@ use assay_protocol::{
     job::Verdict,
     lease::{LeaseState, Role},
     receipt::{Receipt, ReceiptLease},
+    request::Assurance,
 };
 use candid::Principal;
 
@@ -30,7 +31,8 @@ pub struct Worked {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     balances: BTreeMap<Principal, u128>,
-    fees: u128,
+    treasury: u128,
+    staked: u128,
     deposited: u128,
     held: u128,
 }
@@ -50,6 +52,37 @@ impl Ledger {
         self.held += cap;
         self.deposited += cap - from_balance;
         cap - from_balance
+    }
+
+    /// Cycles went from a balance into the treasury.
+    pub fn fund_treasury(&mut self, account: Principal, amount: u128) {
+        *self.balances.entry(account).or_default() -= amount;
+        self.treasury += amount;
+    }
+
+    /// Cycles went from a balance into stake.
+    pub fn stake(&mut self, account: Principal, amount: u128) {
+        *self.balances.entry(account).or_default() -= amount;
+        self.staked += amount;
+    }
+
+    /// Stake came back.
+    pub fn unstake(&mut self, account: Principal, amount: u128) {
+        self.staked -= amount;
+        *self.balances.entry(account).or_default() += amount;
+    }
+
+    /// A bond was lost, and these accounts got their part of it.
+    pub fn lose_bond(&mut self, bond: u128, to: &[(Principal, u128)]) -> Result<(), String> {
+        let given: u128 = to.iter().map(|(_, amount)| amount).sum();
+        self.staked -= bond;
+        self.treasury += bond
+            .checked_sub(given)
+            .ok_or("more was given of a bond than was lost")?;
+        for (account, amount) in to {
+            *self.balances.entry(*account).or_default() += amount;
+        }
+        Ok(())
     }
 
     /// An account's balance.
@@ -72,7 +105,7 @@ impl Ledger {
         owner: Principal,
         (fee_bps, royalty_bps): (u128, u128),
     ) -> Result<(), String> {
-        let mut paid = 0;
+        let (mut paid, mut subsidy) = (0, 0);
         for lease in &receipt.leases {
             let expected = expected_pay(receipt, lease, worked);
             if lease.paid.0 != expected {
@@ -88,7 +121,12 @@ impl Ledger {
                     lease.lease
                 ));
             }
-            paid += expected;
+            // The treasury pays who checks a `single` answer.
+            if receipt.assurance == Assurance::Single && lease.role == Role::Checker {
+                subsidy += expected;
+            } else {
+                paid += expected;
+            }
             *self.balances.entry(accounts(lease.provider)).or_default() += expected;
         }
         let (fee, royalty) = (paid * fee_bps / 10_000, paid * royalty_bps / 10_000);
@@ -104,11 +142,19 @@ impl Ledger {
                 (fee, royalty, refund)
             ));
         }
+        if receipt.subsidy.0 != subsidy {
+            return Err(format!(
+                "the treasury paid {}, expected {subsidy}",
+                receipt.subsidy
+            ));
+        }
         *self.balances.entry(owner).or_default() += royalty;
         *self.balances.entry(requester).or_default() += refund;
-        self.fees += fee;
+        self.treasury = (self.treasury + fee)
+            .checked_sub(subsidy)
+            .ok_or("the treasury paid what it did not have")?;
         self.held -= receipt.escrow.0;
-        let there = self.balances.values().sum::<u128>() + self.held + self.fees;
+        let there = self.balances.values().sum::<u128>() + self.held + self.treasury + self.staked;
         if there != self.deposited {
             return Err(format!(
                 "BUG in the model: {} came in, {there} is there",

@@ -42,7 +42,8 @@ pub fn logged_difference<A: Backend, B: Backend>(
         workers,
         asks,
         trust,
-        receipts
+        receipts,
+        audits
     );
     let logs = (0..a.log.len().max(b.log.len())).all(|i| a.log.get(i) == b.log.get(i));
     let meta = a.meta.get() == b.meta.get();

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
     job::{
-        JobError, JobState, JobView, Quote, Reason, StreamArgs, StreamChunk, SubmitArgs,
-        SubmitError, Submitted, Verdict,
+        Holdings, JobError, JobState, JobView, MoneyError, Quote, Reason, StreamArgs, StreamChunk,
+        SubmitArgs, SubmitError, Submitted, Verdict,
     },
     lease::{
         Beat, Claim, CommitArgs, LeaseState, Offer, Opening, Order, ProgressArgs, RevealArgs, Role,
@@ -31,6 +31,7 @@ use super::{
     Fixture, Ledger, Lie, MODELS, body_root, canister, honest_body, honest_opening, model_owner,
     money::Worked, payout, provider, requester, stranger,
 };
+use crate::config::Rules;
 
 /// What a world can do to a market: the interface of a jobs canister, and its clock.
 #[expect(
@@ -91,6 +92,11 @@ pub trait Market {
     fn stream(&mut self, caller: Principal, args: &StreamArgs) -> Result<StreamChunk, JobError>;
     fn receipt(&mut self, job: JobId) -> Result<Receipt, JobError>;
     fn balance(&mut self, account: Principal) -> Cycles;
+    fn holdings(&mut self, account: Principal) -> Holdings;
+    fn stake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError>;
+    fn unstake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError>;
+    fn release_stake(&mut self, caller: Principal) -> Result<Holdings, MoneyError>;
+    fn fund_treasury(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError>;
     /// Checks that only this kind of market can make.
     fn check(&mut self) -> Result<(), String> {
         Ok(())
@@ -116,6 +122,12 @@ pub struct Plan {
     pub reprice: bool,
     /// What each requester has at first.
     pub funds: u128,
+    /// The market's rules.
+    pub rules: Rules,
+    /// What each provider stakes at first.
+    pub stake: u128,
+    /// What the treasury has at first.
+    pub treasury: u128,
 }
 
 impl Default for Plan {
@@ -129,6 +141,9 @@ impl Default for Plan {
             attach: true,
             reprice: true,
             funds: 0,
+            rules: Rules::LAX,
+            stake: 0,
+            treasury: 0,
         }
     }
 }
@@ -147,6 +162,8 @@ pub struct World {
     worked: BTreeMap<LeaseId, Worked>,
     truth: BTreeMap<LeaseId, Hash32>,
     commitments: Vec<Hash32>,
+    /// Bonds seen lost, and bonuses seen given.
+    bonds: BTreeMap<LeaseId, (u128, u128)>,
     keys: u64,
     done: Vec<&'static str>,
 }
@@ -209,6 +226,7 @@ impl World {
             worked: BTreeMap::new(),
             truth: BTreeMap::new(),
             commitments: Vec::new(),
+            bonds: BTreeMap::new(),
             keys: 0,
             done: Vec::new(),
         };
@@ -221,6 +239,21 @@ impl World {
         {
             market.deposit(owner, Cycles(plan.funds));
             world.ledger.deposit(owner, plan.funds);
+        }
+        if plan.treasury > 0 {
+            let from = stranger();
+            market.deposit(from, Cycles(plan.treasury));
+            world.ledger.deposit(from, plan.treasury);
+            let told = market.fund_treasury(from, Cycles(plan.treasury));
+            told.expect("what was deposited may be given");
+            world.ledger.fund_treasury(from, plan.treasury);
+        }
+        for owner in (0..plan.providers).map(provider).filter(|_| plan.stake > 0) {
+            market.deposit(owner, Cycles(plan.stake));
+            world.ledger.deposit(owner, plan.stake);
+            let told = market.stake(owner, Cycles(plan.stake));
+            told.expect("what was deposited may be staked");
+            world.ledger.stake(owner, plan.stake);
         }
         world
     }
@@ -326,9 +359,55 @@ impl World {
                 Ok("price")
             }
             440..470 => self.meddle(market, worker),
-            470..475 => self.give_back(market, worker),
+            470..473 => self.give_back(market, worker),
+            473..475 => self.move_stake(market),
             475..490 => self.heartbeat(market, worker),
             _ => self.work(market, worker),
+        }
+    }
+
+    /// A provider puts stake in or takes some out, as far as it may.
+    fn move_stake(&mut self, market: &mut impl Market) -> Result<&'static str, String> {
+        let owner = provider(self.rng.u8(..self.plan.providers));
+        let Holdings {
+            free,
+            stake,
+            locked,
+            unbonding,
+            unbonding_until,
+        } = market.holdings(owner);
+        let amount = self.rng.u128(0..2_000);
+        match self.rng.u8(..3) {
+            0 => {
+                let told = market.stake(owner, Cycles(amount));
+                let may = amount > 0 && amount <= free.0;
+                ensure(told.is_ok() == may, || {
+                    format!("stake {amount} of {free}: {told:?}")
+                })?;
+                if may {
+                    self.ledger.stake(owner, amount);
+                }
+                Ok("stake")
+            }
+            1 => {
+                let told = market.unstake(owner, Cycles(amount));
+                let may = amount > 0 && amount <= stake.0 - locked.0;
+                ensure(told.is_ok() == may, || {
+                    format!("unstake {amount} of {stake}, {locked} locked: {told:?}")
+                })?;
+                Ok("unstake")
+            }
+            _ => {
+                let told = market.release_stake(owner);
+                if told.is_ok() {
+                    ensure(
+                        unbonding_until.is_some_and(|until| until < market.now()),
+                        || format!("stake came out before {unbonding_until:?}"),
+                    )?;
+                    self.ledger.unstake(owner, unbonding.0);
+                }
+                Ok("release stake")
+            }
         }
     }
 
@@ -998,6 +1077,7 @@ impl World {
                 .job(from, job)
                 .map_err(|error| format!("job {job}: {error:?}"))?;
             self.note_prices(&view);
+            self.note_bonds(&view)?;
             if !view.state.is_terminal() {
                 self.check_hidden(market, &view, from, &args)?;
                 self.open.push(job);
@@ -1024,6 +1104,42 @@ impl World {
             ensure(balance.0 == *expected, || {
                 format!("{account} has {balance}, expected {expected}")
             })?;
+        }
+        Ok(())
+    }
+
+    /// Books bonds that were lost since the last look, and who got them.
+    fn note_bonds(&mut self, view: &JobView) -> Result<(), String> {
+        for lease in &view.leases {
+            let seen = self.bonds.entry(lease.id).or_default();
+            let lost = lease.forfeited.0 - seen.0;
+            seen.0 = lease.forfeited.0;
+            if lost == 0 {
+                continue;
+            }
+            ensure(
+                lease.state == LeaseState::Silent && lost == self.plan.rules.reveal_bond.0,
+                || format!("lease {} is {:?} and lost {lost}", lease.id, lease.state),
+            )?;
+            let mut to = Vec::new();
+            for other in view
+                .leases
+                .iter()
+                .filter(|other| other.round == lease.round)
+            {
+                let seen = self.bonds.entry(other.id).or_default();
+                let got = other.bonus.0 - seen.1;
+                seen.1 = other.bonus.0;
+                if got > 0 {
+                    to.push((payout_of(other.provider), got));
+                }
+            }
+            let fair = to.iter().all(|(_, got)| *got == lost / to.len() as u128);
+            ensure(
+                fair && (to.is_empty() || lease.role == Role::Generator),
+                || format!("lease {} lost {lost}, and {to:?} went out", lease.id),
+            )?;
+            self.ledger.lose_bond(lost, &to)?;
         }
         Ok(())
     }

@@ -483,7 +483,7 @@ fn jobs_of_others_and_jobs_that_are_not_there() {
 
 #[test]
 fn nothing_is_accepted_before_randomness_has_come() {
-    use assay_jobs_core::{Jobs, JobsConfig, store::Store, testing::canister};
+    use assay_jobs_core::{Jobs, JobsConfig, Rules, store::Store, testing::canister};
     use assay_protocol::{Moment, Timestamp};
 
     let mut jobs = Jobs::open(
@@ -492,6 +492,7 @@ fn nothing_is_accepted_before_randomness_has_come() {
         JobsConfig {
             canister: canister(),
             fee_bps: 0,
+            rules: Rules::default(),
         },
     )
     .expect("a good configuration");
@@ -512,11 +513,16 @@ fn nothing_is_accepted_before_randomness_has_come() {
 
 #[test]
 fn a_configuration_has_bounds_and_belongs_to_one_canister() {
-    use assay_jobs_core::{ConfigError, Jobs, JobsConfig, store::Store, testing::canister};
+    use assay_jobs_core::{ConfigError, Jobs, JobsConfig, Rules, store::Store, testing::canister};
     use assay_protocol::Timestamp;
 
     let open = |store, canister, fee_bps| {
-        Jobs::open(store, Timestamp(1), JobsConfig { canister, fee_bps })
+        let config = JobsConfig {
+            canister,
+            fee_bps,
+            rules: Rules::default(),
+        };
+        Jobs::open(store, Timestamp(1), config)
     };
     assert_eq!(
         open(Store::default(), canister(), 2_001).map(drop),

@@ -10,14 +10,15 @@
 //! - `WHO claims`, `WHO commits [LIE]`, `WHO reveals [wrong nonce]`, `WHO abandons`, `WHO declines`, `WHO beats`, `WHO transcript`, `WHO streams`:
 //!   WHO is `G`, `C1`.. or `R1`.., the newest job's round's generator, checkers and replicas, `G@2` of job 2, or `L3` for lease 3.
 //!   LIE is `tokens`, `trace`, `text`, `input`, `twofaced`, `same` (one lie that all tell) or `copy WHO`.
+//! - `treasury N`: somebody gives the treasury N cycles; `stake W N`, `unstake W N`, `release W`: the owner of worker W does.
 //! - `cancel [N] [from=N]`, `deprecate`, `drain W`, `price W INPUT OUTPUT`, `reopen`, `jobs`, `money`.
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use assay_jobs_core::{
-    Jobs,
+    Jobs, Rules,
     testing::{
-        Fixture, Lie, MODELS, Market, MemoryMarket, body_root, canister, honest_body,
+        Fixture, Lie, MODELS, Market, MemoryMarket, body_root, canister, funder, honest_body,
         honest_opening, model_owner, payout, provider, requester, worker,
     },
 };
@@ -73,8 +74,13 @@ pub(crate) fn request(assurance: Assurance) -> JobRequest {
 impl Bench {
     /// Every worker asks 1,000 cycles per 1,000 input tokens and 10,000 per 1,000 output tokens.
     pub(crate) fn new(providers: u8, each: u8) -> Self {
+        Self::with_rules(providers, each, Rules::LAX)
+    }
+
+    /// The same under these rules.
+    pub(crate) fn with_rules(providers: u8, each: u8, rules: Rules) -> Self {
         let fixture = Fixture::new(providers, each, 2);
-        let mut market = MemoryMarket::new(&fixture, FEE_BPS, 1);
+        let mut market = MemoryMarket::with_rules(&fixture, FEE_BPS, rules, 1);
         for &operator in &fixture.workers {
             market
                 .set_offers(operator, &offers(&fixture, 1_000, 10_000))
@@ -217,6 +223,25 @@ impl Bench {
                 self.market
                     .set_offers(operator, &offers)
                     .map_err(|error| error.to_string())
+            }
+            "treasury" => {
+                let amount = Cycles(number(1).into());
+                self.market.deposit(funder(), amount);
+                let told = self.market.fund_treasury(funder(), amount);
+                told.map(drop).map_err(|error| error.to_string())
+            }
+            "stake" | "unstake" | "release" => {
+                let owner = self.fixture.worker(self.operator(words[1])).provider;
+                let amount = || Cycles(number(2).into());
+                let told = match words[0] {
+                    "stake" => {
+                        self.market.deposit(owner, amount());
+                        self.market.stake(owner, amount())
+                    }
+                    "unstake" => self.market.unstake(owner, amount()),
+                    _ => self.market.release_stake(owner),
+                };
+                told.map(drop).map_err(|error| error.to_string())
             }
             "reopen" => {
                 let fresh = MemoryMarket::new(&self.fixture, FEE_BPS, 1).jobs;
@@ -580,6 +605,9 @@ impl Bench {
                     view.paid, view.fee, view.refund
                 )
                 .expect("text");
+                if view.subsidy > Cycles::ZERO {
+                    write!(line, " treasury {}", view.subsidy).expect("text");
+                }
             }
             self.tell(&line);
             for lease in view.leases {
@@ -589,6 +617,12 @@ impl Bench {
                 }
                 if lease.paid > Cycles::ZERO {
                     write!(line, " paid {}", lease.paid).expect("text");
+                }
+                if lease.forfeited > Cycles::ZERO {
+                    write!(line, " lost {}", lease.forfeited).expect("text");
+                }
+                if lease.bonus > Cycles::ZERO {
+                    write!(line, " bonus {}", lease.bonus).expect("text");
                 }
                 if lease.state == LeaseState::Leased && self.orders.contains_key(&lease.id) {
                     line.push_str(" claimed");
@@ -621,7 +655,7 @@ impl Bench {
             "in {}: workers {}, model {royalty}, fees {}, requester {asked}, held {}",
             stats.deposited,
             Cycles(earned),
-            stats.fees,
+            stats.treasury,
             stats.held
         ));
     }

@@ -1,5 +1,6 @@
 //! What happens to jobs when people do this and that: one script per story.
 
+mod audits;
 mod bad_requests;
 mod bad_work;
 mod bench;

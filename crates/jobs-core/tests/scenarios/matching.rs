@@ -68,7 +68,7 @@ fn the_same_randomness_draws_the_same_workers() {
     let draw = |random: [u8; 32]| {
         let mut bench = Bench::new(6, 1);
         bench.run("submit checked3; ready w0 w1 w2 w3 w4 w5");
-        let (now, horizon) = (bench.market.now(), bench.market.jobs.next_job());
+        let (now, horizon) = (bench.market.now(), bench.market.jobs.horizon());
         assert_eq!(bench.market.jobs.match_jobs(now, random, horizon), 4);
         let view = bench
             .market
@@ -87,7 +87,7 @@ fn the_same_randomness_draws_the_same_workers() {
 fn randomness_asked_for_before_a_job_was_submitted_does_not_match_it() {
     let mut bench = Bench::new(2, 1);
     bench.run("submit single; ready w0 w1");
-    let (now, horizon) = (bench.market.now(), bench.market.jobs.next_job());
+    let (now, horizon) = (bench.market.now(), bench.market.jobs.horizon());
     bench.run("submit single");
     assert_eq!(bench.market.jobs.match_jobs(now, [1; 32], horizon), 1);
     assert!(

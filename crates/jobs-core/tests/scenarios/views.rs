@@ -310,7 +310,7 @@ fn numbers_for_everyone_add_up() {
     assert_eq!((stats.models, stats.providers, stats.workers), (2, 4, 4));
     assert_eq!(
         stats.deposited.0,
-        stats.free.0 + stats.held.0 + stats.fees.0
+        stats.free.0 + stats.held.0 + stats.treasury.0
     );
     let earned: u128 = (0..4)
         .map(|i| {
