@@ -43,7 +43,7 @@ pub(super) fn code(verdict: Option<Verdict>) -> u8 {
 
 /// What was asked.
 pub(super) fn task(task: &Task, line: &dyn Fn(String)) {
-    let mut say = |who: &str, what: &str| line(format!("{who:<12}{}", plain(what)));
+    let say = |who: &str, what: &str| line(format!("{who:<12}{}", plain(what)));
     match task {
         Task::Chat(Chat { messages, tools }) => {
             for tool in tools.iter().flatten() {
@@ -241,8 +241,13 @@ pub(super) fn timeline(view: &JobView) {
     ));
     if let Some(answer) = &view.answer {
         out("answer");
-        for text in crate::show::plain(&answer.text).lines() {
-            out(format_args!("  {text}"));
+        match &answer.embedding {
+            Some(vector) => out(format_args!("  a vector of {} numbers", vector.len() / 4)),
+            None => {
+                for text in plain(&answer.text).lines() {
+                    out(format_args!("  {text}"));
+                }
+            }
         }
     }
 }
