@@ -6,6 +6,7 @@ use assay_protocol::{
     lease::{LeaseState, Role},
     receipt::{Receipt, ReceiptLease},
     request::{Chat, Task},
+    tool_calls::{self, Reply},
 };
 use candid::Principal;
 
@@ -59,6 +60,26 @@ pub(super) fn task(task: &Task, line: &dyn Fn(String)) {
         Task::Completion { prompt } => say("prompt", prompt),
         Task::Embedding { text } => say("text", text),
         Task::Training { checkpoint_root } => say("training", &checkpoint_root.to_string()),
+    }
+}
+
+/// The tools that an answer calls, where it was offered any.
+pub(super) fn calls(task: &Task, answer: &str, line: &dyn Fn(String)) {
+    let Some(tools) = task.chat().and_then(|chat| chat.tools.as_deref()) else {
+        return;
+    };
+    match tool_calls::read(answer, tools) {
+        Ok(Reply { calls, .. }) if calls.is_empty() => line("calls       no tool".to_owned()),
+        Ok(Reply { calls, .. }) => {
+            for call in calls {
+                line(format!(
+                    "calls       {} {}",
+                    plain(&call.name),
+                    plain(&call.arguments)
+                ));
+            }
+        }
+        Err(error) => line(format!("calls       cannot be read: {}", plain(&error.to_string()))),
     }
 }
 

@@ -65,7 +65,14 @@ fn tasks_go_to_models_that_can_do_them() {
         refused(&|asked| asked.parameters.logprobs = Some(0)),
         refused(&|asked| asked.parameters.sampling.top_k = 1),
     ];
-    expect![[""]].assert_eq(&told.join("\n"));
+    expect![[r#"
+        quoted
+        task: this model only makes vectors of texts; ask for an embedding
+        task: this model makes texts and no vectors; ask for a chat or a completion
+        text: the text is empty; write something
+        parameters: an embedding draws no tokens: ask with max_tokens 1, greedy sampling and without stop, format and logprobs
+        parameters: an embedding draws no tokens: ask with max_tokens 1, greedy sampling and without stop, format and logprobs
+        parameters: an embedding draws no tokens: ask with max_tokens 1, greedy sampling and without stop, format and logprobs"#]].assert_eq(&told.join("\n"));
 }
 
 #[test]
@@ -119,5 +126,9 @@ fn tokens_where_there_are_none_are_malformed() {
         .submit(requester(0), &args, args.price_cap)
         .expect("the request is good");
     bench.run("go; claim; G commits tokens; C1 commits; G reveals");
-    expect![[""]].assert_eq(&bench.finish());
+    expect![[r#"
+        job 1 Queued (Malformed("an embedding is numbers of four bytes, without tokens"))
+          1 Generator Revealed (Malformed("an embedding is numbers of four bytes, without tokens"))
+          1 Checker Released (NoLongerNeeded)
+    "#]].assert_eq(&bench.finish());
 }
