@@ -175,7 +175,10 @@ mod tests {
         ] {
             fs::write(&path, bad).unwrap();
             let told = refused();
-            assert!(told.contains("tools.json") && told.contains("a list like"), "{told}");
+            assert!(
+                told.contains("tools.json") && told.contains("a list like"),
+                "{told}"
+            );
         }
         fs::write(&path, "x".repeat(limits::REQUEST_BYTES_MAX + 1)).unwrap();
         assert!(refused().contains("65537"), "{}", refused());

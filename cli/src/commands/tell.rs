@@ -79,7 +79,10 @@ pub(super) fn calls(task: &Task, answer: &str, line: &dyn Fn(String)) {
                 ));
             }
         }
-        Err(error) => line(format!("calls       cannot be read: {}", plain(&error.to_string()))),
+        Err(error) => line(format!(
+            "calls       cannot be read: {}",
+            plain(&error.to_string())
+        )),
     }
 }
 

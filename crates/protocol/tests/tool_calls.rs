@@ -169,10 +169,7 @@ fn deep_nesting_is_no_danger() {
     for open in ["[", "{\"a\":"] {
         let deep = open.repeat(100_000);
         let text = format!("<tool_call>{{\"name\": \"time\", \"arguments\": {deep}");
-        assert_eq!(
-            read(&text, &tools()),
-            Err(CallError::Syntax { index: 0 })
-        );
+        assert_eq!(read(&text, &tools()), Err(CallError::Syntax { index: 0 }));
     }
 }
 

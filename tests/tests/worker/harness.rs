@@ -102,7 +102,12 @@ impl Market {
     }
 
     /// Waits until a job is as wanted.
-    pub(crate) async fn until(&self, job: JobId, what: &str, wanted: impl Fn(&JobView) -> bool) -> JobView {
+    pub(crate) async fn until(
+        &self,
+        job: JobId,
+        what: &str,
+        wanted: impl Fn(&JobView) -> bool,
+    ) -> JobView {
         let started = Instant::now();
         loop {
             let view = self.jobs.job(job).await.unwrap();

@@ -3,11 +3,7 @@
 use std::process::Command;
 
 use assay_cli::local::{Modules, ProviderPlan};
-use assay_protocol::{
-    Cycles,
-    job::JobState,
-    lease::LeaseState,
-};
+use assay_protocol::{Cycles, job::JobState, lease::LeaseState};
 use assay_worker::{cheat::Cheat, exit};
 
 use crate::harness::{

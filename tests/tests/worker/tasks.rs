@@ -19,7 +19,11 @@ use assay_worker::{
 use crate::harness::{FUNDS, Market, ONE_AT_A_TIME, assert_settled, needed};
 
 /// What the model says here, for a request as [`Market::request`] makes it.
-fn here(model: &LocalModel, task: Task, parameters: Parameters) -> assay_protocol::result::ResultBody {
+fn here(
+    model: &LocalModel,
+    task: Task,
+    parameters: Parameters,
+) -> assay_protocol::result::ResultBody {
     let job = Job {
         task,
         parameters,
@@ -27,9 +31,7 @@ fn here(model: &LocalModel, task: Task, parameters: Parameters) -> assay_protoco
         seed: 0,
         threads: 1,
     };
-    model
-        .run(&job, &mut |_| ControlFlow::Continue(()))
-        .unwrap()
+    model.run(&job, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
 fn text_model() -> Arc<TextModel> {
@@ -92,9 +94,7 @@ async fn texts_come_as_they_were_asked_for() {
 
     // The prompt as it stands, without any template.
     let prompt = "The capital of France is";
-    let answer = market
-        .verified(&local, completion(prompt), plain(24))
-        .await;
+    let answer = market.verified(&local, completion(prompt), plain(24)).await;
     assert_eq!(
         answer.input_tokens,
         model.tokenizer().text_tokens(prompt).unwrap()
@@ -115,7 +115,10 @@ async fn texts_come_as_they_were_asked_for() {
         )
         .await;
     let (before, _) = answer.text.split_once(stop).unwrap();
-    assert_eq!((stopped.text.as_str(), stopped.finish), (before, Finish::Stop));
+    assert_eq!(
+        (stopped.text.as_str(), stopped.finish),
+        (before, Finish::Stop)
+    );
     assert!(stopped.output_tokens.len() < answer.output_tokens.len());
 
     // The likeliest token is drawn, and is the first of its alternatives.
@@ -153,7 +156,10 @@ async fn texts_come_as_they_were_asked_for() {
         .await;
     let json: serde_json::Value = serde_json::from_str(&shaped.text).unwrap();
     assert!(json["warm"].is_boolean(), "{json}");
-    assert!(json["colour"] == "red" || json["colour"] == "blue", "{json}");
+    assert!(
+        json["colour"] == "red" || json["colour"] == "blue",
+        "{json}"
+    );
     assert_eq!(shaped.finish, Finish::Stop);
     market.stop().await;
 }
@@ -209,7 +215,9 @@ async fn a_threshold_is_met_in_spite_of_a_liar_who_is_unpaid() {
     );
     let mut request = market.request(task.clone(), parameters.clone());
     request.assurance = Assurance::Threshold { total: 3, min: 2 };
-    let view = market.until_ended(market.submit(1, request.clone()).await).await;
+    let view = market
+        .until_ended(market.submit(1, request.clone()).await)
+        .await;
     assert_settled(&view);
     let paid = |lease: &&assay_protocol::job::LeaseView| lease.paid > Cycles::ZERO;
     assert_eq!(view.leases.iter().filter(paid).count(), 2, "{view:#?}");

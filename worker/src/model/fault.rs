@@ -104,10 +104,7 @@ mod tests {
     fn only_what_every_worker_would_find_counts_as_the_requests_fault() {
         let of_request = [
             RunFault::Unfit(Unfit::Input { found: 2, max: 1 }),
-            RunFault::Run(RunError::BiasToken {
-                token: 9,
-                vocab: 3,
-            }),
+            RunFault::Run(RunError::BiasToken { token: 9, vocab: 3 }),
             RunFault::Run(RunError::Stuck { position: 0 }),
             RunFault::Run(RunError::Session(SessionError::NoTokens)),
             RunFault::Embed(SessionError::Context {

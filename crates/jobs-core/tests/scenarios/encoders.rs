@@ -60,7 +60,11 @@ fn tasks_go_to_models_that_can_do_them() {
         refused(&|_| ()),
         refused(&|asked| asked.task = Task::question("why?")),
         refused(&|asked| asked.model = request(Assurance::Single).model),
-        refused(&|asked| asked.task = Task::Embedding { text: String::new() }),
+        refused(&|asked| {
+            asked.task = Task::Embedding {
+                text: String::new(),
+            }
+        }),
         refused(&|asked| asked.parameters.max_tokens = 2),
         refused(&|asked| asked.parameters.logprobs = Some(0)),
         refused(&|asked| asked.parameters.sampling.top_k = 1),
@@ -130,5 +134,6 @@ fn tokens_where_there_are_none_are_malformed() {
         job 1 Queued (Malformed("an embedding is numbers of four bytes, without tokens"))
           1 Generator Revealed (Malformed("an embedding is numbers of four bytes, without tokens"))
           1 Checker Released (NoLongerNeeded)
-    "#]].assert_eq(&bench.finish());
+    "#]]
+    .assert_eq(&bench.finish());
 }
