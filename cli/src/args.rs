@@ -130,6 +130,8 @@ pub(crate) struct Chat {
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) wanted: crate::wanted::Wanted,
+    #[command(flatten)]
     pub(crate) question: Question,
 }
 

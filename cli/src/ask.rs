@@ -10,7 +10,7 @@ use assay_protocol::{
     job::{JobError, JobView, Quote, StreamArgs, SubmitArgs, Submitted},
     limits::{CHECK_GRACE_SECONDS, REVEAL_SECONDS},
     receipt::CertifiedReceipt,
-    request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
 use assay_worker::{
     backoff::Backoff,

@@ -12,6 +12,7 @@ mod home;
 pub mod local;
 pub mod receipt;
 mod show;
+mod wanted;
 
 use std::{ffi::OsString, process::ExitCode};
 

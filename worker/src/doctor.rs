@@ -8,7 +8,7 @@ use std::{
 
 use assay_protocol::{
     lease::Idle,
-    request::{Message, MessageRole, Sampling},
+    request::{Parameters, Sampling, Task},
 };
 use serde::Serialize;
 
@@ -280,23 +280,35 @@ async fn examine_model(
     }
 }
 
-/// Generated tokens per second, the first one left out.
+/// Generated tokens per second, the first one left out; for an encoder, tokens read.
 fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFault> {
-    let job = Job {
-        task: Task::question("Count slowly from one to one hundred."),
+    let job = |task| Job {
+        task,
         parameters: Parameters::new(SPEED_TOKENS, Sampling::GREEDY),
         input_tokens_max: None,
         seed: 0,
         threads,
     };
-    let mut first = None;
-    let mut count = 0_u32;
-    model.generate(&job, &mut |_| {
-        first.get_or_insert_with(Instant::now);
-        count += 1;
-        std::ops::ControlFlow::Continue(())
-    })?;
-    Ok(first.map_or(0.0, |first| {
-        f64::from(count.saturating_sub(1)) / first.elapsed().as_secs_f64().max(1e-6)
-    }))
+    let per_second =
+        |tokens: usize, since: Instant| tokens as f64 / since.elapsed().as_secs_f64().max(1e-6);
+    match model {
+        LocalModel::Text(model) => {
+            let mut first = None;
+            let mut count = 0_usize;
+            let job = job(Task::question("Count slowly from one to one hundred."));
+            model.generate(&job, &mut |_| {
+                first.get_or_insert_with(Instant::now);
+                count += 1;
+                std::ops::ControlFlow::Continue(())
+            })?;
+            Ok(first.map_or(0.0, |first| per_second(count.saturating_sub(1), first)))
+        }
+        LocalModel::Vector(model) => {
+            let text = "one two three four five six seven eight nine ten".to_owned();
+            let job = job(Task::Embedding { text });
+            let began = Instant::now();
+            let read = model.embed(&job)?.input_tokens.len();
+            Ok(per_second(read, began))
+        }
+    }
 }

@@ -3,7 +3,7 @@
 //! What lies on this machine must be right at once; what lies on the network may take its time: a network that is
 //! down, a registry that does not know this worker yet, is waited for, with the state in the log.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use assay_protocol::{
     lease::{Offer, WorkerError},
@@ -114,10 +114,10 @@ pub fn known_answers() -> Result<(), SetupError> {
         .map_err(|error| SetupError::KnownAnswers(error.to_string()))
 }
 
-fn open_model(settings: &ModelConfig) -> Result<Arc<LocalModel>, ModelFault> {
+fn open_model(settings: &ModelConfig) -> Result<LocalModel, ModelFault> {
     let model = LocalModel::open(&settings.file)?;
     info!(file = %settings.file.display(), root = %model.root(), "model is sound");
-    Ok(Arc::new(model))
+    Ok(model)
 }
 
 async fn connect(config: &Config, key: &Key) -> Result<Network, CallError> {
@@ -151,7 +151,7 @@ async fn warn_of_skew(config: &Config, network: &Network) -> Result<(), CallErro
 async fn offer(
     registry: &Registry,
     settings: &ModelConfig,
-    model: Arc<LocalModel>,
+    model: LocalModel,
     threads: usize,
 ) -> Result<Offered, SetupError> {
     let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);

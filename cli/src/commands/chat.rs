@@ -24,12 +24,13 @@ pub(super) async fn run(args: Chat) -> Result<u8, Failure> {
 async fn chat(args: Chat) -> Result<u8, Failure> {
     let home = Home::find();
     let running = home.running().await?;
-    let request = ask::request(
+    let mut request = ask::request(
         ModelRef::Name(running.up.model.clone()),
         &args.prompt,
         &args.question,
         args.assurance,
     );
+    args.wanted.apply(&mut request)?;
     let quote = ask::quote(&running.jobs, &request).await?;
     let cap = args.price_cap.map_or(quote.price_max, Cycles);
     let submitted = ask::submit(&running.jobs, request.clone(), cap, args.deadline_seconds).await?;
@@ -78,6 +79,7 @@ async fn chat(args: Chat) -> Result<u8, Failure> {
                 out(plain(&answer.text));
             }
         }
+        tell::calls(&request.task, &answer.text, &|text| talk(text));
     }
     let path = args
         .receipt

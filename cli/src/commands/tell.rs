@@ -6,6 +6,7 @@ use assay_protocol::{
     lease::{LeaseState, Role},
     receipt::{Receipt, ReceiptLease},
     request::{Chat, Task},
+    tool_calls::{self, Reply},
 };
 use candid::Principal;
 
@@ -43,7 +44,7 @@ pub(super) fn code(verdict: Option<Verdict>) -> u8 {
 
 /// What was asked.
 pub(super) fn task(task: &Task, line: &dyn Fn(String)) {
-    let mut say = |who: &str, what: &str| line(format!("{who:<12}{}", plain(what)));
+    let say = |who: &str, what: &str| line(format!("{who:<12}{}", plain(what)));
     match task {
         Task::Chat(Chat { messages, tools }) => {
             for tool in tools.iter().flatten() {
@@ -59,6 +60,29 @@ pub(super) fn task(task: &Task, line: &dyn Fn(String)) {
         Task::Completion { prompt } => say("prompt", prompt),
         Task::Embedding { text } => say("text", text),
         Task::Training { checkpoint_root } => say("training", &checkpoint_root.to_string()),
+    }
+}
+
+/// The tools that an answer calls, where it was offered any.
+pub(super) fn calls(task: &Task, answer: &str, line: &dyn Fn(String)) {
+    let Some(tools) = task.chat().and_then(|chat| chat.tools.as_deref()) else {
+        return;
+    };
+    match tool_calls::read(answer, tools) {
+        Ok(Reply { calls, .. }) if calls.is_empty() => line("calls       no tool".to_owned()),
+        Ok(Reply { calls, .. }) => {
+            for call in calls {
+                line(format!(
+                    "calls       {} {}",
+                    plain(&call.name),
+                    plain(&call.arguments)
+                ));
+            }
+        }
+        Err(error) => line(format!(
+            "calls       cannot be read: {}",
+            plain(&error.to_string())
+        )),
     }
 }
 
@@ -241,8 +265,13 @@ pub(super) fn timeline(view: &JobView) {
     ));
     if let Some(answer) = &view.answer {
         out("answer");
-        for text in crate::show::plain(&answer.text).lines() {
-            out(format_args!("  {text}"));
+        match &answer.embedding {
+            Some(vector) => out(format_args!("  a vector of {} numbers", vector.len() / 4)),
+            None => {
+                for text in plain(&answer.text).lines() {
+                    out(format_args!("  {text}"));
+                }
+            }
         }
     }
 }

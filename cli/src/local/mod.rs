@@ -8,7 +8,6 @@ mod modules;
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -129,7 +128,7 @@ impl LocalMarket {
                 model_name(&options.model),
                 model.root().short()
             );
-            Ok((Arc::new(model), found))
+            Ok((model, found))
         })
         .await?;
 

@@ -7,7 +7,7 @@ use assay_protocol::{
     receipt::{
         CertifiedReceipt, RECEIPTS_LABEL, Receipt, ReceiptLease, ReceiptResult, SaltedRequest,
     },
-    request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
     result::{Finish, Usage},
 };
 use candid::Principal;
@@ -293,9 +293,7 @@ fn every_changed_field_of_the_receipt_is_refused() {
 #[test]
 fn a_changed_request_or_salt_is_refused() {
     let mut certified = certify(receipt());
-    certified.request.as_mut().unwrap().request.messages[0]
-        .content
-        .push('!');
+    certified.request.as_mut().unwrap().request.task = Task::question("why not?");
     assert!(matches!(
         check(&certified),
         Err(VerifyError::OtherRequest { .. })

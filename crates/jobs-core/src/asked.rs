@@ -32,17 +32,14 @@ pub(crate) fn check(request: &JobRequest) -> Checked {
         limits::REQUEST_BYTES_MAX,
     )?;
     check_parameters(parameters)?;
-    if matches!(task, Task::Embedding { .. }) && *parameters != embedding(parameters.max_tokens) {
+    if matches!(task, Task::Embedding { .. }) && *parameters != Parameters::new(1, Sampling::GREEDY)
+    {
         return Err(invalid(
             "parameters",
-            "an embedding draws no tokens: ask with greedy sampling and without stop, format and logprobs",
+            "an embedding draws no tokens: ask with max_tokens 1, greedy sampling and without stop, format and logprobs",
         ));
     }
     check_assurance(*assurance)
-}
-
-fn embedding(max_tokens: u32) -> Parameters {
-    Parameters::new(max_tokens, Sampling::GREEDY)
 }
 
 fn field_of(task: &Task) -> &'static str {

@@ -10,7 +10,7 @@ use assay_protocol::{
     price::Rates,
     receipt::ReceiptResult,
     registry::WorkerStatus,
-    request::Assurance,
+    request::{Assurance, JobRequest},
     result::Usage,
 };
 use candid::Principal;
@@ -363,6 +363,18 @@ pub struct ModelEntry {
     pub owner: Principal,
     /// New jobs are refused.
     pub deprecated: bool,
+}
+
+impl ModelEntry {
+    /// Input tokens that a request has at worst: an encoder reads no more than its context.
+    pub(crate) fn input_tokens_max(&self, request: &JobRequest) -> u32 {
+        let max = request.input_tokens_max();
+        if self.encoder {
+            max.min(self.context_max)
+        } else {
+            max
+        }
+    }
 }
 
 /// What the market needs to know of a worker.

@@ -124,7 +124,7 @@ impl<B: Backend> Jobs<B> {
             request_hash: request.salted_hash(&salt),
             assurance: request.assurance,
             max_tokens: request.parameters.max_tokens,
-            input_tokens_max: request.input_tokens_max(),
+            input_tokens_max: model.input_tokens_max(request),
             seed: request.seed,
             ceilings: ceilings(&price, *price_cap),
             fee_bps: self.config().fee_bps,
@@ -287,7 +287,8 @@ impl<B: Backend> Jobs<B> {
             _ => {}
         }
         let (input, output) = (request.input_tokens_max(), request.parameters.max_tokens);
-        if input.saturating_add(output) > model.context_max {
+        // An encoder generates nothing, and a text that is too long for it its workers decline.
+        if !model.encoder && input.saturating_add(output) > model.context_max {
             return Err(SubmitError::ContextTooLong {
                 input,
                 output,
@@ -304,7 +305,7 @@ impl<B: Backend> Jobs<B> {
         request: &JobRequest,
     ) -> Result<Price, SubmitError> {
         let size = Usage {
-            input_tokens: request.input_tokens_max(),
+            input_tokens: model.input_tokens_max(request),
             output_tokens: request.parameters.max_tokens,
         };
         let price = self.price(now, model, request.assurance, size)?;

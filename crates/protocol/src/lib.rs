@@ -17,6 +17,7 @@ pub mod registry;
 pub mod request;
 pub mod result;
 pub mod store;
+pub mod tool_calls;
 
 pub use hash::{Hash32, Hasher};
 pub use ids::{Cycles, JobId, LeaseId, ModelId, Moment, Timestamp};

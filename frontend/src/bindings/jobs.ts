@@ -111,6 +111,20 @@ export type Idle = {
      */
     UnknownWorker: null;
 };
+export type WorkResult = {
+    __kind__: "Ok";
+    Ok: WorkHint;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
+export type TranscriptResult = {
+    __kind__: "Ok";
+    Ok: Claim;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
 export type SyncError = {
     __kind__: "Busy";
     /**
@@ -136,17 +150,6 @@ export type SyncError = {
      */
     Other: string;
 };
-export interface HttpRequest {
-    url: string;
-    method: string;
-    body: Uint8Array;
-    headers: Array<[string, string]>;
-}
-export interface HttpResponse {
-    body: Uint8Array;
-    headers: Array<[string, string]>;
-    status_code: number;
-}
 export interface StreamArgs {
     job: JobId;
     /**
@@ -164,13 +167,38 @@ export interface Sampling {
      */
     top_k: number;
     /**
+     * What is taken from the logit of a generated token for each time that it was; the same range.
+     */
+    frequency_penalty_milli?: number;
+    /**
+     * What logits of tokens seen before are divided by (positive ones) or multiplied by (others), in
+     * thousandths; 1 to 100_000, 1_000 is neutral.
+     */
+    repetition_penalty_milli?: number;
+    /**
      * Nucleus mass in millionths; 1 to 1_000_000.
      */
     top_p_ppm: number;
     /**
+     * What is taken from the logit of every generated token, in thousandths; -2_000 to 2_000.
+     */
+    presence_penalty_milli?: number;
+    /**
+     * How many of the latest tokens, input included, count as seen before; 0, which is neutral, counts all.
+     */
+    repetition_window?: number;
+    /**
      * In thousandths; 0 is greedy, at most 10_000.
      */
     temperature_milli: number;
+    /**
+     * Least weight that is kept, in millionths of the likeliest token's; 0 is neutral.
+     */
+    min_p_ppm?: number;
+    /**
+     * What is added to the logits of single tokens, in thousandths, -100_000 to 100_000; at most 300.
+     */
+    logit_bias?: Array<LogitBias>;
 }
 export interface Submitted {
     job: JobId;
@@ -182,6 +210,12 @@ export interface Submitted {
      * What is held for it.
      */
     escrow: Cycles;
+}
+export interface HttpRequest {
+    url: string;
+    method: string;
+    body: Uint8Array;
+    headers: Array<[string, string]>;
 }
 export interface Stats {
     /**
@@ -228,6 +262,26 @@ export interface Stats {
     failed: bigint;
     running: bigint;
 }
+export type Format = {
+    __kind__: "Text";
+    Text: null;
+} | {
+    __kind__: "JsonObject";
+    /**
+     * A JSON object.
+     */
+    JsonObject: null;
+} | {
+    __kind__: "JsonSchema";
+    /**
+     * JSON that follows this schema, of at most 16 KiB.
+     */
+    JsonSchema: string;
+};
+export interface Logprob {
+    token: number;
+    micro_nats: bigint;
+}
 export interface SubmitArgs {
     request: JobRequest;
     /**
@@ -243,6 +297,20 @@ export interface SubmitArgs {
      */
     idempotency_key: Uint8Array;
 }
+export interface WorkHint {
+    /**
+     * Leases granted and not yet claimed.
+     */
+    unclaimed: number;
+    /**
+     * Claimed leases that are not ended.
+     */
+    leases: Array<LeaseHint>;
+    /**
+     * Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
+     */
+    announce: boolean;
+}
 export interface ProgressArgs {
     /**
      * The number of tokens sent before.
@@ -257,20 +325,6 @@ export interface ProgressArgs {
      * At most 512.
      */
     tokens: Uint32Array;
-}
-export interface WorkHint {
-    /**
-     * Leases granted and not yet claimed.
-     */
-    unclaimed: number;
-    /**
-     * Claimed leases that are not ended.
-     */
-    leases: Array<LeaseHint>;
-    /**
-     * Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
-     */
-    announce: boolean;
 }
 export interface Receipt {
     fee: Cycles;
@@ -316,7 +370,16 @@ export interface Receipt {
      */
     refund: Cycles;
 }
+export interface HttpResponse {
+    body: Uint8Array;
+    headers: Array<[string, string]>;
+    status_code: number;
+}
 export interface ResultBody {
+    /**
+     * For each output token, where they were asked for.
+     */
+    logprobs?: Array<TokenLogprobs>;
     /**
      * The ending token not included.
      */
@@ -326,7 +389,7 @@ export interface ResultBody {
      */
     trace_root: Hash;
     /**
-     * The decoded text.
+     * The decoded text up to a stop string, or an embedding's numbers.
      */
     answer: Uint8Array;
     finish: Finish;
@@ -353,6 +416,16 @@ export type SyncResult = {
     __kind__: "Err";
     Err: SyncError;
 };
+export interface TokenLogprobs {
+    /**
+     * The likeliest tokens, best first, as many as were asked for.
+     */
+    top: Array<Logprob>;
+    /**
+     * The token itself.
+     */
+    drawn: Logprob;
+}
 export type CancelResult = {
     __kind__: "Ok";
     Ok: null;
@@ -377,13 +450,14 @@ export type ReceiptResponse = {
 export interface Order {
     job: JobId;
     model: ModelId;
-    messages: Array<Message>;
     /**
      * Root of that model's weights.
      */
     model_root: Hash;
     role: Role;
     seed: bigint;
+    task: Task;
+    parameters: Parameters_;
     /**
      * Until when the next step must come; heartbeats extend it.
      */
@@ -398,8 +472,10 @@ export interface Order {
      * Provisional tokens that were shown for it already.
      */
     streamed: number;
-    max_tokens: number;
-    sampling: Sampling;
+    /**
+     * Input tokens that the market allows for the task.
+     */
+    input_tokens_max: number;
     /**
      * Which generation of the job it belongs to, from 1.
      */
@@ -423,6 +499,42 @@ export interface InstallArgs {
      */
     registry?: Principal;
 }
+export interface LeaseHint {
+    lease: LeaseId;
+    state: LeaseState;
+    /**
+     * For a checker: whether `transcript` answers.
+     */
+    transcript_final: boolean;
+    /**
+     * Whether the commitment may be opened now.
+     */
+    reveal_open: boolean;
+}
+export interface Chat {
+    /**
+     * Tools that the model may call, at most 32, each with a name of its own.
+     */
+    tools?: Array<Tool>;
+    /**
+     * The conversation, oldest first; the last message is the user's or a tool's. 1 to 64.
+     */
+    messages: Array<Message>;
+}
+export interface JobsArgs {
+    /**
+     * Only jobs of this requester.
+     */
+    requester?: Principal;
+    /**
+     * At most this many, 1 to 100.
+     */
+    limit: number;
+    /**
+     * Only jobs older than this one; newest first.
+     */
+    before?: JobId;
+}
 export interface ReceiptResult {
     /**
      * Of the answer's bytes.
@@ -438,32 +550,6 @@ export interface ReceiptResult {
     root: Hash;
     finish: Finish;
     usage: Usage;
-}
-export interface LeaseHint {
-    lease: LeaseId;
-    state: LeaseState;
-    /**
-     * For a checker: whether `transcript` answers.
-     */
-    transcript_final: boolean;
-    /**
-     * Whether the commitment may be opened now.
-     */
-    reveal_open: boolean;
-}
-export interface JobsArgs {
-    /**
-     * Only jobs of this requester.
-     */
-    requester?: Principal;
-    /**
-     * At most this many, 1 to 100.
-     */
-    limit: number;
-    /**
-     * Only jobs older than this one; newest first.
-     */
-    before?: JobId;
 }
 export interface Offer {
     /**
@@ -504,7 +590,7 @@ export type Assurance = {
 } | {
     __kind__: "Threshold";
     /**
-     * Independent generations of which some must agree; not available yet.
+     * 2 to 7 independent generations of which `min` must agree: more than half.
      */
     Threshold: {
         min: number;
@@ -665,6 +751,37 @@ export type ClaimResult = {
     __kind__: "Err";
     Err: WorkerError;
 };
+export type Task = {
+    __kind__: "Chat";
+    /**
+     * The next message of a conversation.
+     */
+    Chat: Chat;
+} | {
+    __kind__: "Embedding";
+    /**
+     * The vector of a text, by a model that makes vectors. Greedy sampling, and nothing else asked for.
+     */
+    Embedding: {
+        text: string;
+    };
+} | {
+    __kind__: "Training";
+    /**
+     * Not available yet.
+     */
+    Training: {
+        checkpoint_root: Hash;
+    };
+} | {
+    __kind__: "Completion";
+    /**
+     * What comes after a text, which the model reads as it stands.
+     */
+    Completion: {
+        prompt: string;
+    };
+};
 export type DepositResult = {
     __kind__: "Ok";
     Ok: Cycles;
@@ -781,27 +898,32 @@ export type Hash = Uint8Array;
 export interface JobRequest {
     model: ModelRef;
     /**
-     * The conversation, oldest first; the last message is the user's. 1 to 64, together at most 64 KiB.
-     */
-    messages: Array<Message>;
-    /**
      * Seed of the draws; the canister draws one when absent.
      */
     seed?: bigint;
+    task: Task;
+    parameters: Parameters_;
+    assurance: Assurance;
+}
+export interface Parameters_ {
     /**
-     * Tokens to generate at most; 1 to 4_096.
+     * With each token its log-probability, and those of so many others, at most 20.
+     */
+    logprobs?: number;
+    /**
+     * Texts that end the answer, which does not hold them; at most 16, of 1 to 256 bytes.
+     */
+    stop?: Array<string>;
+    /**
+     * Tokens to generate at most; 1 to 4_096. An embedding generates none and says 1.
      */
     max_tokens: number;
     sampling: Sampling;
-    assurance: Assurance;
+    /**
+     * What the answer must look like; any text when absent.
+     */
+    format?: Format;
 }
-export type FollowResult = {
-    __kind__: "Ok";
-    Ok: Follow;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
 export interface ReceiptLease {
     provider: Principal;
     paid: Cycles;
@@ -815,6 +937,13 @@ export interface ReceiptLease {
     worker: Principal;
     round: number;
 }
+export type FollowResult = {
+    __kind__: "Ok";
+    Ok: Follow;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
 export interface Quote {
     /**
      * The version the name means now.
@@ -992,6 +1121,20 @@ export type WorkerResult = {
     __kind__: "Err";
     Err: WorkerError;
 };
+export interface ToolCall {
+    /**
+     * Which call, for the answer to name.
+     */
+    id: string;
+    /**
+     * The tool.
+     */
+    name: string;
+    /**
+     * What it is called with: a JSON object.
+     */
+    arguments: string;
+}
 export type JobResult = {
     __kind__: "Ok";
     Ok: JobView;
@@ -1007,10 +1150,25 @@ export type QuoteResult = {
     Err: SubmitError;
 };
 export interface Message {
+    /**
+     * May be empty where an assistant only calls tools.
+     */
     content: string;
+    /**
+     * Calls that an assistant made; at most 64 in a request.
+     */
+    tool_calls?: Array<ToolCall>;
     role: MessageRole;
+    /**
+     * Which call a tool answers.
+     */
+    tool_call_id?: string;
 }
 export interface Answer {
+    /**
+     * For each output token, where they were asked for.
+     */
+    logprobs?: Array<TokenLogprobs>;
     /**
      * The token ids it generated.
      */
@@ -1022,9 +1180,31 @@ export interface Answer {
     text: string;
     finish: Finish;
     /**
+     * The vector of an embedding: float32 numbers of four little-endian bytes.
+     */
+    embedding?: Uint8Array;
+    /**
      * The token ids the model read.
      */
     input_tokens: Uint32Array;
+}
+export interface LogitBias {
+    milli: number;
+    token: number;
+}
+export interface Tool {
+    /**
+     * Letters, digits, _ and -; 1 to 64.
+     */
+    name: string;
+    /**
+     * JSON Schema of its arguments: a JSON object.
+     */
+    parameters?: string;
+    /**
+     * What it does, for the model to read.
+     */
+    description?: string;
 }
 export interface StreamChunk {
     /**
@@ -1040,6 +1220,116 @@ export interface StreamChunk {
      * The generation this text belongs to; when it differs from the one asked, start over.
      */
     round: number;
+}
+export type Reason = {
+    __kind__: "Abandoned";
+    /**
+     * A worker gave the lease back, in its words.
+     */
+    Abandoned: string;
+} | {
+    __kind__: "NoLongerNeeded";
+    /**
+     * Another part of the job ended, and this was no longer needed.
+     */
+    NoLongerNeeded: null;
+} | {
+    __kind__: "NotClaimed";
+    /**
+     * A lease was not claimed in time.
+     */
+    NotClaimed: null;
+} | {
+    __kind__: "AllCommitted";
+    AllCommitted: null;
+} | {
+    __kind__: "DeadlinePassed";
+    DeadlinePassed: null;
+} | {
+    __kind__: "Matched";
+    Matched: null;
+} | {
+    __kind__: "RootsAgree";
+    RootsAgree: null;
+} | {
+    __kind__: "GenerationRejected";
+    /**
+     * Checkers agree that the generation is wrong.
+     */
+    GenerationRejected: null;
+} | {
+    __kind__: "LimitReached";
+    /**
+     * A limit of the job is used up.
+     */
+    LimitReached: string;
+} | {
+    __kind__: "NotRevealed";
+    /**
+     * A commitment was not opened in time.
+     */
+    NotRevealed: null;
+} | {
+    __kind__: "NotCompared";
+    /**
+     * Nobody had to compare it.
+     */
+    NotCompared: null;
+} | {
+    __kind__: "CommitmentMismatch";
+    CommitmentMismatch: null;
+} | {
+    __kind__: "RootsDiffer";
+    RootsDiffer: null;
+} | {
+    __kind__: "Declined";
+    /**
+     * A worker found that its model cannot do what is asked, in its words. A job ends when two providers did.
+     */
+    Declined: string;
+} | {
+    __kind__: "Malformed";
+    /**
+     * What was revealed breaks a rule of the protocol.
+     */
+    Malformed: string;
+} | {
+    __kind__: "HeartbeatLost";
+    HeartbeatLost: null;
+} | {
+    __kind__: "RunTooLong";
+    RunTooLong: null;
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+} | {
+    __kind__: "Submitted";
+    Submitted: null;
+} | {
+    __kind__: "NoMoreWorkers";
+    NoMoreWorkers: null;
+} | {
+    __kind__: "CancelledByRequester";
+    CancelledByRequester: null;
+} | {
+    __kind__: "CheckerDisagrees";
+    /**
+     * Another checker is asked.
+     */
+    CheckerDisagrees: null;
+};
+export interface Earnings {
+    /**
+     * Paid out in all.
+     */
+    paid: Cycles;
+    /**
+     * Leases that were paid.
+     */
+    leases: bigint;
 }
 export type WorkerError = {
     __kind__: "Invalid";
@@ -1123,127 +1413,9 @@ export type WorkerError = {
     __kind__: "UnknownModel";
     UnknownModel: ModelId;
 };
-export type WorkResult = {
-    __kind__: "Ok";
-    Ok: WorkHint;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
-export type Reason = {
-    __kind__: "Abandoned";
-    /**
-     * A worker gave the lease back, in its words.
-     */
-    Abandoned: string;
-} | {
-    __kind__: "NoLongerNeeded";
-    /**
-     * Another part of the job ended, and this was no longer needed.
-     */
-    NoLongerNeeded: null;
-} | {
-    __kind__: "NotClaimed";
-    /**
-     * A lease was not claimed in time.
-     */
-    NotClaimed: null;
-} | {
-    __kind__: "AllCommitted";
-    AllCommitted: null;
-} | {
-    __kind__: "DeadlinePassed";
-    DeadlinePassed: null;
-} | {
-    __kind__: "Matched";
-    Matched: null;
-} | {
-    __kind__: "RootsAgree";
-    RootsAgree: null;
-} | {
-    __kind__: "GenerationRejected";
-    /**
-     * Checkers agree that the generation is wrong.
-     */
-    GenerationRejected: null;
-} | {
-    __kind__: "LimitReached";
-    /**
-     * A limit of the job is used up.
-     */
-    LimitReached: string;
-} | {
-    __kind__: "NotRevealed";
-    /**
-     * A commitment was not opened in time.
-     */
-    NotRevealed: null;
-} | {
-    __kind__: "NotCompared";
-    /**
-     * Nobody had to compare it.
-     */
-    NotCompared: null;
-} | {
-    __kind__: "CommitmentMismatch";
-    CommitmentMismatch: null;
-} | {
-    __kind__: "RootsDiffer";
-    RootsDiffer: null;
-} | {
-    __kind__: "Malformed";
-    /**
-     * What was revealed breaks a rule of the protocol.
-     */
-    Malformed: string;
-} | {
-    __kind__: "HeartbeatLost";
-    HeartbeatLost: null;
-} | {
-    __kind__: "RunTooLong";
-    RunTooLong: null;
-} | {
-    __kind__: "Other";
-    /**
-     * Something newer than this client.
-     */
-    Other: string;
-} | {
-    __kind__: "Submitted";
-    Submitted: null;
-} | {
-    __kind__: "NoMoreWorkers";
-    NoMoreWorkers: null;
-} | {
-    __kind__: "CancelledByRequester";
-    CancelledByRequester: null;
-} | {
-    __kind__: "CheckerDisagrees";
-    /**
-     * Another checker is asked.
-     */
-    CheckerDisagrees: null;
-};
-export interface Earnings {
-    /**
-     * Paid out in all.
-     */
-    paid: Cycles;
-    /**
-     * Leases that were paid.
-     */
-    leases: bigint;
-}
-export type TranscriptResult = {
-    __kind__: "Ok";
-    Ok: Claim;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
 export enum Finish {
     /**
-     * The model ended its turn.
+     * The model ended its turn, a stop string came up, or the format admits nothing more.
      */
     Stop = "Stop",
     /**
@@ -1321,6 +1493,7 @@ export enum LeaseState {
 }
 export enum MessageRole {
     System = "System",
+    Tool = "Tool",
     User = "User",
     Assistant = "Assistant"
 }
@@ -1330,7 +1503,7 @@ export enum Role {
      */
     Generator_ = "Generator",
     /**
-     * Generates independently for an `Equality` job.
+     * Generates independently for an `Equality` or `Threshold` job.
      */
     Replica = "Replica",
     /**
@@ -1358,6 +1531,7 @@ export interface jobsInterface {
     cancel(arg0: JobId): Promise<CancelResult>;
     claim(known: BigUint64Array): Promise<ClaimResult>;
     commit(arg0: CommitArgs): Promise<WorkerResult>;
+    decline(arg0: LeaseId, why: string): Promise<WorkerResult>;
     deposit(arg0: DepositArgs): Promise<DepositResult>;
     earnings(account: Principal): Promise<Earnings>;
     explain(operator: Principal): Promise<Idle>;
@@ -1380,7 +1554,7 @@ export interface jobsInterface {
     transcript(arg0: LeaseId): Promise<TranscriptResult>;
     work(): Promise<WorkResult>;
 }
-import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, Cycles as _Cycles, DepositError as _DepositError, DepositResult as _DepositResult, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Hash as _Hash, HeartbeatResult as _HeartbeatResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, Opening as _Opening, Order as _Order, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Timestamp as _Timestamp, TranscriptResult as _TranscriptResult, Transition as _Transition, Usage as _Usage, Verdict as _Verdict, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
+import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, Cycles as _Cycles, DepositError as _DepositError, DepositResult as _DepositResult, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HeartbeatResult as _HeartbeatResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, Transition as _Transition, Usage as _Usage, Verdict as _Verdict, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
 export class Jobs implements jobsInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async abandon(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
@@ -1400,12 +1574,16 @@ export class Jobs implements jobsInterface {
         return from_candid_ClaimResult_n16(result);
     }
     async commit(arg0: CommitArgs): Promise<WorkerResult> {
-        const result = await this.actor.commit(to_candid_CommitArgs_n28(arg0));
+        const result = await this.actor.commit(to_candid_CommitArgs_n50(arg0));
+        return from_candid_WorkerResult_n1(result);
+    }
+    async decline(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
+        const result = await this.actor.decline(arg0, arg1);
         return from_candid_WorkerResult_n1(result);
     }
     async deposit(arg0: DepositArgs): Promise<DepositResult> {
         const result = await this.actor.deposit(arg0);
-        return from_candid_DepositResult_n34(result);
+        return from_candid_DepositResult_n56(result);
     }
     async earnings(arg0: Principal): Promise<Earnings> {
         const result = await this.actor.earnings(arg0);
@@ -1413,11 +1591,11 @@ export class Jobs implements jobsInterface {
     }
     async explain(arg0: Principal): Promise<Idle> {
         const result = await this.actor.explain(arg0);
-        return from_candid_Idle_n38(result);
+        return from_candid_Idle_n60(result);
     }
     async follow(arg0: LeaseId, arg1: number): Promise<FollowResult> {
         const result = await this.actor.follow(arg0, arg1);
-        return from_candid_FollowResult_n40(result);
+        return from_candid_FollowResult_n62(result);
     }
     async get_api_doc(): Promise<string> {
         const result = await this.actor.get_api_doc();
@@ -1425,7 +1603,7 @@ export class Jobs implements jobsInterface {
     }
     async heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult> {
         const result = await this.actor.heartbeat(arg0);
-        return from_candid_HeartbeatResult_n42(result);
+        return from_candid_HeartbeatResult_n64(result);
     }
     async http_request(arg0: HttpRequest): Promise<HttpResponse> {
         const result = await this.actor.http_request(arg0);
@@ -1433,19 +1611,19 @@ export class Jobs implements jobsInterface {
     }
     async job(arg0: JobId): Promise<JobResult> {
         const result = await this.actor.job(arg0);
-        return from_candid_JobResult_n50(result);
+        return from_candid_JobResult_n72(result);
     }
     async jobs(arg0: JobsArgs): Promise<Array<JobLine>> {
-        const result = await this.actor.jobs(to_candid_JobsArgs_n75(arg0));
-        return from_candid_vec_n77(result);
+        const result = await this.actor.jobs(to_candid_JobsArgs_n99(arg0));
+        return from_candid_vec_n101(result);
     }
     async progress(arg0: ProgressArgs): Promise<ProgressResult> {
         const result = await this.actor.progress(arg0);
-        return from_candid_ProgressResult_n80(result);
+        return from_candid_ProgressResult_n104(result);
     }
     async quote(arg0: JobRequest): Promise<QuoteResult> {
-        const result = await this.actor.quote(to_candid_JobRequest_n82(arg0));
-        return from_candid_QuoteResult_n93(result);
+        const result = await this.actor.quote(to_candid_JobRequest_n106(arg0));
+        return from_candid_QuoteResult_n130(result);
     }
     async ready(arg0: number): Promise<WorkerResult> {
         const result = await this.actor.ready(arg0);
@@ -1453,10 +1631,10 @@ export class Jobs implements jobsInterface {
     }
     async receipt(arg0: JobId): Promise<ReceiptResponse> {
         const result = await this.actor.receipt(arg0);
-        return from_candid_ReceiptResponse_n100(result);
+        return from_candid_ReceiptResponse_n136(result);
     }
     async reveal(arg0: RevealArgs): Promise<WorkerResult> {
-        const result = await this.actor.reveal(to_candid_RevealArgs_n120(arg0));
+        const result = await this.actor.reveal(to_candid_RevealArgs_n156(arg0));
         return from_candid_WorkerResult_n1(result);
     }
     async set_offers(arg0: Array<Offer>): Promise<WorkerResult> {
@@ -1469,165 +1647,183 @@ export class Jobs implements jobsInterface {
     }
     async stream(arg0: StreamArgs): Promise<StreamResult> {
         const result = await this.actor.stream(arg0);
-        return from_candid_StreamResult_n126(result);
+        return from_candid_StreamResult_n162(result);
     }
     async submit(arg0: SubmitArgs): Promise<SubmitResult> {
-        const result = await this.actor.submit(to_candid_SubmitArgs_n130(arg0));
-        return from_candid_SubmitResult_n132(result);
+        const result = await this.actor.submit(to_candid_SubmitArgs_n166(arg0));
+        return from_candid_SubmitResult_n168(result);
     }
     async sync_registry(): Promise<SyncResult> {
         const result = await this.actor.sync_registry();
-        return from_candid_SyncResult_n134(result);
+        return from_candid_SyncResult_n170(result);
     }
     async transcript(arg0: LeaseId): Promise<TranscriptResult> {
         const result = await this.actor.transcript(arg0);
-        return from_candid_TranscriptResult_n138(result);
+        return from_candid_TranscriptResult_n174(result);
     }
     async work(): Promise<WorkResult> {
         const result = await this.actor.work();
-        return from_candid_WorkResult_n142(result);
+        return from_candid_WorkResult_n178(result);
     }
 }
-function from_candid_Answer_n60(value: _Answer): Answer {
-    return from_candid_record_n61(value);
+function from_candid_Answer_n82(value: _Answer): Answer {
+    return from_candid_record_n83(value);
 }
-function from_candid_Assurance_n73(value: _Assurance): Assurance {
-    return from_candid_variant_n74(value);
+function from_candid_Assurance_n97(value: _Assurance): Assurance {
+    return from_candid_variant_n98(value);
 }
-function from_candid_Beat_n46(value: _Beat): Beat {
-    return from_candid_variant_n47(value);
+function from_candid_Beat_n68(value: _Beat): Beat {
+    return from_candid_variant_n69(value);
 }
 function from_candid_CancelResult_n12(value: _CancelResult): CancelResult {
     return from_candid_variant_n13(value);
 }
-function from_candid_CertifiedReceipt_n102(value: _CertifiedReceipt): CertifiedReceipt {
-    return from_candid_record_n103(value);
+function from_candid_CertifiedReceipt_n138(value: _CertifiedReceipt): CertifiedReceipt {
+    return from_candid_record_n139(value);
+}
+function from_candid_Chat_n25(value: _Chat): Chat {
+    return from_candid_record_n26(value);
 }
 function from_candid_ClaimResult_n16(value: _ClaimResult): ClaimResult {
     return from_candid_variant_n17(value);
 }
-function from_candid_Claim_n140(value: _Claim): Claim {
-    return from_candid_record_n141(value);
+function from_candid_Claim_n176(value: _Claim): Claim {
+    return from_candid_record_n177(value);
 }
-function from_candid_DepositError_n36(value: _DepositError): DepositError {
-    return from_candid_variant_n37(value);
+function from_candid_DepositError_n58(value: _DepositError): DepositError {
+    return from_candid_variant_n59(value);
 }
-function from_candid_DepositResult_n34(value: _DepositResult): DepositResult {
-    return from_candid_variant_n35(value);
+function from_candid_DepositResult_n56(value: _DepositResult): DepositResult {
+    return from_candid_variant_n57(value);
 }
-function from_candid_Finish_n62(value: _Finish): Finish {
+function from_candid_Finish_n85(value: _Finish): Finish {
+    return from_candid_variant_n86(value);
+}
+function from_candid_FollowResult_n62(value: _FollowResult): FollowResult {
     return from_candid_variant_n63(value);
 }
-function from_candid_FollowResult_n40(value: _FollowResult): FollowResult {
-    return from_candid_variant_n41(value);
+function from_candid_Format_n48(value: _Format): Format {
+    return from_candid_variant_n49(value);
 }
-function from_candid_HeartbeatResult_n42(value: _HeartbeatResult): HeartbeatResult {
-    return from_candid_variant_n43(value);
+function from_candid_HeartbeatResult_n64(value: _HeartbeatResult): HeartbeatResult {
+    return from_candid_variant_n65(value);
 }
-function from_candid_Idle_n38(value: _Idle): Idle {
-    return from_candid_variant_n39(value);
+function from_candid_Idle_n60(value: _Idle): Idle {
+    return from_candid_variant_n61(value);
 }
 function from_candid_JobError_n14(value: _JobError): JobError {
     return from_candid_variant_n15(value);
 }
-function from_candid_JobLine_n78(value: _JobLine): JobLine {
-    return from_candid_record_n79(value);
+function from_candid_JobLine_n102(value: _JobLine): JobLine {
+    return from_candid_record_n103(value);
 }
-function from_candid_JobRequest_n116(value: _JobRequest): JobRequest {
-    return from_candid_record_n117(value);
+function from_candid_JobRequest_n152(value: _JobRequest): JobRequest {
+    return from_candid_record_n153(value);
 }
-function from_candid_JobResult_n50(value: _JobResult): JobResult {
-    return from_candid_variant_n51(value);
+function from_candid_JobResult_n72(value: _JobResult): JobResult {
+    return from_candid_variant_n73(value);
 }
 function from_candid_JobState_n9(value: _JobState): JobState {
     return from_candid_variant_n10(value);
 }
-function from_candid_JobView_n52(value: _JobView): JobView {
-    return from_candid_record_n53(value);
+function from_candid_JobView_n74(value: _JobView): JobView {
+    return from_candid_record_n75(value);
 }
-function from_candid_LeaseHint_n147(value: _LeaseHint): LeaseHint {
-    return from_candid_record_n148(value);
+function from_candid_LeaseHint_n183(value: _LeaseHint): LeaseHint {
+    return from_candid_record_n184(value);
 }
 function from_candid_LeaseState_n6(value: _LeaseState): LeaseState {
     return from_candid_variant_n7(value);
 }
-function from_candid_LeaseView_n68(value: _LeaseView): LeaseView {
-    return from_candid_record_n69(value);
+function from_candid_LeaseView_n92(value: _LeaseView): LeaseView {
+    return from_candid_record_n93(value);
 }
-function from_candid_MessageRole_n24(value: _MessageRole): MessageRole {
-    return from_candid_variant_n25(value);
+function from_candid_MessageRole_n36(value: _MessageRole): MessageRole {
+    return from_candid_variant_n37(value);
 }
-function from_candid_Message_n22(value: _Message): Message {
-    return from_candid_record_n23(value);
+function from_candid_Message_n33(value: _Message): Message {
+    return from_candid_record_n34(value);
 }
-function from_candid_ModelRef_n118(value: _ModelRef): ModelRef {
-    return from_candid_variant_n119(value);
+function from_candid_ModelRef_n154(value: _ModelRef): ModelRef {
+    return from_candid_variant_n155(value);
 }
 function from_candid_Order_n19(value: _Order): Order {
     return from_candid_record_n20(value);
 }
-function from_candid_ProgressResult_n80(value: _ProgressResult): ProgressResult {
-    return from_candid_variant_n81(value);
+function from_candid_Parameters_n38(value: _Parameters): Parameters_ {
+    return from_candid_record_n39(value);
 }
-function from_candid_QuoteResult_n93(value: _QuoteResult): QuoteResult {
-    return from_candid_variant_n94(value);
+function from_candid_ProgressResult_n104(value: _ProgressResult): ProgressResult {
+    return from_candid_variant_n105(value);
 }
-function from_candid_Quote_n95(value: _Quote): Quote {
-    return from_candid_record_n96(value);
+function from_candid_QuoteResult_n130(value: _QuoteResult): QuoteResult {
+    return from_candid_variant_n131(value);
 }
-function from_candid_Reason_n48(value: _Reason): Reason {
-    return from_candid_variant_n49(value);
+function from_candid_Quote_n132(value: _Quote): Quote {
+    return from_candid_record_n133(value);
 }
-function from_candid_ReceiptLease_n111(value: _ReceiptLease): ReceiptLease {
-    return from_candid_record_n112(value);
+function from_candid_Reason_n70(value: _Reason): Reason {
+    return from_candid_variant_n71(value);
 }
-function from_candid_ReceiptResponse_n100(value: _ReceiptResponse): ReceiptResponse {
-    return from_candid_variant_n101(value);
+function from_candid_ReceiptLease_n147(value: _ReceiptLease): ReceiptLease {
+    return from_candid_record_n148(value);
 }
-function from_candid_ReceiptResult_n107(value: _ReceiptResult): ReceiptResult {
-    return from_candid_record_n108(value);
-}
-function from_candid_Receipt_n104(value: _Receipt): Receipt {
-    return from_candid_record_n105(value);
-}
-function from_candid_Role_n26(value: _Role): Role {
-    return from_candid_variant_n27(value);
-}
-function from_candid_SaltedRequest_n114(value: _SaltedRequest): SaltedRequest {
-    return from_candid_record_n115(value);
-}
-function from_candid_StreamChunk_n128(value: _StreamChunk): StreamChunk {
-    return from_candid_record_n129(value);
-}
-function from_candid_StreamResult_n126(value: _StreamResult): StreamResult {
-    return from_candid_variant_n127(value);
-}
-function from_candid_SubmitError_n98(value: _SubmitError): SubmitError {
-    return from_candid_variant_n99(value);
-}
-function from_candid_SubmitResult_n132(value: _SubmitResult): SubmitResult {
-    return from_candid_variant_n133(value);
-}
-function from_candid_SyncError_n136(value: _SyncError): SyncError {
+function from_candid_ReceiptResponse_n136(value: _ReceiptResponse): ReceiptResponse {
     return from_candid_variant_n137(value);
 }
-function from_candid_SyncResult_n134(value: _SyncResult): SyncResult {
+function from_candid_ReceiptResult_n143(value: _ReceiptResult): ReceiptResult {
+    return from_candid_record_n144(value);
+}
+function from_candid_Receipt_n140(value: _Receipt): Receipt {
+    return from_candid_record_n141(value);
+}
+function from_candid_Role_n21(value: _Role): Role {
+    return from_candid_variant_n22(value);
+}
+function from_candid_SaltedRequest_n150(value: _SaltedRequest): SaltedRequest {
+    return from_candid_record_n151(value);
+}
+function from_candid_Sampling_n42(value: _Sampling): Sampling {
+    return from_candid_record_n43(value);
+}
+function from_candid_StreamChunk_n164(value: _StreamChunk): StreamChunk {
+    return from_candid_record_n165(value);
+}
+function from_candid_StreamResult_n162(value: _StreamResult): StreamResult {
+    return from_candid_variant_n163(value);
+}
+function from_candid_SubmitError_n134(value: _SubmitError): SubmitError {
     return from_candid_variant_n135(value);
 }
-function from_candid_TranscriptResult_n138(value: _TranscriptResult): TranscriptResult {
-    return from_candid_variant_n139(value);
+function from_candid_SubmitResult_n168(value: _SubmitResult): SubmitResult {
+    return from_candid_variant_n169(value);
 }
-function from_candid_Transition_n56(value: _Transition): Transition {
-    return from_candid_record_n57(value);
+function from_candid_SyncError_n172(value: _SyncError): SyncError {
+    return from_candid_variant_n173(value);
 }
-function from_candid_Verdict_n65(value: _Verdict): Verdict {
-    return from_candid_variant_n66(value);
+function from_candid_SyncResult_n170(value: _SyncResult): SyncResult {
+    return from_candid_variant_n171(value);
 }
-function from_candid_WorkHint_n144(value: _WorkHint): WorkHint {
-    return from_candid_record_n145(value);
+function from_candid_Task_n23(value: _Task): Task {
+    return from_candid_variant_n24(value);
 }
-function from_candid_WorkResult_n142(value: _WorkResult): WorkResult {
-    return from_candid_variant_n143(value);
+function from_candid_Tool_n29(value: _Tool): Tool {
+    return from_candid_record_n30(value);
+}
+function from_candid_TranscriptResult_n174(value: _TranscriptResult): TranscriptResult {
+    return from_candid_variant_n175(value);
+}
+function from_candid_Transition_n78(value: _Transition): Transition {
+    return from_candid_record_n79(value);
+}
+function from_candid_Verdict_n89(value: _Verdict): Verdict {
+    return from_candid_variant_n90(value);
+}
+function from_candid_WorkHint_n180(value: _WorkHint): WorkHint {
+    return from_candid_record_n181(value);
+}
+function from_candid_WorkResult_n178(value: _WorkResult): WorkResult {
+    return from_candid_variant_n179(value);
 }
 function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
     return from_candid_variant_n4(value);
@@ -1635,40 +1831,118 @@ function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
 function from_candid_WorkerResult_n1(value: _WorkerResult): WorkerResult {
     return from_candid_variant_n2(value);
 }
-function from_candid_opt_n106(value: [] | [_ReceiptResult]): ReceiptResult | null {
-    return value.length === 0 ? null : from_candid_ReceiptResult_n107(value[0]);
+function from_candid_opt_n142(value: [] | [_ReceiptResult]): ReceiptResult | null {
+    return value.length === 0 ? null : from_candid_ReceiptResult_n143(value[0]);
 }
-function from_candid_opt_n109(value: [] | [bigint]): bigint | null {
+function from_candid_opt_n145(value: [] | [bigint]): bigint | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n113(value: [] | [_SaltedRequest]): SaltedRequest | null {
-    return value.length === 0 ? null : from_candid_SaltedRequest_n114(value[0]);
+function from_candid_opt_n149(value: [] | [_SaltedRequest]): SaltedRequest | null {
+    return value.length === 0 ? null : from_candid_SaltedRequest_n150(value[0]);
 }
-function from_candid_opt_n54(value: [] | [_Hash]): Hash | null {
+function from_candid_opt_n27(value: [] | [Array<_Tool>]): Array<Tool> | null {
+    return value.length === 0 ? null : from_candid_vec_n28(value[0]);
+}
+function from_candid_opt_n31(value: [] | [string]): string | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n58(value: [] | [_LeaseId]): LeaseId | null {
+function from_candid_opt_n35(value: [] | [Array<_ToolCall>]): Array<ToolCall> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n59(value: [] | [_Answer]): Answer | null {
-    return value.length === 0 ? null : from_candid_Answer_n60(value[0]);
-}
-function from_candid_opt_n64(value: [] | [_Verdict]): Verdict | null {
-    return value.length === 0 ? null : from_candid_Verdict_n65(value[0]);
-}
-function from_candid_opt_n70(value: [] | [_Reason]): Reason | null {
-    return value.length === 0 ? null : from_candid_Reason_n48(value[0]);
-}
-function from_candid_opt_n71(value: [] | [_Usage]): Usage | null {
+function from_candid_opt_n40(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n72(value: [] | [_Timestamp]): Timestamp | null {
+function from_candid_opt_n41(value: [] | [Array<string>]): Array<string> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n97(value: [] | [number]): number | null {
+function from_candid_opt_n44(value: [] | [number]): number | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n45(value: [] | [number]): number | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n46(value: [] | [Array<_LogitBias>]): Array<LogitBias> | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n47(value: [] | [_Format]): Format | null {
+    return value.length === 0 ? null : from_candid_Format_n48(value[0]);
+}
+function from_candid_opt_n76(value: [] | [_Hash]): Hash | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n80(value: [] | [_LeaseId]): LeaseId | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n81(value: [] | [_Answer]): Answer | null {
+    return value.length === 0 ? null : from_candid_Answer_n82(value[0]);
+}
+function from_candid_opt_n84(value: [] | [Array<_TokenLogprobs>]): Array<TokenLogprobs> | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n87(value: [] | [Uint8Array]): Uint8Array | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n88(value: [] | [_Verdict]): Verdict | null {
+    return value.length === 0 ? null : from_candid_Verdict_n89(value[0]);
+}
+function from_candid_opt_n94(value: [] | [_Reason]): Reason | null {
+    return value.length === 0 ? null : from_candid_Reason_n70(value[0]);
+}
+function from_candid_opt_n95(value: [] | [_Usage]): Usage | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n96(value: [] | [_Timestamp]): Timestamp | null {
     return value.length === 0 ? null : value[0];
 }
 function from_candid_record_n103(value: {
+    id: _JobId;
+    model: _ModelId;
+    requester: Principal;
+    verdict: [] | [_Verdict];
+    state: _JobState;
+    submitted_at: _Timestamp;
+}): {
+    id: JobId;
+    model: ModelId;
+    requester: Principal;
+    verdict?: Verdict;
+    state: JobState;
+    submitted_at: Timestamp;
+} {
+    return {
+        id: value.id,
+        model: value.model,
+        requester: value.requester,
+        verdict: record_opt_to_undefined(from_candid_opt_n88(value.verdict)),
+        state: from_candid_JobState_n9(value.state),
+        submitted_at: value.submitted_at
+    };
+}
+function from_candid_record_n133(value: {
+    model: _ModelId;
+    wait_seconds: [] | [number];
+    price_expected: _Cycles;
+    providers: number;
+    price_max: _Cycles;
+    queued: number;
+}): {
+    model: ModelId;
+    wait_seconds?: number;
+    price_expected: Cycles;
+    providers: number;
+    price_max: Cycles;
+    queued: number;
+} {
+    return {
+        model: value.model,
+        wait_seconds: record_opt_to_undefined(from_candid_opt_n45(value.wait_seconds)),
+        price_expected: value.price_expected,
+        providers: value.providers,
+        price_max: value.price_max,
+        queued: value.queued
+    };
+}
+function from_candid_record_n139(value: {
     certificate: Uint8Array;
     receipt: _Receipt;
     request: [] | [_SaltedRequest];
@@ -1681,12 +1955,12 @@ function from_candid_record_n103(value: {
 } {
     return {
         certificate: value.certificate,
-        receipt: from_candid_Receipt_n104(value.receipt),
-        request: record_opt_to_undefined(from_candid_opt_n113(value.request)),
+        receipt: from_candid_Receipt_n140(value.receipt),
+        request: record_opt_to_undefined(from_candid_opt_n149(value.request)),
         witness: value.witness
     };
 }
-function from_candid_record_n105(value: {
+function from_candid_record_n141(value: {
     fee: _Cycles;
     job: _JobId;
     request_hash: _Hash;
@@ -1729,24 +2003,24 @@ function from_candid_record_n105(value: {
         fee: value.fee,
         job: value.job,
         request_hash: value.request_hash,
-        result: record_opt_to_undefined(from_candid_opt_n106(value.result)),
+        result: record_opt_to_undefined(from_candid_opt_n142(value.result)),
         model: value.model,
         model_root: value.model_root,
         class: value.class,
-        seed: record_opt_to_undefined(from_candid_opt_n109(value.seed)),
-        verdict: record_opt_to_undefined(from_candid_opt_n64(value.verdict)),
+        seed: record_opt_to_undefined(from_candid_opt_n145(value.seed)),
+        verdict: record_opt_to_undefined(from_candid_opt_n88(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n110(value.leases),
+        leases: from_candid_vec_n146(value.leases),
         canister: value.canister,
         royalty: value.royalty,
         ended_at: value.ended_at,
         escrow: value.escrow,
         submitted_at: value.submitted_at,
-        assurance: from_candid_Assurance_n73(value.assurance),
+        assurance: from_candid_Assurance_n97(value.assurance),
         refund: value.refund
     };
 }
-function from_candid_record_n108(value: {
+function from_candid_record_n144(value: {
     answer_sha256: _Hash;
     trace_root: _Hash;
     root: _Hash;
@@ -1763,11 +2037,11 @@ function from_candid_record_n108(value: {
         answer_sha256: value.answer_sha256,
         trace_root: value.trace_root,
         root: value.root,
-        finish: from_candid_Finish_n62(value.finish),
+        finish: from_candid_Finish_n85(value.finish),
         usage: value.usage
     };
 }
-function from_candid_record_n112(value: {
+function from_candid_record_n148(value: {
     provider: Principal;
     paid: _Cycles;
     role: _Role;
@@ -1789,15 +2063,15 @@ function from_candid_record_n112(value: {
     return {
         provider: value.provider,
         paid: value.paid,
-        role: from_candid_Role_n26(value.role),
-        root: record_opt_to_undefined(from_candid_opt_n54(value.root)),
+        role: from_candid_Role_n21(value.role),
+        root: record_opt_to_undefined(from_candid_opt_n76(value.root)),
         lease: value.lease,
         state: from_candid_LeaseState_n6(value.state),
         worker: value.worker,
         round: value.round
     };
 }
-function from_candid_record_n115(value: {
+function from_candid_record_n151(value: {
     request: _JobRequest;
     salt: _Hash;
 }): {
@@ -1805,35 +2079,32 @@ function from_candid_record_n115(value: {
     salt: Hash;
 } {
     return {
-        request: from_candid_JobRequest_n116(value.request),
+        request: from_candid_JobRequest_n152(value.request),
         salt: value.salt
     };
 }
-function from_candid_record_n117(value: {
+function from_candid_record_n153(value: {
     model: _ModelRef;
-    messages: Array<_Message>;
     seed: [] | [bigint];
-    max_tokens: number;
-    sampling: _Sampling;
+    task: _Task;
+    parameters: _Parameters;
     assurance: _Assurance;
 }): {
     model: ModelRef;
-    messages: Array<Message>;
     seed?: bigint;
-    max_tokens: number;
-    sampling: Sampling;
+    task: Task;
+    parameters: Parameters_;
     assurance: Assurance;
 } {
     return {
-        model: from_candid_ModelRef_n118(value.model),
-        messages: from_candid_vec_n21(value.messages),
-        seed: record_opt_to_undefined(from_candid_opt_n109(value.seed)),
-        max_tokens: value.max_tokens,
-        sampling: value.sampling,
-        assurance: from_candid_Assurance_n73(value.assurance)
+        model: from_candid_ModelRef_n154(value.model),
+        seed: record_opt_to_undefined(from_candid_opt_n145(value.seed)),
+        task: from_candid_Task_n23(value.task),
+        parameters: from_candid_Parameters_n38(value.parameters),
+        assurance: from_candid_Assurance_n97(value.assurance)
     };
 }
-function from_candid_record_n129(value: {
+function from_candid_record_n165(value: {
     cursor: bigint;
     text: string;
     state: _JobState;
@@ -1851,7 +2122,7 @@ function from_candid_record_n129(value: {
         round: value.round
     };
 }
-function from_candid_record_n141(value: {
+function from_candid_record_n177(value: {
     output: Uint32Array;
     finish: _Finish;
 }): {
@@ -1860,10 +2131,10 @@ function from_candid_record_n141(value: {
 } {
     return {
         output: value.output,
-        finish: from_candid_Finish_n62(value.finish)
+        finish: from_candid_Finish_n85(value.finish)
     };
 }
-function from_candid_record_n145(value: {
+function from_candid_record_n181(value: {
     unclaimed: number;
     leases: Array<_LeaseHint>;
     announce: boolean;
@@ -1874,11 +2145,11 @@ function from_candid_record_n145(value: {
 } {
     return {
         unclaimed: value.unclaimed,
-        leases: from_candid_vec_n146(value.leases),
+        leases: from_candid_vec_n182(value.leases),
         announce: value.announce
     };
 }
-function from_candid_record_n148(value: {
+function from_candid_record_n184(value: {
     lease: _LeaseId;
     state: _LeaseState;
     transcript_final: boolean;
@@ -1899,58 +2170,145 @@ function from_candid_record_n148(value: {
 function from_candid_record_n20(value: {
     job: _JobId;
     model: _ModelId;
-    messages: Array<_Message>;
     model_root: _Hash;
     role: _Role;
     seed: bigint;
+    task: _Task;
+    parameters: _Parameters;
     deadline: _Timestamp;
     lease: _LeaseId;
     run_deadline: _Timestamp;
     streamed: number;
-    max_tokens: number;
-    sampling: _Sampling;
+    input_tokens_max: number;
     round: number;
 }): {
     job: JobId;
     model: ModelId;
-    messages: Array<Message>;
     model_root: Hash;
     role: Role;
     seed: bigint;
+    task: Task;
+    parameters: Parameters_;
     deadline: Timestamp;
     lease: LeaseId;
     run_deadline: Timestamp;
     streamed: number;
-    max_tokens: number;
-    sampling: Sampling;
+    input_tokens_max: number;
     round: number;
 } {
     return {
         job: value.job,
         model: value.model,
-        messages: from_candid_vec_n21(value.messages),
         model_root: value.model_root,
-        role: from_candid_Role_n26(value.role),
+        role: from_candid_Role_n21(value.role),
         seed: value.seed,
+        task: from_candid_Task_n23(value.task),
+        parameters: from_candid_Parameters_n38(value.parameters),
         deadline: value.deadline,
         lease: value.lease,
         run_deadline: value.run_deadline,
         streamed: value.streamed,
-        max_tokens: value.max_tokens,
-        sampling: value.sampling,
+        input_tokens_max: value.input_tokens_max,
         round: value.round
     };
 }
-function from_candid_record_n23(value: {
+function from_candid_record_n26(value: {
+    tools: [] | [Array<_Tool>];
+    messages: Array<_Message>;
+}): {
+    tools?: Array<Tool>;
+    messages: Array<Message>;
+} {
+    return {
+        tools: record_opt_to_undefined(from_candid_opt_n27(value.tools)),
+        messages: from_candid_vec_n32(value.messages)
+    };
+}
+function from_candid_record_n30(value: {
+    name: string;
+    parameters: [] | [string];
+    description: [] | [string];
+}): {
+    name: string;
+    parameters?: string;
+    description?: string;
+} {
+    return {
+        name: value.name,
+        parameters: record_opt_to_undefined(from_candid_opt_n31(value.parameters)),
+        description: record_opt_to_undefined(from_candid_opt_n31(value.description))
+    };
+}
+function from_candid_record_n34(value: {
     content: string;
+    tool_calls: [] | [Array<_ToolCall>];
     role: _MessageRole;
+    tool_call_id: [] | [string];
 }): {
     content: string;
+    tool_calls?: Array<ToolCall>;
     role: MessageRole;
+    tool_call_id?: string;
 } {
     return {
         content: value.content,
-        role: from_candid_MessageRole_n24(value.role)
+        tool_calls: record_opt_to_undefined(from_candid_opt_n35(value.tool_calls)),
+        role: from_candid_MessageRole_n36(value.role),
+        tool_call_id: record_opt_to_undefined(from_candid_opt_n31(value.tool_call_id))
+    };
+}
+function from_candid_record_n39(value: {
+    logprobs: [] | [number];
+    stop: [] | [Array<string>];
+    max_tokens: number;
+    sampling: _Sampling;
+    format: [] | [_Format];
+}): {
+    logprobs?: number;
+    stop?: Array<string>;
+    max_tokens: number;
+    sampling: Sampling;
+    format?: Format;
+} {
+    return {
+        logprobs: record_opt_to_undefined(from_candid_opt_n40(value.logprobs)),
+        stop: record_opt_to_undefined(from_candid_opt_n41(value.stop)),
+        max_tokens: value.max_tokens,
+        sampling: from_candid_Sampling_n42(value.sampling),
+        format: record_opt_to_undefined(from_candid_opt_n47(value.format))
+    };
+}
+function from_candid_record_n43(value: {
+    top_k: number;
+    frequency_penalty_milli: [] | [number];
+    repetition_penalty_milli: [] | [number];
+    top_p_ppm: number;
+    presence_penalty_milli: [] | [number];
+    repetition_window: [] | [number];
+    temperature_milli: number;
+    min_p_ppm: [] | [number];
+    logit_bias: [] | [Array<_LogitBias>];
+}): {
+    top_k: number;
+    frequency_penalty_milli?: number;
+    repetition_penalty_milli?: number;
+    top_p_ppm: number;
+    presence_penalty_milli?: number;
+    repetition_window?: number;
+    temperature_milli: number;
+    min_p_ppm?: number;
+    logit_bias?: Array<LogitBias>;
+} {
+    return {
+        top_k: value.top_k,
+        frequency_penalty_milli: record_opt_to_undefined(from_candid_opt_n44(value.frequency_penalty_milli)),
+        repetition_penalty_milli: record_opt_to_undefined(from_candid_opt_n45(value.repetition_penalty_milli)),
+        top_p_ppm: value.top_p_ppm,
+        presence_penalty_milli: record_opt_to_undefined(from_candid_opt_n44(value.presence_penalty_milli)),
+        repetition_window: record_opt_to_undefined(from_candid_opt_n45(value.repetition_window)),
+        temperature_milli: value.temperature_milli,
+        min_p_ppm: record_opt_to_undefined(from_candid_opt_n45(value.min_p_ppm)),
+        logit_bias: record_opt_to_undefined(from_candid_opt_n46(value.logit_bias))
     };
 }
 function from_candid_record_n5(value: {
@@ -1965,7 +2323,7 @@ function from_candid_record_n5(value: {
         state: from_candid_LeaseState_n6(value.state)
     };
 }
-function from_candid_record_n53(value: {
+function from_candid_record_n75(value: {
     id: _JobId;
     fee: _Cycles;
     model: _ModelId;
@@ -2008,24 +2366,24 @@ function from_candid_record_n53(value: {
         id: value.id,
         fee: value.fee,
         model: value.model,
-        result_root: record_opt_to_undefined(from_candid_opt_n54(value.result_root)),
+        result_root: record_opt_to_undefined(from_candid_opt_n76(value.result_root)),
         requester: value.requester,
         paid: value.paid,
         deadline: value.deadline,
-        history: from_candid_vec_n55(value.history),
-        answer: record_opt_to_undefined(from_candid_opt_n59(value.answer)),
-        verdict: record_opt_to_undefined(from_candid_opt_n64(value.verdict)),
+        history: from_candid_vec_n77(value.history),
+        answer: record_opt_to_undefined(from_candid_opt_n81(value.answer)),
+        verdict: record_opt_to_undefined(from_candid_opt_n88(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n67(value.leases),
-        usage: record_opt_to_undefined(from_candid_opt_n71(value.usage)),
-        ended_at: record_opt_to_undefined(from_candid_opt_n72(value.ended_at)),
+        leases: from_candid_vec_n91(value.leases),
+        usage: record_opt_to_undefined(from_candid_opt_n95(value.usage)),
+        ended_at: record_opt_to_undefined(from_candid_opt_n96(value.ended_at)),
         escrow: value.escrow,
         submitted_at: value.submitted_at,
-        assurance: from_candid_Assurance_n73(value.assurance),
+        assurance: from_candid_Assurance_n97(value.assurance),
         refund: value.refund
     };
 }
-function from_candid_record_n57(value: {
+function from_candid_record_n79(value: {
     at: _Timestamp;
     lease: [] | [_LeaseId];
     state: _JobState;
@@ -2038,33 +2396,51 @@ function from_candid_record_n57(value: {
 } {
     return {
         at: value.at,
-        lease: record_opt_to_undefined(from_candid_opt_n58(value.lease)),
+        lease: record_opt_to_undefined(from_candid_opt_n80(value.lease)),
         state: from_candid_JobState_n9(value.state),
-        reason: from_candid_Reason_n48(value.reason)
+        reason: from_candid_Reason_n70(value.reason)
     };
 }
-function from_candid_record_n61(value: {
+function from_candid_record_n8(value: {
+    job: _JobId;
+    state: _JobState;
+}): {
+    job: JobId;
+    state: JobState;
+} {
+    return {
+        job: value.job,
+        state: from_candid_JobState_n9(value.state)
+    };
+}
+function from_candid_record_n83(value: {
+    logprobs: [] | [Array<_TokenLogprobs>];
     output_tokens: Uint32Array;
     trace_root: _Hash;
     text: string;
     finish: _Finish;
+    embedding: [] | [Uint8Array];
     input_tokens: Uint32Array;
 }): {
+    logprobs?: Array<TokenLogprobs>;
     output_tokens: Uint32Array;
     trace_root: Hash;
     text: string;
     finish: Finish;
+    embedding?: Uint8Array;
     input_tokens: Uint32Array;
 } {
     return {
+        logprobs: record_opt_to_undefined(from_candid_opt_n84(value.logprobs)),
         output_tokens: value.output_tokens,
         trace_root: value.trace_root,
         text: value.text,
-        finish: from_candid_Finish_n62(value.finish),
+        finish: from_candid_Finish_n85(value.finish),
+        embedding: record_opt_to_undefined(from_candid_opt_n87(value.embedding)),
         input_tokens: value.input_tokens
     };
 }
-function from_candid_record_n69(value: {
+function from_candid_record_n93(value: {
     id: _LeaseId;
     provider: Principal;
     paid: _Cycles;
@@ -2093,80 +2469,20 @@ function from_candid_record_n69(value: {
         id: value.id,
         provider: value.provider,
         paid: value.paid,
-        role: from_candid_Role_n26(value.role),
-        root: record_opt_to_undefined(from_candid_opt_n54(value.root)),
+        role: from_candid_Role_n21(value.role),
+        root: record_opt_to_undefined(from_candid_opt_n76(value.root)),
         deadline: value.deadline,
         state: from_candid_LeaseState_n6(value.state),
         granted_at: value.granted_at,
         worker: value.worker,
         round: value.round,
-        reason: record_opt_to_undefined(from_candid_opt_n70(value.reason))
+        reason: record_opt_to_undefined(from_candid_opt_n94(value.reason))
     };
 }
-function from_candid_record_n79(value: {
-    id: _JobId;
-    model: _ModelId;
-    requester: Principal;
-    verdict: [] | [_Verdict];
-    state: _JobState;
-    submitted_at: _Timestamp;
-}): {
-    id: JobId;
-    model: ModelId;
-    requester: Principal;
-    verdict?: Verdict;
-    state: JobState;
-    submitted_at: Timestamp;
-} {
-    return {
-        id: value.id,
-        model: value.model,
-        requester: value.requester,
-        verdict: record_opt_to_undefined(from_candid_opt_n64(value.verdict)),
-        state: from_candid_JobState_n9(value.state),
-        submitted_at: value.submitted_at
-    };
-}
-function from_candid_record_n8(value: {
-    job: _JobId;
-    state: _JobState;
-}): {
-    job: JobId;
-    state: JobState;
-} {
-    return {
-        job: value.job,
-        state: from_candid_JobState_n9(value.state)
-    };
-}
-function from_candid_record_n96(value: {
-    model: _ModelId;
-    wait_seconds: [] | [number];
-    price_expected: _Cycles;
-    providers: number;
-    price_max: _Cycles;
-    queued: number;
-}): {
-    model: ModelId;
-    wait_seconds?: number;
-    price_expected: Cycles;
-    providers: number;
-    price_max: Cycles;
-    queued: number;
-} {
-    return {
-        model: value.model,
-        wait_seconds: record_opt_to_undefined(from_candid_opt_n97(value.wait_seconds)),
-        price_expected: value.price_expected,
-        providers: value.providers,
-        price_max: value.price_max,
-        queued: value.queued
-    };
-}
-function from_candid_tuple_n45(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
+function from_candid_tuple_n67(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
     return [
         value[0],
-        from_candid_Beat_n46(value[1])
+        from_candid_Beat_n68(value[1])
     ];
 }
 function from_candid_variant_n10(value: {
@@ -2188,61 +2504,23 @@ function from_candid_variant_n10(value: {
 }): JobState {
     return "Queued" in value ? JobState.Queued : "Failed" in value ? JobState.Failed : "Running" in value ? JobState.Running : "Extended" in value ? JobState.Extended : "Cancelled" in value ? JobState.Cancelled : "Revealing" in value ? JobState.Revealing : "Expired" in value ? JobState.Expired : "Settled" in value ? JobState.Settled : value;
 }
-function from_candid_variant_n101(value: {
-    Ok: _CertifiedReceipt;
+function from_candid_variant_n105(value: {
+    Ok: _Beat;
 } | {
-    Err: _JobError;
+    Err: _WorkerError;
 }): {
     __kind__: "Ok";
-    Ok: CertifiedReceipt;
+    Ok: Beat;
 } | {
     __kind__: "Err";
-    Err: JobError;
+    Err: WorkerError;
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_CertifiedReceipt_n102(value.Ok)
+        Ok: from_candid_Beat_n68(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
-    } : value;
-}
-function from_candid_variant_n119(value: {
-    Name: string;
-} | {
-    Version: _ModelId;
-}): {
-    __kind__: "Name";
-    Name: string;
-} | {
-    __kind__: "Version";
-    Version: ModelId;
-} {
-    return "Name" in value ? {
-        __kind__: "Name",
-        Name: value.Name
-    } : "Version" in value ? {
-        __kind__: "Version",
-        Version: value.Version
-    } : value;
-}
-function from_candid_variant_n127(value: {
-    Ok: _StreamChunk;
-} | {
-    Err: _JobError;
-}): {
-    __kind__: "Ok";
-    Ok: StreamChunk;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_StreamChunk_n128(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
+        Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
 function from_candid_variant_n13(value: {
@@ -2264,887 +2542,7 @@ function from_candid_variant_n13(value: {
         Err: from_candid_JobError_n14(value.Err)
     } : value;
 }
-function from_candid_variant_n133(value: {
-    Ok: _Submitted;
-} | {
-    Err: _SubmitError;
-}): {
-    __kind__: "Ok";
-    Ok: Submitted;
-} | {
-    __kind__: "Err";
-    Err: SubmitError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_SubmitError_n98(value.Err)
-    } : value;
-}
-function from_candid_variant_n135(value: {
-    Ok: null;
-} | {
-    Err: _SyncError;
-}): {
-    __kind__: "Ok";
-    Ok: null;
-} | {
-    __kind__: "Err";
-    Err: SyncError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_SyncError_n136(value.Err)
-    } : value;
-}
-function from_candid_variant_n137(value: {
-    Busy: null;
-} | {
-    Unreachable: string;
-} | {
-    NoRegistry: null;
-} | {
-    Other: string;
-}): {
-    __kind__: "Busy";
-    Busy: null;
-} | {
-    __kind__: "Unreachable";
-    Unreachable: string;
-} | {
-    __kind__: "NoRegistry";
-    NoRegistry: null;
-} | {
-    __kind__: "Other";
-    Other: string;
-} {
-    return "Busy" in value ? {
-        __kind__: "Busy",
-        Busy: value.Busy
-    } : "Unreachable" in value ? {
-        __kind__: "Unreachable",
-        Unreachable: value.Unreachable
-    } : "NoRegistry" in value ? {
-        __kind__: "NoRegistry",
-        NoRegistry: value.NoRegistry
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : value;
-}
-function from_candid_variant_n139(value: {
-    Ok: _Claim;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Claim;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_Claim_n140(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n143(value: {
-    Ok: _WorkHint;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: WorkHint;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_WorkHint_n144(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n15(value: {
-    Ended: {
-        job: _JobId;
-        state: _JobState;
-    };
-} | {
-    NoReceiptYet: _JobId;
-} | {
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    TooLate: _JobId;
-} | {
-    NotYours: _JobId;
-} | {
-    UnknownJob: _JobId;
-} | {
-    Other: string;
-}): {
-    __kind__: "Ended";
-    Ended: {
-        job: JobId;
-        state: JobState;
-    };
-} | {
-    __kind__: "NoReceiptYet";
-    NoReceiptYet: JobId;
-} | {
-    __kind__: "Invalid";
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    __kind__: "TooLate";
-    TooLate: JobId;
-} | {
-    __kind__: "NotYours";
-    NotYours: JobId;
-} | {
-    __kind__: "UnknownJob";
-    UnknownJob: JobId;
-} | {
-    __kind__: "Other";
-    Other: string;
-} {
-    return "Ended" in value ? {
-        __kind__: "Ended",
-        Ended: from_candid_record_n8(value.Ended)
-    } : "NoReceiptYet" in value ? {
-        __kind__: "NoReceiptYet",
-        NoReceiptYet: value.NoReceiptYet
-    } : "Invalid" in value ? {
-        __kind__: "Invalid",
-        Invalid: value.Invalid
-    } : "TooLate" in value ? {
-        __kind__: "TooLate",
-        TooLate: value.TooLate
-    } : "NotYours" in value ? {
-        __kind__: "NotYours",
-        NotYours: value.NotYours
-    } : "UnknownJob" in value ? {
-        __kind__: "UnknownJob",
-        UnknownJob: value.UnknownJob
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : value;
-}
-function from_candid_variant_n17(value: {
-    Ok: Array<_Order>;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Array<Order>;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_vec_n18(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n2(value: {
-    Ok: null;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: null;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n25(value: {
-    System: null;
-} | {
-    User: null;
-} | {
-    Assistant: null;
-}): MessageRole {
-    return "System" in value ? MessageRole.System : "User" in value ? MessageRole.User : "Assistant" in value ? MessageRole.Assistant : value;
-}
-function from_candid_variant_n27(value: {
-    Generator: null;
-} | {
-    Replica: null;
-} | {
-    Checker: null;
-}): Role {
-    return "Generator" in value ? Role.Generator : "Replica" in value ? Role.Replica : "Checker" in value ? Role.Checker : value;
-}
-function from_candid_variant_n35(value: {
-    Ok: _Cycles;
-} | {
-    Err: _DepositError;
-}): {
-    __kind__: "Ok";
-    Ok: Cycles;
-} | {
-    __kind__: "Err";
-    Err: DepositError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_DepositError_n36(value.Err)
-    } : value;
-}
-function from_candid_variant_n37(value: {
-    Anonymous: null;
-} | {
-    NothingAttached: null;
-} | {
-    Other: string;
-} | {
-    LowOnCycles: null;
-}): {
-    __kind__: "Anonymous";
-    Anonymous: null;
-} | {
-    __kind__: "NothingAttached";
-    NothingAttached: null;
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "LowOnCycles";
-    LowOnCycles: null;
-} {
-    return "Anonymous" in value ? {
-        __kind__: "Anonymous",
-        Anonymous: value.Anonymous
-    } : "NothingAttached" in value ? {
-        __kind__: "NothingAttached",
-        NothingAttached: value.NothingAttached
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "LowOnCycles" in value ? {
-        __kind__: "LowOnCycles",
-        LowOnCycles: value.LowOnCycles
-    } : value;
-}
-function from_candid_variant_n39(value: {
-    NoDemand: null;
-} | {
-    TooDear: null;
-} | {
-    Busy: {
-        leases: number;
-    };
-} | {
-    NotActive: null;
-} | {
-    SameProvider: null;
-} | {
-    NotReady: null;
-} | {
-    Eligible: null;
-} | {
-    Other: string;
-} | {
-    NoOffer: null;
-} | {
-    UnknownWorker: null;
-}): {
-    __kind__: "NoDemand";
-    NoDemand: null;
-} | {
-    __kind__: "TooDear";
-    TooDear: null;
-} | {
-    __kind__: "Busy";
-    Busy: {
-        leases: number;
-    };
-} | {
-    __kind__: "NotActive";
-    NotActive: null;
-} | {
-    __kind__: "SameProvider";
-    SameProvider: null;
-} | {
-    __kind__: "NotReady";
-    NotReady: null;
-} | {
-    __kind__: "Eligible";
-    Eligible: null;
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "NoOffer";
-    NoOffer: null;
-} | {
-    __kind__: "UnknownWorker";
-    UnknownWorker: null;
-} {
-    return "NoDemand" in value ? {
-        __kind__: "NoDemand",
-        NoDemand: value.NoDemand
-    } : "TooDear" in value ? {
-        __kind__: "TooDear",
-        TooDear: value.TooDear
-    } : "Busy" in value ? {
-        __kind__: "Busy",
-        Busy: value.Busy
-    } : "NotActive" in value ? {
-        __kind__: "NotActive",
-        NotActive: value.NotActive
-    } : "SameProvider" in value ? {
-        __kind__: "SameProvider",
-        SameProvider: value.SameProvider
-    } : "NotReady" in value ? {
-        __kind__: "NotReady",
-        NotReady: value.NotReady
-    } : "Eligible" in value ? {
-        __kind__: "Eligible",
-        Eligible: value.Eligible
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "NoOffer" in value ? {
-        __kind__: "NoOffer",
-        NoOffer: value.NoOffer
-    } : "UnknownWorker" in value ? {
-        __kind__: "UnknownWorker",
-        UnknownWorker: value.UnknownWorker
-    } : value;
-}
-function from_candid_variant_n4(value: {
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    TooLate: {
-        deadline: _Timestamp;
-        lease: _LeaseId;
-    };
-} | {
-    NotActive: Principal;
-} | {
-    WrongState: {
-        lease: _LeaseId;
-        state: _LeaseState;
-    };
-} | {
-    UnknownLease: _LeaseId;
-} | {
-    TranscriptNotFinal: _LeaseId;
-} | {
-    Other: string;
-} | {
-    UnknownWorker: Principal;
-} | {
-    WrongOpening: {
-        root: _Hash;
-        lease: _LeaseId;
-    };
-} | {
-    TooManyOffers: {
-        max: number;
-        model: _ModelId;
-    };
-} | {
-    NotRevealing: {
-        job: _JobId;
-        state: _JobState;
-    };
-} | {
-    ForeignLease: _LeaseId;
-} | {
-    UnknownModel: _ModelId;
-}): {
-    __kind__: "Invalid";
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    __kind__: "TooLate";
-    TooLate: {
-        deadline: Timestamp;
-        lease: LeaseId;
-    };
-} | {
-    __kind__: "NotActive";
-    NotActive: Principal;
-} | {
-    __kind__: "WrongState";
-    WrongState: {
-        lease: LeaseId;
-        state: LeaseState;
-    };
-} | {
-    __kind__: "UnknownLease";
-    UnknownLease: LeaseId;
-} | {
-    __kind__: "TranscriptNotFinal";
-    TranscriptNotFinal: LeaseId;
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "UnknownWorker";
-    UnknownWorker: Principal;
-} | {
-    __kind__: "WrongOpening";
-    WrongOpening: {
-        root: Hash;
-        lease: LeaseId;
-    };
-} | {
-    __kind__: "TooManyOffers";
-    TooManyOffers: {
-        max: number;
-        model: ModelId;
-    };
-} | {
-    __kind__: "NotRevealing";
-    NotRevealing: {
-        job: JobId;
-        state: JobState;
-    };
-} | {
-    __kind__: "ForeignLease";
-    ForeignLease: LeaseId;
-} | {
-    __kind__: "UnknownModel";
-    UnknownModel: ModelId;
-} {
-    return "Invalid" in value ? {
-        __kind__: "Invalid",
-        Invalid: value.Invalid
-    } : "TooLate" in value ? {
-        __kind__: "TooLate",
-        TooLate: value.TooLate
-    } : "NotActive" in value ? {
-        __kind__: "NotActive",
-        NotActive: value.NotActive
-    } : "WrongState" in value ? {
-        __kind__: "WrongState",
-        WrongState: from_candid_record_n5(value.WrongState)
-    } : "UnknownLease" in value ? {
-        __kind__: "UnknownLease",
-        UnknownLease: value.UnknownLease
-    } : "TranscriptNotFinal" in value ? {
-        __kind__: "TranscriptNotFinal",
-        TranscriptNotFinal: value.TranscriptNotFinal
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "UnknownWorker" in value ? {
-        __kind__: "UnknownWorker",
-        UnknownWorker: value.UnknownWorker
-    } : "WrongOpening" in value ? {
-        __kind__: "WrongOpening",
-        WrongOpening: value.WrongOpening
-    } : "TooManyOffers" in value ? {
-        __kind__: "TooManyOffers",
-        TooManyOffers: value.TooManyOffers
-    } : "NotRevealing" in value ? {
-        __kind__: "NotRevealing",
-        NotRevealing: from_candid_record_n8(value.NotRevealing)
-    } : "ForeignLease" in value ? {
-        __kind__: "ForeignLease",
-        ForeignLease: value.ForeignLease
-    } : "UnknownModel" in value ? {
-        __kind__: "UnknownModel",
-        UnknownModel: value.UnknownModel
-    } : value;
-}
-function from_candid_variant_n41(value: {
-    Ok: _Follow;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Follow;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n43(value: {
-    Ok: Array<[_LeaseId, _Beat]>;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Array<[LeaseId, Beat]>;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_vec_n44(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n47(value: {
-    Continue: _Timestamp;
-} | {
-    Stop: _Reason;
-}): {
-    __kind__: "Continue";
-    Continue: Timestamp;
-} | {
-    __kind__: "Stop";
-    Stop: Reason;
-} {
-    return "Continue" in value ? {
-        __kind__: "Continue",
-        Continue: value.Continue
-    } : "Stop" in value ? {
-        __kind__: "Stop",
-        Stop: from_candid_Reason_n48(value.Stop)
-    } : value;
-}
-function from_candid_variant_n49(value: {
-    Abandoned: string;
-} | {
-    NoLongerNeeded: null;
-} | {
-    NotClaimed: null;
-} | {
-    AllCommitted: null;
-} | {
-    DeadlinePassed: null;
-} | {
-    Matched: null;
-} | {
-    RootsAgree: null;
-} | {
-    GenerationRejected: null;
-} | {
-    LimitReached: string;
-} | {
-    NotRevealed: null;
-} | {
-    NotCompared: null;
-} | {
-    CommitmentMismatch: null;
-} | {
-    RootsDiffer: null;
-} | {
-    Malformed: string;
-} | {
-    HeartbeatLost: null;
-} | {
-    RunTooLong: null;
-} | {
-    Other: string;
-} | {
-    Submitted: null;
-} | {
-    NoMoreWorkers: null;
-} | {
-    CancelledByRequester: null;
-} | {
-    CheckerDisagrees: null;
-}): {
-    __kind__: "Abandoned";
-    Abandoned: string;
-} | {
-    __kind__: "NoLongerNeeded";
-    NoLongerNeeded: null;
-} | {
-    __kind__: "NotClaimed";
-    NotClaimed: null;
-} | {
-    __kind__: "AllCommitted";
-    AllCommitted: null;
-} | {
-    __kind__: "DeadlinePassed";
-    DeadlinePassed: null;
-} | {
-    __kind__: "Matched";
-    Matched: null;
-} | {
-    __kind__: "RootsAgree";
-    RootsAgree: null;
-} | {
-    __kind__: "GenerationRejected";
-    GenerationRejected: null;
-} | {
-    __kind__: "LimitReached";
-    LimitReached: string;
-} | {
-    __kind__: "NotRevealed";
-    NotRevealed: null;
-} | {
-    __kind__: "NotCompared";
-    NotCompared: null;
-} | {
-    __kind__: "CommitmentMismatch";
-    CommitmentMismatch: null;
-} | {
-    __kind__: "RootsDiffer";
-    RootsDiffer: null;
-} | {
-    __kind__: "Malformed";
-    Malformed: string;
-} | {
-    __kind__: "HeartbeatLost";
-    HeartbeatLost: null;
-} | {
-    __kind__: "RunTooLong";
-    RunTooLong: null;
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "Submitted";
-    Submitted: null;
-} | {
-    __kind__: "NoMoreWorkers";
-    NoMoreWorkers: null;
-} | {
-    __kind__: "CancelledByRequester";
-    CancelledByRequester: null;
-} | {
-    __kind__: "CheckerDisagrees";
-    CheckerDisagrees: null;
-} {
-    return "Abandoned" in value ? {
-        __kind__: "Abandoned",
-        Abandoned: value.Abandoned
-    } : "NoLongerNeeded" in value ? {
-        __kind__: "NoLongerNeeded",
-        NoLongerNeeded: value.NoLongerNeeded
-    } : "NotClaimed" in value ? {
-        __kind__: "NotClaimed",
-        NotClaimed: value.NotClaimed
-    } : "AllCommitted" in value ? {
-        __kind__: "AllCommitted",
-        AllCommitted: value.AllCommitted
-    } : "DeadlinePassed" in value ? {
-        __kind__: "DeadlinePassed",
-        DeadlinePassed: value.DeadlinePassed
-    } : "Matched" in value ? {
-        __kind__: "Matched",
-        Matched: value.Matched
-    } : "RootsAgree" in value ? {
-        __kind__: "RootsAgree",
-        RootsAgree: value.RootsAgree
-    } : "GenerationRejected" in value ? {
-        __kind__: "GenerationRejected",
-        GenerationRejected: value.GenerationRejected
-    } : "LimitReached" in value ? {
-        __kind__: "LimitReached",
-        LimitReached: value.LimitReached
-    } : "NotRevealed" in value ? {
-        __kind__: "NotRevealed",
-        NotRevealed: value.NotRevealed
-    } : "NotCompared" in value ? {
-        __kind__: "NotCompared",
-        NotCompared: value.NotCompared
-    } : "CommitmentMismatch" in value ? {
-        __kind__: "CommitmentMismatch",
-        CommitmentMismatch: value.CommitmentMismatch
-    } : "RootsDiffer" in value ? {
-        __kind__: "RootsDiffer",
-        RootsDiffer: value.RootsDiffer
-    } : "Malformed" in value ? {
-        __kind__: "Malformed",
-        Malformed: value.Malformed
-    } : "HeartbeatLost" in value ? {
-        __kind__: "HeartbeatLost",
-        HeartbeatLost: value.HeartbeatLost
-    } : "RunTooLong" in value ? {
-        __kind__: "RunTooLong",
-        RunTooLong: value.RunTooLong
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "Submitted" in value ? {
-        __kind__: "Submitted",
-        Submitted: value.Submitted
-    } : "NoMoreWorkers" in value ? {
-        __kind__: "NoMoreWorkers",
-        NoMoreWorkers: value.NoMoreWorkers
-    } : "CancelledByRequester" in value ? {
-        __kind__: "CancelledByRequester",
-        CancelledByRequester: value.CancelledByRequester
-    } : "CheckerDisagrees" in value ? {
-        __kind__: "CheckerDisagrees",
-        CheckerDisagrees: value.CheckerDisagrees
-    } : value;
-}
-function from_candid_variant_n51(value: {
-    Ok: _JobView;
-} | {
-    Err: _JobError;
-}): {
-    __kind__: "Ok";
-    Ok: JobView;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_JobView_n52(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
-    } : value;
-}
-function from_candid_variant_n63(value: {
-    Stop: null;
-} | {
-    Length: null;
-}): Finish {
-    return "Stop" in value ? Finish.Stop : "Length" in value ? Finish.Length : value;
-}
-function from_candid_variant_n66(value: {
-    Inconclusive: null;
-} | {
-    Unverified: null;
-} | {
-    Verified: null;
-}): Verdict {
-    return "Inconclusive" in value ? Verdict.Inconclusive : "Unverified" in value ? Verdict.Unverified : "Verified" in value ? Verdict.Verified : value;
-}
-function from_candid_variant_n7(value: {
-    Committed: null;
-} | {
-    Abandoned: null;
-} | {
-    Late: null;
-} | {
-    Lost: null;
-} | {
-    Revealed: null;
-} | {
-    Released: null;
-} | {
-    Leased: null;
-} | {
-    Silent: null;
-}): LeaseState {
-    return "Committed" in value ? LeaseState.Committed : "Abandoned" in value ? LeaseState.Abandoned : "Late" in value ? LeaseState.Late : "Lost" in value ? LeaseState.Lost : "Revealed" in value ? LeaseState.Revealed : "Released" in value ? LeaseState.Released : "Leased" in value ? LeaseState.Leased : "Silent" in value ? LeaseState.Silent : value;
-}
-function from_candid_variant_n74(value: {
-    Equality: {
-        total: number;
-    };
-} | {
-    Threshold: {
-        min: number;
-        total: number;
-    };
-} | {
-    Checked: {
-        checkers: number;
-    };
-} | {
-    Single: null;
-} | {
-    Refereed: null;
-}): {
-    __kind__: "Equality";
-    Equality: {
-        total: number;
-    };
-} | {
-    __kind__: "Threshold";
-    Threshold: {
-        min: number;
-        total: number;
-    };
-} | {
-    __kind__: "Checked";
-    Checked: {
-        checkers: number;
-    };
-} | {
-    __kind__: "Single";
-    Single: null;
-} | {
-    __kind__: "Refereed";
-    Refereed: null;
-} {
-    return "Equality" in value ? {
-        __kind__: "Equality",
-        Equality: value.Equality
-    } : "Threshold" in value ? {
-        __kind__: "Threshold",
-        Threshold: value.Threshold
-    } : "Checked" in value ? {
-        __kind__: "Checked",
-        Checked: value.Checked
-    } : "Single" in value ? {
-        __kind__: "Single",
-        Single: value.Single
-    } : "Refereed" in value ? {
-        __kind__: "Refereed",
-        Refereed: value.Refereed
-    } : value;
-}
-function from_candid_variant_n81(value: {
-    Ok: _Beat;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Beat;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_Beat_n46(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n94(value: {
+function from_candid_variant_n131(value: {
     Ok: _Quote;
 } | {
     Err: _SubmitError;
@@ -3157,13 +2555,13 @@ function from_candid_variant_n94(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Quote_n95(value.Ok)
+        Ok: from_candid_Quote_n132(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SubmitError_n98(value.Err)
+        Err: from_candid_SubmitError_n134(value.Err)
     } : value;
 }
-function from_candid_variant_n99(value: {
+function from_candid_variant_n135(value: {
     NotEnoughProviders: {
         needed: number;
         providers: number;
@@ -3322,154 +2720,1096 @@ function from_candid_variant_n99(value: {
         InsufficientFunds: value.InsufficientFunds
     } : value;
 }
-function from_candid_vec_n110(value: Array<_ReceiptLease>): Array<ReceiptLease> {
-    return value.map((x)=>from_candid_ReceiptLease_n111(x));
+function from_candid_variant_n137(value: {
+    Ok: _CertifiedReceipt;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: CertifiedReceipt;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_CertifiedReceipt_n138(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n14(value.Err)
+    } : value;
 }
-function from_candid_vec_n146(value: Array<_LeaseHint>): Array<LeaseHint> {
-    return value.map((x)=>from_candid_LeaseHint_n147(x));
+function from_candid_variant_n15(value: {
+    Ended: {
+        job: _JobId;
+        state: _JobState;
+    };
+} | {
+    NoReceiptYet: _JobId;
+} | {
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    TooLate: _JobId;
+} | {
+    NotYours: _JobId;
+} | {
+    UnknownJob: _JobId;
+} | {
+    Other: string;
+}): {
+    __kind__: "Ended";
+    Ended: {
+        job: JobId;
+        state: JobState;
+    };
+} | {
+    __kind__: "NoReceiptYet";
+    NoReceiptYet: JobId;
+} | {
+    __kind__: "Invalid";
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    __kind__: "TooLate";
+    TooLate: JobId;
+} | {
+    __kind__: "NotYours";
+    NotYours: JobId;
+} | {
+    __kind__: "UnknownJob";
+    UnknownJob: JobId;
+} | {
+    __kind__: "Other";
+    Other: string;
+} {
+    return "Ended" in value ? {
+        __kind__: "Ended",
+        Ended: from_candid_record_n8(value.Ended)
+    } : "NoReceiptYet" in value ? {
+        __kind__: "NoReceiptYet",
+        NoReceiptYet: value.NoReceiptYet
+    } : "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "TooLate" in value ? {
+        __kind__: "TooLate",
+        TooLate: value.TooLate
+    } : "NotYours" in value ? {
+        __kind__: "NotYours",
+        NotYours: value.NotYours
+    } : "UnknownJob" in value ? {
+        __kind__: "UnknownJob",
+        UnknownJob: value.UnknownJob
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : value;
+}
+function from_candid_variant_n155(value: {
+    Name: string;
+} | {
+    Version: _ModelId;
+}): {
+    __kind__: "Name";
+    Name: string;
+} | {
+    __kind__: "Version";
+    Version: ModelId;
+} {
+    return "Name" in value ? {
+        __kind__: "Name",
+        Name: value.Name
+    } : "Version" in value ? {
+        __kind__: "Version",
+        Version: value.Version
+    } : value;
+}
+function from_candid_variant_n163(value: {
+    Ok: _StreamChunk;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: StreamChunk;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_StreamChunk_n164(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n14(value.Err)
+    } : value;
+}
+function from_candid_variant_n169(value: {
+    Ok: _Submitted;
+} | {
+    Err: _SubmitError;
+}): {
+    __kind__: "Ok";
+    Ok: Submitted;
+} | {
+    __kind__: "Err";
+    Err: SubmitError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_SubmitError_n134(value.Err)
+    } : value;
+}
+function from_candid_variant_n17(value: {
+    Ok: Array<_Order>;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: Array<Order>;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_vec_n18(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n171(value: {
+    Ok: null;
+} | {
+    Err: _SyncError;
+}): {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: SyncError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_SyncError_n172(value.Err)
+    } : value;
+}
+function from_candid_variant_n173(value: {
+    Busy: null;
+} | {
+    Unreachable: string;
+} | {
+    NoRegistry: null;
+} | {
+    Other: string;
+}): {
+    __kind__: "Busy";
+    Busy: null;
+} | {
+    __kind__: "Unreachable";
+    Unreachable: string;
+} | {
+    __kind__: "NoRegistry";
+    NoRegistry: null;
+} | {
+    __kind__: "Other";
+    Other: string;
+} {
+    return "Busy" in value ? {
+        __kind__: "Busy",
+        Busy: value.Busy
+    } : "Unreachable" in value ? {
+        __kind__: "Unreachable",
+        Unreachable: value.Unreachable
+    } : "NoRegistry" in value ? {
+        __kind__: "NoRegistry",
+        NoRegistry: value.NoRegistry
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : value;
+}
+function from_candid_variant_n175(value: {
+    Ok: _Claim;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: Claim;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_Claim_n176(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n179(value: {
+    Ok: _WorkHint;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: WorkHint;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_WorkHint_n180(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n2(value: {
+    Ok: null;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n22(value: {
+    Generator: null;
+} | {
+    Replica: null;
+} | {
+    Checker: null;
+}): Role {
+    return "Generator" in value ? Role.Generator : "Replica" in value ? Role.Replica : "Checker" in value ? Role.Checker : value;
+}
+function from_candid_variant_n24(value: {
+    Chat: _Chat;
+} | {
+    Embedding: {
+        text: string;
+    };
+} | {
+    Training: {
+        checkpoint_root: _Hash;
+    };
+} | {
+    Completion: {
+        prompt: string;
+    };
+}): {
+    __kind__: "Chat";
+    Chat: Chat;
+} | {
+    __kind__: "Embedding";
+    Embedding: {
+        text: string;
+    };
+} | {
+    __kind__: "Training";
+    Training: {
+        checkpoint_root: Hash;
+    };
+} | {
+    __kind__: "Completion";
+    Completion: {
+        prompt: string;
+    };
+} {
+    return "Chat" in value ? {
+        __kind__: "Chat",
+        Chat: from_candid_Chat_n25(value.Chat)
+    } : "Embedding" in value ? {
+        __kind__: "Embedding",
+        Embedding: value.Embedding
+    } : "Training" in value ? {
+        __kind__: "Training",
+        Training: value.Training
+    } : "Completion" in value ? {
+        __kind__: "Completion",
+        Completion: value.Completion
+    } : value;
+}
+function from_candid_variant_n37(value: {
+    System: null;
+} | {
+    Tool: null;
+} | {
+    User: null;
+} | {
+    Assistant: null;
+}): MessageRole {
+    return "System" in value ? MessageRole.System : "Tool" in value ? MessageRole.Tool : "User" in value ? MessageRole.User : "Assistant" in value ? MessageRole.Assistant : value;
+}
+function from_candid_variant_n4(value: {
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    TooLate: {
+        deadline: _Timestamp;
+        lease: _LeaseId;
+    };
+} | {
+    NotActive: Principal;
+} | {
+    WrongState: {
+        lease: _LeaseId;
+        state: _LeaseState;
+    };
+} | {
+    UnknownLease: _LeaseId;
+} | {
+    TranscriptNotFinal: _LeaseId;
+} | {
+    Other: string;
+} | {
+    UnknownWorker: Principal;
+} | {
+    WrongOpening: {
+        root: _Hash;
+        lease: _LeaseId;
+    };
+} | {
+    TooManyOffers: {
+        max: number;
+        model: _ModelId;
+    };
+} | {
+    NotRevealing: {
+        job: _JobId;
+        state: _JobState;
+    };
+} | {
+    ForeignLease: _LeaseId;
+} | {
+    UnknownModel: _ModelId;
+}): {
+    __kind__: "Invalid";
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    __kind__: "TooLate";
+    TooLate: {
+        deadline: Timestamp;
+        lease: LeaseId;
+    };
+} | {
+    __kind__: "NotActive";
+    NotActive: Principal;
+} | {
+    __kind__: "WrongState";
+    WrongState: {
+        lease: LeaseId;
+        state: LeaseState;
+    };
+} | {
+    __kind__: "UnknownLease";
+    UnknownLease: LeaseId;
+} | {
+    __kind__: "TranscriptNotFinal";
+    TranscriptNotFinal: LeaseId;
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "UnknownWorker";
+    UnknownWorker: Principal;
+} | {
+    __kind__: "WrongOpening";
+    WrongOpening: {
+        root: Hash;
+        lease: LeaseId;
+    };
+} | {
+    __kind__: "TooManyOffers";
+    TooManyOffers: {
+        max: number;
+        model: ModelId;
+    };
+} | {
+    __kind__: "NotRevealing";
+    NotRevealing: {
+        job: JobId;
+        state: JobState;
+    };
+} | {
+    __kind__: "ForeignLease";
+    ForeignLease: LeaseId;
+} | {
+    __kind__: "UnknownModel";
+    UnknownModel: ModelId;
+} {
+    return "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "TooLate" in value ? {
+        __kind__: "TooLate",
+        TooLate: value.TooLate
+    } : "NotActive" in value ? {
+        __kind__: "NotActive",
+        NotActive: value.NotActive
+    } : "WrongState" in value ? {
+        __kind__: "WrongState",
+        WrongState: from_candid_record_n5(value.WrongState)
+    } : "UnknownLease" in value ? {
+        __kind__: "UnknownLease",
+        UnknownLease: value.UnknownLease
+    } : "TranscriptNotFinal" in value ? {
+        __kind__: "TranscriptNotFinal",
+        TranscriptNotFinal: value.TranscriptNotFinal
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "UnknownWorker" in value ? {
+        __kind__: "UnknownWorker",
+        UnknownWorker: value.UnknownWorker
+    } : "WrongOpening" in value ? {
+        __kind__: "WrongOpening",
+        WrongOpening: value.WrongOpening
+    } : "TooManyOffers" in value ? {
+        __kind__: "TooManyOffers",
+        TooManyOffers: value.TooManyOffers
+    } : "NotRevealing" in value ? {
+        __kind__: "NotRevealing",
+        NotRevealing: from_candid_record_n8(value.NotRevealing)
+    } : "ForeignLease" in value ? {
+        __kind__: "ForeignLease",
+        ForeignLease: value.ForeignLease
+    } : "UnknownModel" in value ? {
+        __kind__: "UnknownModel",
+        UnknownModel: value.UnknownModel
+    } : value;
+}
+function from_candid_variant_n49(value: {
+    Text: null;
+} | {
+    JsonObject: null;
+} | {
+    JsonSchema: string;
+}): {
+    __kind__: "Text";
+    Text: null;
+} | {
+    __kind__: "JsonObject";
+    JsonObject: null;
+} | {
+    __kind__: "JsonSchema";
+    JsonSchema: string;
+} {
+    return "Text" in value ? {
+        __kind__: "Text",
+        Text: value.Text
+    } : "JsonObject" in value ? {
+        __kind__: "JsonObject",
+        JsonObject: value.JsonObject
+    } : "JsonSchema" in value ? {
+        __kind__: "JsonSchema",
+        JsonSchema: value.JsonSchema
+    } : value;
+}
+function from_candid_variant_n57(value: {
+    Ok: _Cycles;
+} | {
+    Err: _DepositError;
+}): {
+    __kind__: "Ok";
+    Ok: Cycles;
+} | {
+    __kind__: "Err";
+    Err: DepositError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_DepositError_n58(value.Err)
+    } : value;
+}
+function from_candid_variant_n59(value: {
+    Anonymous: null;
+} | {
+    NothingAttached: null;
+} | {
+    Other: string;
+} | {
+    LowOnCycles: null;
+}): {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "NothingAttached";
+    NothingAttached: null;
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
+} {
+    return "Anonymous" in value ? {
+        __kind__: "Anonymous",
+        Anonymous: value.Anonymous
+    } : "NothingAttached" in value ? {
+        __kind__: "NothingAttached",
+        NothingAttached: value.NothingAttached
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
+    } : value;
+}
+function from_candid_variant_n61(value: {
+    NoDemand: null;
+} | {
+    TooDear: null;
+} | {
+    Busy: {
+        leases: number;
+    };
+} | {
+    NotActive: null;
+} | {
+    SameProvider: null;
+} | {
+    NotReady: null;
+} | {
+    Eligible: null;
+} | {
+    Other: string;
+} | {
+    NoOffer: null;
+} | {
+    UnknownWorker: null;
+}): {
+    __kind__: "NoDemand";
+    NoDemand: null;
+} | {
+    __kind__: "TooDear";
+    TooDear: null;
+} | {
+    __kind__: "Busy";
+    Busy: {
+        leases: number;
+    };
+} | {
+    __kind__: "NotActive";
+    NotActive: null;
+} | {
+    __kind__: "SameProvider";
+    SameProvider: null;
+} | {
+    __kind__: "NotReady";
+    NotReady: null;
+} | {
+    __kind__: "Eligible";
+    Eligible: null;
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "NoOffer";
+    NoOffer: null;
+} | {
+    __kind__: "UnknownWorker";
+    UnknownWorker: null;
+} {
+    return "NoDemand" in value ? {
+        __kind__: "NoDemand",
+        NoDemand: value.NoDemand
+    } : "TooDear" in value ? {
+        __kind__: "TooDear",
+        TooDear: value.TooDear
+    } : "Busy" in value ? {
+        __kind__: "Busy",
+        Busy: value.Busy
+    } : "NotActive" in value ? {
+        __kind__: "NotActive",
+        NotActive: value.NotActive
+    } : "SameProvider" in value ? {
+        __kind__: "SameProvider",
+        SameProvider: value.SameProvider
+    } : "NotReady" in value ? {
+        __kind__: "NotReady",
+        NotReady: value.NotReady
+    } : "Eligible" in value ? {
+        __kind__: "Eligible",
+        Eligible: value.Eligible
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "NoOffer" in value ? {
+        __kind__: "NoOffer",
+        NoOffer: value.NoOffer
+    } : "UnknownWorker" in value ? {
+        __kind__: "UnknownWorker",
+        UnknownWorker: value.UnknownWorker
+    } : value;
+}
+function from_candid_variant_n63(value: {
+    Ok: _Follow;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: Follow;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n65(value: {
+    Ok: Array<[_LeaseId, _Beat]>;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: Array<[LeaseId, Beat]>;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_vec_n66(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n69(value: {
+    Continue: _Timestamp;
+} | {
+    Stop: _Reason;
+}): {
+    __kind__: "Continue";
+    Continue: Timestamp;
+} | {
+    __kind__: "Stop";
+    Stop: Reason;
+} {
+    return "Continue" in value ? {
+        __kind__: "Continue",
+        Continue: value.Continue
+    } : "Stop" in value ? {
+        __kind__: "Stop",
+        Stop: from_candid_Reason_n70(value.Stop)
+    } : value;
+}
+function from_candid_variant_n7(value: {
+    Committed: null;
+} | {
+    Abandoned: null;
+} | {
+    Late: null;
+} | {
+    Lost: null;
+} | {
+    Revealed: null;
+} | {
+    Released: null;
+} | {
+    Leased: null;
+} | {
+    Silent: null;
+}): LeaseState {
+    return "Committed" in value ? LeaseState.Committed : "Abandoned" in value ? LeaseState.Abandoned : "Late" in value ? LeaseState.Late : "Lost" in value ? LeaseState.Lost : "Revealed" in value ? LeaseState.Revealed : "Released" in value ? LeaseState.Released : "Leased" in value ? LeaseState.Leased : "Silent" in value ? LeaseState.Silent : value;
+}
+function from_candid_variant_n71(value: {
+    Abandoned: string;
+} | {
+    NoLongerNeeded: null;
+} | {
+    NotClaimed: null;
+} | {
+    AllCommitted: null;
+} | {
+    DeadlinePassed: null;
+} | {
+    Matched: null;
+} | {
+    RootsAgree: null;
+} | {
+    GenerationRejected: null;
+} | {
+    LimitReached: string;
+} | {
+    NotRevealed: null;
+} | {
+    NotCompared: null;
+} | {
+    CommitmentMismatch: null;
+} | {
+    RootsDiffer: null;
+} | {
+    Declined: string;
+} | {
+    Malformed: string;
+} | {
+    HeartbeatLost: null;
+} | {
+    RunTooLong: null;
+} | {
+    Other: string;
+} | {
+    Submitted: null;
+} | {
+    NoMoreWorkers: null;
+} | {
+    CancelledByRequester: null;
+} | {
+    CheckerDisagrees: null;
+}): {
+    __kind__: "Abandoned";
+    Abandoned: string;
+} | {
+    __kind__: "NoLongerNeeded";
+    NoLongerNeeded: null;
+} | {
+    __kind__: "NotClaimed";
+    NotClaimed: null;
+} | {
+    __kind__: "AllCommitted";
+    AllCommitted: null;
+} | {
+    __kind__: "DeadlinePassed";
+    DeadlinePassed: null;
+} | {
+    __kind__: "Matched";
+    Matched: null;
+} | {
+    __kind__: "RootsAgree";
+    RootsAgree: null;
+} | {
+    __kind__: "GenerationRejected";
+    GenerationRejected: null;
+} | {
+    __kind__: "LimitReached";
+    LimitReached: string;
+} | {
+    __kind__: "NotRevealed";
+    NotRevealed: null;
+} | {
+    __kind__: "NotCompared";
+    NotCompared: null;
+} | {
+    __kind__: "CommitmentMismatch";
+    CommitmentMismatch: null;
+} | {
+    __kind__: "RootsDiffer";
+    RootsDiffer: null;
+} | {
+    __kind__: "Declined";
+    Declined: string;
+} | {
+    __kind__: "Malformed";
+    Malformed: string;
+} | {
+    __kind__: "HeartbeatLost";
+    HeartbeatLost: null;
+} | {
+    __kind__: "RunTooLong";
+    RunTooLong: null;
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "Submitted";
+    Submitted: null;
+} | {
+    __kind__: "NoMoreWorkers";
+    NoMoreWorkers: null;
+} | {
+    __kind__: "CancelledByRequester";
+    CancelledByRequester: null;
+} | {
+    __kind__: "CheckerDisagrees";
+    CheckerDisagrees: null;
+} {
+    return "Abandoned" in value ? {
+        __kind__: "Abandoned",
+        Abandoned: value.Abandoned
+    } : "NoLongerNeeded" in value ? {
+        __kind__: "NoLongerNeeded",
+        NoLongerNeeded: value.NoLongerNeeded
+    } : "NotClaimed" in value ? {
+        __kind__: "NotClaimed",
+        NotClaimed: value.NotClaimed
+    } : "AllCommitted" in value ? {
+        __kind__: "AllCommitted",
+        AllCommitted: value.AllCommitted
+    } : "DeadlinePassed" in value ? {
+        __kind__: "DeadlinePassed",
+        DeadlinePassed: value.DeadlinePassed
+    } : "Matched" in value ? {
+        __kind__: "Matched",
+        Matched: value.Matched
+    } : "RootsAgree" in value ? {
+        __kind__: "RootsAgree",
+        RootsAgree: value.RootsAgree
+    } : "GenerationRejected" in value ? {
+        __kind__: "GenerationRejected",
+        GenerationRejected: value.GenerationRejected
+    } : "LimitReached" in value ? {
+        __kind__: "LimitReached",
+        LimitReached: value.LimitReached
+    } : "NotRevealed" in value ? {
+        __kind__: "NotRevealed",
+        NotRevealed: value.NotRevealed
+    } : "NotCompared" in value ? {
+        __kind__: "NotCompared",
+        NotCompared: value.NotCompared
+    } : "CommitmentMismatch" in value ? {
+        __kind__: "CommitmentMismatch",
+        CommitmentMismatch: value.CommitmentMismatch
+    } : "RootsDiffer" in value ? {
+        __kind__: "RootsDiffer",
+        RootsDiffer: value.RootsDiffer
+    } : "Declined" in value ? {
+        __kind__: "Declined",
+        Declined: value.Declined
+    } : "Malformed" in value ? {
+        __kind__: "Malformed",
+        Malformed: value.Malformed
+    } : "HeartbeatLost" in value ? {
+        __kind__: "HeartbeatLost",
+        HeartbeatLost: value.HeartbeatLost
+    } : "RunTooLong" in value ? {
+        __kind__: "RunTooLong",
+        RunTooLong: value.RunTooLong
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "Submitted" in value ? {
+        __kind__: "Submitted",
+        Submitted: value.Submitted
+    } : "NoMoreWorkers" in value ? {
+        __kind__: "NoMoreWorkers",
+        NoMoreWorkers: value.NoMoreWorkers
+    } : "CancelledByRequester" in value ? {
+        __kind__: "CancelledByRequester",
+        CancelledByRequester: value.CancelledByRequester
+    } : "CheckerDisagrees" in value ? {
+        __kind__: "CheckerDisagrees",
+        CheckerDisagrees: value.CheckerDisagrees
+    } : value;
+}
+function from_candid_variant_n73(value: {
+    Ok: _JobView;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: JobView;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_JobView_n74(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n14(value.Err)
+    } : value;
+}
+function from_candid_variant_n86(value: {
+    Stop: null;
+} | {
+    Length: null;
+}): Finish {
+    return "Stop" in value ? Finish.Stop : "Length" in value ? Finish.Length : value;
+}
+function from_candid_variant_n90(value: {
+    Inconclusive: null;
+} | {
+    Unverified: null;
+} | {
+    Verified: null;
+}): Verdict {
+    return "Inconclusive" in value ? Verdict.Inconclusive : "Unverified" in value ? Verdict.Unverified : "Verified" in value ? Verdict.Verified : value;
+}
+function from_candid_variant_n98(value: {
+    Equality: {
+        total: number;
+    };
+} | {
+    Threshold: {
+        min: number;
+        total: number;
+    };
+} | {
+    Checked: {
+        checkers: number;
+    };
+} | {
+    Single: null;
+} | {
+    Refereed: null;
+}): {
+    __kind__: "Equality";
+    Equality: {
+        total: number;
+    };
+} | {
+    __kind__: "Threshold";
+    Threshold: {
+        min: number;
+        total: number;
+    };
+} | {
+    __kind__: "Checked";
+    Checked: {
+        checkers: number;
+    };
+} | {
+    __kind__: "Single";
+    Single: null;
+} | {
+    __kind__: "Refereed";
+    Refereed: null;
+} {
+    return "Equality" in value ? {
+        __kind__: "Equality",
+        Equality: value.Equality
+    } : "Threshold" in value ? {
+        __kind__: "Threshold",
+        Threshold: value.Threshold
+    } : "Checked" in value ? {
+        __kind__: "Checked",
+        Checked: value.Checked
+    } : "Single" in value ? {
+        __kind__: "Single",
+        Single: value.Single
+    } : "Refereed" in value ? {
+        __kind__: "Refereed",
+        Refereed: value.Refereed
+    } : value;
+}
+function from_candid_vec_n101(value: Array<_JobLine>): Array<JobLine> {
+    return value.map((x)=>from_candid_JobLine_n102(x));
+}
+function from_candid_vec_n146(value: Array<_ReceiptLease>): Array<ReceiptLease> {
+    return value.map((x)=>from_candid_ReceiptLease_n147(x));
 }
 function from_candid_vec_n18(value: Array<_Order>): Array<Order> {
     return value.map((x)=>from_candid_Order_n19(x));
 }
-function from_candid_vec_n21(value: Array<_Message>): Array<Message> {
-    return value.map((x)=>from_candid_Message_n22(x));
+function from_candid_vec_n182(value: Array<_LeaseHint>): Array<LeaseHint> {
+    return value.map((x)=>from_candid_LeaseHint_n183(x));
 }
-function from_candid_vec_n44(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
-    return value.map((x)=>from_candid_tuple_n45(x));
+function from_candid_vec_n28(value: Array<_Tool>): Array<Tool> {
+    return value.map((x)=>from_candid_Tool_n29(x));
 }
-function from_candid_vec_n55(value: Array<_Transition>): Array<Transition> {
-    return value.map((x)=>from_candid_Transition_n56(x));
+function from_candid_vec_n32(value: Array<_Message>): Array<Message> {
+    return value.map((x)=>from_candid_Message_n33(x));
 }
-function from_candid_vec_n67(value: Array<_LeaseView>): Array<LeaseView> {
-    return value.map((x)=>from_candid_LeaseView_n68(x));
+function from_candid_vec_n66(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
+    return value.map((x)=>from_candid_tuple_n67(x));
 }
-function from_candid_vec_n77(value: Array<_JobLine>): Array<JobLine> {
-    return value.map((x)=>from_candid_JobLine_n78(x));
+function from_candid_vec_n77(value: Array<_Transition>): Array<Transition> {
+    return value.map((x)=>from_candid_Transition_n78(x));
 }
-function to_candid_Assurance_n91(value: Assurance): _Assurance {
-    return to_candid_variant_n92(value);
+function from_candid_vec_n91(value: Array<_LeaseView>): Array<LeaseView> {
+    return value.map((x)=>from_candid_LeaseView_n92(x));
 }
-function to_candid_Claim_n30(value: Claim): _Claim {
-    return to_candid_record_n31(value);
+function to_candid_Assurance_n128(value: Assurance): _Assurance {
+    return to_candid_variant_n129(value);
 }
-function to_candid_CommitArgs_n28(value: CommitArgs): _CommitArgs {
-    return to_candid_record_n29(value);
+function to_candid_Chat_n112(value: Chat): _Chat {
+    return to_candid_record_n113(value);
 }
-function to_candid_Finish_n32(value: Finish): _Finish {
-    return to_candid_variant_n33(value);
+function to_candid_Claim_n52(value: Claim): _Claim {
+    return to_candid_record_n53(value);
 }
-function to_candid_JobRequest_n82(value: JobRequest): _JobRequest {
-    return to_candid_record_n83(value);
+function to_candid_CommitArgs_n50(value: CommitArgs): _CommitArgs {
+    return to_candid_record_n51(value);
 }
-function to_candid_JobsArgs_n75(value: JobsArgs): _JobsArgs {
-    return to_candid_record_n76(value);
+function to_candid_Finish_n54(value: Finish): _Finish {
+    return to_candid_variant_n55(value);
 }
-function to_candid_MessageRole_n89(value: MessageRole): _MessageRole {
-    return to_candid_variant_n90(value);
+function to_candid_Format_n126(value: Format): _Format {
+    return to_candid_variant_n127(value);
 }
-function to_candid_Message_n87(value: Message): _Message {
-    return to_candid_record_n88(value);
+function to_candid_JobRequest_n106(value: JobRequest): _JobRequest {
+    return to_candid_record_n107(value);
 }
-function to_candid_ModelRef_n84(value: ModelRef): _ModelRef {
-    return to_candid_variant_n85(value);
+function to_candid_JobsArgs_n99(value: JobsArgs): _JobsArgs {
+    return to_candid_record_n100(value);
 }
-function to_candid_Opening_n122(value: Opening): _Opening {
-    return to_candid_variant_n123(value);
+function to_candid_MessageRole_n120(value: MessageRole): _MessageRole {
+    return to_candid_variant_n121(value);
 }
-function to_candid_ResultBody_n124(value: ResultBody): _ResultBody {
+function to_candid_Message_n118(value: Message): _Message {
+    return to_candid_record_n119(value);
+}
+function to_candid_ModelRef_n108(value: ModelRef): _ModelRef {
+    return to_candid_variant_n109(value);
+}
+function to_candid_Opening_n158(value: Opening): _Opening {
+    return to_candid_variant_n159(value);
+}
+function to_candid_Parameters_n122(value: Parameters_): _Parameters {
+    return to_candid_record_n123(value);
+}
+function to_candid_ResultBody_n160(value: ResultBody): _ResultBody {
+    return to_candid_record_n161(value);
+}
+function to_candid_RevealArgs_n156(value: RevealArgs): _RevealArgs {
+    return to_candid_record_n157(value);
+}
+function to_candid_Sampling_n124(value: Sampling): _Sampling {
     return to_candid_record_n125(value);
 }
-function to_candid_RevealArgs_n120(value: RevealArgs): _RevealArgs {
-    return to_candid_record_n121(value);
+function to_candid_SubmitArgs_n166(value: SubmitArgs): _SubmitArgs {
+    return to_candid_record_n167(value);
 }
-function to_candid_SubmitArgs_n130(value: SubmitArgs): _SubmitArgs {
-    return to_candid_record_n131(value);
+function to_candid_Task_n110(value: Task): _Task {
+    return to_candid_variant_n111(value);
+}
+function to_candid_Tool_n115(value: Tool): _Tool {
+    return to_candid_record_n116(value);
 }
 function to_candid_opt_n11(value: Principal | null): [] | [Principal] {
     return value === null ? candid_none() : candid_some(value);
 }
-function to_candid_record_n121(value: {
-    opening: Opening;
-    lease: LeaseId;
-    nonce: Hash;
-}): {
-    opening: _Opening;
-    lease: _LeaseId;
-    nonce: _Hash;
-} {
-    return {
-        opening: to_candid_Opening_n122(value.opening),
-        lease: value.lease,
-        nonce: value.nonce
-    };
-}
-function to_candid_record_n125(value: {
-    output_tokens: Uint32Array;
-    trace_root: Hash;
-    answer: Uint8Array;
-    finish: Finish;
-    input_tokens: Uint32Array;
-}): {
-    output_tokens: Uint32Array;
-    trace_root: _Hash;
-    answer: Uint8Array;
-    finish: _Finish;
-    input_tokens: Uint32Array;
-} {
-    return {
-        output_tokens: value.output_tokens,
-        trace_root: value.trace_root,
-        answer: value.answer,
-        finish: to_candid_Finish_n32(value.finish),
-        input_tokens: value.input_tokens
-    };
-}
-function to_candid_record_n131(value: {
-    request: JobRequest;
-    deadline_seconds: number;
-    price_cap: Cycles;
-    idempotency_key: Uint8Array;
-}): {
-    request: _JobRequest;
-    deadline_seconds: number;
-    price_cap: _Cycles;
-    idempotency_key: Uint8Array;
-} {
-    return {
-        request: to_candid_JobRequest_n82(value.request),
-        deadline_seconds: value.deadline_seconds,
-        price_cap: value.price_cap,
-        idempotency_key: value.idempotency_key
-    };
-}
-function to_candid_record_n29(value: {
-    claim?: Claim;
-    lease: LeaseId;
-    commitment: Hash;
-}): {
-    claim: [] | [_Claim];
-    lease: _LeaseId;
-    commitment: _Hash;
-} {
-    return {
-        claim: value.claim ? candid_some(to_candid_Claim_n30(value.claim)) : candid_none(),
-        lease: value.lease,
-        commitment: value.commitment
-    };
-}
-function to_candid_record_n31(value: {
-    output: Uint32Array;
-    finish: Finish;
-}): {
-    output: Uint32Array;
-    finish: _Finish;
-} {
-    return {
-        output: value.output,
-        finish: to_candid_Finish_n32(value.finish)
-    };
-}
-function to_candid_record_n76(value: {
+function to_candid_record_n100(value: {
     requester?: Principal;
     limit: number;
     before?: JobId;
@@ -3484,82 +3824,211 @@ function to_candid_record_n76(value: {
         before: value.before ? candid_some(value.before) : candid_none()
     };
 }
-function to_candid_record_n83(value: {
+function to_candid_record_n107(value: {
     model: ModelRef;
-    messages: Array<Message>;
     seed?: bigint;
-    max_tokens: number;
-    sampling: Sampling;
+    task: Task;
+    parameters: Parameters_;
     assurance: Assurance;
 }): {
     model: _ModelRef;
-    messages: Array<_Message>;
     seed: [] | [bigint];
-    max_tokens: number;
-    sampling: _Sampling;
+    task: _Task;
+    parameters: _Parameters;
     assurance: _Assurance;
 } {
     return {
-        model: to_candid_ModelRef_n84(value.model),
-        messages: to_candid_vec_n86(value.messages),
+        model: to_candid_ModelRef_n108(value.model),
         seed: value.seed ? candid_some(value.seed) : candid_none(),
-        max_tokens: value.max_tokens,
-        sampling: value.sampling,
-        assurance: to_candid_Assurance_n91(value.assurance)
+        task: to_candid_Task_n110(value.task),
+        parameters: to_candid_Parameters_n122(value.parameters),
+        assurance: to_candid_Assurance_n128(value.assurance)
     };
 }
-function to_candid_record_n88(value: {
+function to_candid_record_n113(value: {
+    tools?: Array<Tool>;
+    messages: Array<Message>;
+}): {
+    tools: [] | [Array<_Tool>];
+    messages: Array<_Message>;
+} {
+    return {
+        tools: value.tools ? candid_some(to_candid_vec_n114(value.tools)) : candid_none(),
+        messages: to_candid_vec_n117(value.messages)
+    };
+}
+function to_candid_record_n116(value: {
+    name: string;
+    parameters?: string;
+    description?: string;
+}): {
+    name: string;
+    parameters: [] | [string];
+    description: [] | [string];
+} {
+    return {
+        name: value.name,
+        parameters: value.parameters ? candid_some(value.parameters) : candid_none(),
+        description: value.description ? candid_some(value.description) : candid_none()
+    };
+}
+function to_candid_record_n119(value: {
     content: string;
+    tool_calls?: Array<ToolCall>;
     role: MessageRole;
+    tool_call_id?: string;
 }): {
     content: string;
+    tool_calls: [] | [Array<_ToolCall>];
     role: _MessageRole;
+    tool_call_id: [] | [string];
 } {
     return {
         content: value.content,
-        role: to_candid_MessageRole_n89(value.role)
+        tool_calls: value.tool_calls ? candid_some(value.tool_calls) : candid_none(),
+        role: to_candid_MessageRole_n120(value.role),
+        tool_call_id: value.tool_call_id ? candid_some(value.tool_call_id) : candid_none()
     };
 }
-function to_candid_variant_n123(value: {
-    __kind__: "Result";
-    Result: ResultBody;
-} | {
-    __kind__: "Mismatch";
-    Mismatch: Mismatch;
-} | {
-    __kind__: "Agrees";
-    Agrees: {
-        root: Hash;
-    };
+function to_candid_record_n123(value: {
+    logprobs?: number;
+    stop?: Array<string>;
+    max_tokens: number;
+    sampling: Sampling;
+    format?: Format;
 }): {
-    Result: _ResultBody;
-} | {
-    Mismatch: _Mismatch;
-} | {
-    Agrees: {
-        root: _Hash;
+    logprobs: [] | [number];
+    stop: [] | [Array<string>];
+    max_tokens: number;
+    sampling: _Sampling;
+    format: [] | [_Format];
+} {
+    return {
+        logprobs: value.logprobs ? candid_some(value.logprobs) : candid_none(),
+        stop: value.stop ? candid_some(value.stop) : candid_none(),
+        max_tokens: value.max_tokens,
+        sampling: to_candid_Sampling_n124(value.sampling),
+        format: value.format ? candid_some(to_candid_Format_n126(value.format)) : candid_none()
     };
-} {
-    return value.__kind__ === "Result" ? {
-        Result: to_candid_ResultBody_n124(value.Result)
-    } : value.__kind__ === "Mismatch" ? {
-        Mismatch: value.Mismatch
-    } : value.__kind__ === "Agrees" ? {
-        Agrees: value.Agrees
-    } : value;
 }
-function to_candid_variant_n33(value: Finish): {
-    Stop: null;
-} | {
-    Length: null;
+function to_candid_record_n125(value: {
+    top_k: number;
+    frequency_penalty_milli?: number;
+    repetition_penalty_milli?: number;
+    top_p_ppm: number;
+    presence_penalty_milli?: number;
+    repetition_window?: number;
+    temperature_milli: number;
+    min_p_ppm?: number;
+    logit_bias?: Array<LogitBias>;
+}): {
+    top_k: number;
+    frequency_penalty_milli: [] | [number];
+    repetition_penalty_milli: [] | [number];
+    top_p_ppm: number;
+    presence_penalty_milli: [] | [number];
+    repetition_window: [] | [number];
+    temperature_milli: number;
+    min_p_ppm: [] | [number];
+    logit_bias: [] | [Array<_LogitBias>];
 } {
-    return value == Finish.Stop ? {
-        Stop: null
-    } : value == Finish.Length ? {
-        Length: null
-    } : value;
+    return {
+        top_k: value.top_k,
+        frequency_penalty_milli: value.frequency_penalty_milli ? candid_some(value.frequency_penalty_milli) : candid_none(),
+        repetition_penalty_milli: value.repetition_penalty_milli ? candid_some(value.repetition_penalty_milli) : candid_none(),
+        top_p_ppm: value.top_p_ppm,
+        presence_penalty_milli: value.presence_penalty_milli ? candid_some(value.presence_penalty_milli) : candid_none(),
+        repetition_window: value.repetition_window ? candid_some(value.repetition_window) : candid_none(),
+        temperature_milli: value.temperature_milli,
+        min_p_ppm: value.min_p_ppm ? candid_some(value.min_p_ppm) : candid_none(),
+        logit_bias: value.logit_bias ? candid_some(value.logit_bias) : candid_none()
+    };
 }
-function to_candid_variant_n85(value: {
+function to_candid_record_n157(value: {
+    opening: Opening;
+    lease: LeaseId;
+    nonce: Hash;
+}): {
+    opening: _Opening;
+    lease: _LeaseId;
+    nonce: _Hash;
+} {
+    return {
+        opening: to_candid_Opening_n158(value.opening),
+        lease: value.lease,
+        nonce: value.nonce
+    };
+}
+function to_candid_record_n161(value: {
+    logprobs?: Array<TokenLogprobs>;
+    output_tokens: Uint32Array;
+    trace_root: Hash;
+    answer: Uint8Array;
+    finish: Finish;
+    input_tokens: Uint32Array;
+}): {
+    logprobs: [] | [Array<_TokenLogprobs>];
+    output_tokens: Uint32Array;
+    trace_root: _Hash;
+    answer: Uint8Array;
+    finish: _Finish;
+    input_tokens: Uint32Array;
+} {
+    return {
+        logprobs: value.logprobs ? candid_some(value.logprobs) : candid_none(),
+        output_tokens: value.output_tokens,
+        trace_root: value.trace_root,
+        answer: value.answer,
+        finish: to_candid_Finish_n54(value.finish),
+        input_tokens: value.input_tokens
+    };
+}
+function to_candid_record_n167(value: {
+    request: JobRequest;
+    deadline_seconds: number;
+    price_cap: Cycles;
+    idempotency_key: Uint8Array;
+}): {
+    request: _JobRequest;
+    deadline_seconds: number;
+    price_cap: _Cycles;
+    idempotency_key: Uint8Array;
+} {
+    return {
+        request: to_candid_JobRequest_n106(value.request),
+        deadline_seconds: value.deadline_seconds,
+        price_cap: value.price_cap,
+        idempotency_key: value.idempotency_key
+    };
+}
+function to_candid_record_n51(value: {
+    claim?: Claim;
+    lease: LeaseId;
+    commitment: Hash;
+}): {
+    claim: [] | [_Claim];
+    lease: _LeaseId;
+    commitment: _Hash;
+} {
+    return {
+        claim: value.claim ? candid_some(to_candid_Claim_n52(value.claim)) : candid_none(),
+        lease: value.lease,
+        commitment: value.commitment
+    };
+}
+function to_candid_record_n53(value: {
+    output: Uint32Array;
+    finish: Finish;
+}): {
+    output: Uint32Array;
+    finish: _Finish;
+} {
+    return {
+        output: value.output,
+        finish: to_candid_Finish_n54(value.finish)
+    };
+}
+function to_candid_variant_n109(value: {
     __kind__: "Name";
     Name: string;
 } | {
@@ -3576,8 +4045,53 @@ function to_candid_variant_n85(value: {
         Version: value.Version
     } : value;
 }
-function to_candid_variant_n90(value: MessageRole): {
+function to_candid_variant_n111(value: {
+    __kind__: "Chat";
+    Chat: Chat;
+} | {
+    __kind__: "Embedding";
+    Embedding: {
+        text: string;
+    };
+} | {
+    __kind__: "Training";
+    Training: {
+        checkpoint_root: Hash;
+    };
+} | {
+    __kind__: "Completion";
+    Completion: {
+        prompt: string;
+    };
+}): {
+    Chat: _Chat;
+} | {
+    Embedding: {
+        text: string;
+    };
+} | {
+    Training: {
+        checkpoint_root: _Hash;
+    };
+} | {
+    Completion: {
+        prompt: string;
+    };
+} {
+    return value.__kind__ === "Chat" ? {
+        Chat: to_candid_Chat_n112(value.Chat)
+    } : value.__kind__ === "Embedding" ? {
+        Embedding: value.Embedding
+    } : value.__kind__ === "Training" ? {
+        Training: value.Training
+    } : value.__kind__ === "Completion" ? {
+        Completion: value.Completion
+    } : value;
+}
+function to_candid_variant_n121(value: MessageRole): {
     System: null;
+} | {
+    Tool: null;
 } | {
     User: null;
 } | {
@@ -3585,13 +4099,39 @@ function to_candid_variant_n90(value: MessageRole): {
 } {
     return value == MessageRole.System ? {
         System: null
+    } : value == MessageRole.Tool ? {
+        Tool: null
     } : value == MessageRole.User ? {
         User: null
     } : value == MessageRole.Assistant ? {
         Assistant: null
     } : value;
 }
-function to_candid_variant_n92(value: {
+function to_candid_variant_n127(value: {
+    __kind__: "Text";
+    Text: null;
+} | {
+    __kind__: "JsonObject";
+    JsonObject: null;
+} | {
+    __kind__: "JsonSchema";
+    JsonSchema: string;
+}): {
+    Text: null;
+} | {
+    JsonObject: null;
+} | {
+    JsonSchema: string;
+} {
+    return value.__kind__ === "Text" ? {
+        Text: value.Text
+    } : value.__kind__ === "JsonObject" ? {
+        JsonObject: value.JsonObject
+    } : value.__kind__ === "JsonSchema" ? {
+        JsonSchema: value.JsonSchema
+    } : value;
+}
+function to_candid_variant_n129(value: {
     __kind__: "Equality";
     Equality: {
         total: number;
@@ -3643,8 +4183,50 @@ function to_candid_variant_n92(value: {
         Refereed: value.Refereed
     } : value;
 }
-function to_candid_vec_n86(value: Array<Message>): Array<_Message> {
-    return value.map((x)=>to_candid_Message_n87(x));
+function to_candid_variant_n159(value: {
+    __kind__: "Result";
+    Result: ResultBody;
+} | {
+    __kind__: "Mismatch";
+    Mismatch: Mismatch;
+} | {
+    __kind__: "Agrees";
+    Agrees: {
+        root: Hash;
+    };
+}): {
+    Result: _ResultBody;
+} | {
+    Mismatch: _Mismatch;
+} | {
+    Agrees: {
+        root: _Hash;
+    };
+} {
+    return value.__kind__ === "Result" ? {
+        Result: to_candid_ResultBody_n160(value.Result)
+    } : value.__kind__ === "Mismatch" ? {
+        Mismatch: value.Mismatch
+    } : value.__kind__ === "Agrees" ? {
+        Agrees: value.Agrees
+    } : value;
+}
+function to_candid_variant_n55(value: Finish): {
+    Stop: null;
+} | {
+    Length: null;
+} {
+    return value == Finish.Stop ? {
+        Stop: null
+    } : value == Finish.Length ? {
+        Length: null
+    } : value;
+}
+function to_candid_vec_n114(value: Array<Tool>): Array<_Tool> {
+    return value.map((x)=>to_candid_Tool_n115(x));
+}
+function to_candid_vec_n117(value: Array<Message>): Array<_Message> {
+    return value.map((x)=>to_candid_Message_n118(x));
 }
 export interface CreateActorOptions {
     agent?: Agent;

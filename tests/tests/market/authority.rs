@@ -1,6 +1,6 @@
 //! Who may do what, and what the canisters say to those who may not: a typed error, never a trap.
 
-use assay_jobs_core::testing::{Fixture, requester, stranger, worker};
+use assay_jobs_core::testing::{Fixture, messages, requester, stranger, worker};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId,
     job::{DepositArgs, DepositError, JobError, Quote, SubmitArgs, SubmitError, Submitted},
@@ -9,7 +9,7 @@ use assay_protocol::{
         WorkerError,
     },
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
-    request::{Assurance, JobRequest, Message, MessageRole, ModelRef, Sampling},
+    request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
 use candid::{Principal, encode_one};
 use pocket_ic::ErrorCode;
@@ -108,6 +108,9 @@ fn anonymous_callers_are_told_so_by_every_update() {
             .err(),
         chain
             .update::<Result<(), _>>(nobody, jobs, "abandon", (lease, "why"))
+            .err(),
+        chain
+            .update::<Result<(), _>>(nobody, jobs, "decline", (lease, "why"))
             .err(),
         chain
             .query::<Result<WorkHint, _>>(nobody, jobs, "work", ())

@@ -1,6 +1,6 @@
 use assay_protocol::{
     lease::{Claim, Opening},
-    result::{Finish, ResultBody},
+    result::{Finish, Logprob, ResultBody, TokenLogprobs},
 };
 
 use super::*;
@@ -27,6 +27,13 @@ fn record(lease: u64) -> Record {
                 input_tokens: vec![4, 5],
                 output_tokens: output,
                 answer: b"an answer".to_vec(),
+                logprobs: Some(vec![TokenLogprobs {
+                    drawn: Logprob {
+                        token: 1,
+                        micro_nats: -5,
+                    },
+                    top: Vec::new(),
+                }]),
                 finish: Finish::Stop,
                 trace_root: Hash32([9; 32]),
             }),

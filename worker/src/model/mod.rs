@@ -10,31 +10,38 @@ use std::{
 };
 
 use assay_engine::{
+    encoder::TextError,
     forward::{Kernels, Options},
     model::{
-        Model, ModelError,
+        ModelError,
         manifest::{Asset, Manifest},
     },
-    run::{self, RunError},
-    sampler,
-    tokenizer::{Detokenizer, Tokenizer, TokenizerError},
+    tokenizer::TokenizerError,
 };
 use assay_protocol::{
     Hash32,
     lease::{Mismatch, Order},
     registry::{ModelFile, ModelManifest},
     request::{Parameters, Task},
-    result::{Finish, Logprob, ResultBody, ResultContext, TokenLogprobs},
+    result::{Finish, ResultBody, ResultContext},
 };
 
+mod fault;
 mod prepared;
 mod swapped;
+mod text;
+mod vector;
 
 pub(crate) use self::prepared::Prepared;
-pub use self::prepared::Unfit;
+pub use self::{
+    fault::{RunFault, Unfit},
+    text::TextModel,
+    vector::VectorModel,
+};
 
 /// Tokens that one pass over the weights takes when many are known.
 const PREFILL_CHUNK: usize = 64;
+
 /// Why a model cannot be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFault {
@@ -49,9 +56,23 @@ pub enum ModelFault {
         /// What is wrong.
         error: TokenizerError,
     },
+    /// An encoder's tokenizer is.
+    #[error("{path}: {error}")]
+    SentenceTokenizer {
+        /// The model file.
+        path: PathBuf,
+        /// What is wrong.
+        error: TextError,
+    },
     /// It carries no manifest.
     #[error("{path}: holds no manifest; convert the model again with: assay engine convert")]
     NoManifest {
+        /// The model file.
+        path: PathBuf,
+    },
+    /// Text was wanted of a model that makes vectors.
+    #[error("{path}: makes vectors of texts and no text; name a model that generates")]
+    NoText {
         /// The model file.
         path: PathBuf,
     },
@@ -65,36 +86,13 @@ pub enum ModelFault {
     },
 }
 
-/// Why a run gave nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum RunFault {
-    /// The request cannot be done.
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
-    /// The engine refused.
-    #[error(transparent)]
-    Run(RunError),
-    /// Somebody asked to stop.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl From<RunError> for RunFault {
-    fn from(error: RunError) -> Self {
-        match error {
-            RunError::Cancelled => Self::Cancelled,
-            other => Self::Run(other),
-        }
-    }
-}
-
 /// A model that can run.
-#[derive(Debug)]
-pub struct LocalModel {
-    path: PathBuf,
-    model: Model,
-    manifest: Manifest,
-    tokenizer: Tokenizer,
+#[derive(Clone, Debug)]
+pub enum LocalModel {
+    /// It goes on with texts.
+    Text(Arc<TextModel>),
+    /// It makes vectors of texts.
+    Vector(Arc<VectorModel>),
 }
 
 /// What to run.
@@ -136,6 +134,17 @@ impl Job {
             kernels: Kernels::Auto,
         }
     }
+
+    /// Refuses more input than somebody has allowed.
+    fn admit(&self, input: &[u32]) -> Result<(), Unfit> {
+        match self.input_tokens_max {
+            Some(max) if input.len() > max as usize => Err(Unfit::Input {
+                found: input.len(),
+                max,
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A token as it is generated.
@@ -153,57 +162,56 @@ pub type OnToken<'a> = &'a mut dyn FnMut(Token) -> ControlFlow<()>;
 impl LocalModel {
     /// Opens a converted model file and checks all of it.
     pub fn open(path: &Path) -> Result<Self, ModelFault> {
-        let model = Model::open(path)?;
-        let manifest = model
-            .manifest()
-            .ok_or_else(|| ModelFault::NoManifest {
+        match TextModel::open(path) {
+            Err(ModelFault::File(ModelError::IsEncoder { .. })) => {
+                VectorModel::open(path).map(|model| Self::Vector(Arc::new(model)))
+            }
+            opened => opened.map(|model| Self::Text(Arc::new(model))),
+        }
+    }
+
+    /// Opens a file of a model that goes on with texts.
+    pub fn open_text(path: &Path) -> Result<Arc<TextModel>, ModelFault> {
+        match Self::open(path)? {
+            Self::Text(model) => Ok(model),
+            Self::Vector(_) => Err(ModelFault::NoText {
                 path: path.to_owned(),
-            })?
-            .clone();
-        let tokenizer = Tokenizer::from_model(&model).map_err(|error| ModelFault::Tokenizer {
-            path: path.to_owned(),
-            error,
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            model,
-            manifest,
-            tokenizer,
-        })
+            }),
+        }
     }
 
     /// Root over weights and manifest.
     pub fn root(&self) -> Hash32 {
-        Hash32(self.model.root())
+        match self {
+            Self::Text(model) => model.root(),
+            Self::Vector(model) => model.root(),
+        }
     }
 
     /// Where the file lies.
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The model itself.
-    pub fn model(&self) -> &Model {
-        &self.model
-    }
-
-    /// Its tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        match self {
+            Self::Text(model) => model.path(),
+            Self::Vector(model) => model.path(),
+        }
     }
 
     /// What the file says about itself.
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        match self {
+            Self::Text(model) => model.manifest(),
+            Self::Vector(model) => model.manifest(),
+        }
     }
 
     /// What a provider registers for this file under `name`.
     pub fn registration(&self, name: &str, license: &str) -> Result<ModelManifest, ModelFault> {
         let read = |error| ModelFault::Read {
-            path: self.path.clone(),
+            path: self.path().to_owned(),
             error,
         };
-        let (bytes, sha256) = hash_file(&self.path).map_err(read)?;
+        let manifest = self.manifest();
+        let (bytes, sha256) = hash_file(self.path()).map_err(read)?;
         // The manifest was read with its hashes checked to be hashes; a model without the asset has the zero hash.
         let asset = |asset: &Option<Asset>| {
             asset
@@ -213,8 +221,8 @@ impl LocalModel {
         };
         Ok(ModelManifest {
             name: name.to_owned(),
-            architecture: self.manifest.architecture.clone(),
-            semantics: self.manifest.spec.clone(),
+            architecture: manifest.architecture.clone(),
+            semantics: manifest.spec.clone(),
             files: vec![ModelFile {
                 name: format!("{name}.assay"),
                 bytes,
@@ -222,110 +230,70 @@ impl LocalModel {
                 urls: Vec::new(),
             }],
             model_root: self.root(),
-            tokenizer_sha256: asset(&self.manifest.tokenizer),
-            template_sha256: asset(&self.manifest.chat_template),
-            context_max: u32::try_from(self.manifest.shape.context_max).unwrap_or(u32::MAX),
+            tokenizer_sha256: asset(&manifest.tokenizer),
+            template_sha256: asset(&manifest.chat_template),
+            context_max: u32::try_from(manifest.shape.context_max).unwrap_or(u32::MAX),
             license: license.to_owned(),
             royalty_bps: 0,
             verifiable: true,
         })
     }
 
-    /// Makes a job ready to run.
-    pub(crate) fn prepare(&self, job: &Job) -> Result<Prepared, RunFault> {
-        Prepared::new(&self.tokenizer, job)
-    }
-
-    /// Shows the text of tokens as they come.
-    pub(crate) fn detokenizer(&self, prepared: &Prepared) -> Detokenizer<'_> {
-        match &prepared.stop {
-            Some(stop) => self.tokenizer.stream_until(stop.clone()),
-            None => self.tokenizer.stream(),
+    /// Does a job.
+    pub fn run(&self, job: &Job, on_token: OnToken<'_>) -> Result<ResultBody, RunFault> {
+        match self {
+            Self::Text(model) => model.generate(job, on_token),
+            Self::Vector(model) => model.embed(job),
         }
-    }
-
-    /// Generates an answer.
-    pub fn generate(&self, job: &Job, on_token: OnToken<'_>) -> Result<ResultBody, RunFault> {
-        let prepared = self.prepare(job)?;
-        let mut detokenizer = self.detokenizer(&prepared);
-        let request = prepared.request(&self.tokenizer);
-        let transcript = run::generate(&self.model, &request, &job.options(), &mut |_, id| {
-            on_token(Token {
-                id,
-                text: detokenizer.push(id).into(),
-            })
-        })?;
-        Ok(self.body(prepared.input, job.parameters.logprobs, transcript))
     }
 
     /// Begins a check of somebody's answer.
     pub fn check(&self, job: &Job) -> Result<Check<'_>, RunFault> {
-        let prepared = self.prepare(job)?;
-        let request = prepared.request(&self.tokenizer);
-        let checker = run::Checker::new(&self.model, &request, &job.options())?;
-        Ok(Check {
-            model: self,
-            input: prepared.input,
-            logprobs: job.parameters.logprobs,
-            checker,
+        Ok(match self {
+            Self::Text(model) => Check::Text(model.check(job)?),
+            Self::Vector(model) => Check::Vector(model.check(job)?),
         })
     }
 
     /// The root that a result has under an order.
     pub fn result_root(&self, body: &ResultBody, order: &Order) -> Hash32 {
         body.root(&ResultContext {
-            spec: &self.manifest.spec,
+            spec: &self.manifest().spec,
             model_root: &order.model_root,
             parameters: &order.parameters,
             seed: order.seed,
         })
     }
-
-    /// What a transcript says, in the market's words.
-    pub(crate) fn body(
-        &self,
-        input_tokens: Vec<u32>,
-        asked: Option<u8>,
-        transcript: run::Transcript,
-    ) -> ResultBody {
-        let run::Transcript {
-            output,
-            finish,
-            trace_root,
-            stop,
-            logprobs,
-        } = transcript;
-        let answer = self.tokenizer.answer_text_before(&output, stop);
-        ResultBody {
-            input_tokens,
-            answer: answer.into_bytes(),
-            output_tokens: output,
-            logprobs: asked.map(|_| logprobs.into_iter().map(told).collect()),
-            finish: match finish {
-                run::Finish::Stop => Finish::Stop,
-                run::Finish::Length => Finish::Length,
-            },
-            trace_root: Hash32(trace_root),
-        }
-    }
-}
-
-/// Log-probabilities in the market's words.
-fn told(logprobs: sampler::Logprobs) -> TokenLogprobs {
-    let of = |sampler::Logprob { token, micro_nats }| Logprob { token, micro_nats };
-    TokenLogprobs {
-        drawn: of(logprobs.drawn),
-        top: logprobs.top.into_iter().map(of).collect(),
-    }
 }
 
 /// A check in progress.
 #[derive(Debug)]
-pub struct Check<'m> {
-    model: &'m LocalModel,
-    input: Vec<u32>,
-    logprobs: Option<u8>,
-    checker: run::Checker<'m>,
+pub enum Check<'m> {
+    /// Of a text.
+    Text(text::Check<'m>),
+    /// Of a vector.
+    Vector(vector::Check),
+}
+
+impl Check<'_> {
+    /// Follows the answer by some more tokens. After a difference nothing more is computed.
+    pub fn push(&mut self, tokens: &[u32]) -> Result<(), RunFault> {
+        match self {
+            Self::Text(check) => check.push(tokens),
+            Self::Vector(check) => {
+                check.push(tokens);
+                Ok(())
+            }
+        }
+    }
+
+    /// The answer ends so.
+    pub fn finish(self, finish: Finish) -> Checked {
+        match self {
+            Self::Text(check) => check.finish(finish),
+            Self::Vector(check) => check.finish(finish),
+        }
+    }
 }
 
 /// What a check found.
@@ -348,38 +316,6 @@ impl Checked {
         match self {
             Self::Match(body) => body.input_tokens.len(),
             Self::Mismatch { input_tokens, .. } => *input_tokens,
-        }
-    }
-}
-
-impl Check<'_> {
-    /// Follows the answer by some more tokens. After a difference nothing more is computed.
-    pub fn push(&mut self, tokens: &[u32]) -> Result<(), RunFault> {
-        self.checker.push(tokens)?;
-        Ok(())
-    }
-
-    /// The answer ends so.
-    pub fn finish(self, finish: Finish) -> Checked {
-        let finish = match finish {
-            Finish::Stop => run::Finish::Stop,
-            Finish::Length => run::Finish::Length,
-        };
-        match self.checker.finish(finish) {
-            run::Checked::Match(transcript) => {
-                Checked::Match(self.model.body(self.input, self.logprobs, transcript))
-            }
-            run::Checked::Mismatch {
-                position,
-                trace_root,
-                ..
-            } => Checked::Mismatch {
-                input_tokens: self.input.len(),
-                mismatch: Mismatch {
-                    position,
-                    trace_root: Hash32(trace_root),
-                },
-            },
         }
     }
 }

@@ -1,44 +1,13 @@
 //! What an order asks for, in the engine's words.
 
 use assay_engine::{
-    run::{Request, StopError, StopStrings},
-    sampler::{
-        Bias, Sampling,
-        constraint::{Constraint, ConstraintError},
-    },
-    tokenizer::{self, ChatMessage, Conversation, TemplateError, Tokenizer},
+    run::{Request, StopStrings},
+    sampler::{Bias, Sampling, constraint::Constraint},
+    tokenizer::{self, ChatMessage, Conversation, Tokenizer},
 };
 use assay_protocol::request::{self, Chat, Format, LogitBias, Message, MessageRole, Task, Tool};
 
-use super::{Job, RunFault};
-
-/// Why no model, or not this one, can do what an order asks for: a flaw of the request, not of the worker.
-#[derive(Debug, thiserror::Error)]
-pub enum Unfit {
-    /// The messages could not be rendered.
-    #[error(transparent)]
-    Prompt(#[from] TemplateError),
-    /// The text could not be read.
-    #[error(transparent)]
-    Text(#[from] tokenizer::TokenizerError),
-    /// The schema cannot be followed.
-    #[error("schema: {0}")]
-    Schema(#[from] ConstraintError),
-    /// A stop string cannot be looked for.
-    #[error(transparent)]
-    Stop(#[from] StopError),
-    /// More tokens than the market allows for such a task.
-    #[error("the task has {found} input tokens, the market allows {max} for it")]
-    Input {
-        /// Tokens that there are.
-        found: usize,
-        /// Tokens that there may be.
-        max: u32,
-    },
-    /// Another kind of task.
-    #[error("this model cannot do that kind of task")]
-    Kind,
-}
+use super::{Job, RunFault, Unfit};
 
 /// A task that is ready to run.
 #[derive(Clone, Debug)]
@@ -55,12 +24,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(tokenizer: &Tokenizer, job: &Job) -> Result<Self, RunFault> {
         let input = input(tokenizer, &job.task)?;
-        if let Some(max) = job.input_tokens_max
-            && input.len() > max as usize
-        {
-            let found = input.len();
-            return Err(Unfit::Input { found, max }.into());
-        }
+        job.admit(&input)?;
         let parameters = &job.parameters;
         let stop = match parameters.stops() {
             [] => None,
@@ -119,7 +83,9 @@ fn input(tokenizer: &Tokenizer, task: &Task) -> Result<Vec<u32>, Unfit> {
             })?)
         }
         Task::Completion { prompt } => Ok(tokenizer.text_tokens(prompt)?),
-        Task::Embedding { .. } | Task::Training { .. } => Err(Unfit::Kind),
+        Task::Embedding { .. } | Task::Training { .. } => {
+            Err(Unfit::Kind("it for a chat or a completion"))
+        }
     }
 }
 

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use assay_engine::{run, sampler};
 use assay_protocol::result::ResultBody;
 
-use super::{Job, LocalModel, OnToken, Prepared, RunFault, Token};
+use super::{Job, OnToken, Prepared, RunFault, TextModel, Token, VectorModel};
 
 /// Which output token is swapped, if the answer is long enough.
 const SWAPPED_TOKEN: usize = 5;
 
-impl LocalModel {
+impl TextModel {
     /// Generates an answer in which one token is not the model's; everything after it honestly follows from it, and
     /// the trace is that of the tokens as they stand.
     pub(crate) fn generate_swapped(
@@ -111,6 +111,20 @@ impl LocalModel {
         }
         // The model is very sure; then any other token will do.
         let wanted = honest.map_or(1, |token| token ^ 1);
-        Ok(wanted.min(self.manifest.shape.vocab as u32 - 1))
+        Ok(wanted.min(self.manifest().shape.vocab as u32 - 1))
+    }
+}
+
+impl VectorModel {
+    /// Makes a vector of the text with one token swapped, and tells it as that of the text itself.
+    pub(crate) fn embed_swapped(&self, job: &Job) -> Result<ResultBody, RunFault> {
+        let input = self.input(job)?;
+        let mut read = input.clone();
+        let vocab = self.manifest().shape.vocab as u32;
+        // What the tokenizer puts around a text stays.
+        if let Some(token) = read.get_mut(1) {
+            *token = if *token + 1 < vocab { *token + 1 } else { 0 };
+        }
+        self.body(job, &read, input)
     }
 }

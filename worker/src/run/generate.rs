@@ -15,14 +15,14 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Offered, Shared,
+    Engine, Offered, Shared,
     lease::{Done, Fault, Ticket},
     together::TokenSink,
 };
 use crate::{
     cheat::Cheat,
     client::{Jobs, Outcome},
-    model::{Job, LocalModel, Token},
+    model::{Job, RunFault, TextModel, Token, VectorModel},
 };
 
 /// Shortest pause between two messages with tokens.
@@ -48,13 +48,17 @@ pub(crate) async fn run(
     }
     // Nobody listening is fine: the tokens are provisional.
     let on_token = Box::new(move |token: Token| drop(sender.send(token)));
+    let swaps = shared.worker.cheat == Some(Cheat::WrongTokens);
+    if swaps {
+        Cheat::WrongTokens.shout("swapping one token of this answer");
+    }
     let body = async {
-        match shared.worker.cheat {
-            Some(cheat @ Cheat::WrongTokens) => {
-                cheat.shout("swapping one token of this answer");
-                swapped(offered.model.clone(), job, on_token).await
+        match &offered.engine {
+            Engine::Texts(together) if swaps => {
+                swapped(together.model().clone(), job, on_token).await
             }
-            _ => offered.together.generate(job, on_token).await,
+            Engine::Texts(together) => together.generate(job, on_token).await,
+            Engine::Vectors(model) => embed(model.clone(), job, swaps).await,
         }
     };
     let body = tokio::select! {
@@ -74,9 +78,22 @@ pub(crate) async fn run(
     })
 }
 
+/// Makes the vector of a text, or deliberately that of another.
+async fn embed(model: Arc<VectorModel>, job: Job, swaps: bool) -> Result<ResultBody, Fault> {
+    let computation = move || -> Result<ResultBody, RunFault> {
+        match swaps {
+            true => model.embed_swapped(&job),
+            false => model.embed(&job),
+        }
+    };
+    // It is over soon: a text for an encoder is short.
+    let computed = tokio::task::spawn_blocking(computation).await;
+    Ok(computed.map_err(|_| Fault::Panicked)??)
+}
+
 /// Generates a deliberately wrong answer.
 async fn swapped(
-    model: Arc<LocalModel>,
+    model: Arc<TextModel>,
     job: Job,
     mut on_token: TokenSink,
 ) -> Result<ResultBody, Fault> {

@@ -163,7 +163,7 @@ pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: Order) -> End {
             let why = fault.to_string();
             warn!(%job, %lease, ?role, total_ms = started.elapsed().as_millis() as u64, %why, "lease ended without a result");
             match fault {
-                Fault::Run(RunFault::Unfit(_)) => decline(shared, lease, &why).await,
+                Fault::Run(fault) if fault.is_of_request() => decline(shared, lease, &why).await,
                 _ => give_back(shared, lease, &why).await,
             }
             shared.worker.journal.forget(lease);

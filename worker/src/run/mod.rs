@@ -32,7 +32,7 @@ use crate::{
     cheat::Cheat,
     client::{Jobs, Outcome},
     journal::{Journal, Record},
-    model::LocalModel,
+    model::{LocalModel, VectorModel},
 };
 
 pub(crate) use lease::Ticket;
@@ -46,20 +46,34 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Offered {
     /// The model in memory.
-    pub model: Arc<LocalModel>,
+    pub model: LocalModel,
     /// Its version and prices.
     pub offer: Offer,
-    together: Arc<Together>,
+    engine: Engine,
+}
+
+/// What runs a model's orders.
+#[derive(Clone, Debug)]
+pub(crate) enum Engine {
+    /// Texts, in company.
+    Texts(Arc<Together>),
+    /// Vectors, each by itself.
+    Vectors(Arc<VectorModel>),
 }
 
 impl Offered {
     /// A model with its prices, which runs its answers on so many threads.
-    pub fn new(model: Arc<LocalModel>, offer: Offer, threads: usize) -> Self {
-        let together = Arc::new(Together::new(model.clone(), threads));
+    pub fn new(model: LocalModel, offer: Offer, threads: usize) -> Self {
+        let engine = match &model {
+            LocalModel::Text(model) => {
+                Engine::Texts(Arc::new(Together::new(model.clone(), threads)))
+            }
+            LocalModel::Vector(model) => Engine::Vectors(model.clone()),
+        };
         Self {
             model,
             offer,
-            together,
+            engine,
         }
     }
 }

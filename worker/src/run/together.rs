@@ -18,7 +18,7 @@ use assay_protocol::{limits::SLOTS_MAX, result::ResultBody};
 use tokio::sync::oneshot;
 
 use super::lease::Fault;
-use crate::model::{Job, LocalModel, Prepared, RunFault, Token};
+use crate::model::{Job, Prepared, RunFault, TextModel, Token};
 
 /// Bytes of keys and values that are kept for answers to come.
 const SHARED_BYTES_MAX: usize = 256 << 20;
@@ -32,7 +32,7 @@ pub(crate) type TokenSink = Box<dyn FnMut(Token) + Send>;
 /// Takes answers to generate.
 #[derive(Debug)]
 pub(crate) struct Together {
-    model: Arc<LocalModel>,
+    model: Arc<TextModel>,
     threads: usize,
     thread: Mutex<mpsc::Sender<Asked>>,
 }
@@ -53,13 +53,18 @@ struct Member<'m> {
 
 impl Together {
     /// Starts the thread. Passes take `threads` of them; the results are the same for every number.
-    pub(crate) fn new(model: Arc<LocalModel>, threads: usize) -> Self {
+    pub(crate) fn new(model: Arc<TextModel>, threads: usize) -> Self {
         let thread = Mutex::new(start(model.clone(), threads));
         Self {
             model,
             threads,
             thread,
         }
+    }
+
+    /// The model that generates them.
+    pub(crate) fn model(&self) -> &Arc<TextModel> {
+        &self.model
     }
 
     /// Generates an answer.
@@ -93,7 +98,7 @@ impl Together {
     }
 }
 
-fn start(model: Arc<LocalModel>, threads: usize) -> mpsc::Sender<Asked> {
+fn start(model: Arc<TextModel>, threads: usize) -> mpsc::Sender<Asked> {
     let (sender, receiver) = mpsc::channel();
     // It ends when the sender is dropped.
     thread::spawn(move || serve(&model, threads, &receiver));
@@ -101,7 +106,7 @@ fn start(model: Arc<LocalModel>, threads: usize) -> mpsc::Sender<Asked> {
 }
 
 /// Generates what is asked for until nobody can ask any more.
-fn serve(model: &LocalModel, threads: usize, asked: &mpsc::Receiver<Asked>) {
+fn serve(model: &TextModel, threads: usize, asked: &mpsc::Receiver<Asked>) {
     let pages = (SHARED_BYTES_MAX / batch::page_bytes(model.model())).min(SHARED_PAGES_MAX);
     let options = Job::options_for(threads);
     let mut group = match Group::new(model.model(), &options, pages) {
@@ -142,7 +147,7 @@ fn serve(model: &LocalModel, threads: usize, asked: &mpsc::Receiver<Asked>) {
 }
 
 fn join<'m>(
-    model: &'m LocalModel,
+    model: &'m TextModel,
     group: &mut Group<'m>,
     members: &mut BTreeMap<SequenceId, Member<'m>>,
     asked: Asked,
@@ -158,7 +163,7 @@ fn join<'m>(
 }
 
 fn step<'m>(
-    model: &'m LocalModel,
+    model: &'m TextModel,
     group: &mut Group<'m>,
     members: &mut BTreeMap<SequenceId, Member<'m>>,
 ) {

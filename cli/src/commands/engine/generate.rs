@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, time::Instant};
 
 use assay_protocol::{
-    request::{Message, MessageRole},
+    request::{Parameters, Task},
     result::ResultContext,
 };
 use assay_worker::model::Job;

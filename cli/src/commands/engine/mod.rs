@@ -7,9 +7,9 @@ mod kat;
 mod perplexity;
 mod trace;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use assay_worker::model::LocalModel;
+use assay_worker::model::{LocalModel, TextModel};
 
 use crate::{Failure, args::Engine};
 
@@ -25,10 +25,10 @@ pub(super) fn run(command: Engine) -> Result<u8, Failure> {
     }
 }
 
-/// Opens the model that a command names.
-fn open(model: Option<&Path>) -> Result<LocalModel, Failure> {
+/// Opens the generating model that a command names.
+fn open(model: Option<&Path>) -> Result<Arc<TextModel>, Failure> {
     let path = model.ok_or(Failure::NoModel)?;
-    Ok(LocalModel::open(path)?)
+    Ok(LocalModel::open_text(path)?)
 }
 
 /// Threads to use: those asked for, else all cores.

@@ -23,17 +23,25 @@ pub fn honest_body(order: &Order) -> ResultBody {
         .hash(&asked.salted_hash(&Hash32::default()))
         .finish();
     let input = order.task.text_bytes() / 3 + 4;
-    let count =
-        u32::from_le_bytes(essence.0[..4].try_into().expect("four bytes")) % (max_tokens + 1);
+    let vector = matches!(order.task, Task::Embedding { .. });
+    let count = match vector {
+        true => 0,
+        false => {
+            u32::from_le_bytes(essence.0[..4].try_into().expect("four bytes")) % (max_tokens + 1)
+        }
+    };
     let output_tokens: Vec<u32> = (0..count).map(|i| token(&essence, i)).collect();
     ResultBody {
         input_tokens: (0..input as u32)
             .map(|i| token(&essence, 1_000_000 + i))
             .collect(),
-        answer: output_tokens
-            .iter()
-            .map(|token| b'a' + (token % 26) as u8)
-            .collect(),
+        answer: match vector {
+            true => essence.0[..8].to_vec(),
+            false => output_tokens
+                .iter()
+                .map(|token| b'a' + (token % 26) as u8)
+                .collect(),
+        },
         finish: if count == max_tokens {
             Finish::Length
         } else {

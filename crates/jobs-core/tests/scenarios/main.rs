@@ -5,6 +5,7 @@ mod bad_requests;
 mod bad_work;
 mod bench;
 mod deadlines;
+mod encoders;
 mod matching;
 mod money;
 mod verdicts;

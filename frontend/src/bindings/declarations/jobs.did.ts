@@ -10,6 +10,10 @@ import { IDL } from '@icp-sdk/core/candid';
 
 export interface Answer {
   /**
+   * For each output token, where they were asked for.
+   */
+  'logprobs' : [] | [Array<TokenLogprobs>],
+  /**
    * The token ids it generated.
    */
   'output_tokens' : Uint32Array,
@@ -19,6 +23,10 @@ export interface Answer {
   'trace_root' : Hash,
   'text' : string,
   'finish' : Finish,
+  /**
+   * The vector of an embedding: float32 numbers of four little-endian bytes.
+   */
+  'embedding' : [] | [Uint8Array],
   /**
    * The token ids the model read.
    */
@@ -35,7 +43,7 @@ export type Assurance = {
   } |
   {
     /**
-     * Independent generations of which some must agree; not available yet.
+     * 2 to 7 independent generations of which `min` must agree: more than half.
      */
     'Threshold' : { 'min' : number, 'total' : number }
   } |
@@ -89,6 +97,16 @@ export interface CertifiedReceipt {
    * The hash tree from that data to the receipt, in CBOR.
    */
   'witness' : Uint8Array,
+}
+export interface Chat {
+  /**
+   * Tools that the model may call, at most 32, each with a name of its own.
+   */
+  'tools' : [] | [Array<Tool>],
+  /**
+   * The conversation, oldest first; the last message is the user's or a tool's. 1 to 64.
+   */
+  'messages' : Array<Message>,
 }
 /**
  * A generator's final tokens, as it committed to them.
@@ -149,7 +167,7 @@ export interface Earnings {
 }
 export type Finish = {
     /**
-     * The model ended its turn.
+     * The model ended its turn, a stop string came up, or the format admits nothing more.
      */
     'Stop' : null
   } |
@@ -174,6 +192,19 @@ export interface Follow {
 }
 export type FollowResult = { 'Ok' : Follow } |
   { 'Err' : WorkerError };
+export type Format = { 'Text' : null } |
+  {
+    /**
+     * A JSON object.
+     */
+    'JsonObject' : null
+  } |
+  {
+    /**
+     * JSON that follows this schema, of at most 16 KiB.
+     */
+    'JsonSchema' : string
+  };
 /**
  * 32 bytes.
  */
@@ -307,18 +338,11 @@ export interface JobLine {
 export interface JobRequest {
   'model' : ModelRef,
   /**
-   * The conversation, oldest first; the last message is the user's. 1 to 64, together at most 64 KiB.
-   */
-  'messages' : Array<Message>,
-  /**
    * Seed of the draws; the canister draws one when absent.
    */
   'seed' : [] | [bigint],
-  /**
-   * Tokens to generate at most; 1 to 4_096.
-   */
-  'max_tokens' : number,
-  'sampling' : Sampling,
+  'task' : Task,
+  'parameters' : Parameters,
   'assurance' : Assurance,
 }
 export type JobResult = { 'Ok' : JobView } |
@@ -533,8 +557,28 @@ export interface LeaseView {
    */
   'reason' : [] | [Reason],
 }
-export interface Message { 'content' : string, 'role' : MessageRole }
+export interface LogitBias { 'milli' : number, 'token' : number }
+/**
+ * A token and the natural logarithm of its probability, in millionths.
+ */
+export interface Logprob { 'token' : number, 'micro_nats' : bigint }
+export interface Message {
+  /**
+   * May be empty where an assistant only calls tools.
+   */
+  'content' : string,
+  /**
+   * Calls that an assistant made; at most 64 in a request.
+   */
+  'tool_calls' : [] | [Array<ToolCall>],
+  'role' : MessageRole,
+  /**
+   * Which call a tool answers.
+   */
+  'tool_call_id' : [] | [string],
+}
 export type MessageRole = { 'System' : null } |
+  { 'Tool' : null } |
   { 'User' : null } |
   { 'Assistant' : null };
 export interface Mismatch {
@@ -593,13 +637,14 @@ export type Opening = {
 export interface Order {
   'job' : JobId,
   'model' : ModelId,
-  'messages' : Array<Message>,
   /**
    * Root of that model's weights.
    */
   'model_root' : Hash,
   'role' : Role,
   'seed' : bigint,
+  'task' : Task,
+  'parameters' : Parameters,
   /**
    * Until when the next step must come; heartbeats extend it.
    */
@@ -614,12 +659,36 @@ export interface Order {
    * Provisional tokens that were shown for it already.
    */
   'streamed' : number,
-  'max_tokens' : number,
-  'sampling' : Sampling,
+  /**
+   * Input tokens that the market allows for the task.
+   */
+  'input_tokens_max' : number,
   /**
    * Which generation of the job it belongs to, from 1.
    */
   'round' : number,
+}
+/**
+ * How the answer is generated and when it ends. What is absent means the same as its neutral value.
+ */
+export interface Parameters {
+  /**
+   * With each token its log-probability, and those of so many others, at most 20.
+   */
+  'logprobs' : [] | [number],
+  /**
+   * Texts that end the answer, which does not hold them; at most 16, of 1 to 256 bytes.
+   */
+  'stop' : [] | [Array<string>],
+  /**
+   * Tokens to generate at most; 1 to 4_096. An embedding generates none and says 1.
+   */
+  'max_tokens' : number,
+  'sampling' : Sampling,
+  /**
+   * What the answer must look like; any text when absent.
+   */
+  'format' : [] | [Format],
 }
 export interface ProgressArgs {
   /**
@@ -717,6 +786,12 @@ export type Reason = {
   } |
   { 'CommitmentMismatch' : null } |
   { 'RootsDiffer' : null } |
+  {
+    /**
+     * A worker found that its model cannot do what is asked, in its words. A job ends when two providers did.
+     */
+    'Declined' : string
+  } |
   {
     /**
      * What was revealed breaks a rule of the protocol.
@@ -817,6 +892,10 @@ export interface ReceiptResult {
 }
 export interface ResultBody {
   /**
+   * For each output token, where they were asked for.
+   */
+  'logprobs' : [] | [Array<TokenLogprobs>],
+  /**
    * The ending token not included.
    */
   'output_tokens' : Uint32Array,
@@ -825,7 +904,7 @@ export interface ResultBody {
    */
   'trace_root' : Hash,
   /**
-   * The decoded text.
+   * The decoded text up to a stop string, or an embedding's numbers.
    */
   'answer' : Uint8Array,
   'finish' : Finish,
@@ -850,7 +929,7 @@ export type Role = {
   } |
   {
     /**
-     * Generates independently for an `Equality` job.
+     * Generates independently for an `Equality` or `Threshold` job.
      */
     'Replica' : null
   } |
@@ -870,13 +949,38 @@ export interface Sampling {
    */
   'top_k' : number,
   /**
+   * What is taken from the logit of a generated token for each time that it was; the same range.
+   */
+  'frequency_penalty_milli' : [] | [number],
+  /**
+   * What logits of tokens seen before are divided by (positive ones) or multiplied by (others), in
+   * thousandths; 1 to 100_000, 1_000 is neutral.
+   */
+  'repetition_penalty_milli' : [] | [number],
+  /**
    * Nucleus mass in millionths; 1 to 1_000_000.
    */
   'top_p_ppm' : number,
   /**
+   * What is taken from the logit of every generated token, in thousandths; -2_000 to 2_000.
+   */
+  'presence_penalty_milli' : [] | [number],
+  /**
+   * How many of the latest tokens, input included, count as seen before; 0, which is neutral, counts all.
+   */
+  'repetition_window' : [] | [number],
+  /**
    * In thousandths; 0 is greedy, at most 10_000.
    */
   'temperature_milli' : number,
+  /**
+   * Least weight that is kept, in millionths of the likeliest token's; 0 is neutral.
+   */
+  'min_p_ppm' : [] | [number],
+  /**
+   * What is added to the logits of single tokens, in thousandths, -100_000 to 100_000; at most 300.
+   */
+  'logit_bias' : [] | [Array<LogitBias>],
 }
 /**
  * Numbers of this market since it began.
@@ -1078,9 +1182,75 @@ export type SyncError = {
 export type SyncResult = { 'Ok' : null } |
   { 'Err' : SyncError };
 /**
+ * What a model is to do. All texts of a request together, stop strings and schema included, have at most
+ * 64 KiB.
+ */
+export type Task = {
+    /**
+     * The next message of a conversation.
+     */
+    'Chat' : Chat
+  } |
+  {
+    /**
+     * The vector of a text, by a model that makes vectors. Greedy sampling, and nothing else asked for.
+     */
+    'Embedding' : { 'text' : string }
+  } |
+  {
+    /**
+     * Not available yet.
+     */
+    'Training' : { 'checkpoint_root' : Hash }
+  } |
+  {
+    /**
+     * What comes after a text, which the model reads as it stands.
+     */
+    'Completion' : { 'prompt' : string }
+  };
+/**
  * Nanoseconds since 1970-01-01 UTC.
  */
 export type Timestamp = bigint;
+export interface TokenLogprobs {
+  /**
+   * The likeliest tokens, best first, as many as were asked for.
+   */
+  'top' : Array<Logprob>,
+  /**
+   * The token itself.
+   */
+  'drawn' : Logprob,
+}
+export interface Tool {
+  /**
+   * Letters, digits, _ and -; 1 to 64.
+   */
+  'name' : string,
+  /**
+   * JSON Schema of its arguments: a JSON object.
+   */
+  'parameters' : [] | [string],
+  /**
+   * What it does, for the model to read.
+   */
+  'description' : [] | [string],
+}
+export interface ToolCall {
+  /**
+   * Which call, for the answer to name.
+   */
+  'id' : string,
+  /**
+   * The tool.
+   */
+  'name' : string,
+  /**
+   * What it is called with: a JSON object.
+   */
+  'arguments' : string,
+}
 export type TranscriptResult = { 'Ok' : Claim } |
   { 'Err' : WorkerError };
 export interface Transition {
@@ -1207,6 +1377,10 @@ export interface _SERVICE {
    */
   'claim' : ActorMethod<[BigUint64Array], ClaimResult>,
   'commit' : ActorMethod<[CommitArgs], WorkerResult>,
+  /**
+   * Gives a lease back because the model cannot do what is asked, with the reason in at most 256 bytes.
+   */
+  'decline' : ActorMethod<[LeaseId, string], WorkerResult>,
   /**
    * Attached cycles become the beneficiary's balance; answers with the new balance.
    */
@@ -1335,35 +1509,80 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Other' : IDL.Text,
   });
   const CancelResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : JobError });
-  const MessageRole = IDL.Variant({
-    'System' : IDL.Null,
-    'User' : IDL.Null,
-    'Assistant' : IDL.Null,
-  });
-  const Message = IDL.Record({ 'content' : IDL.Text, 'role' : MessageRole });
   const Role = IDL.Variant({
     'Generator' : IDL.Null,
     'Replica' : IDL.Null,
     'Checker' : IDL.Null,
   });
+  const Tool = IDL.Record({
+    'name' : IDL.Text,
+    'parameters' : IDL.Opt(IDL.Text),
+    'description' : IDL.Opt(IDL.Text),
+  });
+  const ToolCall = IDL.Record({
+    'id' : IDL.Text,
+    'name' : IDL.Text,
+    'arguments' : IDL.Text,
+  });
+  const MessageRole = IDL.Variant({
+    'System' : IDL.Null,
+    'Tool' : IDL.Null,
+    'User' : IDL.Null,
+    'Assistant' : IDL.Null,
+  });
+  const Message = IDL.Record({
+    'content' : IDL.Text,
+    'tool_calls' : IDL.Opt(IDL.Vec(ToolCall)),
+    'role' : MessageRole,
+    'tool_call_id' : IDL.Opt(IDL.Text),
+  });
+  const Chat = IDL.Record({
+    'tools' : IDL.Opt(IDL.Vec(Tool)),
+    'messages' : IDL.Vec(Message),
+  });
+  const Task = IDL.Variant({
+    'Chat' : Chat,
+    'Embedding' : IDL.Record({ 'text' : IDL.Text }),
+    'Training' : IDL.Record({ 'checkpoint_root' : Hash }),
+    'Completion' : IDL.Record({ 'prompt' : IDL.Text }),
+  });
+  const LogitBias = IDL.Record({ 'milli' : IDL.Int32, 'token' : IDL.Nat32 });
   const Sampling = IDL.Record({
     'top_k' : IDL.Nat32,
+    'frequency_penalty_milli' : IDL.Opt(IDL.Int32),
+    'repetition_penalty_milli' : IDL.Opt(IDL.Nat32),
     'top_p_ppm' : IDL.Nat32,
+    'presence_penalty_milli' : IDL.Opt(IDL.Int32),
+    'repetition_window' : IDL.Opt(IDL.Nat32),
     'temperature_milli' : IDL.Nat32,
+    'min_p_ppm' : IDL.Opt(IDL.Nat32),
+    'logit_bias' : IDL.Opt(IDL.Vec(LogitBias)),
+  });
+  const Format = IDL.Variant({
+    'Text' : IDL.Null,
+    'JsonObject' : IDL.Null,
+    'JsonSchema' : IDL.Text,
+  });
+  const Parameters = IDL.Record({
+    'logprobs' : IDL.Opt(IDL.Nat8),
+    'stop' : IDL.Opt(IDL.Vec(IDL.Text)),
+    'max_tokens' : IDL.Nat32,
+    'sampling' : Sampling,
+    'format' : IDL.Opt(Format),
   });
   const Order = IDL.Record({
     'job' : JobId,
     'model' : ModelId,
-    'messages' : IDL.Vec(Message),
     'model_root' : Hash,
     'role' : Role,
     'seed' : IDL.Nat64,
+    'task' : Task,
+    'parameters' : Parameters,
     'deadline' : Timestamp,
     'lease' : LeaseId,
     'run_deadline' : Timestamp,
     'streamed' : IDL.Nat32,
-    'max_tokens' : IDL.Nat32,
-    'sampling' : Sampling,
+    'input_tokens_max' : IDL.Nat32,
     'round' : IDL.Nat32,
   });
   const ClaimResult = IDL.Variant({
@@ -1420,6 +1639,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'NotCompared' : IDL.Null,
     'CommitmentMismatch' : IDL.Null,
     'RootsDiffer' : IDL.Null,
+    'Declined' : IDL.Text,
     'Malformed' : IDL.Text,
     'HeartbeatLost' : IDL.Null,
     'RunTooLong' : IDL.Null,
@@ -1451,11 +1671,18 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'state' : JobState,
     'reason' : Reason,
   });
+  const Logprob = IDL.Record({ 'token' : IDL.Nat32, 'micro_nats' : IDL.Int64 });
+  const TokenLogprobs = IDL.Record({
+    'top' : IDL.Vec(Logprob),
+    'drawn' : Logprob,
+  });
   const Answer = IDL.Record({
+    'logprobs' : IDL.Opt(IDL.Vec(TokenLogprobs)),
     'output_tokens' : IDL.Vec(IDL.Nat32),
     'trace_root' : Hash,
     'text' : IDL.Text,
     'finish' : Finish,
+    'embedding' : IDL.Opt(IDL.Vec(IDL.Nat8)),
     'input_tokens' : IDL.Vec(IDL.Nat32),
   });
   const Verdict = IDL.Variant({
@@ -1531,10 +1758,9 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   const ModelRef = IDL.Variant({ 'Name' : IDL.Text, 'Version' : ModelId });
   const JobRequest = IDL.Record({
     'model' : ModelRef,
-    'messages' : IDL.Vec(Message),
     'seed' : IDL.Opt(IDL.Nat64),
-    'max_tokens' : IDL.Nat32,
-    'sampling' : Sampling,
+    'task' : Task,
+    'parameters' : Parameters,
     'assurance' : Assurance,
   });
   const Quote = IDL.Record({
@@ -1622,6 +1848,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Err' : JobError,
   });
   const ResultBody = IDL.Record({
+    'logprobs' : IDL.Opt(IDL.Vec(TokenLogprobs)),
     'output_tokens' : IDL.Vec(IDL.Nat32),
     'trace_root' : Hash,
     'answer' : IDL.Vec(IDL.Nat8),
@@ -1716,6 +1943,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'cancel' : IDL.Func([JobId], [CancelResult], []),
     'claim' : IDL.Func([IDL.Vec(LeaseId)], [ClaimResult], []),
     'commit' : IDL.Func([CommitArgs], [WorkerResult], []),
+    'decline' : IDL.Func([LeaseId, IDL.Text], [WorkerResult], []),
     'deposit' : IDL.Func([DepositArgs], [DepositResult], []),
     'earnings' : IDL.Func([IDL.Principal], [Earnings], ['query']),
     'explain' : IDL.Func([IDL.Principal], [Idle], ['query']),

@@ -1,17 +1,18 @@
 use std::{ops::ControlFlow, sync::mpsc, time::Duration};
 
 use assay_engine::import::convert_bytes;
-use assay_protocol::request::{Message, MessageRole, Sampling};
+use assay_protocol::request::{Parameters, Sampling, Task};
 use tokio::time::timeout;
 
 use super::*;
+use crate::model::LocalModel;
 
 #[path = "../../../../crates/engine/tests/files/builder.rs"]
 mod builder;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn model() -> Arc<LocalModel> {
+fn model() -> Arc<TextModel> {
     let sizes = builder::Sizes {
         context: 2_048,
         ..builder::SMALL
@@ -20,7 +21,7 @@ fn model() -> Arc<LocalModel> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.assay");
     std::fs::write(&path, file).unwrap();
-    Arc::new(LocalModel::open(&path).unwrap())
+    LocalModel::open_text(&path).unwrap()
 }
 
 fn job(content: &str, max_tokens: u32) -> Job {
