@@ -40,6 +40,10 @@ pub(crate) const TEST_CANISTERS: &[Canister] = &[
         package: "assay-assets",
     },
     Canister {
+        name: "dapp",
+        package: "assay-dapp",
+    },
+    Canister {
         name: "pages",
         package: "assay-pages",
     },

@@ -2,7 +2,10 @@
 
 use std::cell::Cell;
 
-use assay_protocol::{Cycles, job::Stats};
+use assay_protocol::{
+    Cycles,
+    job::{ControlError, Stats},
+};
 
 use crate::memory::with_jobs;
 
@@ -52,6 +55,15 @@ impl Drop for TaskGuard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
+/// Lets only controllers through.
+pub(crate) fn controller() -> Result<(), ControlError> {
+    let caller = ic_cdk::api::msg_caller();
+    match ic_cdk::api::is_controller(&caller) {
+        true => Ok(()),
+        false => Err(ControlError::NotAController(caller)),
+    }
+}
+
 /// Lets new money in only while the canister holds what it owes and what its own work needs.
 pub(crate) fn intake() -> Result<(), Closed> {
     let owed = owed(&with_jobs(|jobs| jobs.stats()));
@@ -60,7 +72,15 @@ pub(crate) fn intake() -> Result<(), Closed> {
 
 /// What belongs to others.
 pub(crate) fn owed(stats: &Stats) -> Cycles {
-    Cycles(stats.free.0.saturating_add(stats.held.0))
+    let Stats {
+        free,
+        held,
+        reserved,
+        staked,
+        ..
+    } = stats;
+    let parts = [free, held, reserved, staked];
+    Cycles(parts.iter().fold(0, |sum, part| sum.saturating_add(part.0)))
 }
 
 fn check_intake(balance: Cycles, owed: Cycles) -> Result<(), Closed> {

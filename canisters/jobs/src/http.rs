@@ -3,7 +3,7 @@
 use assay_canister_kit::{HttpRequest, HttpResponse, Metrics};
 use assay_protocol::{Cycles, job::Stats, store::Table};
 
-use crate::{guard, matching, memory::settings, memory::with_jobs};
+use crate::{chat, guard, matching, memory::settings, memory::with_jobs};
 
 pub(crate) fn answer(request: &HttpRequest) -> HttpResponse {
     HttpResponse::route(request, page, metrics)
@@ -28,16 +28,22 @@ fn page() -> String {
         stats.providers,
         stats.models,
         settings.fee_bps,
-        if guard::intake().is_ok() {
-            ""
-        } else {
-            "closed to new jobs: low on cycles\n"
-        },
+        closed(),
     )
+}
+
+/// A line that says why no new jobs are let in, or none.
+fn closed() -> String {
+    match (with_jobs(|jobs| jobs.pause()), guard::intake()) {
+        (Some(reason), _) => format!("closed to new jobs: {reason}\n"),
+        (None, Err(_)) => "closed to new jobs: low on cycles\n".into(),
+        (None, Ok(())) => String::new(),
+    }
 }
 
 fn metrics() -> String {
     let low = u128::from(guard::intake().is_err());
+    let paused = u128::from(with_jobs(|jobs| jobs.pause()).is_some());
     let stable_bytes = u128::from(ic_cdk::api::stable_size()) * 65_536;
     let (match_runs, match_failures) = matching::runs();
     let receipts = with_jobs(|jobs| jobs.store().receipts.len());
@@ -60,7 +66,9 @@ fn metrics() -> String {
         deposited: Cycles(deposited),
         free: Cycles(free),
         held: Cycles(held),
-        fees: Cycles(fees),
+        treasury: Cycles(treasury),
+        reserved: Cycles(reserved),
+        staked: Cycles(staked),
         events,
     } = with_jobs(|jobs| jobs.stats());
     let open = [
@@ -103,7 +111,23 @@ fn metrics() -> String {
         )
         .gauge("free_cycles", free, "Sum of all balances.")
         .gauge("held_cycles", held, "Sum of all escrow.")
-        .gauge("fees_cycles", fees, "Fees kept.")
+        .gauge(
+            "treasury_cycles",
+            treasury,
+            "Fees kept and given, less what audits cost.",
+        )
+        .gauge(
+            "reserved_cycles",
+            reserved,
+            "Set aside for audits under way.",
+        )
+        .gauge("staked_cycles", staked, "Sum of all stake.")
+        .gauge("paused", paused, "1 while controllers let no new jobs in.")
+        .gauge(
+            "chats",
+            chat::waiting() as u128,
+            "Calls that wait for an answer.",
+        )
         .counter("events_total", events.into(), "Entries of the event log.")
         .gauge(
             "certified_receipts",

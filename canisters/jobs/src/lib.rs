@@ -5,6 +5,7 @@
 //! management canister, for randomness. No call is awaited between reading money and moving it.
 
 mod certification;
+mod chat;
 mod guard;
 mod http;
 mod lifecycle;
@@ -12,14 +13,16 @@ mod matching;
 mod memory;
 mod sync;
 mod timers;
+mod v1_chat;
 
 use assay_canister_kit::{HttpRequest, HttpResponse};
-use assay_jobs_core::Jobs;
+use assay_jobs_core::{Jobs, Rules};
 use assay_protocol::{
     Cycles, JobId, LeaseId, Moment, Timestamp,
     job::{
-        DepositArgs, DepositError, JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs,
-        StreamChunk, SubmitArgs, SubmitError, Submitted,
+        ChatReply, ControlError, DepositArgs, DepositError, Holdings, JobError, JobLine, JobView,
+        JobsArgs, MoneyError, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError,
+        Submitted,
     },
     lease::{
         Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
@@ -35,9 +38,12 @@ use ic_cdk::{
 };
 
 use crate::{
+    chat::Place,
     memory::{Stable, with_jobs, with_jobs_mut},
     sync::SyncError,
+    v1_chat::{V1Request, V1Response},
 };
+use std::marker::PhantomData;
 
 // The requester's side.
 
@@ -48,13 +54,51 @@ fn quote(request: JobRequest) -> Result<Quote, SubmitError> {
 
 #[update]
 fn submit(args: SubmitArgs) -> Result<Submitted, SubmitError> {
+    take(&args)
+}
+
+/// Submits, and waits for the end inside this call.
+#[update]
+async fn chat(args: SubmitArgs) -> Result<ChatReply, SubmitError> {
+    let caller = msg_caller();
+    let place = Place::new().ok_or(SubmitError::QueueFull)?;
+    let Submitted { job, .. } = take(&args)?;
+    Ok(place.wait_for(caller, job).await)
+}
+
+/// What the crate `ic-llm` calls.
+#[update(manual_reply = true)]
+async fn v1_chat(request: V1Request) -> PhantomData<V1Response> {
+    match answer_v1(request).await {
+        Ok(response) => ic_cdk::api::msg_reply(
+            candid::encode_one(response).expect("BUG: an answer always encodes"),
+        ),
+        Err(problem) => ic_cdk::api::msg_reject(problem),
+    }
+    PhantomData
+}
+
+async fn answer_v1(request: V1Request) -> Result<V1Response, String> {
+    let caller = msg_caller();
+    let refused = |error: SubmitError| error.to_string();
+    let place = Place::new()
+        .ok_or(SubmitError::QueueFull)
+        .map_err(refused)?;
+    let price = |request: &JobRequest| with_jobs(|jobs| Ok(jobs.quote(now(), request)?.price_max));
+    let args = v1_chat::job(request, now(), price).map_err(refused)?;
+    let Submitted { job, .. } = take(&args).map_err(refused)?;
+    v1_chat::response(place.wait_for(caller, job).await, &v1_chat::offered(&args))
+}
+
+/// Accepts a job, and what it needs of the attached cycles.
+fn take(args: &SubmitArgs) -> Result<Submitted, SubmitError> {
     let open = guard::intake().is_ok();
     act(|jobs, at| {
         // A repeated submit takes no money, and must hear of its job even now.
         if !open && !jobs.holds_key(at.caller, &args.idempotency_key) {
             return Err(SubmitError::LowOnCycles);
         }
-        let (submitted, missing) = jobs.submit(at, &args, Cycles(msg_cycles_available()))?;
+        let (submitted, missing) = jobs.submit(at, args, Cycles(msg_cycles_available()))?;
         accept(missing);
         Ok(submitted)
     })
@@ -111,6 +155,31 @@ fn deposit(args: DepositArgs) -> Result<Cycles, DepositError> {
 #[query]
 fn balance(owner: Option<Principal>) -> Cycles {
     with_jobs(|jobs| jobs.balance(owner.unwrap_or_else(msg_caller)))
+}
+
+#[query]
+fn holdings(owner: Option<Principal>) -> Holdings {
+    with_jobs(|jobs| jobs.holdings(owner.unwrap_or_else(msg_caller)))
+}
+
+#[update]
+fn stake(amount: Cycles) -> Result<Holdings, MoneyError> {
+    act(|jobs, at| jobs.stake(at, amount))
+}
+
+#[update]
+fn unstake(amount: Cycles) -> Result<Holdings, MoneyError> {
+    act(|jobs, at| jobs.unstake(at, amount))
+}
+
+#[update]
+fn release_stake() -> Result<Holdings, MoneyError> {
+    act(|jobs, at| jobs.release_stake(at))
+}
+
+#[update]
+fn fund_treasury(amount: Cycles) -> Result<Cycles, MoneyError> {
+    act(|jobs, at| jobs.fund_treasury(at, amount))
 }
 
 // The worker's side.
@@ -185,7 +254,39 @@ fn earnings(account: Principal) -> Earnings {
     with_jobs(|jobs| jobs.earnings(account))
 }
 
+// Controllers.
+
+#[update]
+fn set_rules(rules: Rules) -> Result<(), ControlError> {
+    guard::controller()?;
+    act(|jobs, at| jobs.set_rules(at.now, rules))
+        .map_err(|error| ControlError::Invalid(error.to_string()))
+}
+
+#[update]
+fn pause(reason: String) -> Result<(), ControlError> {
+    guard::controller()?;
+    act(|jobs, at| jobs.set_pause(at.now, Some(reason))).map_err(ControlError::Invalid)
+}
+
+#[update]
+fn resume() -> Result<(), ControlError> {
+    guard::controller()?;
+    act(|jobs, at| jobs.set_pause(at.now, None)).map_err(ControlError::Invalid)
+}
+
 // Anyone.
+
+#[query]
+fn rules() -> Rules {
+    with_jobs(|jobs| jobs.config().rules)
+}
+
+/// Why no new jobs are let in, if controllers have closed the market.
+#[query]
+fn paused() -> Option<String> {
+    with_jobs(|jobs| jobs.pause())
+}
 
 #[update]
 async fn sync_registry() -> Result<(), SyncError> {

@@ -1,6 +1,6 @@
 //! Install and upgrade. There is nothing to save before an upgrade; after it the heap is made again.
 
-use assay_jobs_core::JobsConfig;
+use assay_jobs_core::Rules;
 use candid::{CandidType, Principal};
 use serde::Deserialize;
 
@@ -17,6 +17,8 @@ pub(crate) struct InstallArgs {
     pub(crate) registry: Option<Principal>,
     /// The market's fee on top of every payout, in basis points; 0 at first.
     pub(crate) fee_bps: Option<u16>,
+    /// Trust, audits and stake; see `set_rules`.
+    pub(crate) rules: Option<Rules>,
 }
 
 #[ic_cdk::init]
@@ -31,19 +33,22 @@ fn post_upgrade(args: Option<InstallArgs>) {
 
 /// Traps on a bad argument, which leaves the canister as it was.
 fn start(args: InstallArgs) {
+    let rules = args.rules;
     let settings = merge(memory::settings(), args).unwrap_or_else(|problem| refuse(&problem));
-    let config = JobsConfig {
-        canister: ic_cdk::api::canister_self(),
-        fee_bps: settings.fee_bps,
-    };
-    memory::open(now(), config).unwrap_or_else(|error| refuse(&error.to_string()));
+    let canister = ic_cdk::api::canister_self();
+    memory::open(now(), canister, settings.fee_bps, rules)
+        .unwrap_or_else(|error| refuse(&error.to_string()));
     memory::set_settings(settings);
     certification::rebuild();
     timers::arm();
 }
 
 fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {
-    let InstallArgs { registry, fee_bps } = args;
+    let InstallArgs {
+        registry,
+        fee_bps,
+        rules: _,
+    } = args;
     match (before.registry, registry) {
         (Some(kept), Some(other)) if kept != other => {
             return Err(format!(
@@ -120,11 +125,13 @@ mod tests {
         let same = InstallArgs {
             registry: Some(canister(7)),
             fee_bps: None,
+            rules: None,
         };
         assert_eq!(merge(before.clone(), same), Ok(before.clone()));
         let other = InstallArgs {
             registry: Some(canister(8)),
             fee_bps: None,
+            rules: None,
         };
         assert!(merge(before, other).unwrap_err().starts_with("registry: "));
     }
@@ -135,6 +142,7 @@ mod tests {
             let args = InstallArgs {
                 registry: Some(nobody),
                 fee_bps: None,
+                rules: None,
             };
             assert!(
                 merge(Settings::default(), args)

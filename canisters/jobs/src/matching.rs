@@ -75,14 +75,14 @@ async fn run() {
     let Some(guard) = TaskGuard::new(Task::Match) else {
         return;
     };
-    let horizon = with_jobs(|jobs| jobs.next_job());
+    let horizon = with_jobs(|jobs| jobs.horizon());
     let Some(random) = randomness().await else {
         // The next sweep wakes matching again.
         VOLATILE_FAILURES.set(VOLATILE_FAILURES.get() + 1);
         return;
     };
     // Jobs may have come, ended or been matched while waiting: the core reads its state anew, and
-    // leaves out jobs from the horizon on, whose submitters could have known the draw.
+    // leaves out what came from the horizon on, since who sent it could have known the draw.
     with_jobs_mut(|jobs| jobs.match_jobs(now(), random, horizon));
     VOLATILE_RUNS.set(VOLATILE_RUNS.get() + 1);
     certification::update();

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use assay_canister_kit::{StableLog, StableTable, StableValue};
 use assay_jobs_core::{
-    ConfigError, Jobs, JobsConfig,
+    ConfigError, Jobs, JobsConfig, Rules,
     event::Entry,
     store::{Backend, Cell, Record, Store, TableKey},
 };
@@ -52,6 +52,7 @@ mod ids {
     pub(super) const DUE: MemoryId = MemoryId::new(24);
     pub(super) const STREAMS: MemoryId = MemoryId::new(25);
     pub(super) const CHUNKS: MemoryId = MemoryId::new(26);
+    pub(super) const AUDITS: MemoryId = MemoryId::new(27);
 }
 
 /// What was set at install and at upgrades.
@@ -98,8 +99,22 @@ thread_local! {
 }
 
 /// Opens the market that stable memory holds, empty or not.
-pub(crate) fn open(now: Timestamp, config: JobsConfig) -> Result<(), ConfigError> {
-    let jobs = Jobs::open(store(), now, config)?;
+///
+/// Without `rules` those of before stay, or the first ones are the default.
+pub(crate) fn open(
+    now: Timestamp,
+    canister: Principal,
+    fee_bps: u16,
+    rules: Option<Rules>,
+) -> Result<(), ConfigError> {
+    let store = store();
+    let before = store.meta.get().config.map(|config| config.rules);
+    let config = JobsConfig {
+        canister,
+        fee_bps,
+        rules: rules.or(before).unwrap_or_default(),
+    };
+    let jobs = Jobs::open(store, now, config)?;
     JOBS.set(Some(jobs));
     Ok(())
 }
@@ -155,6 +170,7 @@ fn store() -> Store<Stable> {
         leases: table(ids::LEASES),
         keys: table(ids::KEYS),
         wanted: table(ids::WANTED),
+        audits: table(ids::AUDITS),
         held: table(ids::HELD),
         by_requester: table(ids::BY_REQUESTER),
         models: table(ids::MODELS),

@@ -337,6 +337,7 @@ impl<B: Backend> Step<'_, B> {
                 self.meta.staked.0 -= amount.0;
                 self.credit(*account, *amount);
             }
+            Event::PauseSet { reason } => self.meta.paused = reason.clone(),
             Event::BondLost { lease, to } => {
                 let mut lease = self.lease(*lease);
                 let bond = std::mem::take(&mut lease.bond);

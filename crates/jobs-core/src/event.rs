@@ -273,6 +273,11 @@ pub enum Event {
         /// How much.
         amount: Cycles,
     },
+    /// No new jobs are let in from now on, or they are again.
+    PauseSet {
+        /// Why; absent where they are.
+        reason: Option<String>,
+    },
     /// A bond was lost, because its commitment was never opened.
     BondLost {
         /// Which lease's.

@@ -138,6 +138,26 @@ impl<B: Backend> Jobs<B> {
         Ok(())
     }
 
+    /// Lets no new jobs in, and says why; those that are open go on. Without a reason they are let in again.
+    pub fn set_pause(&mut self, now: Timestamp, reason: Option<String>) -> Result<(), String> {
+        let bytes = reason.as_ref().map_or(1, String::len);
+        if !(1..=limits::REASON_BYTES_MAX).contains(&bytes) {
+            return Err(format!(
+                "reason: {bytes} bytes, 1 to {} are allowed",
+                limits::REASON_BYTES_MAX
+            ));
+        }
+        if self.meta().paused != reason {
+            self.record(now, Event::PauseSet { reason });
+        }
+        Ok(())
+    }
+
+    /// Why no new jobs are let in, if none are.
+    pub fn pause(&self) -> Option<String> {
+        self.meta().paused
+    }
+
     /// How many events the log holds.
     pub fn log_len(&self) -> u64 {
         self.store.log.len()

@@ -64,6 +64,14 @@ impl<B: Backend> Jobs<B> {
         })
     }
 
+    /// Whether a job has ended; true of one that does not exist.
+    pub fn has_ended(&self, id: JobId) -> bool {
+        self.store
+            .jobs
+            .get(&id)
+            .is_none_or(|job| job.state.is_terminal())
+    }
+
     /// A page of jobs, newest first. A limit of 0 counts as 1, one above [`limits::PAGE_MAX`] as that.
     pub fn jobs(&self, args: &JobsArgs) -> Vec<JobLine> {
         let JobsArgs {

@@ -58,6 +58,8 @@ pub struct Meta {
     pub staked: Cycles,
     /// Jobs by state.
     pub counts: Counts,
+    /// Why no new jobs are let in, if none are.
+    pub paused: Option<String>,
 }
 
 /// Jobs by state.

@@ -73,6 +73,9 @@ impl<B: Backend> Jobs<B> {
         if let Some(holder) = self.store.keys.get(&(at.caller, idempotency_key.clone())) {
             return self.resubmit(holder.job, args);
         }
+        if let Some(reason) = self.pause() {
+            return Err(SubmitError::Paused(reason));
+        }
         let Some(secret) = self.store.vitals.get().secret else {
             return Err(SubmitError::Other(
                 "the market is starting; try again in a few seconds".into(),

@@ -309,6 +309,20 @@ pub struct Stats {
     pub events: u64,
 }
 
+/// Why a controller's call was refused. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
+pub enum ControlError {
+    /// Only controllers may do this.
+    #[error("{0} does not control this canister; only its controllers may do this")]
+    NotAController(Principal),
+    /// A field is out of its bounds.
+    #[error("{0}")]
+    Invalid(String),
+    /// Something newer than this client.
+    #[error("{0}")]
+    Other(String),
+}
+
 /// What a reader of a stream asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct StreamArgs {
@@ -424,6 +438,9 @@ pub enum SubmitError {
     /// The market is full.
     #[error("the market's queue is full; try again in a minute")]
     QueueFull,
+    /// The market's controllers let no new jobs in for now; those that are open go on.
+    #[error("the market takes no new jobs for now: {0}")]
+    Paused(String),
     /// The canister could not keep working for the money it would take in.
     #[error(
         "the market is low on cycles and takes no new jobs; try again later or on another shard"
@@ -473,6 +490,18 @@ pub enum JobError {
     /// Something newer than this client.
     #[error("{0}")]
     Other(String),
+}
+
+/// What a call that waits for its answer gives.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub enum ChatReply {
+    /// The job has ended, with an answer or without.
+    Ended(Box<JobView>),
+    /// The time to wait was over; the same call waits on, and `job` shows where it stands.
+    Pending {
+        /// Which.
+        job: JobId,
+    },
 }
 
 /// What an account holds.

@@ -105,6 +105,12 @@ pub const SLOTS_MAX: u16 = 64;
 pub const OFFERS_PER_MODEL_MAX: usize = 2_000;
 /// Offers of one worker.
 pub const OFFERS_PER_WORKER_MAX: usize = 32;
+/// Calls of `chat` and `v1_chat` that wait for their answers at once.
+pub const CHATS_MAX: usize = 200;
+/// Seconds that such a call waits at most; the caller's own deadline may come earlier.
+pub const CHAT_SECONDS: u64 = 240;
+/// Tokens that an answer to `v1_chat` has at most, as its interface cannot say.
+pub const V1_CHAT_TOKENS_MAX: u32 = 1_000;
 /// Provisional tokens in one progress call.
 pub const PROGRESS_TOKENS_MAX: usize = 512;
 /// Bytes of provisional text in one progress call.

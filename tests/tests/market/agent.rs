@@ -227,6 +227,7 @@ async fn ask_work_and_prove(network: &Address) {
     let args = JobsArgs {
         registry: Some(registry),
         fee_bps: Some(250),
+        rules: None,
     };
     let jobs = admin
         .install(network, "jobs", encode_one(Some(args)).unwrap())

@@ -1,6 +1,9 @@
 //! Who may do what, and what the canisters say to those who may not: a typed error, never a trap.
 
-use assay_jobs_core::testing::{Fixture, messages, requester, stranger, worker};
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, messages, requester, stranger, worker},
+};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId,
     job::{DepositArgs, DepositError, JobError, Quote, SubmitArgs, SubmitError, Submitted},
@@ -8,6 +11,7 @@ use assay_protocol::{
         Beat, Claim, CommitArgs, Offer, Opening, Order, ProgressArgs, RevealArgs, WorkHint,
         WorkerError,
     },
+    limits,
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
     request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
@@ -367,6 +371,7 @@ fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
         &encode_one(Some(JobsArgs {
             registry: Some(absent),
             fee_bps: None,
+            rules: None,
         }))
         .unwrap(),
     );
@@ -379,6 +384,7 @@ fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
     upgrade(JobsArgs {
         registry: Some(absent),
         fee_bps: Some(100),
+        rules: None,
     })
     .unwrap();
     upgrade(JobsArgs::default()).unwrap();
@@ -386,10 +392,20 @@ fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
         JobsArgs {
             registry: Some(Principal::from_slice(&[7])),
             fee_bps: None,
+            rules: None,
         },
         JobsArgs {
             registry: None,
             fee_bps: Some(10_001),
+            rules: None,
+        },
+        JobsArgs {
+            registry: None,
+            fee_bps: None,
+            rules: Some(Rules {
+                stake_factor: limits::STAKE_FACTOR_MAX + 1,
+                ..Rules::default()
+            }),
         },
     ] {
         let reject = upgrade(refused).unwrap_err();
@@ -407,6 +423,7 @@ fn a_canister_that_could_not_go_on_working_takes_no_new_money() {
     let args = encode_one(Some(JobsArgs {
         registry,
         fee_bps: None,
+        rules: None,
     }))
     .unwrap();
     // What it keeps for its own work is a trillion.

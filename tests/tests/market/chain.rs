@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use assay_jobs_core::testing::{Fixture, funder, model_owner};
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, funder, model_owner},
+};
 use assay_protocol::{
     Cycles, Hash32, JobId,
     job::{DepositError, Stats},
@@ -34,6 +37,7 @@ const FIRST_CYCLES: u128 = 1_000_000_000_000_000;
 pub(crate) struct JobsArgs {
     pub(crate) registry: Option<Principal>,
     pub(crate) fee_bps: Option<u16>,
+    pub(crate) rules: Option<Rules>,
 }
 
 /// The purse's argument and error, as its interface writes them.
@@ -80,13 +84,19 @@ pub(crate) fn admin() -> Principal {
 }
 
 impl Chain {
-    /// A market with this fee, whose registry is empty.
+    /// A market with this fee and without audits and stake, whose registry is empty.
     pub(crate) fn new(seed: u64, fee_bps: u16) -> Self {
+        Self::with_rules(seed, fee_bps, Rules::LAX)
+    }
+
+    /// The same under these rules.
+    pub(crate) fn with_rules(seed: u64, fee_bps: u16, rules: Rules) -> Self {
         let mut chain = Self::bare(seed);
         chain.registry = chain.install("registry", &encode_one(None::<()>).unwrap());
         let args = JobsArgs {
             registry: Some(chain.registry),
             fee_bps: Some(fee_bps),
+            rules: Some(rules),
         };
         chain.jobs = chain.install("jobs", &encode_one(Some(args)).unwrap());
         chain.purse = chain.install("purse", &encode_args(()).unwrap());
@@ -367,12 +377,14 @@ impl Chain {
             deposited,
             free,
             held,
-            fees,
+            treasury,
+            reserved,
+            staked,
             ..
         } = self.stats();
-        if deposited.0 != free.0 + held.0 + fees.0 {
+        if deposited.0 != free.0 + held.0 + treasury.0 + reserved.0 + staked.0 {
             return Err(format!(
-                "{deposited} came in; {free} are free, {held} held, {fees} fees"
+                "{deposited} came in; {free} are free, {held} held, {treasury} in the treasury, {reserved} reserved, {staked} staked"
             ));
         }
         Ok(())

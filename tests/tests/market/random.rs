@@ -3,7 +3,11 @@
 //! The world is the one that the core is tested with. After every step it compares balances, receipts and job views
 //! with its own books, so the canisters must do what the core does.
 
-use assay_jobs_core::testing::{Fixture, Plan, World};
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, Plan, World},
+};
+use assay_protocol::Cycles;
 
 use crate::worker::CanisterMarket;
 
@@ -15,8 +19,23 @@ fn run(seed: u64) {
         funds: 50_000_000,
         ..Plan::default()
     };
+    // Every other market audits, and wants stake.
+    let plan = match seed % 2 {
+        0 => plan,
+        _ => Plan {
+            rules: Rules {
+                trusted_after: 2,
+                audit_ppm_min: 300_000,
+                stake_factor: 1,
+                reveal_bond: Cycles(101),
+            },
+            stake: 8_000,
+            treasury: 1_000_000,
+            ..plan
+        },
+    };
     let mut fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
-    let mut market = CanisterMarket::new(&mut fixture, plan.fee_bps, seed);
+    let mut market = CanisterMarket::with_rules(&mut fixture, plan.fee_bps, plan.rules, seed);
     let mut world = World::new(plan, seed, &mut market, fixture);
     for step in 0..STEPS {
         // Somewhere in the middle, at another place for every seed.

@@ -1,9 +1,15 @@
 //! The canisters as a [`Market`]: what the core's random world does to the core in memory, it does to them.
 
-use assay_jobs_core::testing::{Fixture, Market, model_owner, payout, requester};
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, Market, model_owner, payout, provider, requester, stranger},
+};
 use assay_protocol::{
     Cycles, JobId, LeaseId, Timestamp,
-    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
+    job::{
+        Holdings, JobError, JobView, MoneyError, Quote, StreamArgs, StreamChunk, SubmitArgs,
+        SubmitError, Submitted,
+    },
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
@@ -28,7 +34,12 @@ pub(crate) struct CanisterMarket {
 impl CanisterMarket {
     /// A market that knows the fixture's records; the fixture's models get the ids that the registry gives them.
     pub(crate) fn new(fixture: &mut Fixture, fee_bps: u16, seed: u64) -> Self {
-        let mut chain = Chain::new(seed, fee_bps);
+        Self::with_rules(fixture, fee_bps, Rules::LAX, seed)
+    }
+
+    /// The same under these rules.
+    pub(crate) fn with_rules(fixture: &mut Fixture, fee_bps: u16, rules: Rules, seed: u64) -> Self {
+        let mut chain = Chain::with_rules(seed, fee_bps, rules);
         chain.register(fixture);
         Self { chain }
     }
@@ -84,7 +95,13 @@ impl CanisterMarket {
     fn accounts(&self) -> Vec<Principal> {
         let requesters = (0..REQUESTERS).map(requester);
         let payouts = (0..PROVIDERS).map(payout);
-        requesters.chain(payouts).chain([model_owner()]).collect()
+        let owners = (0..PROVIDERS).map(provider);
+        let others = [model_owner(), stranger()];
+        requesters
+            .chain(payouts)
+            .chain(owners)
+            .chain(others)
+            .collect()
     }
 
     fn update<R: CandidType + DeserializeOwned>(
@@ -259,6 +276,26 @@ impl Market for CanisterMarket {
         self.query(admin(), "balance", (Some(account),))
     }
 
+    fn holdings(&mut self, account: Principal) -> Holdings {
+        self.query(admin(), "holdings", (Some(account),))
+    }
+
+    fn stake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError> {
+        self.update(caller, "stake", (amount,))
+    }
+
+    fn unstake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError> {
+        self.update(caller, "unstake", (amount,))
+    }
+
+    fn release_stake(&mut self, caller: Principal) -> Result<Holdings, MoneyError> {
+        self.update(caller, "release_stake", ())
+    }
+
+    fn fund_treasury(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError> {
+        self.update(caller, "fund_treasury", (amount,))
+    }
+
     fn check(&mut self) -> Result<(), String> {
         self.chain.check_money()?;
         let stats = self.chain.stats();
@@ -273,7 +310,7 @@ impl Market for CanisterMarket {
                 stats.free
             ));
         }
-        let owed = stats.free.0 + stats.held.0 + stats.fees.0;
+        let owed = stats.deposited.0;
         let there = self.chain.cycles(self.chain.jobs);
         if there < owed {
             return Err(format!("the canister holds {there} cycles and owes {owed}"));

@@ -19,7 +19,7 @@ use assay_worker::{
 use crate::harness::{FUNDS, Market, ONE_AT_A_TIME, assert_settled, needed};
 
 /// What the model says here, for a request as [`Market::request`] makes it.
-fn here(
+pub(crate) fn here(
     model: &LocalModel,
     task: Task,
     parameters: Parameters,
@@ -34,7 +34,7 @@ fn here(
     model.run(&job, &mut |_| ControlFlow::Continue(())).unwrap()
 }
 
-fn text_model() -> Arc<TextModel> {
+pub(crate) fn text_model() -> Arc<TextModel> {
     LocalModel::open_text(&needed("ASSAY_MODEL")).unwrap()
 }
 

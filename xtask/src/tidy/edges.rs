@@ -38,6 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("assay-benchmarks", &[]),
     ("assay-metering", &["assay-engine"]),
     ("assay-pages", &[]),
+    ("assay-dapp", &[]),
     ("assay-probe", &[]),
     ("assay-purse", &["assay-protocol"]),
     ("assay-worker", &["assay-engine", "assay-protocol"]),
