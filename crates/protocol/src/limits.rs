@@ -132,7 +132,7 @@ pub const REASON_BYTES_MAX: usize = 256;
 /// Ask price ceiling per 1,000 tokens: keeps every product inside `u128` by a wide margin.
 pub const ASK_CYCLES_MAX: u128 = 1_000_000_000_000_000;
 /// Escrow of one job.
-pub const PRICE_CAP_CYCLES_MAX: u128 = 1_000_000_000_000_000_000;
+pub const PRICE_CAP_CYCLES_MAX: u128 = 10_000_000_000_000_000_000;
 
 /// Bytes of a name (provider, model, file).
 pub const NAME_BYTES_MAX: usize = 64;

@@ -7,13 +7,13 @@ use assay_engine::import;
 use assay_protocol::{
     Cycles,
     job::{JobState, JobView, Reason, Verdict},
-    lease::LeaseState,
+    lease::{LeaseState, Mismatch},
     request::{Assurance, Format, LogitBias, Parameters, Sampling, Task},
     result::{Answer, Finish},
 };
 use assay_worker::{
     cheat::Cheat,
-    model::{Job, LocalModel, TextModel},
+    model::{Checked, Job, LocalModel, TextModel},
 };
 
 use crate::harness::{FUNDS, Market, ONE_AT_A_TIME, assert_settled, needed};
@@ -311,6 +311,50 @@ async fn vectors_are_made_and_checked_by_workers_with_an_encoder() {
     let refused = market.jobs.quote(&request).await.unwrap_err().to_string();
     assert!(refused.contains("ask for an embedding"), "{refused}");
     market.stop().await;
+}
+
+#[test]
+fn a_vector_that_is_claimed_with_tokens_or_another_end_is_a_mismatch() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = LocalModel::open(&converted_encoder(&folder)).unwrap();
+    let job = |task| Job {
+        task,
+        parameters: Parameters::new(1, Sampling::GREEDY),
+        input_tokens_max: Some(9),
+        seed: 0,
+        threads: 1,
+    };
+    let guitar = job(embedding("A man is playing a guitar."));
+    let own = model.run(&guitar, &mut |_| unreachable!()).unwrap();
+    let checked = |tokens: &[u32], finish| {
+        let mut check = model.check(&guitar).unwrap();
+        check.push(tokens).unwrap();
+        check.finish(finish)
+    };
+    assert_eq!(checked(&[], Finish::Stop), Checked::Match(own.clone()));
+    let mismatch = Checked::Mismatch {
+        input_tokens: 9,
+        mismatch: Mismatch {
+            position: 0,
+            trace_root: own.trace_root,
+        },
+    };
+    assert_eq!(checked(&[1], Finish::Stop), mismatch);
+    assert_eq!(checked(&[], Finish::Length), mismatch);
+
+    // What the market does not allow, and what the model is not for.
+    for (task, told) in [
+        (embedding("A man is playing a guitar now."), "allows 9"),
+        (Task::question("Why?"), "ask it for an embedding"),
+    ] {
+        let fault = model.check(&job(task)).unwrap_err();
+        assert!(fault.is_of_request(), "{fault}");
+        assert!(fault.to_string().contains(told), "{fault}");
+    }
+    let text = LocalModel::Text(text_model());
+    let fault = text.check(&guitar).unwrap_err();
+    assert!(fault.is_of_request(), "{fault}");
+    assert!(fault.to_string().contains("a chat or a completion"), "{fault}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -250,7 +250,7 @@ impl LocalModel {
     /// Begins a check of somebody's answer.
     pub fn check(&self, job: &Job) -> Result<Check<'_>, RunFault> {
         Ok(match self {
-            Self::Text(model) => Check::Text(model.check(job)?),
+            Self::Text(model) => Check::Text(Box::new(model.check(job)?)),
             Self::Vector(model) => Check::Vector(model.check(job)?),
         })
     }
@@ -270,7 +270,7 @@ impl LocalModel {
 #[derive(Debug)]
 pub enum Check<'m> {
     /// Of a text.
-    Text(text::Check<'m>),
+    Text(Box<text::Check<'m>>),
     /// Of a vector.
     Vector(vector::Check),
 }
