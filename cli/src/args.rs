@@ -153,6 +153,9 @@ pub(crate) enum Receipt {
         /// Trust this root key, DER in hexadecimal, and not the one that the file names
         #[arg(long, value_name = "HEX")]
         root_key: Option<String>,
+        /// Also run what was asked again with this model, and compare answer, trace and root
+        #[arg(long, value_name = "MODEL")]
+        replay: Option<PathBuf>,
     },
     /// Fetch the receipt of a job that has ended
     Get {

@@ -119,6 +119,9 @@ pub enum Failure {
     /// The receipt file cannot be read.
     #[error(transparent)]
     ReceiptFile(#[from] receipt::FileError),
+    /// The answer of a receipt could not be made again, or came out otherwise.
+    #[error(transparent)]
+    Replay(#[from] receipt::ReplayError),
     /// What the market shows is not what its certified receipt says.
     #[error("{what} shown by the market differs from the certified receipt; do not trust it")]
     Contradicted {
@@ -207,7 +210,10 @@ impl Failure {
             | Self::Model(_)
             | Self::NoWorkerProgram { .. } => exit::MISSING,
             Self::Submit(_) => exit::REFUSED,
-            Self::Receipt(_) | Self::ReceiptFile(_) | Self::Contradicted { .. } => exit::NOT_PROVEN,
+            Self::Receipt(_)
+            | Self::ReceiptFile(_)
+            | Self::Replay(_)
+            | Self::Contradicted { .. } => exit::NOT_PROVEN,
             Self::Usage(_) => exit::USAGE,
             Self::NotEnded { .. } => exit::NOT_VERIFIED,
             Self::Interrupted | Self::StoppedListening => exit::INTERRUPTED,

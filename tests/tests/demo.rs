@@ -271,6 +271,18 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
         Some(0)
     );
 
+    // What was asked, run again here.
+    let model = needed("ASSAY_MODEL");
+    let replayed = verify(&receipt, &["--replay", model.to_str().unwrap()]);
+    assert_eq!(replayed.status.code(), Some(0), "{}", all(&replayed));
+    assert!(
+        text(&replayed.stdout).contains("\nreplay      the same "),
+        "{}",
+        all(&replayed)
+    );
+    let no_model = verify(&receipt, &["--replay", receipt.to_str().unwrap()]);
+    assert_eq!(no_model.status.code(), Some(6), "{}", all(&no_model));
+
     let tampered = home.path().join("tampered.json");
     let original = saved["certified_receipt"].as_str().unwrap();
     // One digit in the middle, behind it and at the end: each time something else. The first quarter is Candid's type

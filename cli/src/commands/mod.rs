@@ -27,8 +27,12 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             return Ok(assay_worker::cli::main_code(args));
         }
         Command::Engine(command) => return engine::run(command),
-        Command::Receipt(args::Receipt::Verify { file, root_key }) => {
-            return receipt::verify(&file, root_key.as_deref());
+        Command::Receipt(args::Receipt::Verify {
+            file,
+            root_key,
+            replay,
+        }) => {
+            return receipt::verify(&file, root_key.as_deref(), replay.as_deref());
         }
         _ => {}
     }

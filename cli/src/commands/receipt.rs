@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use assay_protocol::JobId;
+use assay_worker::model::LocalModel;
 
 use super::tell;
 use crate::{
@@ -13,7 +14,13 @@ use crate::{
 };
 
 /// Checks a saved receipt without any network.
-pub(super) fn verify(path: &Path, root_key: Option<&str>) -> Result<u8, Failure> {
+///
+/// With a model it also runs what was asked again.
+pub(super) fn verify(
+    path: &Path,
+    root_key: Option<&str>,
+    model: Option<&Path>,
+) -> Result<u8, Failure> {
     let file = ReceiptFile::load(path)?;
     let trusted = match root_key {
         Some(text) => hex::decode(text)
@@ -38,6 +45,16 @@ pub(super) fn verify(path: &Path, root_key: Option<&str>) -> Result<u8, Failure>
     }
     tell::receipt(&file.certified.receipt, &|_| None, &line);
     tell::proof(&proof, &trusted, &line);
+    if let Some(model) = model {
+        let model = LocalModel::open(model)?;
+        talk("running it again ..");
+        let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+        let body = receipt::replay(&file.certified, &model, threads)?;
+        out(format_args!(
+            "replay      the same {} tokens, the same trace, the same root",
+            body.output_tokens.len()
+        ));
+    }
     Ok(exit::OK)
 }
 

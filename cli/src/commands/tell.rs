@@ -133,6 +133,12 @@ pub(super) fn receipt(receipt: &Receipt, name_of: NameOf<'_>, line: &dyn Fn(Stri
         "price       {price} cycles: {paid} to workers, {} fee, {} royalty",
         receipt.fee, receipt.royalty
     ));
+    if receipt.subsidy > Cycles::ZERO {
+        line(format!(
+            "audit       {} of them from the market's treasury",
+            receipt.subsidy
+        ));
+    }
     for lease in receipt
         .leases
         .iter()

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod file;
+mod replay;
 mod verify;
 
 #[cfg(test)]
@@ -9,4 +10,5 @@ mod tests;
 
 pub use certificate::CertificateError;
 pub use file::{FILE_BYTES_MAX, FileError, ReceiptFile};
+pub use replay::{ReplayError, replay};
 pub use verify::{Proof, VerifyError, verify};

@@ -133,6 +133,8 @@ fn receipt() -> Receipt {
         state: LeaseState::Revealed,
         root: Some(Hash32([5; 32])),
         paid: Cycles(paid),
+        forfeited: Cycles::ZERO,
+        bonus: Cycles::ZERO,
     };
     Receipt {
         canister: canister(),
@@ -159,6 +161,7 @@ fn receipt() -> Receipt {
         escrow: Cycles(100),
         fee: Cycles(5),
         royalty: Cycles(3),
+        subsidy: Cycles::ZERO,
         refund: Cycles(22),
         submitted_at: Timestamp(10),
         ended_at: Timestamp(20),
@@ -264,10 +267,13 @@ fn every_changed_field_of_the_receipt_is_refused() {
         ("lease.state", |r| r.leases[0].state = LeaseState::Silent),
         ("lease.root", |r| r.leases[0].root = None),
         ("lease.paid", |r| r.leases[0].paid.0 += 1),
+        ("lease.forfeited", |r| r.leases[0].forfeited.0 += 1),
+        ("lease.bonus", |r| r.leases[0].bonus.0 += 1),
         ("escrow", |r| r.escrow.0 += 1),
         ("fee", |r| r.fee.0 += 1),
         ("royalty", |r| r.royalty.0 += 1),
         ("refund", |r| r.refund.0 += 1),
+        ("subsidy", |r| r.subsidy.0 += 1),
         ("submitted_at", |r| r.submitted_at.0 += 1),
         ("ended_at", |r| r.ended_at.0 += 1),
     ];
@@ -418,9 +424,16 @@ fn amounts_that_do_not_add_up_are_refused_even_when_certified() {
     assert_eq!(
         check(&certify(wrong)),
         Err(VerifyError::Amounts {
-            escrow: Cycles(100),
+            held: Cycles(100),
             spent: Cycles(101)
         })
+    );
+    let mut audited = receipt();
+    audited.refund.0 += 5;
+    audited.subsidy = Cycles(5);
+    assert!(
+        check(&certify(audited)).is_ok(),
+        "the treasury adds to the escrow"
     );
     let mut huge = receipt();
     huge.refund = Cycles(u128::MAX);

@@ -46,10 +46,10 @@ pub enum VerifyError {
         certified: Hash32,
     },
     /// What was paid, kept and given back is not what was held.
-    #[error("receipt: {escrow} cycles were held, {spent} are accounted for")]
+    #[error("receipt: {held} cycles were held and added, {spent} are accounted for")]
     Amounts {
-        /// Held.
-        escrow: Cycles,
+        /// Held, and added by the treasury.
+        held: Cycles,
         /// Paid, kept and given back.
         spent: Cycles,
     },
@@ -117,20 +117,21 @@ fn check_amounts(receipt: &Receipt) -> Result<(), VerifyError> {
         fee,
         royalty,
         refund,
+        subsidy,
         ..
     } = receipt;
+    let held = escrow.checked_add(*subsidy);
     let spent = leases
         .iter()
         .map(|lease| lease.paid)
         .chain([*fee, *royalty, *refund])
         .try_fold(Cycles::ZERO, Cycles::checked_add)
         .unwrap_or(Cycles(u128::MAX));
-    if spent == *escrow {
-        Ok(())
-    } else {
-        Err(VerifyError::Amounts {
-            escrow: *escrow,
+    match held {
+        Some(held) if held == spent => Ok(()),
+        held => Err(VerifyError::Amounts {
+            held: held.unwrap_or(Cycles(u128::MAX)),
             spent,
-        })
+        }),
     }
 }
