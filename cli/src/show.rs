@@ -121,6 +121,7 @@ pub(crate) fn reason(reason: &Reason) -> String {
         Reason::RootsAgree => "the roots agree".to_owned(),
         Reason::RootsDiffer => "the roots differ".to_owned(),
         Reason::CheckerDisagrees => "a checker disagrees, another is asked".to_owned(),
+        Reason::Audited => "the market has the answer checked".to_owned(),
         Reason::GenerationRejected => "checkers agree that the generation is wrong".to_owned(),
         Reason::NotCompared => "nobody had to compare it".to_owned(),
         Reason::NoMoreWorkers => "no further worker could be found".to_owned(),

@@ -239,6 +239,12 @@ pub fn explain(idle: &Idle) -> String {
         Idle::NoDemand => "nothing is queued for its models".to_owned(),
         Idle::SameProvider => "its provider already works on every queued job".to_owned(),
         Idle::TooDear => "its ask is above what the queued jobs may pay".to_owned(),
+        Idle::Untrusted { valid, wanted } => format!(
+            "the queued jobs want {wanted} confirmed results, it has {valid}; checked jobs bring them"
+        ),
+        Idle::StakeShort { needed, free } => format!(
+            "one more lease needs {needed} cycles of stake, {free} are free; its provider stakes more"
+        ),
         Idle::Busy { leases } => format!("busy with {leases} leases"),
         Idle::Eligible => "would be given work now".to_owned(),
         Idle::Other(text) => text.clone(),

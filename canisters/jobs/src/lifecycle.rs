@@ -89,6 +89,7 @@ mod tests {
             InstallArgs {
                 registry: Some(canister(7)),
                 fee_bps: Some(50),
+                rules: None,
             },
         )
         .unwrap();

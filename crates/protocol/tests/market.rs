@@ -88,6 +88,8 @@ fn receipt() -> Receipt {
         state: LeaseState::Revealed,
         root: Some(Hash32([6; 32])),
         paid: Cycles(100),
+        forfeited: Cycles(0),
+        bonus: Cycles(0),
     };
     Receipt {
         canister: principal(1),
@@ -115,6 +117,7 @@ fn receipt() -> Receipt {
         fee: Cycles(2),
         royalty: Cycles(1),
         refund: Cycles(97),
+        subsidy: Cycles(0),
         submitted_at: Timestamp(10),
         ended_at: Timestamp(20),
     }
@@ -405,6 +408,9 @@ fn every_field_of_a_receipt_counts() {
             |r| r.fee = Cycles(3),
             |r| r.royalty = Cycles(2),
             |r| r.refund = Cycles(98),
+            |r| r.subsidy = Cycles(1),
+            |r| r.leases[0].forfeited = Cycles(1),
+            |r| r.leases[0].bonus = Cycles(1),
             |r| r.submitted_at = Timestamp(11),
             |r| r.ended_at = Timestamp(21),
         ],
