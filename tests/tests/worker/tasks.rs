@@ -354,7 +354,10 @@ fn a_vector_that_is_claimed_with_tokens_or_another_end_is_a_mismatch() {
     let text = LocalModel::Text(text_model());
     let fault = text.check(&guitar).unwrap_err();
     assert!(fault.is_of_request(), "{fault}");
-    assert!(fault.to_string().contains("a chat or a completion"), "{fault}");
+    assert!(
+        fault.to_string().contains("a chat or a completion"),
+        "{fault}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
