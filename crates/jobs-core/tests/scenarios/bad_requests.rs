@@ -253,8 +253,8 @@ fn each_bad_field_is_named() {
         price just too low: the price cap of 793 cycles is below the quote of 794; raise it or lower max_tokens
         price just enough: accepted as job 1
         highest price: accepted as job 1
-        too high a price: price_cap: 1_000_000_000_000_000_001 cycles, at most 1_000_000_000_000_000_000 are allowed
-        all the money in the world: price_cap: 340_282_366_920_938_463_463_374_607_431_768_211_455 cycles, at most 1_000_000_000_000_000_000 are allowed
+        too high a price: price_cap: 10_000_000_000_000_000_001 cycles, at most 10_000_000_000_000_000_000 are allowed
+        all the money in the world: price_cap: 340_282_366_920_938_463_463_374_607_431_768_211_455 cycles, at most 10_000_000_000_000_000_000 are allowed
     "#]].assert_eq(&told);
 }
 
