@@ -175,7 +175,7 @@ fn the_encodings_are_pinned() {
         result 7a40bb225ff4347197670898fa4bef0755f543fb4af39e785339d245d064d3ad
         commitment 6328f09a47c5b00367c031740561c480de5a04bedc187e45337c5f4e8bdb36ca
         mismatch e866377c17bb3a0c0bb94d909661c11610ee5e6102db14fa4504205be3b1f4bc
-        receipt 84ca3f5d83f6b87f84fd7b3ba4fb97ebc09d26155dfbe6cfb8429b081dd275b9
+        receipt 14583a74359eac3fbcd1426fb599b7cee316ec4f5ab986720f9f8fe2804eade1
     "#]]
     .assert_eq(&told);
 }
