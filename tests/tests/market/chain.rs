@@ -21,7 +21,7 @@ use ic_agent::{
     Certificate,
     hash_tree::{HashTree, LookupResult},
 };
-use pocket_ic::{CreateCanisterParams, PocketIc, RejectResponse, Time};
+use pocket_ic::{CreateCanisterParams, PocketIc, RejectResponse, Time, common::rest::RawMessageId};
 use serde::{Deserialize, de::DeserializeOwned};
 
 /// The beginning of the tests' clock.
@@ -65,6 +65,12 @@ pub(crate) enum SyncError {
     Busy,
     Unreachable(String),
     Other(String),
+}
+
+/// A call whose answer is still to come.
+pub(crate) struct Begun {
+    id: RawMessageId,
+    method: &'static str,
 }
 
 /// A network with the market on it.
@@ -209,6 +215,30 @@ impl Chain {
         arg: Vec<u8>,
     ) -> Result<Vec<u8>, RejectResponse> {
         self.network.update_call(canister, sender, method, arg)
+    }
+
+    /// Sends an update of the jobs canister, whose answer may wait for what others do.
+    pub(crate) fn begin(
+        &mut self,
+        sender: Principal,
+        method: &'static str,
+        args: impl ArgumentEncoder,
+    ) -> Begun {
+        let arg = encode_args(args).unwrap();
+        let id = self.network.submit_call(self.jobs, sender, method, arg);
+        Begun {
+            id: id.unwrap(),
+            method,
+        }
+    }
+
+    /// Waits for its answer.
+    pub(crate) fn end<R: CandidType + DeserializeOwned>(
+        &mut self,
+        Begun { id, method }: Begun,
+    ) -> Result<R, RejectResponse> {
+        let reply = self.network.await_call(id)?;
+        Ok(decode(method, &reply))
     }
 
     /// Asks a query.

@@ -104,7 +104,7 @@ impl CanisterMarket {
             .collect()
     }
 
-    fn update<R: CandidType + DeserializeOwned>(
+    pub(crate) fn update<R: CandidType + DeserializeOwned>(
         &mut self,
         caller: Principal,
         method: &str,
@@ -113,7 +113,7 @@ impl CanisterMarket {
         self.chain.update(caller, self.chain.jobs, method, args)
     }
 
-    fn query<R: CandidType + DeserializeOwned>(
+    pub(crate) fn query<R: CandidType + DeserializeOwned>(
         &mut self,
         caller: Principal,
         method: &str,
