@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     certification,
-    memory::{self, Settings},
+    memory::{self, LAYOUT, Settings},
     now, timers,
 };
 
@@ -64,9 +64,16 @@ fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {
         }
         _ => {}
     }
+    if before.layout > LAYOUT {
+        return Err(format!(
+            "stable memory has layout v{}, newer than v{LAYOUT}, which is the newest that this release reads; install a newer one",
+            before.layout
+        ));
+    }
     Ok(Settings {
         registry: registry.or(before.registry),
         fee_bps: fee_bps.unwrap_or(before.fee_bps),
+        layout: LAYOUT,
     })
 }
 
@@ -97,7 +104,8 @@ mod tests {
             first,
             Settings {
                 registry: Some(canister(7)),
-                fee_bps: 50
+                fee_bps: 50,
+                layout: LAYOUT,
             }
         );
         assert_eq!(
@@ -122,6 +130,7 @@ mod tests {
         let before = Settings {
             registry: Some(canister(7)),
             fee_bps: 0,
+            layout: LAYOUT,
         };
         let same = InstallArgs {
             registry: Some(canister(7)),
@@ -135,6 +144,16 @@ mod tests {
             rules: None,
         };
         assert!(merge(before, other).unwrap_err().starts_with("registry: "));
+    }
+
+    #[test]
+    fn memory_of_a_newer_release_is_left_alone() {
+        let newer = Settings {
+            layout: LAYOUT + 1,
+            ..Settings::default()
+        };
+        let refused = merge(newer, InstallArgs::default()).unwrap_err();
+        assert!(refused.contains("layout v2, newer than v1"), "{refused}");
     }
 
     #[test]

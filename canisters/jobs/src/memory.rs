@@ -19,6 +19,9 @@ use ic_stable_structures::{
 };
 use serde::{Deserialize, Serialize};
 
+/// The layout of stable memory that this code reads and writes. It counts up with every change that older code could
+/// not read; each one that was ever released has an image among the tests.
+pub(crate) const LAYOUT: u32 = 1;
 /// Pages by which a memory grows: 2 MiB, so that all memories together can reach 64 GiB. Fixed for ever at install.
 const BUCKET_PAGES: u16 = 32;
 
@@ -62,6 +65,9 @@ pub(crate) struct Settings {
     pub(crate) registry: Option<Principal>,
     /// The market's fee, in basis points.
     pub(crate) fee_bps: u16,
+    /// The layout of stable memory, from [`LAYOUT`]; zero before the first install.
+    #[serde(default)]
+    pub(crate) layout: u32,
 }
 
 /// Stable memory.

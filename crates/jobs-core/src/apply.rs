@@ -338,6 +338,15 @@ impl<B: Backend> Step<'_, B> {
                 self.credit(*account, *amount);
             }
             Event::PauseSet { reason } => self.meta.paused = reason.clone(),
+            Event::Pruned { job } => {
+                let mut job = self.job(*job);
+                job.pruned = true;
+                if let Some(ended) = job.ended {
+                    let due = (payload_due(ended), Due::Payload(job.id));
+                    self.store.due.remove(&due);
+                }
+                self.store.jobs.insert(job.id, job);
+            }
             Event::BondLost { lease, to } => {
                 let mut lease = self.lease(*lease);
                 let bond = std::mem::take(&mut lease.bond);
@@ -419,6 +428,7 @@ impl<B: Backend> Step<'_, B> {
             expiry: *deadline,
             wait: None,
             ended: None,
+            pruned: false,
             paid: Cycles::ZERO,
             fee: Cycles::ZERO,
             royalty: Cycles::ZERO,
@@ -552,6 +562,9 @@ impl<B: Backend> Step<'_, B> {
         self.store
             .due
             .insert((key_due(ended), Due::Key(job.id)), ());
+        self.store
+            .due
+            .insert((payload_due(ended), Due::Payload(job.id)), ());
         job.ended = Some(ended);
         self.store.audits.remove(&job.id);
         job.held = Cycles::ZERO;
@@ -795,5 +808,14 @@ pub(crate) fn set_pulse<B: Backend>(store: &mut Store<B>, id: LeaseId, until: Li
 
 /// When a requester's key may be forgotten.
 pub(crate) fn key_due(ended: Ended) -> Live {
-    Live(ended.at.0.saturating_sub(ended.stalled)).plus_seconds(limits::KEY_SECONDS)
+    since_end(ended, limits::KEY_SECONDS)
+}
+
+/// When what was asked and answered is no longer kept.
+pub(crate) fn payload_due(ended: Ended) -> Live {
+    since_end(ended, limits::PAYLOAD_SECONDS)
+}
+
+fn since_end(ended: Ended, seconds: u64) -> Live {
+    Live(ended.at.0.saturating_sub(ended.stalled)).plus_seconds(seconds)
 }

@@ -278,6 +278,11 @@ pub enum Event {
         /// Why; absent where they are.
         reason: Option<String>,
     },
+    /// What was asked and answered is no longer kept.
+    Pruned {
+        /// In which job.
+        job: JobId,
+    },
     /// A bond was lost, because its commitment was never opened.
     BondLost {
         /// Which lease's.

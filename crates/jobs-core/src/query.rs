@@ -15,6 +15,7 @@ use candid::Principal;
 use serde_bytes::ByteBuf;
 
 use crate::{
+    apply::payload_due,
     leases::lack,
     market::Jobs,
     pricing::within,
@@ -47,6 +48,9 @@ impl<B: Backend> Jobs<B> {
             submitted_at: job.submitted_at,
             deadline,
             ended_at: job.ended.map(|ended| ended.at),
+            kept_until: job
+                .ended
+                .map(|ended| Timestamp(payload_due(ended).0.saturating_add(ended.stalled))),
             escrow: job.escrow,
             paid: job.paid,
             fee: Cycles(job.fee.0 + job.royalty.0),

@@ -229,6 +229,8 @@ pub struct Job {
     pub wait: Option<Live>,
     /// When it ended, and how long all stalls were by then.
     pub ended: Option<Ended>,
+    /// Whether its request, answer and tokens are gone.
+    pub pruned: bool,
     /// Paid to workers.
     pub paid: Cycles,
     /// Kept as fee.
@@ -465,6 +467,8 @@ pub enum Due {
     Wait(JobId),
     /// A job's idempotency key.
     Key(JobId),
+    /// What was asked and answered in a job that ended long ago.
+    Payload(JobId),
 }
 
 /// How much provisional output a lease has sent.

@@ -70,7 +70,28 @@ impl<B: Backend> Jobs<B> {
             Due::Job(id) => self.end_overdue_job(now, live, id),
             Due::Wait(id) => self.end_wait(now, live, id),
             Due::Key(id) => self.record(now, Event::KeyForgotten { job: id }),
+            Due::Payload(id) => self.prune(now, id),
         }
+    }
+
+    /// Drops what was asked and answered in a job that ended long ago. One with much provisional output takes several
+    /// turns; it stays due until then.
+    fn prune(&mut self, now: Timestamp, id: JobId) {
+        for lease in self.stored_job(id).leases {
+            let chunks = self.store.chunks.keys((lease, 0)..=(lease, u32::MAX));
+            let chunks: Vec<_> = chunks.take(limits::CHUNKS_DROPPED_MAX + 1).collect();
+            for chunk in chunks.iter().take(limits::CHUNKS_DROPPED_MAX) {
+                self.store.chunks.remove(chunk);
+            }
+            if chunks.len() > limits::CHUNKS_DROPPED_MAX {
+                return;
+            }
+            self.store.streams.remove(&lease);
+            self.store.claims.remove(&lease);
+            self.store.openings.remove(&lease);
+        }
+        self.store.requests.remove(&id);
+        self.record(now, Event::Pruned { job: id });
     }
 
     /// Goes on waiting for a missing worker while one may come, and gives up otherwise.

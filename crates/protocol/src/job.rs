@@ -212,6 +212,8 @@ pub struct JobView {
     pub deadline: Timestamp,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Until when its request and answer are kept, once it has ended; the receipt stays.
+    pub kept_until: Option<Timestamp>,
     /// Held from submit until it ended.
     pub escrow: Cycles,
     /// Paid to workers.

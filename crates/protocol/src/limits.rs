@@ -89,6 +89,10 @@ pub const SWEEP_SECONDS: u64 = 5;
 pub const STALL_SECONDS: u64 = 20;
 /// Seconds an idempotency key is kept after its job has ended.
 pub const KEY_SECONDS: u64 = 24 * 3_600;
+/// Seconds for which request, answer and tokens of a job are kept after its end; the receipt stays.
+pub const PAYLOAD_SECONDS: u64 = 30 * 24 * 3_600;
+/// Pieces of provisional output that are dropped at once.
+pub const CHUNKS_DROPPED_MAX: usize = 200;
 /// Queued jobs that one matching looks through.
 pub const MATCH_SCAN_MAX: usize = 2_000;
 /// Queued jobs that one matching tries to fill.

@@ -14,7 +14,7 @@ use assay_protocol::{
 use candid::Principal;
 
 use crate::{
-    apply::key_due,
+    apply::{key_due, payload_due},
     leases::{is_active, lack},
     market::Jobs,
     record::{Account, Audit, Counts, Due, Job, Judgement, Lease, Wanted},
@@ -360,8 +360,12 @@ fn one_lease<B: Backend>(jobs: &Jobs<B>, lease: &Lease, job: &Job) -> Result<(),
             lease.reveal_deadline.is_some(),
             "it revealed before it might"
         );
-        let opened = store.openings.get(&lease.id).ok_or("its opening is lost")?;
-        if !job.state.is_terminal() {
+        let opened = store.openings.get(&lease.id);
+        ensure!(
+            opened.is_some() != job.pruned,
+            "its opening is lost, or kept for too long"
+        );
+        if let Some(opened) = opened.filter(|_| !job.state.is_terminal()) {
             let expected = commitment(
                 &jobs.config().canister,
                 lease.id,
@@ -454,6 +458,13 @@ fn deadlines<B: Backend>(
             Some(_) => {}
         }
         expected.extend(job.wait.map(|wait| (wait, Due::Wait(job.id))));
+        let kept = job.ended.filter(|_| !job.pruned);
+        expected.extend(kept.map(|ended| (payload_due(ended), Due::Payload(job.id))));
+        ensure!(
+            store.requests.contains(&job.id) != job.pruned,
+            "job {} has lost its request, or keeps it for too long",
+            job.id
+        );
     }
     let mut live = 0;
     for lease in leases.values().filter(|lease| lease.state.is_live()) {

@@ -330,3 +330,35 @@ fn numbers_for_everyone_add_up() {
     assert_eq!((Cycles(earned), paid), (Cycles(172), Cycles(172)));
     expect!["4"].assert_eq(&bench.market.jobs.stats().providers.to_string());
 }
+
+#[test]
+fn what_was_asked_and_answered_is_kept_for_thirty_days_and_the_receipt_for_ever() {
+    let mut bench = Bench::new(4, 1);
+    bench.run("submit checked1 tokens=500; go; claim");
+    for i in 0..2 * limits::CHUNKS_DROPPED_MAX as u32 + 1 {
+        send(&mut bench, i, &[i], "a");
+    }
+    bench.run("live 1; G commits; C1 commits; G reveals; C1 reveals; jobs");
+    let (asker, job) = (requester(0), JobId(1));
+    let view = bench.market.job(asker, job).expect("it is there");
+    let receipt = bench.market.receipt(job).expect("it has ended");
+    let ended = view.ended_at.expect("it has ended");
+    assert_eq!(
+        view.kept_until,
+        Some(ended.plus_seconds(limits::PAYLOAD_SECONDS))
+    );
+    bench.market.stall(limits::PAYLOAD_SECONDS);
+    bench.run("tick");
+    let kept = bench.market.job(asker, job).expect("it is there");
+    assert_eq!(kept.answer, view.answer, "to the second");
+    bench.run("later 1; tick");
+    let pruned = bench.market.job(asker, job).expect("it is there");
+    assert!(view.answer.is_some() && pruned.answer.is_none());
+    let told = bench.market.jobs.request_for(asker, job);
+    assert!(told.is_err(), "{told:?}");
+    assert_eq!(bench.market.receipt(job), Ok(receipt));
+    let store = bench.market.jobs.store();
+    assert!(store.chunks.is_empty() && store.claims.is_empty() && store.openings.is_empty());
+    bench.market.check().expect("all is well");
+    bench.market.check_replay().expect("the log gives the same");
+}
