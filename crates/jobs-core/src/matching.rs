@@ -1,7 +1,7 @@
 //! Matching: the canister, not the worker, decides who works on what.
 //!
 //! Jobs are served in the order of submission, and one that cannot be filled holds up no other.
-//! Who gets a lease is drawn by weights (completion rate; for generators also price) from randomness that did not
+//! Who gets a lease is drawn by weights (completion rate and stake; for generators also price) from randomness that did not
 //! exist when the job was submitted. A provider works at most once in a round; one that was
 //! rejected or silent never again in the job; one that lost or gave back a lease only if nobody
 //! else is around.
@@ -53,6 +53,8 @@ struct Candidate {
     completion: u128,
     /// Its confirmed results in that class.
     valid: u64,
+    /// Its owner's stake.
+    stake: Cycles,
 }
 
 /// Who offers one model, read once in a matching.
@@ -181,6 +183,7 @@ impl<B: Backend> Jobs<B> {
         seats: &BTreeMap<Principal, Seat>,
     ) -> (Crowd, usize) {
         let (mut crowd, mut asks) = (Crowd::default(), 0);
+        let staked = self.meta().staked > Cycles::ZERO;
         let entry = self.store.models.get(&model);
         crowd.verifiable = entry.as_ref().is_some_and(|model| model.verifiable);
         for (worker, ask) in self.asks(model) {
@@ -196,6 +199,7 @@ impl<B: Backend> Jobs<B> {
                     rates: ask.rates,
                     completion: completion(&trust),
                     valid: trust.valid,
+                    stake: self.stake_behind(ask.provider, staked),
                 });
             } else if !self.is_around(worker, now) {
                 continue;
@@ -203,6 +207,12 @@ impl<B: Backend> Jobs<B> {
             crowd.around.push((ask.provider, ask.rates));
         }
         (crowd, asks)
+    }
+
+    /// An owner's stake, where anybody has any.
+    fn stake_behind(&self, owner: Principal, staked: bool) -> Cycles {
+        let account = staked.then(|| self.store.accounts.get(&owner)).flatten();
+        account.map_or(Cycles::ZERO, |account| account.stake)
     }
 
     /// Grants what a job lacks, generators first, as far as there are workers.
@@ -396,7 +406,8 @@ impl<B: Backend> Jobs<B> {
     }
 }
 
-/// How likely each candidate is drawn. Reliable ones more often; as generators also cheaper ones.
+/// How likely each candidate is drawn. Reliable ones more often, the one with most stake twice as often as one without;
+/// as generators also cheaper ones.
 ///
 /// Who compares is never drawn by price, and a provider's chance does not grow with its number of
 /// workers: else whoever asks nothing, under two names, would confirm its own answers.
@@ -409,6 +420,8 @@ fn weights(job: &Job, role: Role, pool: &[Candidate]) -> Vec<u128> {
             .map_or(u128::MAX / 2, |cost| cost.0)
     };
     let cheapest = pool.iter().map(cost).min().unwrap_or(0);
+    let highest = pool.iter().map(|candidate| candidate.stake.0).max();
+    let highest = highest.unwrap_or(0);
     let mut workers: BTreeMap<Principal, u128> = BTreeMap::new();
     for candidate in pool {
         *workers.entry(candidate.provider).or_default() += 1;
@@ -420,7 +433,12 @@ fn weights(job: &Job, role: Role, pool: &[Candidate]) -> Vec<u128> {
             Role::Checker | Role::Replica => 1_000,
         };
         let share = workers.get(&candidate.provider).copied().unwrap_or(1);
-        (cheap * cheap * candidate.completion / share).max(1)
+        let stake = match highest {
+            0 => 1_000,
+            // Stakes are below 2^110, so this fits.
+            highest => 1_000 + candidate.stake.0.saturating_mul(1_000) / highest,
+        };
+        (cheap * cheap * candidate.completion * stake / (1_000 * share)).max(1)
     };
     pool.iter().map(weight).collect()
 }

@@ -424,3 +424,22 @@ fn rules_have_bounds() {
     "#]]
     .assert_eq(&bench.finish());
 }
+
+#[test]
+fn of_two_alike_the_one_with_stake_generates_twice_as_often() {
+    let mut generated = [0u32; 2];
+    for seed in 0..688u32 {
+        let mut bench = Bench::with_rules(2, 1, Rules::LAX);
+        bench.run("stake w0 1000000; ready w0 w1; submit single");
+        let random = [seed.to_le_bytes(); 8].concat();
+        let (now, horizon) = (bench.market.now(), bench.market.jobs.horizon());
+        let random = random.try_into().expect("32 bytes");
+        bench.market.jobs.match_jobs(now, random, horizon);
+        let (_, operator) = bench.lease("G");
+        generated[usize::from(operator == worker(1))] += 1;
+    }
+    let [with, without] = generated;
+    // 2 in 3 of 688, within four standard deviations.
+    let expected = (with + without) * 2 / 3;
+    assert!(with.abs_diff(expected) < 50, "{with} and {without}");
+}
