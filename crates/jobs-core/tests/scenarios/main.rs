@@ -7,5 +7,7 @@ mod bench;
 mod deadlines;
 mod matching;
 mod money;
+mod vault;
+mod vault_limits;
 mod verdicts;
 mod views;
