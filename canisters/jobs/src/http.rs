@@ -60,7 +60,15 @@ fn metrics() -> String {
         deposited: Cycles(deposited),
         free: Cycles(free),
         held: Cycles(held),
-        fees: Cycles(fees),
+        treasury: Cycles(treasury),
+        reserved: Cycles(reserved),
+        staked: Cycles(staked),
+        withdrawn: Cycles(withdrawn),
+        withdrawing: Cycles(withdrawing),
+        on_ledger: Cycles(on_ledger),
+        transfers,
+        open_transfers,
+        quarantined,
         events,
     } = with_jobs(|jobs| jobs.stats());
     let open = [
@@ -103,7 +111,39 @@ fn metrics() -> String {
         )
         .gauge("free_cycles", free, "Sum of all balances.")
         .gauge("held_cycles", held, "Sum of all escrow.")
-        .gauge("fees_cycles", fees, "Fees kept.")
+        .gauge("treasury_cycles", treasury, "The treasury.")
+        .gauge(
+            "reserved_cycles",
+            reserved,
+            "Set aside in the treasury for checks under way.",
+        )
+        .gauge("staked_cycles", staked, "Sum of all stake.")
+        .counter(
+            "withdrawn_cycles_total",
+            withdrawn,
+            "Cycles that left for good, ledger fees included.",
+        )
+        .gauge(
+            "withdrawing_cycles",
+            withdrawing,
+            "Sum of all withdrawals without an end.",
+        )
+        .gauge("ledger_cycles", on_ledger, "Cycles on the ledger.")
+        .counter(
+            "transfers_total",
+            transfers.into(),
+            "Deposits from a ledger and withdrawals ever begun.",
+        )
+        .gauge(
+            "open_transfers",
+            open_transfers.into(),
+            "Transfers without an end.",
+        )
+        .gauge(
+            "quarantined_transfers",
+            quarantined.into(),
+            "Transfers that a controller must decide on.",
+        )
         .counter("events_total", events.into(), "Entries of the event log.")
         .gauge(
             "certified_receipts",

@@ -17,6 +17,8 @@ pub(crate) struct InstallArgs {
     pub(crate) registry: Option<Principal>,
     /// The market's fee on top of every payout, in basis points; 0 at first.
     pub(crate) fee_bps: Option<u16>,
+    /// The cycles ledger (ICRC-1, ICRC-2) for deposits and withdrawals. Once set it stays: money lies there.
+    pub(crate) ledger: Option<Principal>,
 }
 
 #[ic_cdk::init]
@@ -35,6 +37,8 @@ fn start(args: InstallArgs) {
     let config = JobsConfig {
         canister: ic_cdk::api::canister_self(),
         fee_bps: settings.fee_bps,
+        rules: memory::rules(),
+        ledger: settings.ledger,
     };
     memory::open(now(), config).unwrap_or_else(|error| refuse(&error.to_string()));
     memory::set_settings(settings);
@@ -43,7 +47,11 @@ fn start(args: InstallArgs) {
 }
 
 fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {
-    let InstallArgs { registry, fee_bps } = args;
+    let InstallArgs {
+        registry,
+        fee_bps,
+        ledger,
+    } = args;
     match (before.registry, registry) {
         (Some(kept), Some(other)) if kept != other => {
             return Err(format!(
@@ -62,6 +70,8 @@ fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {
     Ok(Settings {
         registry: registry.or(before.registry),
         fee_bps: fee_bps.unwrap_or(before.fee_bps),
+        // The core refuses what is no ledger, and another one than before.
+        ledger: ledger.or(before.ledger),
     })
 }
 
@@ -84,6 +94,7 @@ mod tests {
             InstallArgs {
                 registry: Some(canister(7)),
                 fee_bps: Some(50),
+                ledger: Some(canister(6)),
             },
         )
         .unwrap();
@@ -91,7 +102,8 @@ mod tests {
             first,
             Settings {
                 registry: Some(canister(7)),
-                fee_bps: 50
+                fee_bps: 50,
+                ledger: Some(canister(6)),
             }
         );
         assert_eq!(
@@ -116,15 +128,16 @@ mod tests {
         let before = Settings {
             registry: Some(canister(7)),
             fee_bps: 0,
+            ledger: None,
         };
         let same = InstallArgs {
             registry: Some(canister(7)),
-            fee_bps: None,
+            ..InstallArgs::default()
         };
         assert_eq!(merge(before.clone(), same), Ok(before.clone()));
         let other = InstallArgs {
             registry: Some(canister(8)),
-            fee_bps: None,
+            ..InstallArgs::default()
         };
         assert!(merge(before, other).unwrap_err().starts_with("registry: "));
     }
@@ -134,7 +147,7 @@ mod tests {
         for nobody in [Principal::anonymous(), Principal::management_canister()] {
             let args = InstallArgs {
                 registry: Some(nobody),
-                fee_bps: None,
+                ..InstallArgs::default()
             };
             assert!(
                 merge(Settings::default(), args)

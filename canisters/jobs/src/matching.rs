@@ -75,7 +75,7 @@ async fn run() {
     let Some(guard) = TaskGuard::new(Task::Match) else {
         return;
     };
-    let horizon = with_jobs(|jobs| jobs.next_job());
+    let horizon = with_jobs(|jobs| jobs.horizon());
     let Some(random) = randomness().await else {
         // The next sweep wakes matching again.
         VOLATILE_FAILURES.set(VOLATILE_FAILURES.get() + 1);

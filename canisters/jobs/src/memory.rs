@@ -7,8 +7,9 @@ use std::cell::RefCell;
 
 use assay_canister_kit::{StableLog, StableTable, StableValue};
 use assay_jobs_core::{
-    ConfigError, Jobs, JobsConfig,
+    ConfigError, Jobs, JobsConfig, Rules,
     event::Entry,
+    record::Meta,
     store::{Backend, Cell, Record, Store, TableKey},
 };
 use assay_protocol::Timestamp;
@@ -52,6 +53,10 @@ mod ids {
     pub(super) const DUE: MemoryId = MemoryId::new(24);
     pub(super) const STREAMS: MemoryId = MemoryId::new(25);
     pub(super) const CHUNKS: MemoryId = MemoryId::new(26);
+    pub(super) const AUDITS: MemoryId = MemoryId::new(27);
+    pub(super) const TRANSFERS: MemoryId = MemoryId::new(28);
+    pub(super) const TRANSFERS_BY_ACCOUNT: MemoryId = MemoryId::new(29);
+    pub(super) const TRANSFERS_DUE: MemoryId = MemoryId::new(30);
 }
 
 /// What was set at install and at upgrades.
@@ -61,6 +66,9 @@ pub(crate) struct Settings {
     pub(crate) registry: Option<Principal>,
     /// The market's fee, in basis points.
     pub(crate) fee_bps: u16,
+    /// The ledger that keeps cycles for it; absent in what releases without one wrote.
+    #[serde(default)]
+    pub(crate) ledger: Option<Principal>,
 }
 
 /// Stable memory.
@@ -102,6 +110,15 @@ pub(crate) fn open(now: Timestamp, config: JobsConfig) -> Result<(), ConfigError
     let jobs = Jobs::open(store(), now, config)?;
     JOBS.set(Some(jobs));
     Ok(())
+}
+
+/// The rules in force: those that were set, or the first ones.
+pub(crate) fn rules() -> Rules {
+    let meta: StableCell<Meta> = cell(ids::META);
+    meta.get()
+        .config
+        .map(|config| config.rules)
+        .unwrap_or_default()
 }
 
 /// Reads the market.
@@ -155,6 +172,7 @@ fn store() -> Store<Stable> {
         leases: table(ids::LEASES),
         keys: table(ids::KEYS),
         wanted: table(ids::WANTED),
+        audits: table(ids::AUDITS),
         held: table(ids::HELD),
         by_requester: table(ids::BY_REQUESTER),
         models: table(ids::MODELS),
@@ -164,6 +182,9 @@ fn store() -> Store<Stable> {
         asks: table(ids::ASKS),
         trust: table(ids::TRUST),
         receipts: table(ids::RECEIPTS),
+        transfers: table(ids::TRANSFERS),
+        transfers_by_account: table(ids::TRANSFERS_BY_ACCOUNT),
+        transfers_due: table(ids::TRANSFERS_DUE),
         requests: table(ids::REQUESTS),
         claims: table(ids::CLAIMS),
         openings: table(ids::OPENINGS),

@@ -274,3 +274,12 @@ pub enum MoneyError {
     #[error("{0}")]
     Other(String),
 }
+
+/// The ledger that a market takes deposits from and pays out to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct LedgerView {
+    /// The ledger; the market's account there is its own first one.
+    pub id: Principal,
+    /// What it takes for a transfer, once it has told.
+    pub fee: Option<Cycles>,
+}

@@ -2,13 +2,20 @@
 
 use assay_protocol::{
     TransferId, limits,
-    money::{TransferView, TransfersArgs},
+    money::{LedgerView, TransferView, TransfersArgs},
     store::Table,
 };
 
 use crate::{market::Jobs, record::Transfer, store::Backend};
 
 impl<B: Backend> Jobs<B> {
+    /// The ledger, if the market has one.
+    pub fn ledger(&self) -> Option<LedgerView> {
+        let id = self.config().ledger?;
+        let fee = self.meta().ledger_fee;
+        Some(LedgerView { id, fee })
+    }
+
     /// One transfer.
     pub fn transfer(&self, id: TransferId) -> Option<TransferView> {
         self.store.transfers.get(&id).map(view)
