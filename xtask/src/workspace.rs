@@ -40,6 +40,10 @@ pub(crate) const TEST_CANISTERS: &[Canister] = &[
         package: "assay-assets",
     },
     Canister {
+        name: "fault-ledger",
+        package: "assay-fault-ledger",
+    },
+    Canister {
         name: "pages",
         package: "assay-pages",
     },

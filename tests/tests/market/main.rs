@@ -8,4 +8,5 @@ mod interface;
 mod random;
 mod registry;
 mod upgrade;
+mod vault;
 mod worker;
