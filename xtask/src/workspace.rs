@@ -44,6 +44,10 @@ pub(crate) const TEST_CANISTERS: &[Canister] = &[
         package: "assay-dapp",
     },
     Canister {
+        name: "fault-ledger",
+        package: "assay-fault-ledger",
+    },
+    Canister {
         name: "pages",
         package: "assay-pages",
     },

@@ -19,10 +19,12 @@ pub(crate) enum Task {
     Match,
     /// Reading the registry.
     Sync,
+    /// Asking the ledger for its fee.
+    Fee,
 }
 
 thread_local! {
-    static VOLATILE_RUNNING: [Cell<bool>; 2] = const { [Cell::new(false), Cell::new(false)] };
+    static VOLATILE_RUNNING: [Cell<bool>; 3] = const { [const { Cell::new(false) }; 3] };
 }
 
 /// Holds a task's place until it is dropped: at the end, on an error, and when a trap after an
@@ -70,17 +72,11 @@ pub(crate) fn intake() -> Result<(), Closed> {
     check_intake(Cycles(ic_cdk::api::canister_liquid_cycle_balance()), owed)
 }
 
-/// What belongs to others.
+/// What the canister's own cycles must cover: all that came in and did not leave, whoever has it now, less what lies
+/// on the ledger. Cycles on their way to a canister count until it has them.
 pub(crate) fn owed(stats: &Stats) -> Cycles {
-    let Stats {
-        free,
-        held,
-        reserved,
-        staked,
-        ..
-    } = stats;
-    let parts = [free, held, reserved, staked];
-    Cycles(parts.iter().fold(0, |sum, part| sum.saturating_add(part.0)))
+    let out = stats.withdrawn.0.saturating_add(stats.on_ledger.0);
+    Cycles(stats.deposited.0.saturating_sub(out))
 }
 
 fn check_intake(balance: Cycles, owed: Cycles) -> Result<(), Closed> {
@@ -112,6 +108,17 @@ mod tests {
         drop(guard);
         assert!(TaskGuard::is_free(Task::Match));
         assert!(TaskGuard::new(Task::Match).is_some());
+    }
+
+    #[test]
+    fn cycles_cover_what_lies_neither_on_the_ledger_nor_with_others() {
+        let stats = Stats {
+            deposited: Cycles(100),
+            withdrawn: Cycles(20),
+            on_ledger: Cycles(30),
+            ..Stats::default()
+        };
+        assert_eq!(owed(&stats), Cycles(50));
     }
 
     #[test]

@@ -69,6 +69,12 @@ fn metrics() -> String {
         treasury: Cycles(treasury),
         reserved: Cycles(reserved),
         staked: Cycles(staked),
+        withdrawn: Cycles(withdrawn),
+        withdrawing: Cycles(withdrawing),
+        on_ledger: Cycles(on_ledger),
+        transfers,
+        open_transfers,
+        quarantined,
         events,
     } = with_jobs(|jobs| jobs.stats());
     let open = [
@@ -122,6 +128,32 @@ fn metrics() -> String {
             "Set aside for audits under way.",
         )
         .gauge("staked_cycles", staked, "Sum of all stake.")
+        .counter(
+            "withdrawn_cycles_total",
+            withdrawn,
+            "Cycles that left for good, ledger fees included.",
+        )
+        .gauge(
+            "withdrawing_cycles",
+            withdrawing,
+            "Sum of all withdrawals without an end.",
+        )
+        .gauge("ledger_cycles", on_ledger, "Cycles on the ledger.")
+        .counter(
+            "transfers_total",
+            transfers.into(),
+            "Deposits from a ledger and withdrawals ever begun.",
+        )
+        .gauge(
+            "open_transfers",
+            open_transfers.into(),
+            "Transfers without an end.",
+        )
+        .gauge(
+            "quarantined_transfers",
+            quarantined.into(),
+            "Transfers that a controller must decide on.",
+        )
         .gauge("paused", paused, "1 while controllers let no new jobs in.")
         .gauge(
             "chats",

@@ -1,32 +1,40 @@
 //! The jobs canister: reads caller, time and cycles, asks the core, answers.
 //!
 //! Its state lies in stable memory, so an upgrade has nothing to save; what is on the heap can be
-//! made again from it. It calls two canisters: the registry, to follow its changes, and the
-//! management canister, for randomness. No call is awaited between reading money and moving it.
+//! made again from it. It calls three canisters: the registry, to follow its changes; the ledger, for
+//! deposits and withdrawals; and the management canister, for randomness and for cycles that leave. No
+//! call is awaited between reading money and moving it: a transfer is in the journal before its call.
 
 mod certification;
 mod chat;
 mod guard;
 mod http;
+mod ledger;
 mod lifecycle;
 mod matching;
 mod memory;
 mod sync;
 mod timers;
 mod v1_chat;
+mod vault;
+
+use std::marker::PhantomData;
 
 use assay_canister_kit::{HttpRequest, HttpResponse};
 use assay_jobs_core::{Jobs, Rules};
 use assay_protocol::{
-    Cycles, JobId, LeaseId, Moment, Timestamp,
+    Cycles, JobId, LeaseId, Moment, Timestamp, TransferId,
     job::{
-        ChatReply, ControlError, DepositArgs, DepositError, Holdings, JobError, JobLine, JobView,
-        JobsArgs, MoneyError, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError,
-        Submitted,
+        ChatReply, ControlError, DepositArgs, DepositError, JobError, JobLine, JobView, JobsArgs,
+        Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted,
     },
     lease::{
         Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
         WorkHint, WorkerError,
+    },
+    money::{
+        DepositFromArgs, Holdings, LedgerView, MoneyError, TransferView, TransfersArgs,
+        WithdrawArgs,
     },
     receipt::CertifiedReceipt,
     request::JobRequest,
@@ -43,7 +51,6 @@ use crate::{
     sync::SyncError,
     v1_chat::{V1Request, V1Response},
 };
-use std::marker::PhantomData;
 
 // The requester's side.
 
@@ -180,6 +187,36 @@ fn release_stake() -> Result<Holdings, MoneyError> {
 #[update]
 fn fund_treasury(amount: Cycles) -> Result<Cycles, MoneyError> {
     act(|jobs, at| jobs.fund_treasury(at, amount))
+}
+
+#[update]
+async fn deposit_from(args: DepositFromArgs) -> Result<TransferView, MoneyError> {
+    vault::deposit_from(&args).await
+}
+
+#[update]
+async fn withdraw(args: WithdrawArgs) -> Result<TransferView, MoneyError> {
+    vault::withdraw(&args).await
+}
+
+#[query]
+fn transfer(id: TransferId) -> Option<TransferView> {
+    with_jobs(|jobs| jobs.transfer(id))
+}
+
+#[query]
+fn transfers(args: TransfersArgs) -> Vec<TransferView> {
+    with_jobs(|jobs| jobs.transfers(&args))
+}
+
+#[query]
+fn ledger() -> Option<LedgerView> {
+    with_jobs(Jobs::ledger)
+}
+
+#[update]
+fn resolve_transfer(id: TransferId, happened: bool) -> Result<TransferView, MoneyError> {
+    vault::resolve(id, happened)
 }
 
 // The worker's side.

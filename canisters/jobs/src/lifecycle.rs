@@ -19,6 +19,8 @@ pub(crate) struct InstallArgs {
     pub(crate) fee_bps: Option<u16>,
     /// Trust, audits and stake; see `set_rules`.
     pub(crate) rules: Option<Rules>,
+    /// The cycles ledger (ICRC-1, ICRC-2) for deposits and withdrawals. Once set it stays: money lies there.
+    pub(crate) ledger: Option<Principal>,
 }
 
 #[ic_cdk::init]
@@ -36,7 +38,7 @@ fn start(args: InstallArgs) {
     let rules = args.rules;
     let settings = merge(memory::settings(), args).unwrap_or_else(|problem| refuse(&problem));
     let canister = ic_cdk::api::canister_self();
-    memory::open(now(), canister, settings.fee_bps, rules)
+    memory::open(now(), canister, &settings, rules)
         .unwrap_or_else(|error| refuse(&error.to_string()));
     memory::set_settings(settings);
     certification::rebuild();
@@ -48,6 +50,7 @@ fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {
         registry,
         fee_bps,
         rules: _,
+        ledger,
     } = args;
     match (before.registry, registry) {
         (Some(kept), Some(other)) if kept != other => {
@@ -74,6 +77,8 @@ fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {
         registry: registry.or(before.registry),
         fee_bps: fee_bps.unwrap_or(before.fee_bps),
         layout: LAYOUT,
+        // The core refuses what is no ledger, and another one than before.
+        ledger: ledger.or(before.ledger),
     })
 }
 
@@ -97,6 +102,7 @@ mod tests {
                 registry: Some(canister(7)),
                 fee_bps: Some(50),
                 rules: None,
+                ledger: Some(canister(6)),
             },
         )
         .unwrap();
@@ -106,6 +112,7 @@ mod tests {
                 registry: Some(canister(7)),
                 fee_bps: 50,
                 layout: LAYOUT,
+                ledger: Some(canister(6)),
             }
         );
         assert_eq!(
@@ -131,17 +138,16 @@ mod tests {
             registry: Some(canister(7)),
             fee_bps: 0,
             layout: LAYOUT,
+            ledger: None,
         };
         let same = InstallArgs {
             registry: Some(canister(7)),
-            fee_bps: None,
-            rules: None,
+            ..InstallArgs::default()
         };
         assert_eq!(merge(before.clone(), same), Ok(before.clone()));
         let other = InstallArgs {
             registry: Some(canister(8)),
-            fee_bps: None,
-            rules: None,
+            ..InstallArgs::default()
         };
         assert!(merge(before, other).unwrap_err().starts_with("registry: "));
     }
@@ -161,8 +167,7 @@ mod tests {
         for nobody in [Principal::anonymous(), Principal::management_canister()] {
             let args = InstallArgs {
                 registry: Some(nobody),
-                fee_bps: None,
-                rules: None,
+                ..InstallArgs::default()
             };
             assert!(
                 merge(Settings::default(), args)

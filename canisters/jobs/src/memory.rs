@@ -56,6 +56,9 @@ mod ids {
     pub(super) const STREAMS: MemoryId = MemoryId::new(25);
     pub(super) const CHUNKS: MemoryId = MemoryId::new(26);
     pub(super) const AUDITS: MemoryId = MemoryId::new(27);
+    pub(super) const TRANSFERS: MemoryId = MemoryId::new(28);
+    pub(super) const TRANSFERS_BY_ACCOUNT: MemoryId = MemoryId::new(29);
+    pub(super) const TRANSFERS_DUE: MemoryId = MemoryId::new(30);
 }
 
 /// What was set at install and at upgrades.
@@ -68,6 +71,9 @@ pub(crate) struct Settings {
     /// The layout of stable memory, from [`LAYOUT`]; zero before the first install.
     #[serde(default)]
     pub(crate) layout: u32,
+    /// The ledger that keeps cycles for it; absent in what releases without one wrote.
+    #[serde(default)]
+    pub(crate) ledger: Option<Principal>,
 }
 
 /// Stable memory.
@@ -110,15 +116,16 @@ thread_local! {
 pub(crate) fn open(
     now: Timestamp,
     canister: Principal,
-    fee_bps: u16,
+    settings: &Settings,
     rules: Option<Rules>,
 ) -> Result<(), ConfigError> {
     let store = store();
     let before = store.meta.get().config.map(|config| config.rules);
     let config = JobsConfig {
         canister,
-        fee_bps,
+        fee_bps: settings.fee_bps,
         rules: rules.or(before).unwrap_or_default(),
+        ledger: settings.ledger,
     };
     let jobs = Jobs::open(store, now, config)?;
     JOBS.set(Some(jobs));
@@ -186,6 +193,9 @@ fn store() -> Store<Stable> {
         asks: table(ids::ASKS),
         trust: table(ids::TRUST),
         receipts: table(ids::RECEIPTS),
+        transfers: table(ids::TRANSFERS),
+        transfers_by_account: table(ids::TRANSFERS_BY_ACCOUNT),
+        transfers_due: table(ids::TRANSFERS_DUE),
         requests: table(ids::REQUESTS),
         claims: table(ids::CLAIMS),
         openings: table(ids::OPENINGS),

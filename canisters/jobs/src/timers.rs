@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use crate::{certification, matching, memory::with_jobs_mut, now, settle, sync};
+use crate::{certification, matching, memory::with_jobs_mut, now, settle, sync, vault};
 
 /// How often overdue things are ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// How often the registry is read.
 const SYNC_EVERY: Duration = Duration::from_secs(10);
+/// How often transfers without an answer are looked at.
+const RETRY_EVERY: Duration = Duration::from_secs(30);
 /// Things one sweep ends at most; what is left goes on at once in a message of its own.
 const SWEEP_BUDGET: usize = 100;
 
@@ -17,6 +19,8 @@ pub(crate) fn arm() {
     ic_cdk_timers::set_timer(Duration::ZERO, read_registry());
     ic_cdk_timers::set_timer_interval(SYNC_EVERY, read_registry);
     ic_cdk_timers::set_timer_interval(SWEEP_EVERY, || async { sweep() });
+    ic_cdk_timers::set_timer(Duration::ZERO, vault::learn_fee());
+    ic_cdk_timers::set_timer_interval(RETRY_EVERY, vault::retry);
     if certification::is_reading() {
         sweep_soon();
     }

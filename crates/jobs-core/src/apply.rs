@@ -4,6 +4,8 @@
 //! log to an empty store gives the same logged tables again. Hints are kept in step as far as the
 //! event says.
 
+mod transfers;
+
 use assay_protocol::{
     Cycles, JobId, LeaseId, ModelId, Timestamp,
     job::{JobState, Reason, Transition, Verdict},
@@ -368,6 +370,13 @@ impl<B: Backend> Step<'_, B> {
                 }
                 self.meta.treasury.0 += left;
             }
+            Event::LedgerFeeTold { .. }
+            | Event::TransferBegun { .. }
+            | Event::TransferTried { .. }
+            | Event::TransferDone { .. }
+            | Event::TransferFailed { .. }
+            | Event::TransferQuarantined { .. }
+            | Event::TransferResolved { .. } => self.transfer(event),
         }
     }
 

@@ -13,6 +13,8 @@ pub struct JobsConfig {
     pub fee_bps: u16,
     /// What controllers may change.
     pub rules: Rules,
+    /// The ledger (ICRC-1, ICRC-2) that keeps cycles for the market; once there is one it stays.
+    pub ledger: Option<Principal>,
 }
 
 /// What a market's controllers may change, each within its bounds.
@@ -106,6 +108,15 @@ pub enum ConfigError {
         /// Its bound.
         most: u128,
     },
+    /// No ledger can be there.
+    #[error("ledger: {0} is no ledger; give the id of a cycles ledger")]
+    NoLedger(Principal),
+    /// The market's money lies on another ledger.
+    #[error("ledger: money of this market lies on {before}, so that stays its ledger")]
+    OtherLedger {
+        /// Where it lies.
+        before: Principal,
+    },
     /// The state belongs to another canister.
     #[error(
         "canister: this state belongs to {before}, not to {now}; commitments name the canister"
@@ -126,6 +137,13 @@ impl JobsConfig {
         }
         if self.fee_bps > limits::FEE_BPS_MAX {
             return Err(ConfigError::Fee(self.fee_bps));
+        }
+        if let Some(ledger) = self.ledger.filter(|&ledger| {
+            ledger == Principal::anonymous()
+                || ledger == Principal::management_canister()
+                || ledger == self.canister
+        }) {
+            return Err(ConfigError::NoLedger(ledger));
         }
         self.rules.validate()
     }

@@ -5,9 +5,10 @@
 //! verdict that makes it public.
 
 use assay_protocol::{
-    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
+    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp, TransferId,
     job::{JobState, Reason, Verdict},
     lease::{LeaseState, Offer, Role},
+    money::TransferKind,
     price::Rates,
     receipt::ReceiptResult,
     registry::WorkerStatus,
@@ -289,6 +290,59 @@ pub enum Event {
         lease: LeaseId,
         /// Who gets it; what is left goes to the treasury.
         to: Vec<Payout>,
+    },
+    /// The ledger told what it takes for a transfer.
+    LedgerFeeTold {
+        /// How much.
+        fee: Cycles,
+    },
+    /// Money is on its way; what leaves is no longer in the balance.
+    TransferBegun {
+        /// Its id.
+        transfer: TransferId,
+        /// Whose balance.
+        account: Principal,
+        /// Which way.
+        kind: TransferKind,
+        /// What arrives.
+        amount: Cycles,
+        /// The ledger's fee that comes out of the balance, too.
+        fee: Cycles,
+        /// When it is looked at next.
+        next_try: Timestamp,
+    },
+    /// A transfer whose outcome nobody knew was tried again, in the same words.
+    TransferTried {
+        /// Which.
+        transfer: TransferId,
+        /// When it is looked at next.
+        next_try: Timestamp,
+    },
+    /// A transfer happened.
+    TransferDone {
+        /// Which.
+        transfer: TransferId,
+        /// The ledger's block, as far as it told.
+        block: Option<u64>,
+    },
+    /// A transfer did not happen, for certain.
+    TransferFailed {
+        /// Which.
+        transfer: TransferId,
+        /// Why.
+        why: String,
+    },
+    /// Nobody can tell whether a transfer happened, and it can no longer be tried.
+    TransferQuarantined {
+        /// Which.
+        transfer: TransferId,
+    },
+    /// A controller found out what became of a quarantined transfer.
+    TransferResolved {
+        /// Which.
+        transfer: TransferId,
+        /// Whether it happened.
+        happened: bool,
     },
 }
 

@@ -7,7 +7,8 @@
 //!
 //! Invariants: what came in equals balances, escrow and fees; a job that has ended holds nothing;
 //! a lease is paid at most once and only by a verdict; roots and nonces are visible to nobody
-//! before the verdict of their round; every live lease and open job has a deadline.
+//! before the verdict of their round; every live lease and open job has a deadline;
+//! a withdrawal's money leaves at most once, whatever is lost on the way.
 
 pub mod config;
 pub mod event;
@@ -31,9 +32,11 @@ mod reveal;
 mod stake;
 mod sweep;
 mod sync;
+mod vault;
 mod verdict;
 mod worker;
 
 pub use config::{ConfigError, JobsConfig, Rules};
 pub use market::{Horizon, Jobs};
 pub use sweep::Swept;
+pub use vault::{Move, Outcome, TransferCall};

@@ -63,6 +63,10 @@ impl<B: Backend> Jobs<B> {
                 now: config.canister,
             });
         }
+        let kept = before.as_ref().and_then(|before| before.ledger);
+        if let Some(before) = kept.filter(|_| kept != config.ledger) {
+            return Err(ConfigError::OtherLedger { before });
+        }
         let mut jobs = Self::reopen(store);
         if before.as_ref() != Some(&config) {
             jobs.record(now, Event::Configured(config));

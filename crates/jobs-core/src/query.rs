@@ -278,6 +278,12 @@ impl<B: Backend> Jobs<B> {
             treasury: meta.treasury,
             reserved: meta.reserved,
             staked: meta.staked,
+            withdrawn: meta.withdrawn,
+            withdrawing: meta.withdrawing,
+            on_ledger: meta.on_ledger,
+            transfers: meta.last_transfer,
+            open_transfers: self.store.transfers_due.len(),
+            quarantined: meta.quarantined,
             events: self.store.log.len(),
         }
     }

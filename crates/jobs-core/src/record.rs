@@ -4,9 +4,10 @@
 //! deadline has moved on with it, in one write. All other times are the canister's own.
 
 use assay_protocol::{
-    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
+    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp, TransferId,
     job::{JobState, Reason, Transition, Verdict},
     lease::{LeaseState, Offer, Opening, Role},
+    money::{Destination, TransferKind, TransferState},
     price::Rates,
     receipt::ReceiptResult,
     registry::WorkerStatus,
@@ -56,10 +57,31 @@ pub struct Meta {
     pub reserved: Cycles,
     /// Sum of all stake, unbonding included.
     pub staked: Cycles,
+    /// Cycles that left for good, ledger fees included.
+    pub withdrawn: Cycles,
+    /// Sum of all withdrawals without an end, ledger fees included.
+    pub withdrawing: Cycles,
+    /// How much of that is to leave from the ledger.
+    pub leaving_ledger: Cycles,
+    /// What the market's account on the ledger holds, by all transfers that are certain.
+    pub on_ledger: Cycles,
+    /// What the ledger takes for a transfer, once it has told.
+    pub ledger_fee: Option<Cycles>,
+    /// The transfer number used last.
+    pub last_transfer: u64,
+    /// Transfers that a controller must decide on.
+    pub quarantined: u64,
     /// Jobs by state.
     pub counts: Counts,
     /// Why no new jobs are let in, if none are.
     pub paused: Option<String>,
+}
+
+impl Meta {
+    /// What lies in the canister itself by the books: all that came in and did not leave, less what the ledger has.
+    pub fn on_canister(&self) -> Cycles {
+        Cycles(self.deposited.0 - self.withdrawn.0 - self.on_ledger.0)
+    }
 }
 
 /// Jobs by state.
@@ -127,6 +149,8 @@ pub struct Account {
     pub paid_leases: u64,
     /// Jobs it submitted that have not ended.
     pub open_jobs: u32,
+    /// Its transfers that have no end yet.
+    pub open_transfers: u32,
 }
 
 /// Stake on its way out.
@@ -136,6 +160,59 @@ pub struct Unbonding {
     pub amount: Cycles,
     /// From when on it may be taken.
     pub until: Live,
+}
+
+/// Money on its way in or out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Its id.
+    pub id: TransferId,
+    /// Whose balance it is about.
+    pub account: Principal,
+    /// Which way it goes.
+    pub kind: TransferKind,
+    /// What arrives.
+    pub amount: Cycles,
+    /// The ledger's fee that comes out of the balance, too.
+    pub fee: Cycles,
+    /// Where it stands.
+    pub state: TransferState,
+    /// How often it was tried; the first time when it was begun.
+    pub tries: u32,
+    /// When it was begun.
+    pub begun_at: Timestamp,
+    /// When it is looked at next, while it is pending.
+    pub next_try: Timestamp,
+    /// When it came to its end.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Transfer {
+    /// What is taken out of the balance for it; nothing for a deposit.
+    pub fn taken(&self) -> Cycles {
+        match self.kind {
+            TransferKind::Deposit { .. } => Cycles::ZERO,
+            TransferKind::Withdrawal { .. } => Cycles(self.amount.0 + self.fee.0),
+        }
+    }
+
+    /// Whether it goes to a canister: that can be tried once only, since nobody would notice a second time.
+    pub const fn is_to_canister(&self) -> bool {
+        matches!(
+            self.kind,
+            TransferKind::Withdrawal {
+                to: Destination::Canister(_)
+            }
+        )
+    }
+
+    /// Its place among those without an end.
+    pub const fn due(&self) -> (Timestamp, TransferId) {
+        match self.state {
+            TransferState::Quarantined => (Timestamp(u64::MAX), self.id),
+            _ => (self.next_try, self.id),
+        }
+    }
 }
 
 /// Whether the market has a `single` job's answer checked at its own cost.

@@ -6,9 +6,9 @@
 
 use assay_protocol::{
     Cycles, Moment, Timestamp,
-    job::{Holdings, MoneyError},
     lease::{LeaseState, Role},
     limits,
+    money::{Holdings, MoneyError},
     price::Rates,
     store::Table,
 };
@@ -183,7 +183,7 @@ impl<B: Backend> Jobs<B> {
         self.store.payouts.get(&provider).unwrap_or(provider)
     }
 
-    fn check_funds(&self, caller: Principal, amount: Cycles) -> Result<(), MoneyError> {
+    pub(crate) fn check_funds(&self, caller: Principal, amount: Cycles) -> Result<(), MoneyError> {
         if caller == Principal::anonymous() {
             return Err(MoneyError::Anonymous);
         }

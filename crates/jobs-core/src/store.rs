@@ -8,7 +8,7 @@
 use std::fmt::{self, Debug};
 
 use assay_protocol::{
-    Hash32, JobId, LeaseId, ModelId,
+    Hash32, JobId, LeaseId, ModelId, Timestamp, TransferId,
     lease::Claim,
     receipt::SaltedRequest,
     store::{Log, MemoryLog, MemoryTable, Table},
@@ -20,7 +20,7 @@ use crate::{
     event::Entry,
     record::{
         Account, Ask, Chunk, Due, Job, Key, KeyHolder, Lease, Live, Meta, ModelEntry, Opened,
-        Presence, Pulse, StreamHead, Trust, TrustKey, Vitals, Wanted, WorkerEntry,
+        Presence, Pulse, StreamHead, Transfer, Trust, TrustKey, Vitals, Wanted, WorkerEntry,
     },
 };
 
@@ -90,6 +90,13 @@ pub struct Store<B: Backend> {
     pub trust: B::Table<TrustKey, Trust>,
     /// Logged: the certified hash of each ended job's receipt.
     pub receipts: B::Table<JobId, Hash32>,
+
+    /// Logged: every transfer ever begun.
+    pub transfers: B::Table<TransferId, Transfer>,
+    /// Logged: transfers by account, newest first (the number is `u64::MAX` less the transfer's).
+    pub transfers_by_account: B::Table<(Principal, u64), ()>,
+    /// Logged: transfers without an end, by the time of their next try; quarantined ones have none, and come last.
+    pub transfers_due: B::Table<(Timestamp, TransferId), ()>,
 
     /// Payload: what was asked, and its salt.
     pub requests: B::Table<JobId, SaltedRequest>,
@@ -165,6 +172,9 @@ impl Default for Store<Memory> {
             asks: MemoryTable::default(),
             trust: MemoryTable::default(),
             receipts: MemoryTable::default(),
+            transfers: MemoryTable::default(),
+            transfers_by_account: MemoryTable::default(),
+            transfers_due: MemoryTable::default(),
             requests: MemoryTable::default(),
             claims: MemoryTable::default(),
             openings: MemoryTable::default(),

@@ -41,6 +41,23 @@ pub struct JobId(pub u64);
 )]
 pub struct LeaseId(pub u64);
 
+/// A transfer's number in its jobs canister; counted up from 1 and never reused.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    CandidType,
+    Serialize,
+    Deserialize,
+)]
+pub struct TransferId(pub u64);
+
 /// A model version: the hash of its manifest.
 #[derive(
     Clone,
@@ -153,6 +170,12 @@ impl fmt::Display for JobId {
 }
 
 impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for TransferId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }

@@ -307,6 +307,18 @@ pub struct Stats {
     pub reserved: Cycles,
     /// Sum of all stake, unbonding included.
     pub staked: Cycles,
+    /// Cycles that left for good, ledger fees included.
+    pub withdrawn: Cycles,
+    /// Sum of all withdrawals without an end, ledger fees included.
+    pub withdrawing: Cycles,
+    /// How much of all that lies on the ledger.
+    pub on_ledger: Cycles,
+    /// Transfers ever begun.
+    pub transfers: u64,
+    /// Transfers that have no end yet.
+    pub open_transfers: u64,
+    /// How many of these a controller must decide on.
+    pub quarantined: u64,
     /// Events in the log.
     pub events: u64,
 }
@@ -504,62 +516,6 @@ pub enum ChatReply {
         /// Which.
         job: JobId,
     },
-}
-
-/// What an account holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, CandidType, Serialize, Deserialize)]
-pub struct Holdings {
-    /// Balance.
-    pub free: Cycles,
-    /// Stake behind the account's workers.
-    pub stake: Cycles,
-    /// How much of it stands behind leases now.
-    pub locked: Cycles,
-    /// Stake on its way out.
-    pub unbonding: Cycles,
-    /// When that may be taken out.
-    pub unbonding_until: Option<Timestamp>,
-}
-
-/// Why money was not moved. Nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
-pub enum MoneyError {
-    /// Anonymous callers hold no balance.
-    #[error("anonymous callers hold no balance; sign the call with an identity")]
-    Anonymous,
-    /// Zero cycles.
-    #[error("amount: nothing to move; give more than zero cycles")]
-    Nothing,
-    /// The balance is too low.
-    #[error("the balance holds {balance} cycles, {needed} were asked for; deposit the rest")]
-    InsufficientFunds {
-        /// What was asked for.
-        needed: Cycles,
-        /// What is there.
-        balance: Cycles,
-    },
-    /// The stake is too low, or stands behind leases.
-    #[error(
-        "{free} cycles of stake stand behind no lease, {needed} were asked for; wait for leases to end"
-    )]
-    StakeLocked {
-        /// What was asked for.
-        needed: Cycles,
-        /// Stake behind no lease.
-        free: Cycles,
-    },
-    /// No stake is on its way out.
-    #[error("no stake is on its way out; begin with unstake")]
-    NothingUnbonding,
-    /// Stake is on its way out, and not long enough yet.
-    #[error("the stake on its way out may be taken after {until}")]
-    NotUnbonded {
-        /// After when.
-        until: Timestamp,
-    },
-    /// Something newer than this client.
-    #[error("{0}")]
-    Other(String),
 }
 
 /// For whom attached cycles are.

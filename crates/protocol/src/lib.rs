@@ -11,6 +11,7 @@ pub mod ids;
 pub mod job;
 pub mod lease;
 pub mod limits;
+pub mod money;
 pub mod price;
 pub mod receipt;
 pub mod registry;
@@ -20,4 +21,4 @@ pub mod store;
 pub mod tool_calls;
 
 pub use hash::{Hash32, Hasher};
-pub use ids::{Cycles, JobId, LeaseId, ModelId, Moment, Timestamp};
+pub use ids::{Cycles, JobId, LeaseId, ModelId, Moment, Timestamp, TransferId};

@@ -174,6 +174,30 @@ pub const STAKE_FACTOR_MAX: u32 = 100;
 pub const REVEAL_BOND_CYCLES_MAX: u128 = 1_000_000_000_000_000;
 /// Seconds from `unstake` until the stake may be taken out: longer than any job lives.
 pub const UNBONDING_SECONDS: u64 = 7 * 24 * 3_600;
+/// Least amount of one deposit from a ledger or one withdrawal: about what it costs the market to keep its record.
+pub const TRANSFER_CYCLES_MIN: u128 = 10_000_000;
+/// Greatest amount of one deposit from a ledger or one withdrawal: keeps every sum inside `u128` by a wide margin.
+pub const TRANSFER_CYCLES_MAX: u128 = 1_000_000_000_000_000_000_000_000;
+/// Greatest fee of a ledger that a market pays.
+pub const LEDGER_FEE_CYCLES_MAX: u128 = 1_000_000_000_000;
+/// Bytes of a ledger's subaccount, neither more nor less.
+pub const SUBACCOUNT_BYTES: usize = 32;
+/// Transfers of one account that have no end yet.
+pub const OPEN_TRANSFERS_PER_ACCOUNT_MAX: u32 = 8;
+/// Transfers that have no end yet, all accounts together.
+pub const OPEN_TRANSFERS_MAX: u64 = 10_000;
+/// Seconds to wait for a ledger's answer.
+pub const LEDGER_WAIT_SECONDS: u32 = 60;
+/// Seconds from the first try of a transfer to the next one: an unanswered try is over by then. Doubles with each try.
+pub const TRANSFER_RETRY_SECONDS: u64 = 120;
+/// Seconds between two tries of a transfer at most.
+pub const TRANSFER_RETRY_SECONDS_MAX: u64 = 3_600;
+/// Seconds in which a transfer is tried: an hour less than the 24 in which a ledger knows a repeated one.
+pub const TRANSFER_WINDOW_SECONDS: u64 = 23 * 3_600;
+/// Seconds after which no ledger can execute a transfer any more: its 24 hours and an hour for clocks that differ.
+pub const TRANSFER_SETTLED_SECONDS: u64 = 25 * 3_600;
+/// Transfers that are tried again in one go.
+pub const TRANSFERS_PER_RETRY_MAX: usize = 20;
 /// Royalty ceiling in basis points.
 pub const ROYALTY_BPS_MAX: u16 = 2_000;
 /// Fee ceiling in basis points.

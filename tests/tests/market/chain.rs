@@ -116,6 +116,11 @@ impl Chain {
             .with_application_subnet()
             .with_initial_time(START)
             .build();
+        Self::on(network, seed)
+    }
+
+    /// The same on a network that is there.
+    pub(crate) fn on(network: PocketIc, seed: u64) -> Self {
         // Random bytes follow from the round in which they are drawn, so this gives each seed others.
         for _ in 0..seed {
             network.tick();
@@ -151,6 +156,11 @@ impl Chain {
         self.canisters.push(id);
         self.given += cycles;
         id
+    }
+
+    /// The network itself.
+    pub(crate) fn network(&self) -> &PocketIc {
+        &self.network
     }
 
     /// Installs the same code over what is there.
@@ -410,11 +420,15 @@ impl Chain {
             treasury,
             reserved,
             staked,
+            withdrawn,
+            withdrawing,
             ..
         } = self.stats();
-        if deposited.0 != free.0 + held.0 + treasury.0 + reserved.0 + staked.0 {
+        let there = free.0 + held.0 + treasury.0 + reserved.0 + staked.0 + withdrawing.0;
+        if deposited.0 != there + withdrawn.0 {
             return Err(format!(
-                "{deposited} came in; {free} are free, {held} held, {treasury} in the treasury, {reserved} reserved, {staked} staked"
+                "{deposited} came in and {withdrawn} left; {free} are free, {held} held, {treasury} and {reserved} the \
+                 treasury's, {staked} staked, {withdrawing} on their way"
             ));
         }
         Ok(())

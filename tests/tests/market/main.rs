@@ -8,5 +8,6 @@ mod interface;
 mod random;
 mod registry;
 mod upgrade;
+mod vault;
 mod waiting;
 mod worker;

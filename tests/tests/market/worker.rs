@@ -6,13 +6,11 @@ use assay_jobs_core::{
 };
 use assay_protocol::{
     Cycles, JobId, LeaseId, Timestamp,
-    job::{
-        Holdings, JobError, JobView, MoneyError, Quote, StreamArgs, StreamChunk, SubmitArgs,
-        SubmitError, Submitted,
-    },
+    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
+    money::{Holdings, MoneyError},
     receipt::{CertifiedReceipt, Receipt},
     registry::{Record, RegistryError, Worker, WorkerStatus},
     request::JobRequest,

@@ -36,6 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("assay-assets", &[]),
     ("assay-benchmarks", &[]),
+    ("assay-fault-ledger", &[]),
     ("assay-metering", &["assay-engine"]),
     ("assay-pages", &[]),
     ("assay-dapp", &[]),

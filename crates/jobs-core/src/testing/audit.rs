@@ -1,6 +1,16 @@
 //! A reader of the log that trusts nothing: it follows every job and lease by the events alone
 //! and objects to a step that may not follow what came before.
 
+macro_rules! ensure {
+    ($condition:expr, $($what:tt)+) => {
+        if !$condition {
+            return Err(format!($($what)+));
+        }
+    };
+}
+
+mod transfers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
@@ -17,14 +27,6 @@ use crate::{
     record::{Audit, Judgement},
 };
 
-macro_rules! ensure {
-    ($condition:expr, $($what:tt)+) => {
-        if !$condition {
-            return Err(format!($($what)+));
-        }
-    };
-}
-
 /// Reads a log as it grows.
 #[derive(Clone, Debug, Default)]
 pub struct Auditor {
@@ -36,6 +38,7 @@ pub struct Auditor {
     leases: BTreeMap<LeaseId, AuditedLease>,
     live: BTreeMap<Principal, u32>,
     counts: BTreeMap<&'static str, u32>,
+    transfers: transfers::Transfers,
 }
 
 #[derive(Clone, Debug)]
@@ -399,7 +402,11 @@ impl Auditor {
                 self.count("bond lost");
             }
             Event::Stalled { .. } => self.count("stalled"),
-            _ => {}
+            event => {
+                if let Some(name) = self.transfers.read(self.at, event)? {
+                    self.count(name);
+                }
+            }
         }
         Ok(())
     }

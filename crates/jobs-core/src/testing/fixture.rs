@@ -134,6 +134,11 @@ pub fn canister() -> Principal {
     Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 9, 1, 1])
 }
 
+/// The ledger.
+pub fn ledger() -> Principal {
+    Principal::from_slice(&[0, 0, 0, 0, 0, 0, 0, 8, 1, 1])
+}
+
 /// Who registered the models.
 pub fn model_owner() -> Principal {
     person(b'm', 0)

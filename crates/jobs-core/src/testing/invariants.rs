@@ -1,5 +1,15 @@
 //! Everything that must hold between two messages.
 
+macro_rules! ensure {
+    ($condition:expr, $($what:tt)+) => {
+        if !$condition {
+            return Err(format!($($what)+));
+        }
+    };
+}
+
+mod transfers;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
@@ -21,20 +31,13 @@ use crate::{
     store::{Backend, Cell, Store},
 };
 
-macro_rules! ensure {
-    ($condition:expr, $($what:tt)+) => {
-        if !$condition {
-            return Err(format!($($what)+));
-        }
-    };
-}
-
 /// Checks all invariants that a snapshot can show; names the one that is broken.
 pub fn check_invariants<B: Backend>(jobs: &Jobs<B>) -> Result<(), String> {
     let store = jobs.store();
     let all: BTreeMap<JobId, Job> = store.jobs.range(..).collect();
     let leases: BTreeMap<LeaseId, Lease> = store.leases.range(..).collect();
     money(store, &all, &leases)?;
+    transfers::check(store)?;
     counts(store, &all, &leases)?;
     for job in all.values() {
         one_job(store, job, &leases).map_err(|what| format!("job {}: {what}", job.id))?;
@@ -126,11 +129,12 @@ fn money<B: Backend>(
         earned == paid,
         "accounts earned {earned}, leases were paid {paid}"
     );
-    let there = free + held + meta.treasury.0 + reserved + staked;
+    let there = free + held + meta.treasury.0 + reserved + staked + meta.withdrawing.0;
     ensure!(
-        there == meta.deposited.0,
-        "{} came in, {there} is there",
-        meta.deposited
+        there + meta.withdrawn.0 == meta.deposited.0,
+        "{} came in, {} left, {there} is there",
+        meta.deposited,
+        meta.withdrawn
     );
     Ok(())
 }

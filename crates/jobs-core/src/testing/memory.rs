@@ -2,14 +2,12 @@
 
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, Moment, Timestamp,
-    job::{
-        Holdings, JobError, JobView, MoneyError, Quote, StreamArgs, StreamChunk, SubmitArgs,
-        SubmitError, Submitted,
-    },
+    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
     limits,
+    money::{Holdings, MoneyError},
     receipt::Receipt,
     registry::Record,
     request::JobRequest,
@@ -17,7 +15,9 @@ use assay_protocol::{
 };
 use candid::Principal;
 
-use super::{Auditor, Fixture, Market, canister, check_invariants, logged_difference, replay};
+use super::{
+    Auditor, Fixture, Market, canister, check_invariants, ledger, logged_difference, replay,
+};
 use crate::{
     config::{JobsConfig, Rules},
     market::Jobs,
@@ -47,6 +47,7 @@ impl MemoryMarket {
             canister: canister(),
             fee_bps,
             rules,
+            ledger: Some(ledger()),
         };
         let jobs = Jobs::open(Store::default(), now, config)
             .expect("the configuration is within its bounds");
@@ -62,6 +63,13 @@ impl MemoryMarket {
             .jobs
             .sync(now, &fixture.records, fixture.records.len() as u64);
         market
+    }
+
+    /// Opens the same store again, as an upgrade does.
+    pub fn reopen(&mut self) {
+        let empty = Jobs::reopen(Store::default());
+        let store = std::mem::replace(&mut self.jobs, empty).into_store();
+        self.jobs = Jobs::reopen(store);
     }
 
     /// Lets time pass with nobody sweeping.

@@ -5,21 +5,26 @@
 //! against the core in memory and against a canister.
 
 mod audit;
+mod fault_ledger;
 mod fixture;
 mod invariants;
 mod memory;
 mod money;
 mod oracle;
 mod replay;
+mod vault;
 mod world;
 
 pub use audit::Auditor;
+pub use fault_ledger::FaultLedger;
 pub use fixture::{
-    Fixture, MODELS, canister, funder, model_owner, payout, provider, requester, stranger, worker,
+    Fixture, MODELS, canister, funder, ledger, model_owner, payout, provider, requester, stranger,
+    worker,
 };
 pub use invariants::check_invariants;
 pub use memory::MemoryMarket;
 pub use money::Ledger;
 pub use oracle::{Lie, body_root, honest_body, honest_opening, messages};
 pub use replay::{logged_difference, replay};
+pub use vault::VaultWorld;
 pub use world::{Market, Plan, World};

@@ -35,6 +35,9 @@ pub struct Ledger {
     staked: u128,
     deposited: u128,
     held: u128,
+    /// Withdrawals whose end nobody knows, and what they took, by the market's numbers for them.
+    leaving: BTreeMap<u64, (Principal, u128)>,
+    withdrawn: u128,
 }
 
 impl Ledger {
@@ -83,6 +86,32 @@ impl Ledger {
             *self.balances.entry(*account).or_default() += amount;
         }
         Ok(())
+    }
+
+    /// A withdrawal was begun, which takes so much.
+    pub fn withdraw(&mut self, transfer: u64, account: Principal, taken: u128) {
+        *self.balances.entry(account).or_default() -= taken;
+        self.leaving.insert(transfer, (account, taken));
+    }
+
+    /// A withdrawal came to its end.
+    pub fn end_withdrawal(&mut self, transfer: u64, happened: bool) -> Result<(), String> {
+        let (account, taken) = self
+            .leaving
+            .remove(&transfer)
+            .ok_or_else(|| format!("withdrawal {transfer} ended twice"))?;
+        if happened {
+            self.withdrawn += taken;
+        } else {
+            *self.balances.entry(account).or_default() += taken;
+        }
+        Ok(())
+    }
+
+    /// What is on its way out, and what has left for good.
+    pub fn out(&self) -> (u128, u128) {
+        let leaving = self.leaving.values().map(|(_, taken)| taken).sum();
+        (leaving, self.withdrawn)
     }
 
     /// An account's balance.
@@ -154,7 +183,13 @@ impl Ledger {
             .checked_sub(subsidy)
             .ok_or("the treasury paid what it did not have")?;
         self.held -= receipt.escrow.0;
-        let there = self.balances.values().sum::<u128>() + self.held + self.treasury + self.staked;
+        let (leaving, left) = self.out();
+        let there = self.balances.values().sum::<u128>()
+            + self.held
+            + self.treasury
+            + self.staked
+            + leaving
+            + left;
         if there != self.deposited {
             return Err(format!(
                 "BUG in the model: {} came in, {there} is there",

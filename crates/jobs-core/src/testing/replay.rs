@@ -43,7 +43,10 @@ pub fn logged_difference<A: Backend, B: Backend>(
         asks,
         trust,
         receipts,
-        audits
+        audits,
+        transfers,
+        transfers_by_account,
+        transfers_due
     );
     let logs = (0..a.log.len().max(b.log.len())).all(|i| a.log.get(i) == b.log.get(i));
     let meta = a.meta.get() == b.meta.get();

@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
     job::{
-        Holdings, JobError, JobState, JobView, MoneyError, Quote, Reason, StreamArgs, StreamChunk,
-        SubmitArgs, SubmitError, Submitted, Verdict,
+        JobError, JobState, JobView, Quote, Reason, StreamArgs, StreamChunk, SubmitArgs,
+        SubmitError, Submitted, Verdict,
     },
     lease::{
         Beat, Claim, CommitArgs, LeaseState, Offer, Opening, Order, ProgressArgs, RevealArgs, Role,
         WorkHint, WorkerError, commitment,
     },
     limits,
+    money::{Holdings, MoneyError},
     receipt::Receipt,
     registry::{Record, WorkerStatus},
     request::{
@@ -294,6 +295,11 @@ impl World {
         } else {
             Err(format!("jobs {:?} never ended", self.open))
         }
+    }
+
+    /// The second opinion on everybody's balance; whoever moves money beside the world tells it here.
+    pub fn books(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
     /// The steps taken, by name.

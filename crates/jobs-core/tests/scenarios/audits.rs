@@ -4,7 +4,7 @@ use assay_jobs_core::{
     Rules,
     testing::{Market, provider, requester, worker},
 };
-use assay_protocol::{Cycles, JobId, job::MoneyError, lease::Idle, limits};
+use assay_protocol::{Cycles, JobId, lease::Idle, limits, money::MoneyError};
 use candid::Principal;
 use expect_test::{Expect, expect};
 

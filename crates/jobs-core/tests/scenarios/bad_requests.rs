@@ -493,6 +493,7 @@ fn nothing_is_accepted_before_randomness_has_come() {
             canister: canister(),
             fee_bps: 0,
             rules: Rules::default(),
+            ledger: None,
         },
     )
     .expect("a good configuration");
@@ -521,6 +522,7 @@ fn a_configuration_has_bounds_and_belongs_to_one_canister() {
             canister,
             fee_bps,
             rules: Rules::default(),
+            ledger: None,
         };
         Jobs::open(store, Timestamp(1), config)
     };

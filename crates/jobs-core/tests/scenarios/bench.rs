@@ -16,7 +16,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use assay_jobs_core::{
-    Jobs, Rules,
+    Rules,
     testing::{
         Fixture, Lie, MODELS, Market, MemoryMarket, body_root, canister, funder, honest_body,
         honest_opening, model_owner, payout, provider, requester, worker,
@@ -244,9 +244,7 @@ impl Bench {
                 told.map(drop).map_err(|error| error.to_string())
             }
             "reopen" => {
-                let fresh = MemoryMarket::new(&self.fixture, FEE_BPS, 1).jobs;
-                let store = std::mem::replace(&mut self.market.jobs, fresh).into_store();
-                self.market.jobs = Jobs::reopen(store);
+                self.market.reopen();
                 Ok(())
             }
             "jobs" => {

@@ -8,5 +8,7 @@ mod deadlines;
 mod encoders;
 mod matching;
 mod money;
+mod vault;
+mod vault_limits;
 mod verdicts;
 mod views;
