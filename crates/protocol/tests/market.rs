@@ -88,6 +88,8 @@ fn receipt() -> Receipt {
         state: LeaseState::Revealed,
         root: Some(Hash32([6; 32])),
         paid: Cycles(100),
+        forfeited: Cycles(0),
+        bonus: Cycles(0),
     };
     Receipt {
         canister: principal(1),
@@ -117,6 +119,7 @@ fn receipt() -> Receipt {
         refund: Cycles(97),
         submitted_at: Timestamp(10),
         ended_at: Timestamp(20),
+        subsidy: Cycles(0),
     }
 }
 
@@ -168,11 +171,11 @@ fn the_encodings_are_pinned() {
         .map(|(name, hash)| format!("{name} {hash}\n"))
         .collect();
     expect![[r#"
-        request 3d9b567c1829f0e032d3c7dc9dd90bebcf4ee26ef5db9e7e75a945b7f4f9b5be
-        result f955e7982d061e493858370d3e55cdbb612421aa954da068aa327ef082cacb54
+        request 3f92705d0ca67ae9f301fb58e0e69e65fce429cb5bfcb3b852fb8a6d41c9c80a
+        result 7a40bb225ff4347197670898fa4bef0755f543fb4af39e785339d245d064d3ad
         commitment 6328f09a47c5b00367c031740561c480de5a04bedc187e45337c5f4e8bdb36ca
         mismatch e866377c17bb3a0c0bb94d909661c11610ee5e6102db14fa4504205be3b1f4bc
-        receipt 84ca3f5d83f6b87f84fd7b3ba4fb97ebc09d26155dfbe6cfb8429b081dd275b9
+        receipt 14583a74359eac3fbcd1426fb599b7cee316ec4f5ab986720f9f8fe2804eade1
     "#]]
     .assert_eq(&told);
 }
