@@ -11,15 +11,13 @@ use assay_protocol::{
 };
 use assay_tests::networks;
 use candid::{CandidType, Nat, Principal, Reserved, encode_one};
-use pocket_ic::{
-    CreateCanisterParams,
-    common::rest::{IcpFeatures, IcpFeaturesConfig},
-};
+use pocket_ic::common::rest::{IcpFeatures, IcpFeaturesConfig};
 use serde_bytes::ByteBuf;
 
 use crate::chain::{Chain, admin};
 
 mod faults;
+mod other;
 
 /// Where the file of another ledger's module is named.
 const OTHER_LEDGER: &str = "ASSAY_ICRC_LEDGER_WASM";
@@ -58,7 +56,7 @@ impl Bank {
     pub(crate) fn new(seed: u64) -> Self {
         let mut chain = Chain::bare(seed);
         let ledger = match std::env::var_os(OTHER_LEDGER) {
-            Some(path) => other_ledger(&chain, &std::fs::read(path).unwrap()),
+            Some(path) => other::ledger(&chain, &std::fs::read(path).unwrap()),
             None => scripted(&mut chain),
         };
         Self::with(chain, ledger)
@@ -179,64 +177,6 @@ fn scripted(chain: &mut Chain) -> Principal {
     let to = LedgerAccount::from(requester(0));
     let _: () = chain.update(admin(), ledger, "mint", (to, Nat::from(10 * TRILLION)));
     ledger
-}
-
-/// The ledger of DFINITY's ICRC-1 module.
-fn other_ledger(chain: &Chain, module: &[u8]) -> Principal {
-    #[derive(CandidType)]
-    enum Value {
-        Nat(Nat),
-    }
-    #[derive(CandidType)]
-    struct Features {
-        icrc2: bool,
-    }
-    #[derive(CandidType)]
-    struct Archive {
-        num_blocks_to_archive: u64,
-        trigger_threshold: u64,
-        controller_id: Principal,
-    }
-    #[derive(CandidType)]
-    struct Init {
-        minting_account: LedgerAccount,
-        transfer_fee: Nat,
-        token_symbol: String,
-        token_name: String,
-        metadata: Vec<(String, Value)>,
-        initial_balances: Vec<(LedgerAccount, Nat)>,
-        feature_flags: Option<Features>,
-        archive_options: Archive,
-    }
-    #[derive(CandidType)]
-    enum LedgerArg {
-        Init(Init),
-    }
-    let init = Init {
-        minting_account: admin().into(),
-        transfer_fee: Nat::from(FEE),
-        token_symbol: "CYC".to_owned(),
-        token_name: "Cycles".to_owned(),
-        metadata: vec![("icrc1:decimals".to_owned(), Value::Nat(Nat::from(12u8)))],
-        initial_balances: vec![(requester(0).into(), Nat::from(10 * TRILLION))],
-        feature_flags: Some(Features { icrc2: true }),
-        archive_options: Archive {
-            num_blocks_to_archive: 1_000,
-            trigger_threshold: 2_000,
-            controller_id: admin(),
-        },
-    };
-    let network = chain.network();
-    let params = CreateCanisterParams {
-        cycles: Some(100 * TRILLION),
-        ..CreateCanisterParams::default()
-    };
-    let id = network
-        .create_canister_with_params(Some(admin()), params)
-        .unwrap();
-    let arg = encode_one(LedgerArg::Init(init)).unwrap();
-    network.install_canister(id, module.to_vec(), arg, Some(admin()));
-    id
 }
 
 pub(crate) fn to_ledger() -> Destination {
