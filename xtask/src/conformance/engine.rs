@@ -7,6 +7,8 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -61,12 +63,25 @@ const EMULATED: [Emulated; 2] = [
 ];
 
 /// How many variants came out how.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Count {
     passed: u64,
     failed: u64,
     skipped: u64,
 }
+
+/// One machine, and what it is to run.
+struct Run {
+    machine: String,
+    words: Vec<OsString>,
+    /// Tiny models of each variant, where not all.
+    models: Option<&'static str>,
+    /// Tokens of the default model.
+    tokens: &'static str,
+}
+
+/// Machines that run at once: many of their variants have one thread.
+const AT_ONCE: usize = 2;
 
 pub(super) fn run(
     workspace: &Workspace,
@@ -74,6 +89,7 @@ pub(super) fn run(
     whole: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut count = Count::default();
+    let mut runs = Vec::new();
     let places = model::fetch(workspace, None)?;
     let model = match places.converted() {
         Some(model) => model.to_owned(),
@@ -89,7 +105,12 @@ pub(super) fn run(
         let target = workspace.target.join("conformance/native");
         build(workspace, &["--bin", PROGRAM], None, &target, release, &[])?;
         let program = target.join(folder).join(PROGRAM);
-        count.runs(name, &[program.into()], None, &model, tokens)?;
+        runs.push(Run {
+            machine: name.to_owned(),
+            words: vec![program.into()],
+            models: None,
+            tokens,
+        });
     }
     for machine in &EMULATED {
         match machine.prepare(workspace, may_install)? {
@@ -98,12 +119,17 @@ pub(super) fn run(
                 let mut words: Vec<OsString> = vec![machine.qemu.into()];
                 words.extend(machine.options.iter().map(OsString::from));
                 words.extend(["-L".into(), machine.libraries.into(), program.into()]);
-                let models = (!whole).then_some(MODELS);
-                count.runs(machine.name, &words, models, &model, FEW)?;
+                runs.push(Run {
+                    machine: machine.name.to_owned(),
+                    words,
+                    models: (!whole).then_some(MODELS),
+                    tokens: FEW,
+                });
             }
         }
     }
-    wasm(workspace, may_install, &model, &mut count)?;
+    wasm(workspace, may_install, &mut runs, &mut count)?;
+    count.add(run_all(&runs, &model)?);
     browser(workspace, may_install, &model, &mut count)?;
     process::out(&format!("skipped {}", count.skipped))?;
     process::out(&format!("{} passed, {} failed", count.passed, count.failed))?;
@@ -117,7 +143,7 @@ pub(super) fn run(
 fn wasm(
     workspace: &Workspace,
     may_install: bool,
-    model: &Path,
+    runs: &mut Vec<Run>,
     count: &mut Count,
 ) -> anyhow::Result<()> {
     let here = workspace.root.join("xtask/src/conformance/engine");
@@ -160,12 +186,37 @@ fn wasm(
                         .cloned()
                         .chain([module.clone().into()])
                         .collect();
-                    count.runs(&name, &words, None, model, tokens)?;
+                    runs.push(Run {
+                        machine: name,
+                        words,
+                        models: None,
+                        tokens,
+                    });
                 }
             }
         }
     }
     Ok(())
+}
+
+/// Runs everything on all machines, some of them at once.
+fn run_all(runs: &[Run], model: &Path) -> anyhow::Result<Count> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut count = Count::default();
+        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            count.runs(run, model)?;
+        }
+        anyhow::Ok(count)
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        let mut count = Count::default();
+        for worker in workers {
+            count.add(worker.join().expect("BUG: a run panicked")?);
+        }
+        Ok(count)
+    })
 }
 
 /// The engine as browsers get it, with its JavaScript, on the default model.
@@ -270,15 +321,20 @@ impl Emulated {
 }
 
 impl Count {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
     /// Runs all variants on tiny models, and the default model, on one machine.
-    fn runs(
-        &mut self,
-        machine: &str,
-        words: &[OsString],
-        models: Option<&str>,
-        model: &Path,
-        tokens: &str,
-    ) -> anyhow::Result<()> {
+    fn runs(&mut self, run: &Run, model: &Path) -> anyhow::Result<()> {
+        let Run {
+            machine,
+            words,
+            models,
+            tokens,
+        } = run;
         let mut tiny = command(words)?;
         tiny.args(models);
         self.lines(machine, tiny, variant)?;
