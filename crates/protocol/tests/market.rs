@@ -120,7 +120,6 @@ fn receipt() -> Receipt {
         subsidy: Cycles(0),
         submitted_at: Timestamp(10),
         ended_at: Timestamp(20),
-        subsidy: Cycles(0),
     }
 }
 

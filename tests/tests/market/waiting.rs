@@ -1,7 +1,8 @@
 //! Calls that wait for their answers: `chat`, and `v1_chat` as dapps call it.
 
-use assay_jobs_core::testing::body_root;
-use assay_jobs_core::testing::{Fixture, Market, honest_body, honest_opening, requester, worker};
+use assay_jobs_core::testing::{
+    Fixture, Market, body_root, honest_body, honest_opening, requester, worker,
+};
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId,
     job::{ChatReply, ControlError, JobState, SubmitArgs, SubmitError, Submitted, Verdict},
@@ -19,17 +20,15 @@ use crate::{authority::submit, chain::admin, worker::CanisterMarket};
 struct V1Request {
     model: String,
     messages: Vec<V1Message>,
-    tools: Option<Vec<Nothing>>,
+    /// None, of whatever kind.
+    tools: Option<Vec<()>>,
 }
 
-#[derive(Clone, CandidType)]
+#[derive(Clone, CandidType, Deserialize)]
 enum V1Message {
-    #[allow(non_camel_case_types)]
-    user { content: String },
+    #[serde(rename = "user")]
+    User { content: String },
 }
-
-#[derive(Clone, CandidType)]
-enum Nothing {}
 
 #[derive(Debug, CandidType, Deserialize)]
 struct V1Response {
@@ -202,7 +201,7 @@ fn v1_chat_answers_or_rejects_with_the_reason() {
     let mut market = market();
     let ask = |model: &str, content: &str| V1Request {
         model: model.to_owned(),
-        messages: vec![V1Message::user {
+        messages: vec![V1Message::User {
             content: content.to_owned(),
         }],
         tools: None,
