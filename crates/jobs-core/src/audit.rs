@@ -79,9 +79,7 @@ impl<B: Backend> Jobs<B> {
         {
             return Ok(());
         }
-        Err(SubmitError::NoTrustedWorker {
-            valid: wanted.into(),
-        })
+        Err(SubmitError::NoTrustedWorker { valid: wanted })
     }
 
     /// What the treasury must set aside before a job's first check.

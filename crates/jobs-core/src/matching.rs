@@ -43,6 +43,14 @@ struct Seat {
 #[derive(Debug, Default)]
 struct Stakes(BTreeMap<Principal, Cycles>);
 
+/// What one matching hands out from.
+struct Hand {
+    /// Ready workers that may hold another lease.
+    seats: BTreeMap<Principal, Seat>,
+    stakes: Stakes,
+    draws: Draws,
+}
+
 /// A worker that may take a lease.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
@@ -98,15 +106,18 @@ impl<B: Backend> Jobs<B> {
         let mut draws = Draws::new(&random);
         self.draw_audits(now, &horizon, &mut draws);
         let news = self.volatile_match_news;
-        let mut seats = self.seats(now);
-        let mut stakes = Stakes::default();
+        let mut hand = Hand {
+            seats: self.seats(now),
+            stakes: Stakes::default(),
+            draws,
+        };
         let (rows, complete) = self.waiting(until);
         let mut models: BTreeMap<ModelId, Crowd> = BTreeMap::new();
         let (mut granted, mut tried) = (0, 0);
-        let mut work = seats.len() * READING_WORK;
+        let mut work = hand.seats.len() * READING_WORK;
         let mut next = JobId(0);
         for (i, (id, wanted)) in rows.iter().enumerate() {
-            if seats.is_empty() {
+            if hand.seats.is_empty() {
                 break;
             }
             // The first is always tried, so every call gets on.
@@ -115,7 +126,7 @@ impl<B: Backend> Jobs<B> {
                 break;
             }
             let crowd = models.entry(wanted.model).or_insert_with(|| {
-                let (crowd, asks) = self.crowd(now, wanted.model, &seats);
+                let (crowd, asks) = self.crowd(now, wanted.model, &hand.seats);
                 work += asks * READING_WORK;
                 crowd
             });
@@ -123,13 +134,13 @@ impl<B: Backend> Jobs<B> {
                 continue;
             }
             tried += 1;
-            let leases = self.fill(now, live, *id, crowd, &mut seats, &mut stakes, &mut draws);
+            let leases = self.fill(now, live, *id, crowd, &mut hand);
             // One draw for each lease, and one that found nobody.
             work += (leases + 1) * (crowd.candidates.len() + crowd.around.len());
             work += TRYING_WORK + leases * GRANT_WORK;
             granted += leases;
         }
-        if next == JobId(0) && !complete && !seats.is_empty() {
+        if next == JobId(0) && !complete && !hand.seats.is_empty() {
             next = rows.last().map_or(JobId(0), |(id, _)| *id);
         }
         self.volatile_match_after = next;
@@ -222,14 +233,12 @@ impl<B: Backend> Jobs<B> {
         live: Live,
         id: JobId,
         crowd: &Crowd,
-        seats: &mut BTreeMap<Principal, Seat>,
-        stakes: &mut Stakes,
-        draws: &mut Draws,
+        hand: &mut Hand,
     ) -> usize {
         let events = self.log_len();
         self.end_overdue_job(now, live, id);
         if self.log_len() != events {
-            stakes.0.clear();
+            hand.stakes.0.clear();
         }
         if self.stored_job(id).deadline < live {
             // Only what is under way may end.
@@ -248,7 +257,7 @@ impl<B: Backend> Jobs<B> {
                 None if lack.generators > 0 => Role::Generator,
                 None => Role::Checker,
             };
-            let Some(chosen) = self.draw(&job, role, crowd, seats, stakes, draws) else {
+            let Some(chosen) = self.draw(&job, role, crowd, hand) else {
                 return granted;
             };
             if role == Role::Generator && self.must_be_checked(&job, &chosen, crowd) {
@@ -259,7 +268,7 @@ impl<B: Backend> Jobs<B> {
                     now,
                     Event::SeedDrawn {
                         job: id,
-                        seed: draws.next() as u64,
+                        seed: hand.draws.next() as u64,
                     },
                 );
             }
@@ -279,28 +288,25 @@ impl<B: Backend> Jobs<B> {
                     bond: locked.bond,
                 },
             );
-            if let Some(free) = stakes.0.get_mut(&chosen.provider) {
+            if let Some(free) = hand.stakes.0.get_mut(&chosen.provider) {
                 free.0 -= locked.stake.0;
             }
             granted += 1;
-            if let Some(seat) = seats.get_mut(&chosen.worker) {
+            if let Some(seat) = hand.seats.get_mut(&chosen.worker) {
                 seat.free -= 1;
                 if seat.free == 0 {
-                    seats.remove(&chosen.worker);
+                    hand.seats.remove(&chosen.worker);
                 }
             }
         }
     }
 
-    fn draw(
-        &self,
-        job: &Job,
-        role: Role,
-        crowd: &Crowd,
-        seats: &BTreeMap<Principal, Seat>,
-        stakes: &mut Stakes,
-        draws: &mut Draws,
-    ) -> Option<Candidate> {
+    fn draw(&self, job: &Job, role: Role, crowd: &Crowd, hand: &mut Hand) -> Option<Candidate> {
+        let Hand {
+            seats,
+            stakes,
+            draws,
+        } = hand;
         let Crowd {
             candidates, around, ..
         } = crowd;

@@ -51,105 +51,13 @@ function candid_none<T>(): [] {
 function record_opt_to_undefined<T>(arg: T | null): T | undefined {
     return arg == null ? undefined : arg;
 }
-export type Idle = {
-    __kind__: "NoDemand";
+export interface LedgerView {
+    id: Principal;
     /**
-     * Nothing is queued for its models.
+     * What it takes for a transfer, once it has told.
      */
-    NoDemand: null;
-} | {
-    __kind__: "TooDear";
-    /**
-     * Its ask is above what the queued jobs may pay.
-     */
-    TooDear: null;
-} | {
-    __kind__: "Busy";
-    /**
-     * It holds as many leases as it will.
-     */
-    Busy: {
-        leases: number;
-    };
-} | {
-    __kind__: "NotActive";
-    /**
-     * It drains or is retired.
-     */
-    NotActive: null;
-} | {
-    __kind__: "SameProvider";
-    /**
-     * Its provider already works on every queued job.
-     */
-    SameProvider: null;
-} | {
-    __kind__: "NotReady";
-    /**
-     * It has not announced lately how many leases it will hold, or announced none.
-     */
-    NotReady: null;
-} | {
-    __kind__: "Eligible";
-    /**
-     * It would be matched now.
-     */
-    Eligible: null;
-} | {
-    __kind__: "Other";
-    /**
-     * Something newer than this client.
-     */
-    Other: string;
-} | {
-    __kind__: "NoOffer";
-    NoOffer: null;
-} | {
-    __kind__: "UnknownWorker";
-    /**
-     * The registry does not know this operator, or this canister has not heard of it yet.
-     */
-    UnknownWorker: null;
-};
-export type WorkResult = {
-    __kind__: "Ok";
-    Ok: WorkHint;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
-export type TranscriptResult = {
-    __kind__: "Ok";
-    Ok: Claim;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
-export type SyncError = {
-    __kind__: "Busy";
-    /**
-     * It is being read already; what changed before this call may come a moment later.
-     */
-    Busy: null;
-} | {
-    __kind__: "Unreachable";
-    /**
-     * No answer from the registry; the canister tries again by itself.
-     */
-    Unreachable: string;
-} | {
-    __kind__: "NoRegistry";
-    /**
-     * No registry is set; a controller names one by an upgrade.
-     */
-    NoRegistry: null;
-} | {
-    __kind__: "Other";
-    /**
-     * Something newer than this client.
-     */
-    Other: string;
-};
+    fee?: Cycles;
+}
 export interface StreamArgs {
     job: JobId;
     /**
@@ -211,25 +119,28 @@ export interface Submitted {
      */
     escrow: Cycles;
 }
-export interface HttpRequest {
-    url: string;
-    method: string;
-    body: Uint8Array;
-    headers: Array<[string, string]>;
+export interface V1Function {
+    name: string;
+    arguments: Array<V1Argument>;
 }
 export interface Stats {
     /**
-     * Cycles that ever came in: always the sum of the three below.
+     * Sum of all stake, unbonding included.
+     */
+    staked: Cycles;
+    /**
+     * Cycles that ever came in: always the sum of the free, held, staked, reserved and withdrawing ones, the treasury, and
+     * what has been withdrawn.
      */
     deposited: Cycles;
+    /**
+     * How much of all that lies on the ledger.
+     */
+    on_ledger: Cycles;
     verified: bigint;
     cancelled: bigint;
     expired: bigint;
     revealing: bigint;
-    /**
-     * Fees kept.
-     */
-    fees: Cycles;
     /**
      * Sum of all balances.
      */
@@ -238,6 +149,18 @@ export interface Stats {
      * Sum of all escrow.
      */
     held: Cycles;
+    /**
+     * Transfers ever begun.
+     */
+    transfers: bigint;
+    /**
+     * Set aside in the treasury for checks that are under way.
+     */
+    reserved: Cycles;
+    /**
+     * Sum of all withdrawals without an end, ledger fees included.
+     */
+    withdrawing: Cycles;
     /**
      * Entries of the event log.
      */
@@ -258,30 +181,147 @@ export interface Stats {
      * Jobs by state.
      */
     queued: bigint;
+    /**
+     * Cycles that left for good, ledger fees included.
+     */
+    withdrawn: Cycles;
+    open_transfers: bigint;
     extended: bigint;
     failed: bigint;
     running: bigint;
+    /**
+     * How many of these a controller must decide on.
+     */
+    quarantined: bigint;
+    /**
+     * Fees kept, and what was given, less what audits cost.
+     */
+    treasury: Cycles;
 }
-export type Format = {
-    __kind__: "Text";
-    Text: null;
+export type MoneyError = {
+    __kind__: "NotAController";
+    NotAController: null;
 } | {
-    __kind__: "JsonObject";
-    /**
-     * A JSON object.
-     */
-    JsonObject: null;
+    __kind__: "NothingUnbonding";
+    NothingUnbonding: null;
 } | {
-    __kind__: "JsonSchema";
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "Nothing";
+    Nothing: null;
+} | {
+    __kind__: "UnknownTransfer";
+    UnknownTransfer: TransferId;
+} | {
+    __kind__: "TooLarge";
+    TooLarge: {
+        most: Cycles;
+        amount: Cycles;
+    };
+} | {
+    __kind__: "NotQuarantined";
+    NotQuarantined: TransferId;
+} | {
+    __kind__: "TooSmall";
+    TooSmall: {
+        least: Cycles;
+        amount: Cycles;
+    };
+} | {
+    __kind__: "BadDestination";
+    BadDestination: {
+        to: Principal;
+        problem: string;
+    };
+} | {
+    __kind__: "Subaccount";
     /**
-     * JSON that follows this schema, of at most 16 KiB.
+     * A subaccount of another length than 32 bytes.
      */
-    JsonSchema: string;
+    Subaccount: {
+        bytes: bigint;
+    };
+} | {
+    __kind__: "UnderWay";
+    UnderWay: TransferId;
+} | {
+    __kind__: "LedgerFeeUnknown";
+    /**
+     * The ledger has not told its fee; try again in a minute.
+     */
+    LedgerFeeUnknown: null;
+} | {
+    __kind__: "TooManyTransfers";
+    /**
+     * The caller has too many transfers without an end.
+     */
+    TooManyTransfers: {
+        max: number;
+        open: number;
+    };
+} | {
+    __kind__: "NotUnbonded";
+    NotUnbonded: {
+        until: Timestamp;
+    };
+} | {
+    __kind__: "TransfersFull";
+    TransfersFull: null;
+} | {
+    __kind__: "LedgerShort";
+    /**
+     * Less lies on the ledger; a canister as destination takes the rest.
+     */
+    LedgerShort: {
+        there: Cycles;
+        needed: Cycles;
+    };
+} | {
+    __kind__: "StakeLocked";
+    /**
+     * Stake stands behind leases.
+     */
+    StakeLocked: {
+        free: Cycles;
+        needed: Cycles;
+    };
+} | {
+    __kind__: "CyclesShort";
+    /**
+     * Less lies in the market itself; an account on the ledger as destination takes the rest.
+     */
+    CyclesShort: {
+        there: Cycles;
+        needed: Cycles;
+    };
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+} | {
+    __kind__: "LedgerNotSet";
+    /**
+     * The market has no ledger.
+     */
+    LedgerNotSet: null;
+} | {
+    __kind__: "NotSettled";
+    /**
+     * The ledger might still execute it.
+     */
+    NotSettled: {
+        until: Timestamp;
+    };
+} | {
+    __kind__: "InsufficientFunds";
+    InsufficientFunds: {
+        balance: Cycles;
+        needed: Cycles;
+    };
 };
-export interface Logprob {
-    token: number;
-    micro_nats: bigint;
-}
 export interface SubmitArgs {
     request: JobRequest;
     /**
@@ -296,20 +336,6 @@ export interface SubmitArgs {
      * 1 to 64 bytes; a repeated submit with the same key and content returns the same job.
      */
     idempotency_key: Uint8Array;
-}
-export interface WorkHint {
-    /**
-     * Leases granted and not yet claimed.
-     */
-    unclaimed: number;
-    /**
-     * Claimed leases that are not ended.
-     */
-    leases: Array<LeaseHint>;
-    /**
-     * Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
-     */
-    announce: boolean;
 }
 export interface ProgressArgs {
     /**
@@ -326,85 +352,18 @@ export interface ProgressArgs {
      */
     tokens: Uint32Array;
 }
-export interface Receipt {
-    fee: Cycles;
-    job: JobId;
-    /**
-     * Salted hash of what was asked.
-     */
-    request_hash: Hash;
-    result?: ReceiptResult;
-    model: ModelId;
-    /**
-     * Root of its weights.
-     */
-    model_root: Hash;
-    /**
-     * The determinism class in which answers were compared.
-     */
-    class: Hash;
-    /**
-     * Absent if the job ended before one was drawn.
-     */
-    seed?: bigint;
-    verdict?: Verdict;
-    state: JobState;
-    leases: Array<ReceiptLease>;
-    /**
-     * This canister.
-     */
-    canister: Principal;
-    /**
-     * Paid to the model's owner.
-     */
-    royalty: Cycles;
-    ended_at: Timestamp;
-    /**
-     * Held at submit.
-     */
-    escrow: Cycles;
-    submitted_at: Timestamp;
-    assurance: Assurance;
-    /**
-     * Given back.
-     */
-    refund: Cycles;
-}
-export interface HttpResponse {
-    body: Uint8Array;
-    headers: Array<[string, string]>;
-    status_code: number;
-}
-export interface ResultBody {
-    /**
-     * For each output token, where they were asked for.
-     */
-    logprobs?: Array<TokenLogprobs>;
-    /**
-     * The ending token not included.
-     */
-    output_tokens: Uint32Array;
-    /**
-     * The root over every activation of the run.
-     */
-    trace_root: Hash;
-    /**
-     * The decoded text up to a stop string, or an embedding's numbers.
-     */
-    answer: Uint8Array;
-    finish: Finish;
-    /**
-     * The rendered conversation.
-     */
-    input_tokens: Uint32Array;
-}
-export type HeartbeatResult = {
+export type TreasuryResult = {
     __kind__: "Ok";
-    Ok: Array<[LeaseId, Beat]>;
+    Ok: Cycles;
 } | {
     __kind__: "Err";
-    Err: WorkerError;
+    Err: MoneyError;
 };
+export interface V1Offered {
+    name: string;
+    parameters?: V1Parameters;
+    description?: string;
+}
 export interface Usage {
     output_tokens: number;
     input_tokens: number;
@@ -416,29 +375,33 @@ export type SyncResult = {
     __kind__: "Err";
     Err: SyncError;
 };
-export interface TokenLogprobs {
+export interface DepositFromArgs {
     /**
-     * The likeliest tokens, best first, as many as were asked for.
+     * Which of the caller's accounts; exactly 32 bytes; absent is the first.
      */
-    top: Array<Logprob>;
+    from_subaccount?: Uint8Array;
     /**
-     * The token itself.
+     * What shall arrive, 10^7 to 10^24; the ledger takes its fee from the account, too.
      */
-    drawn: Logprob;
+    amount: Cycles;
 }
-export type CancelResult = {
-    __kind__: "Ok";
-    Ok: null;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-};
-export interface Claim {
+export interface Rules {
     /**
-     * Without the input.
+     * Of a million such answers, how many are audited at least; 50_000 at first.
      */
-    output: Uint32Array;
-    finish: Finish;
+    audit_ppm_min: number;
+    /**
+     * Confirmed results after which a worker's `Single` answers may go unchecked; at most 1_000, 10 at first.
+     */
+    trusted_after: number;
+    /**
+     * Stake behind each lease, in multiples of its greatest reward; at most 100, 0 at first.
+     */
+    stake_factor: number;
+    /**
+     * What a commitment that is never opened costs; at most 10^15, 0 at first.
+     */
+    reveal_bond: Cycles;
 }
 export type ReceiptResponse = {
     __kind__: "Ok";
@@ -481,13 +444,13 @@ export interface Order {
      */
     round: number;
 }
-export interface RevealArgs {
-    opening: Opening;
-    lease: LeaseId;
+export interface V1Request {
     /**
-     * The 32 random bytes that hid the root.
+     * A registered name.
      */
-    nonce: Hash;
+    model: string;
+    tools?: Array<V1Tool>;
+    messages: Array<V1Message>;
 }
 export interface InstallArgs {
     /**
@@ -495,9 +458,17 @@ export interface InstallArgs {
      */
     fee_bps?: number;
     /**
+     * The cycles ledger for deposits and withdrawals; once set it stays.
+     */
+    ledger?: Principal;
+    /**
      * The registry canister; none at first.
      */
     registry?: Principal;
+    /**
+     * Trust, audits and stake.
+     */
+    rules?: Rules;
 }
 export interface LeaseHint {
     lease: LeaseId;
@@ -511,46 +482,10 @@ export interface LeaseHint {
      */
     reveal_open: boolean;
 }
-export interface Chat {
-    /**
-     * Tools that the model may call, at most 32, each with a name of its own.
-     */
-    tools?: Array<Tool>;
-    /**
-     * The conversation, oldest first; the last message is the user's or a tool's. 1 to 64.
-     */
-    messages: Array<Message>;
-}
-export interface JobsArgs {
-    /**
-     * Only jobs of this requester.
-     */
-    requester?: Principal;
-    /**
-     * At most this many, 1 to 100.
-     */
-    limit: number;
-    /**
-     * Only jobs older than this one; newest first.
-     */
-    before?: JobId;
-}
-export interface ReceiptResult {
-    /**
-     * Of the answer's bytes.
-     */
-    answer_sha256: Hash;
-    /**
-     * Root over every activation.
-     */
-    trace_root: Hash;
-    /**
-     * The agreed result root.
-     */
-    root: Hash;
-    finish: Finish;
-    usage: Usage;
-}
+export type V1Tool = {
+    __kind__: "function";
+    function: V1Offered;
+};
 export interface Offer {
     /**
      * Cycles per 1,000 generated tokens. At most 10^15.
@@ -562,12 +497,12 @@ export interface Offer {
      */
     ask_input: Cycles;
 }
-export type ProgressResult = {
+export type ControlResult = {
     __kind__: "Ok";
-    Ok: Beat;
+    Ok: null;
 } | {
     __kind__: "Err";
-    Err: WorkerError;
+    Err: ControlError;
 };
 export interface Mismatch {
     /**
@@ -607,7 +542,8 @@ export type Assurance = {
 } | {
     __kind__: "Single";
     /**
-     * One worker, not compared with anyone: the verdict says so.
+     * One worker. The market may have the answer checked at its own cost, and always has while the worker has few
+     * confirmed answers; else nobody compares it, and the verdict says so.
      */
     Single: null;
 } | {
@@ -617,113 +553,17 @@ export type Assurance = {
      */
     Refereed: null;
 };
-export interface DepositArgs {
-    beneficiary: Principal;
+export interface V1Call {
+    id: string;
+    function: V1Function;
 }
-export type StreamResult = {
+export type ProgressResult = {
     __kind__: "Ok";
-    Ok: StreamChunk;
+    Ok: Beat;
 } | {
     __kind__: "Err";
-    Err: JobError;
+    Err: WorkerError;
 };
-export type SubmitError = {
-    __kind__: "NotEnoughProviders";
-    /**
-     * Distinct providers that offer the model, and how many the assurance needs.
-     */
-    NotEnoughProviders: {
-        needed: number;
-        providers: number;
-    };
-} | {
-    __kind__: "Invalid";
-    /**
-     * A field is empty, too long or out of range.
-     */
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    __kind__: "Anonymous";
-    Anonymous: null;
-} | {
-    __kind__: "TooManyOpenJobs";
-    TooManyOpenJobs: {
-        max: number;
-        open: number;
-    };
-} | {
-    __kind__: "DeprecatedModel";
-    /**
-     * The model takes no new jobs.
-     */
-    DeprecatedModel: string;
-} | {
-    __kind__: "KeyReused";
-    /**
-     * The key belongs to another request.
-     */
-    KeyReused: {
-        job: JobId;
-    };
-} | {
-    __kind__: "NotAvailableYet";
-    NotAvailableYet: string;
-} | {
-    __kind__: "QueueFull";
-    /**
-     * Try again in a minute.
-     */
-    QueueFull: null;
-} | {
-    __kind__: "PriceCapTooLow";
-    PriceCapTooLow: {
-        cap: Cycles;
-        price_max: Cycles;
-    };
-} | {
-    __kind__: "ContextTooLong";
-    /**
-     * Tokens at worst, and what the model holds.
-     */
-    ContextTooLong: {
-        max: number;
-        output: number;
-        input: number;
-    };
-} | {
-    __kind__: "Other";
-    /**
-     * Something newer than this client.
-     */
-    Other: string;
-} | {
-    __kind__: "LowOnCycles";
-    /**
-     * The canister is low on cycles and takes no new jobs; try again later or on another shard.
-     */
-    LowOnCycles: null;
-} | {
-    __kind__: "UnknownModel";
-    UnknownModel: string;
-} | {
-    __kind__: "InsufficientFunds";
-    InsufficientFunds: {
-        attached: Cycles;
-        balance: Cycles;
-        needed: Cycles;
-    };
-};
-/**
- * Nanoseconds since 1970-01-01 UTC.
- */
-export type Timestamp = bigint;
-/**
- * A model version: the hash of its manifest in the registry.
- */
-export type ModelId = Hash;
 export type SubmitResult = {
     __kind__: "Ok";
     Ok: Submitted;
@@ -731,6 +571,10 @@ export type SubmitResult = {
     __kind__: "Err";
     Err: SubmitError;
 };
+/**
+ * A model version: the hash of its manifest in the registry.
+ */
+export type ModelId = Hash;
 export type Beat = {
     __kind__: "Continue";
     /**
@@ -743,13 +587,6 @@ export type Beat = {
      * The lease has ended.
      */
     Stop: Reason;
-};
-export type ClaimResult = {
-    __kind__: "Ok";
-    Ok: Array<Order>;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
 };
 export type Task = {
     __kind__: "Chat";
@@ -782,23 +619,6 @@ export type Task = {
         prompt: string;
     };
 };
-export type DepositResult = {
-    __kind__: "Ok";
-    Ok: Cycles;
-} | {
-    __kind__: "Err";
-    Err: DepositError;
-};
-export interface Follow {
-    /**
-     * Whether these are all there will be.
-     */
-    complete: boolean;
-    /**
-     * From the position asked for on.
-     */
-    tokens: Uint32Array;
-}
 export interface CommitArgs {
     /**
      * A generator's final tokens; absent for checkers and replicas.
@@ -809,66 +629,6 @@ export interface CommitArgs {
      * SHA-256 over length-prefixed: domain, canister, lease, worker, nonce, root.
      */
     commitment: Hash;
-}
-export type ModelRef = {
-    __kind__: "Name";
-    /**
-     * The registered name; the job pins the version it means at submit.
-     */
-    Name: string;
-} | {
-    __kind__: "Version";
-    Version: ModelId;
-};
-export interface JobView {
-    id: JobId;
-    /**
-     * Kept as fee and royalty.
-     */
-    fee: Cycles;
-    /**
-     * The pinned version.
-     */
-    model: ModelId;
-    /**
-     * The agreed root, once there is a verdict that names one.
-     */
-    result_root?: Hash;
-    requester: Principal;
-    /**
-     * Paid to workers.
-     */
-    paid: Cycles;
-    /**
-     * When it expires; once it has a commitment, up to two minutes later.
-     */
-    deadline: Timestamp;
-    /**
-     * Oldest first.
-     */
-    history: Array<Transition>;
-    /**
-     * Only for the requester.
-     */
-    answer?: Answer;
-    verdict?: Verdict;
-    state: JobState;
-    /**
-     * In the order of their ids.
-     */
-    leases: Array<LeaseView>;
-    usage?: Usage;
-    ended_at?: Timestamp;
-    /**
-     * Held from submit until it ended.
-     */
-    escrow: Cycles;
-    submitted_at: Timestamp;
-    assurance: Assurance;
-    /**
-     * Given back.
-     */
-    refund: Cycles;
 }
 export type Opening = {
     __kind__: "Result";
@@ -891,39 +651,47 @@ export type Opening = {
         root: Hash;
     };
 };
-/**
- * 32 bytes.
- */
-export type Hash = Uint8Array;
-export interface JobRequest {
-    model: ModelRef;
+export interface TransfersArgs {
     /**
-     * Seed of the draws; the canister draws one when absent.
+     * Only those that have no end yet.
      */
-    seed?: bigint;
-    task: Task;
-    parameters: Parameters_;
-    assurance: Assurance;
+    open: boolean;
+    /**
+     * 0 counts as 1, more than 100 as 100.
+     */
+    limit: number;
+    before?: TransferId;
+    account?: Principal;
 }
-export interface Parameters_ {
+export type ChatReply = {
+    __kind__: "Ended";
     /**
-     * With each token its log-probability, and those of so many others, at most 20.
+     * The job has ended, with an answer or without.
      */
-    logprobs?: number;
+    Ended: JobView;
+} | {
+    __kind__: "Pending";
     /**
-     * Texts that end the answer, which does not hold them; at most 16, of 1 to 256 bytes.
+     * The time to wait was over: the same call waits on, and `job` shows where it stands.
      */
-    stop?: Array<string>;
-    /**
-     * Tokens to generate at most; 1 to 4_096. An embedding generates none and says 1.
-     */
-    max_tokens: number;
-    sampling: Sampling;
-    /**
-     * What the answer must look like; any text when absent.
-     */
-    format?: Format;
-}
+    Pending: {
+        job: JobId;
+    };
+};
+export type TransferResult = {
+    __kind__: "Ok";
+    Ok: TransferView;
+} | {
+    __kind__: "Err";
+    Err: MoneyError;
+};
+export type FollowResult = {
+    __kind__: "Ok";
+    Ok: Follow;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
 export interface ReceiptLease {
     provider: Principal;
     paid: Cycles;
@@ -934,53 +702,23 @@ export interface ReceiptLease {
     root?: Hash;
     lease: LeaseId;
     state: LeaseState;
+    /**
+     * The bond it lost because it never opened its commitment.
+     */
+    forfeited: Cycles;
+    /**
+     * What it got of a silent generator's bond.
+     */
+    bonus: Cycles;
     worker: Principal;
     round: number;
 }
-export type FollowResult = {
-    __kind__: "Ok";
-    Ok: Follow;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
-export interface Quote {
+export interface LedgerAccount {
+    owner: Principal;
     /**
-     * The version the name means now.
+     * Exactly 32 bytes; absent is the first account.
      */
-    model: ModelId;
-    /**
-     * Until an answer, by the workers' measured speed; absent when nothing was measured.
-     */
-    wait_seconds?: number;
-    /**
-     * What it costs if all goes well and all tokens are used.
-     */
-    price_expected: Cycles;
-    /**
-     * Providers whose workers offer the model.
-     */
-    providers: number;
-    /**
-     * The least price cap a submit may carry now.
-     */
-    price_max: Cycles;
-    /**
-     * Jobs of this model that wait for a worker.
-     */
-    queued: number;
-}
-export interface Transition {
-    at: Timestamp;
-    /**
-     * Which lease caused it, if one did.
-     */
-    lease?: LeaseId;
-    /**
-     * The state after it.
-     */
-    state: JobState;
-    reason: Reason;
+    subaccount?: Uint8Array;
 }
 export interface SaltedRequest {
     request: JobRequest;
@@ -994,21 +732,13 @@ export interface JobLine {
     state: JobState;
     submitted_at: Timestamp;
 }
-export interface CertifiedReceipt {
-    /**
-     * The subnet's certificate over the canister's certified data, in CBOR.
-     */
-    certificate: Uint8Array;
-    receipt: Receipt;
-    /**
-     * Only for the requester, who may pass it on.
-     */
-    request?: SaltedRequest;
-    /**
-     * The hash tree from that data to the receipt, in CBOR.
-     */
-    witness: Uint8Array;
-}
+export type ChatResult = {
+    __kind__: "Ok";
+    Ok: ChatReply;
+} | {
+    __kind__: "Err";
+    Err: SubmitError;
+};
 /**
  * Counted up from 1 in this canister, never reused.
  */
@@ -1060,7 +790,15 @@ export interface LeaseView {
      */
     deadline: Timestamp;
     state: LeaseState;
+    /**
+     * The bond it lost because it never opened its commitment.
+     */
+    forfeited: Cycles;
     granted_at: Timestamp;
+    /**
+     * What it got of a silent generator's bond.
+     */
+    bonus: Cycles;
     /**
      * The daemon.
      */
@@ -1114,13 +852,6 @@ export type JobError = {
      */
     Other: string;
 };
-export type WorkerResult = {
-    __kind__: "Ok";
-    Ok: null;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
 export interface ToolCall {
     /**
      * Which call, for the answer to name.
@@ -1135,13 +866,7 @@ export interface ToolCall {
      */
     arguments: string;
 }
-export type JobResult = {
-    __kind__: "Ok";
-    Ok: JobView;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-};
+export type TransferId = bigint;
 export type QuoteResult = {
     __kind__: "Ok";
     Ok: Quote;
@@ -1149,20 +874,19 @@ export type QuoteResult = {
     __kind__: "Err";
     Err: SubmitError;
 };
-export interface Message {
+export type TranscriptResult = {
+    __kind__: "Ok";
+    Ok: Claim;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
+export interface WithdrawArgs {
+    to: Destination;
     /**
-     * May be empty where an assistant only calls tools.
+     * What shall arrive, 10^7 to 10^24 and more than the ledger's fee.
      */
-    content: string;
-    /**
-     * Calls that an assistant made; at most 64 in a request.
-     */
-    tool_calls?: Array<ToolCall>;
-    role: MessageRole;
-    /**
-     * Which call a tool answers.
-     */
-    tool_call_id?: string;
+    amount: Cycles;
 }
 export interface Answer {
     /**
@@ -1192,34 +916,10 @@ export interface LogitBias {
     milli: number;
     token: number;
 }
-export interface Tool {
-    /**
-     * Letters, digits, _ and -; 1 to 64.
-     */
-    name: string;
-    /**
-     * JSON Schema of its arguments: a JSON object.
-     */
-    parameters?: string;
-    /**
-     * What it does, for the model to read.
-     */
-    description?: string;
-}
-export interface StreamChunk {
-    /**
-     * The cursor after it.
-     */
-    cursor: bigint;
-    /**
-     * Text from the cursor on.
-     */
-    text: string;
-    state: JobState;
-    /**
-     * The generation this text belongs to; when it differs from the one asked, start over.
-     */
-    round: number;
+export interface HttpResponse {
+    body: Uint8Array;
+    headers: Array<[string, string]>;
+    status_code: number;
 }
 export type Reason = {
     __kind__: "Abandoned";
@@ -1239,6 +939,12 @@ export type Reason = {
      * A lease was not claimed in time.
      */
     NotClaimed: null;
+} | {
+    __kind__: "Audited";
+    /**
+     * The market has an answer checked at its own cost.
+     */
+    Audited: null;
 } | {
     __kind__: "AllCommitted";
     AllCommitted: null;
@@ -1331,6 +1037,809 @@ export interface Earnings {
      */
     leases: bigint;
 }
+export interface Holdings {
+    /**
+     * Balance.
+     */
+    free: Cycles;
+    locked: Cycles;
+    /**
+     * Stake behind the account's workers, and how much of it stands behind leases now.
+     */
+    stake: Cycles;
+    /**
+     * Stake on its way out, and after when it may be taken.
+     */
+    unbonding: Cycles;
+    unbonding_until?: Timestamp;
+}
+export type Idle = {
+    __kind__: "NoDemand";
+    /**
+     * Nothing is queued for its models.
+     */
+    NoDemand: null;
+} | {
+    __kind__: "TooDear";
+    /**
+     * Its ask is above what the queued jobs may pay.
+     */
+    TooDear: null;
+} | {
+    __kind__: "Busy";
+    /**
+     * It holds as many leases as it will.
+     */
+    Busy: {
+        leases: number;
+    };
+} | {
+    __kind__: "NotActive";
+    /**
+     * It drains or is retired.
+     */
+    NotActive: null;
+} | {
+    __kind__: "SameProvider";
+    /**
+     * Its provider already works on every queued job.
+     */
+    SameProvider: null;
+} | {
+    __kind__: "NotReady";
+    /**
+     * It has not announced lately how many leases it will hold, or announced none.
+     */
+    NotReady: null;
+} | {
+    __kind__: "StakeShort";
+    /**
+     * Its owner's stake that stands behind no lease, and what one more lease needs.
+     */
+    StakeShort: {
+        free: Cycles;
+        needed: Cycles;
+    };
+} | {
+    __kind__: "Eligible";
+    /**
+     * It would be matched now.
+     */
+    Eligible: null;
+} | {
+    __kind__: "Untrusted";
+    /**
+     * The queued jobs want workers with more confirmed results in this model's class.
+     */
+    Untrusted: {
+        valid: bigint;
+        wanted: number;
+    };
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+} | {
+    __kind__: "NoOffer";
+    NoOffer: null;
+} | {
+    __kind__: "UnknownWorker";
+    /**
+     * The registry does not know this operator, or this canister has not heard of it yet.
+     */
+    UnknownWorker: null;
+};
+export interface V1Argument {
+    value: string;
+    name: string;
+}
+export interface V1Reply {
+    content?: string;
+    tool_calls: Array<V1Call>;
+}
+export type Format = {
+    __kind__: "Text";
+    Text: null;
+} | {
+    __kind__: "JsonObject";
+    /**
+     * A JSON object.
+     */
+    JsonObject: null;
+} | {
+    __kind__: "JsonSchema";
+    /**
+     * JSON that follows this schema, of at most 16 KiB.
+     */
+    JsonSchema: string;
+};
+export interface Logprob {
+    token: number;
+    micro_nats: bigint;
+}
+export interface WorkHint {
+    /**
+     * Leases granted and not yet claimed.
+     */
+    unclaimed: number;
+    /**
+     * Claimed leases that are not ended.
+     */
+    leases: Array<LeaseHint>;
+    /**
+     * Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
+     */
+    announce: boolean;
+}
+export type ControlError = {
+    __kind__: "Invalid";
+    Invalid: string;
+} | {
+    __kind__: "NotAController";
+    NotAController: Principal;
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+};
+export interface Receipt {
+    fee: Cycles;
+    job: JobId;
+    /**
+     * Salted hash of what was asked.
+     */
+    request_hash: Hash;
+    result?: ReceiptResult;
+    model: ModelId;
+    /**
+     * Paid to checkers by the market's treasury, beyond the escrow.
+     */
+    subsidy: Cycles;
+    /**
+     * Root of its weights.
+     */
+    model_root: Hash;
+    /**
+     * The determinism class in which answers were compared.
+     */
+    class: Hash;
+    /**
+     * Absent if the job ended before one was drawn.
+     */
+    seed?: bigint;
+    verdict?: Verdict;
+    state: JobState;
+    leases: Array<ReceiptLease>;
+    /**
+     * This canister.
+     */
+    canister: Principal;
+    /**
+     * Paid to the model's owner.
+     */
+    royalty: Cycles;
+    ended_at: Timestamp;
+    /**
+     * Held at submit.
+     */
+    escrow: Cycles;
+    submitted_at: Timestamp;
+    assurance: Assurance;
+    /**
+     * Given back.
+     */
+    refund: Cycles;
+}
+export interface TransferView {
+    /**
+     * Its memo on the ledger, too: eight bytes, the highest first.
+     */
+    id: TransferId;
+    /**
+     * The ledger's fee that came out of the balance, too.
+     */
+    fee: Cycles;
+    tries: number;
+    /**
+     * Its creation time on the ledger, too.
+     */
+    begun_at: Timestamp;
+    kind: TransferKind;
+    state: TransferState;
+    /**
+     * Whose balance it is about.
+     */
+    account: Principal;
+    ended_at?: Timestamp;
+    /**
+     * What arrives.
+     */
+    amount: Cycles;
+}
+export interface ResultBody {
+    /**
+     * For each output token, where they were asked for.
+     */
+    logprobs?: Array<TokenLogprobs>;
+    /**
+     * The ending token not included.
+     */
+    output_tokens: Uint32Array;
+    /**
+     * The root over every activation of the run.
+     */
+    trace_root: Hash;
+    /**
+     * The decoded text up to a stop string, or an embedding's numbers.
+     */
+    answer: Uint8Array;
+    finish: Finish;
+    /**
+     * The rendered conversation.
+     */
+    input_tokens: Uint32Array;
+}
+export type TransferState = {
+    __kind__: "Failed";
+    /**
+     * It did not happen, and nothing was moved; a withdrawal is back in the balance. In words, why.
+     */
+    Failed: string;
+} | {
+    __kind__: "Done";
+    /**
+     * It happened; the ledger's block, as far as it is known.
+     */
+    Done: {
+        block?: bigint;
+    };
+} | {
+    __kind__: "Quarantined";
+    /**
+     * Nobody knows whether it happened, and it cannot be tried again; a controller looks and decides.
+     */
+    Quarantined: null;
+} | {
+    __kind__: "Pending";
+    /**
+     * Nobody knows yet whether it happened; it is tried again by itself where that cannot pay twice.
+     */
+    Pending: null;
+};
+export type HeartbeatResult = {
+    __kind__: "Ok";
+    Ok: Array<[LeaseId, Beat]>;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
+export type V1Message = {
+    __kind__: "tool";
+    tool: {
+        content: string;
+        tool_call_id: string;
+    };
+} | {
+    __kind__: "user";
+    user: {
+        content: string;
+    };
+} | {
+    __kind__: "assistant";
+    assistant: V1Reply;
+} | {
+    __kind__: "system";
+    system: {
+        content: string;
+    };
+};
+export interface TokenLogprobs {
+    /**
+     * The likeliest tokens, best first, as many as were asked for.
+     */
+    top: Array<Logprob>;
+    /**
+     * The token itself.
+     */
+    drawn: Logprob;
+}
+export type CancelResult = {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+};
+export interface Claim {
+    /**
+     * Without the input.
+     */
+    output: Uint32Array;
+    finish: Finish;
+}
+export type Destination = {
+    __kind__: "Canister";
+    /**
+     * The cycles of a canister, without a fee.
+     */
+    Canister: Principal;
+} | {
+    __kind__: "Ledger";
+    /**
+     * An account on the market's ledger; the ledger's fee comes on top.
+     */
+    Ledger: LedgerAccount;
+};
+export interface RevealArgs {
+    opening: Opening;
+    lease: LeaseId;
+    /**
+     * The 32 random bytes that hid the root.
+     */
+    nonce: Hash;
+}
+export interface ReceiptResult {
+    /**
+     * Of the answer's bytes.
+     */
+    answer_sha256: Hash;
+    /**
+     * Root over every activation.
+     */
+    trace_root: Hash;
+    /**
+     * The agreed result root.
+     */
+    root: Hash;
+    finish: Finish;
+    usage: Usage;
+}
+export interface Chat {
+    /**
+     * Tools that the model may call, at most 32, each with a name of its own.
+     */
+    tools?: Array<Tool>;
+    /**
+     * The conversation, oldest first; the last message is the user's or a tool's. 1 to 64.
+     */
+    messages: Array<Message>;
+}
+export interface JobsArgs {
+    /**
+     * Only jobs of this requester.
+     */
+    requester?: Principal;
+    /**
+     * At most this many, 1 to 100.
+     */
+    limit: number;
+    /**
+     * Only jobs older than this one; newest first.
+     */
+    before?: JobId;
+}
+export interface V1Parameters {
+    type: string;
+    properties?: Array<V1Property>;
+    required?: Array<string>;
+}
+export interface DepositArgs {
+    beneficiary: Principal;
+}
+export type StreamResult = {
+    __kind__: "Ok";
+    Ok: StreamChunk;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+};
+export type SubmitError = {
+    __kind__: "NotEnoughProviders";
+    /**
+     * Distinct providers that offer the model, and how many the assurance needs.
+     */
+    NotEnoughProviders: {
+        needed: number;
+        providers: number;
+    };
+} | {
+    __kind__: "Invalid";
+    /**
+     * A field is empty, too long or out of range.
+     */
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "Paused";
+    /**
+     * Controllers let no new jobs in for now, and say why.
+     */
+    Paused: string;
+} | {
+    __kind__: "TooManyOpenJobs";
+    TooManyOpenJobs: {
+        max: number;
+        open: number;
+    };
+} | {
+    __kind__: "DeprecatedModel";
+    /**
+     * The model takes no new jobs.
+     */
+    DeprecatedModel: string;
+} | {
+    __kind__: "KeyReused";
+    /**
+     * The key belongs to another request.
+     */
+    KeyReused: {
+        job: JobId;
+    };
+} | {
+    __kind__: "NotAvailableYet";
+    NotAvailableYet: string;
+} | {
+    __kind__: "QueueFull";
+    /**
+     * Try again in a minute.
+     */
+    QueueFull: null;
+} | {
+    __kind__: "PriceCapTooLow";
+    PriceCapTooLow: {
+        cap: Cycles;
+        price_max: Cycles;
+    };
+} | {
+    __kind__: "NoTrustedWorker";
+    /**
+     * Every worker that offers the model has fewer confirmed answers than this, and the treasury or the providers do
+     * not suffice for a check: ask for `Checked`.
+     */
+    NoTrustedWorker: {
+        valid: number;
+    };
+} | {
+    __kind__: "ContextTooLong";
+    /**
+     * Tokens at worst, and what the model holds.
+     */
+    ContextTooLong: {
+        max: number;
+        output: number;
+        input: number;
+    };
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    /**
+     * The canister is low on cycles and takes no new jobs; try again later or on another shard.
+     */
+    LowOnCycles: null;
+} | {
+    __kind__: "UnknownModel";
+    UnknownModel: string;
+} | {
+    __kind__: "InsufficientFunds";
+    InsufficientFunds: {
+        attached: Cycles;
+        balance: Cycles;
+        needed: Cycles;
+    };
+};
+/**
+ * Nanoseconds since 1970-01-01 UTC.
+ */
+export type Timestamp = bigint;
+export type ClaimResult = {
+    __kind__: "Ok";
+    Ok: Array<Order>;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
+export type HoldingsResult = {
+    __kind__: "Ok";
+    Ok: Holdings;
+} | {
+    __kind__: "Err";
+    Err: MoneyError;
+};
+export type DepositResult = {
+    __kind__: "Ok";
+    Ok: Cycles;
+} | {
+    __kind__: "Err";
+    Err: DepositError;
+};
+export interface Follow {
+    /**
+     * Whether these are all there will be.
+     */
+    complete: boolean;
+    /**
+     * From the position asked for on.
+     */
+    tokens: Uint32Array;
+}
+export type ModelRef = {
+    __kind__: "Name";
+    /**
+     * The registered name; the job pins the version it means at submit.
+     */
+    Name: string;
+} | {
+    __kind__: "Version";
+    Version: ModelId;
+};
+export interface JobView {
+    id: JobId;
+    /**
+     * Kept as fee and royalty.
+     */
+    fee: Cycles;
+    /**
+     * The pinned version.
+     */
+    model: ModelId;
+    /**
+     * The agreed root, once there is a verdict that names one.
+     */
+    result_root?: Hash;
+    requester: Principal;
+    /**
+     * Until when its request and answer are kept, once it has ended: 30 days. The receipt stays.
+     */
+    kept_until?: Timestamp;
+    /**
+     * Paid to checkers by the market's treasury, beyond the escrow.
+     */
+    subsidy: Cycles;
+    /**
+     * Paid to workers.
+     */
+    paid: Cycles;
+    /**
+     * When it expires; once it has a commitment, up to two minutes later.
+     */
+    deadline: Timestamp;
+    /**
+     * Oldest first.
+     */
+    history: Array<Transition>;
+    /**
+     * Only for the requester.
+     */
+    answer?: Answer;
+    verdict?: Verdict;
+    state: JobState;
+    /**
+     * In the order of their ids.
+     */
+    leases: Array<LeaseView>;
+    usage?: Usage;
+    ended_at?: Timestamp;
+    /**
+     * Held from submit until it ended.
+     */
+    escrow: Cycles;
+    submitted_at: Timestamp;
+    assurance: Assurance;
+    /**
+     * Given back.
+     */
+    refund: Cycles;
+}
+export interface V1Property {
+    enum?: Array<string>;
+    name: string;
+    type: string;
+    description?: string;
+}
+export interface V1Response {
+    message: V1Reply;
+}
+/**
+ * 32 bytes.
+ */
+export type Hash = Uint8Array;
+export interface JobRequest {
+    model: ModelRef;
+    /**
+     * Seed of the draws; the canister draws one when absent.
+     */
+    seed?: bigint;
+    task: Task;
+    parameters: Parameters_;
+    assurance: Assurance;
+}
+export interface Parameters_ {
+    /**
+     * With each token its log-probability, and those of so many others, at most 20.
+     */
+    logprobs?: number;
+    /**
+     * Texts that end the answer, which does not hold them; at most 16, of 1 to 256 bytes.
+     */
+    stop?: Array<string>;
+    /**
+     * Tokens to generate at most; 1 to 4_096. An embedding generates none and says 1.
+     */
+    max_tokens: number;
+    sampling: Sampling;
+    /**
+     * What the answer must look like; any text when absent.
+     */
+    format?: Format;
+}
+export type TransferKind = {
+    __kind__: "Deposit";
+    Deposit: {
+        from: LedgerAccount;
+    };
+} | {
+    __kind__: "Withdrawal";
+    Withdrawal: {
+        to: Destination;
+    };
+};
+export interface Quote {
+    /**
+     * The version the name means now.
+     */
+    model: ModelId;
+    /**
+     * Until an answer, by the workers' measured speed; absent when nothing was measured.
+     */
+    wait_seconds?: number;
+    /**
+     * What it costs if all goes well and all tokens are used.
+     */
+    price_expected: Cycles;
+    /**
+     * Providers whose workers offer the model.
+     */
+    providers: number;
+    /**
+     * The least price cap a submit may carry now.
+     */
+    price_max: Cycles;
+    /**
+     * Jobs of this model that wait for a worker.
+     */
+    queued: number;
+}
+export interface Transition {
+    at: Timestamp;
+    /**
+     * Which lease caused it, if one did.
+     */
+    lease?: LeaseId;
+    /**
+     * The state after it.
+     */
+    state: JobState;
+    reason: Reason;
+}
+export interface CertifiedReceipt {
+    /**
+     * The subnet's certificate over the canister's certified data, in CBOR.
+     */
+    certificate: Uint8Array;
+    receipt: Receipt;
+    /**
+     * Only for the requester, who may pass it on.
+     */
+    request?: SaltedRequest;
+    /**
+     * The hash tree from that data to the receipt, in CBOR.
+     */
+    witness: Uint8Array;
+}
+export type WorkerResult = {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
+export type JobResult = {
+    __kind__: "Ok";
+    Ok: JobView;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+};
+export type WorkResult = {
+    __kind__: "Ok";
+    Ok: WorkHint;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
+export interface Message {
+    /**
+     * May be empty where an assistant only calls tools.
+     */
+    content: string;
+    /**
+     * Calls that an assistant made; at most 64 in a request.
+     */
+    tool_calls?: Array<ToolCall>;
+    role: MessageRole;
+    /**
+     * Which call a tool answers.
+     */
+    tool_call_id?: string;
+}
+export interface StreamChunk {
+    /**
+     * The cursor after it.
+     */
+    cursor: bigint;
+    /**
+     * Text from the cursor on.
+     */
+    text: string;
+    state: JobState;
+    /**
+     * The generation this text belongs to; when it differs from the one asked, start over.
+     */
+    round: number;
+}
+export type SyncError = {
+    __kind__: "Busy";
+    /**
+     * It is being read already; what changed before this call may come a moment later.
+     */
+    Busy: null;
+} | {
+    __kind__: "Unreachable";
+    /**
+     * No answer from the registry; the canister tries again by itself.
+     */
+    Unreachable: string;
+} | {
+    __kind__: "NoRegistry";
+    /**
+     * No registry is set; a controller names one by an upgrade.
+     */
+    NoRegistry: null;
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+};
+export interface Tool {
+    /**
+     * Letters, digits, _ and -; 1 to 64.
+     */
+    name: string;
+    /**
+     * JSON Schema of its arguments: a JSON object.
+     */
+    parameters?: string;
+    /**
+     * What it does, for the model to read.
+     */
+    description?: string;
+}
 export type WorkerError = {
     __kind__: "Invalid";
     /**
@@ -1413,6 +1922,12 @@ export type WorkerError = {
     __kind__: "UnknownModel";
     UnknownModel: ModelId;
 };
+export interface HttpRequest {
+    url: string;
+    method: string;
+    body: Uint8Array;
+    headers: Array<[string, string]>;
+}
 export enum Finish {
     /**
      * The model ended its turn, a stop string came up, or the format admits nothing more.
@@ -1529,32 +2044,50 @@ export interface jobsInterface {
     abandon(arg0: LeaseId, why: string): Promise<WorkerResult>;
     balance(owner: Principal | null): Promise<Cycles>;
     cancel(arg0: JobId): Promise<CancelResult>;
+    chat(arg0: SubmitArgs): Promise<ChatResult>;
     claim(known: BigUint64Array): Promise<ClaimResult>;
     commit(arg0: CommitArgs): Promise<WorkerResult>;
     decline(arg0: LeaseId, why: string): Promise<WorkerResult>;
     deposit(arg0: DepositArgs): Promise<DepositResult>;
+    deposit_from(arg0: DepositFromArgs): Promise<TransferResult>;
     earnings(account: Principal): Promise<Earnings>;
     explain(operator: Principal): Promise<Idle>;
     follow(arg0: LeaseId, from: number): Promise<FollowResult>;
+    fund_treasury(arg0: Cycles): Promise<TreasuryResult>;
     get_api_doc(): Promise<string>;
     heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult>;
+    holdings(owner: Principal | null): Promise<Holdings>;
     http_request(arg0: HttpRequest): Promise<HttpResponse>;
     job(arg0: JobId): Promise<JobResult>;
     jobs(arg0: JobsArgs): Promise<Array<JobLine>>;
+    ledger(): Promise<LedgerView | null>;
+    pause(reason: string): Promise<ControlResult>;
+    paused(): Promise<string | null>;
     progress(arg0: ProgressArgs): Promise<ProgressResult>;
     quote(arg0: JobRequest): Promise<QuoteResult>;
     ready(slots: number): Promise<WorkerResult>;
     receipt(arg0: JobId): Promise<ReceiptResponse>;
+    release_stake(): Promise<HoldingsResult>;
+    resolve_transfer(arg0: TransferId, happened: boolean): Promise<TransferResult>;
+    resume(): Promise<ControlResult>;
     reveal(arg0: RevealArgs): Promise<WorkerResult>;
+    rules(): Promise<Rules>;
     set_offers(arg0: Array<Offer>): Promise<WorkerResult>;
+    set_rules(arg0: Rules): Promise<ControlResult>;
+    stake(arg0: Cycles): Promise<HoldingsResult>;
     stats(): Promise<Stats>;
     stream(arg0: StreamArgs): Promise<StreamResult>;
     submit(arg0: SubmitArgs): Promise<SubmitResult>;
     sync_registry(): Promise<SyncResult>;
     transcript(arg0: LeaseId): Promise<TranscriptResult>;
+    transfer(arg0: TransferId): Promise<TransferView | null>;
+    transfers(arg0: TransfersArgs): Promise<Array<TransferView>>;
+    unstake(arg0: Cycles): Promise<HoldingsResult>;
+    v1_chat(arg0: V1Request): Promise<V1Response>;
+    withdraw(arg0: WithdrawArgs): Promise<TransferResult>;
     work(): Promise<WorkResult>;
 }
-import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, Cycles as _Cycles, DepositError as _DepositError, DepositResult as _DepositResult, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HeartbeatResult as _HeartbeatResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, Transition as _Transition, Usage as _Usage, Verdict as _Verdict, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
+import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, ChatReply as _ChatReply, ChatResult as _ChatResult, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, ControlError as _ControlError, ControlResult as _ControlResult, Cycles as _Cycles, DepositError as _DepositError, DepositFromArgs as _DepositFromArgs, DepositResult as _DepositResult, Destination as _Destination, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HeartbeatResult as _HeartbeatResult, Holdings as _Holdings, HoldingsResult as _HoldingsResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LedgerAccount as _LedgerAccount, LedgerView as _LedgerView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, MoneyError as _MoneyError, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, TransferId as _TransferId, TransferKind as _TransferKind, TransferResult as _TransferResult, TransferState as _TransferState, TransferView as _TransferView, TransfersArgs as _TransfersArgs, Transition as _Transition, TreasuryResult as _TreasuryResult, Usage as _Usage, V1Call as _V1Call, V1Message as _V1Message, V1Offered as _V1Offered, V1Parameters as _V1Parameters, V1Property as _V1Property, V1Reply as _V1Reply, V1Request as _V1Request, V1Response as _V1Response, V1Tool as _V1Tool, Verdict as _Verdict, WithdrawArgs as _WithdrawArgs, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
 export class Jobs implements jobsInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async abandon(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
@@ -1569,12 +2102,16 @@ export class Jobs implements jobsInterface {
         const result = await this.actor.cancel(arg0);
         return from_candid_CancelResult_n12(result);
     }
+    async chat(arg0: SubmitArgs): Promise<ChatResult> {
+        const result = await this.actor.chat(to_candid_SubmitArgs_n16(arg0));
+        return from_candid_ChatResult_n42(result);
+    }
     async claim(arg0: BigUint64Array): Promise<ClaimResult> {
         const result = await this.actor.claim(arg0);
-        return from_candid_ClaimResult_n16(result);
+        return from_candid_ClaimResult_n77(result);
     }
     async commit(arg0: CommitArgs): Promise<WorkerResult> {
-        const result = await this.actor.commit(to_candid_CommitArgs_n50(arg0));
+        const result = await this.actor.commit(to_candid_CommitArgs_n109(arg0));
         return from_candid_WorkerResult_n1(result);
     }
     async decline(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
@@ -1583,7 +2120,11 @@ export class Jobs implements jobsInterface {
     }
     async deposit(arg0: DepositArgs): Promise<DepositResult> {
         const result = await this.actor.deposit(arg0);
-        return from_candid_DepositResult_n56(result);
+        return from_candid_DepositResult_n115(result);
+    }
+    async deposit_from(arg0: DepositFromArgs): Promise<TransferResult> {
+        const result = await this.actor.deposit_from(to_candid_DepositFromArgs_n119(arg0));
+        return from_candid_TransferResult_n121(result);
     }
     async earnings(arg0: Principal): Promise<Earnings> {
         const result = await this.actor.earnings(arg0);
@@ -1591,11 +2132,15 @@ export class Jobs implements jobsInterface {
     }
     async explain(arg0: Principal): Promise<Idle> {
         const result = await this.actor.explain(arg0);
-        return from_candid_Idle_n60(result);
+        return from_candid_Idle_n139(result);
     }
     async follow(arg0: LeaseId, arg1: number): Promise<FollowResult> {
         const result = await this.actor.follow(arg0, arg1);
-        return from_candid_FollowResult_n62(result);
+        return from_candid_FollowResult_n141(result);
+    }
+    async fund_treasury(arg0: Cycles): Promise<TreasuryResult> {
+        const result = await this.actor.fund_treasury(arg0);
+        return from_candid_TreasuryResult_n143(result);
     }
     async get_api_doc(): Promise<string> {
         const result = await this.actor.get_api_doc();
@@ -1603,7 +2148,11 @@ export class Jobs implements jobsInterface {
     }
     async heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult> {
         const result = await this.actor.heartbeat(arg0);
-        return from_candid_HeartbeatResult_n64(result);
+        return from_candid_HeartbeatResult_n145(result);
+    }
+    async holdings(arg0: Principal | null): Promise<Holdings> {
+        const result = await this.actor.holdings(to_candid_opt_n11(arg0));
+        return from_candid_Holdings_n151(result);
     }
     async http_request(arg0: HttpRequest): Promise<HttpResponse> {
         const result = await this.actor.http_request(arg0);
@@ -1611,19 +2160,31 @@ export class Jobs implements jobsInterface {
     }
     async job(arg0: JobId): Promise<JobResult> {
         const result = await this.actor.job(arg0);
-        return from_candid_JobResult_n72(result);
+        return from_candid_JobResult_n153(result);
     }
     async jobs(arg0: JobsArgs): Promise<Array<JobLine>> {
-        const result = await this.actor.jobs(to_candid_JobsArgs_n99(arg0));
-        return from_candid_vec_n101(result);
+        const result = await this.actor.jobs(to_candid_JobsArgs_n155(arg0));
+        return from_candid_vec_n157(result);
+    }
+    async ledger(): Promise<LedgerView | null> {
+        const result = await this.actor.ledger();
+        return from_candid_opt_n160(result);
+    }
+    async pause(arg0: string): Promise<ControlResult> {
+        const result = await this.actor.pause(arg0);
+        return from_candid_ControlResult_n164(result);
+    }
+    async paused(): Promise<string | null> {
+        const result = await this.actor.paused();
+        return from_candid_opt_n90(result);
     }
     async progress(arg0: ProgressArgs): Promise<ProgressResult> {
         const result = await this.actor.progress(arg0);
-        return from_candid_ProgressResult_n104(result);
+        return from_candid_ProgressResult_n168(result);
     }
     async quote(arg0: JobRequest): Promise<QuoteResult> {
-        const result = await this.actor.quote(to_candid_JobRequest_n106(arg0));
-        return from_candid_QuoteResult_n130(result);
+        const result = await this.actor.quote(to_candid_JobRequest_n18(arg0));
+        return from_candid_QuoteResult_n170(result);
     }
     async ready(arg0: number): Promise<WorkerResult> {
         const result = await this.actor.ready(arg0);
@@ -1631,15 +2192,39 @@ export class Jobs implements jobsInterface {
     }
     async receipt(arg0: JobId): Promise<ReceiptResponse> {
         const result = await this.actor.receipt(arg0);
-        return from_candid_ReceiptResponse_n136(result);
+        return from_candid_ReceiptResponse_n174(result);
+    }
+    async release_stake(): Promise<HoldingsResult> {
+        const result = await this.actor.release_stake();
+        return from_candid_HoldingsResult_n193(result);
+    }
+    async resolve_transfer(arg0: TransferId, arg1: boolean): Promise<TransferResult> {
+        const result = await this.actor.resolve_transfer(arg0, arg1);
+        return from_candid_TransferResult_n121(result);
+    }
+    async resume(): Promise<ControlResult> {
+        const result = await this.actor.resume();
+        return from_candid_ControlResult_n164(result);
     }
     async reveal(arg0: RevealArgs): Promise<WorkerResult> {
-        const result = await this.actor.reveal(to_candid_RevealArgs_n156(arg0));
+        const result = await this.actor.reveal(to_candid_RevealArgs_n195(arg0));
         return from_candid_WorkerResult_n1(result);
+    }
+    async rules(): Promise<Rules> {
+        const result = await this.actor.rules();
+        return result;
     }
     async set_offers(arg0: Array<Offer>): Promise<WorkerResult> {
         const result = await this.actor.set_offers(arg0);
         return from_candid_WorkerResult_n1(result);
+    }
+    async set_rules(arg0: Rules): Promise<ControlResult> {
+        const result = await this.actor.set_rules(arg0);
+        return from_candid_ControlResult_n164(result);
+    }
+    async stake(arg0: Cycles): Promise<HoldingsResult> {
+        const result = await this.actor.stake(arg0);
+        return from_candid_HoldingsResult_n193(result);
     }
     async stats(): Promise<Stats> {
         const result = await this.actor.stats();
@@ -1647,183 +2232,254 @@ export class Jobs implements jobsInterface {
     }
     async stream(arg0: StreamArgs): Promise<StreamResult> {
         const result = await this.actor.stream(arg0);
-        return from_candid_StreamResult_n162(result);
+        return from_candid_StreamResult_n201(result);
     }
     async submit(arg0: SubmitArgs): Promise<SubmitResult> {
-        const result = await this.actor.submit(to_candid_SubmitArgs_n166(arg0));
-        return from_candid_SubmitResult_n168(result);
+        const result = await this.actor.submit(to_candid_SubmitArgs_n16(arg0));
+        return from_candid_SubmitResult_n205(result);
     }
     async sync_registry(): Promise<SyncResult> {
         const result = await this.actor.sync_registry();
-        return from_candid_SyncResult_n170(result);
+        return from_candid_SyncResult_n207(result);
     }
     async transcript(arg0: LeaseId): Promise<TranscriptResult> {
         const result = await this.actor.transcript(arg0);
-        return from_candid_TranscriptResult_n174(result);
+        return from_candid_TranscriptResult_n211(result);
+    }
+    async transfer(arg0: TransferId): Promise<TransferView | null> {
+        const result = await this.actor.transfer(arg0);
+        return from_candid_opt_n215(result);
+    }
+    async transfers(arg0: TransfersArgs): Promise<Array<TransferView>> {
+        const result = await this.actor.transfers(to_candid_TransfersArgs_n216(arg0));
+        return from_candid_vec_n218(result);
+    }
+    async unstake(arg0: Cycles): Promise<HoldingsResult> {
+        const result = await this.actor.unstake(arg0);
+        return from_candid_HoldingsResult_n193(result);
+    }
+    async v1_chat(arg0: V1Request): Promise<V1Response> {
+        const result = await this.actor.v1_chat(to_candid_V1Request_n219(arg0));
+        return from_candid_V1Response_n236(result);
+    }
+    async withdraw(arg0: WithdrawArgs): Promise<TransferResult> {
+        const result = await this.actor.withdraw(to_candid_WithdrawArgs_n240(arg0));
+        return from_candid_TransferResult_n121(result);
     }
     async work(): Promise<WorkResult> {
         const result = await this.actor.work();
-        return from_candid_WorkResult_n178(result);
+        return from_candid_WorkResult_n246(result);
     }
 }
-function from_candid_Answer_n82(value: _Answer): Answer {
-    return from_candid_record_n83(value);
+function from_candid_Answer_n57(value: _Answer): Answer {
+    return from_candid_record_n58(value);
 }
-function from_candid_Assurance_n97(value: _Assurance): Assurance {
-    return from_candid_variant_n98(value);
+function from_candid_Assurance_n73(value: _Assurance): Assurance {
+    return from_candid_variant_n74(value);
 }
-function from_candid_Beat_n68(value: _Beat): Beat {
-    return from_candid_variant_n69(value);
+function from_candid_Beat_n149(value: _Beat): Beat {
+    return from_candid_variant_n150(value);
 }
 function from_candid_CancelResult_n12(value: _CancelResult): CancelResult {
     return from_candid_variant_n13(value);
 }
-function from_candid_CertifiedReceipt_n138(value: _CertifiedReceipt): CertifiedReceipt {
-    return from_candid_record_n139(value);
-}
-function from_candid_Chat_n25(value: _Chat): Chat {
-    return from_candid_record_n26(value);
-}
-function from_candid_ClaimResult_n16(value: _ClaimResult): ClaimResult {
-    return from_candid_variant_n17(value);
-}
-function from_candid_Claim_n176(value: _Claim): Claim {
+function from_candid_CertifiedReceipt_n176(value: _CertifiedReceipt): CertifiedReceipt {
     return from_candid_record_n177(value);
 }
-function from_candid_DepositError_n58(value: _DepositError): DepositError {
-    return from_candid_variant_n59(value);
+function from_candid_ChatReply_n44(value: _ChatReply): ChatReply {
+    return from_candid_variant_n45(value);
 }
-function from_candid_DepositResult_n56(value: _DepositResult): DepositResult {
-    return from_candid_variant_n57(value);
+function from_candid_ChatResult_n42(value: _ChatResult): ChatResult {
+    return from_candid_variant_n43(value);
 }
-function from_candid_Finish_n85(value: _Finish): Finish {
-    return from_candid_variant_n86(value);
+function from_candid_Chat_n84(value: _Chat): Chat {
+    return from_candid_record_n85(value);
 }
-function from_candid_FollowResult_n62(value: _FollowResult): FollowResult {
-    return from_candid_variant_n63(value);
+function from_candid_ClaimResult_n77(value: _ClaimResult): ClaimResult {
+    return from_candid_variant_n78(value);
 }
-function from_candid_Format_n48(value: _Format): Format {
-    return from_candid_variant_n49(value);
+function from_candid_Claim_n213(value: _Claim): Claim {
+    return from_candid_record_n214(value);
 }
-function from_candid_HeartbeatResult_n64(value: _HeartbeatResult): HeartbeatResult {
-    return from_candid_variant_n65(value);
+function from_candid_ControlError_n166(value: _ControlError): ControlError {
+    return from_candid_variant_n167(value);
 }
-function from_candid_Idle_n60(value: _Idle): Idle {
+function from_candid_ControlResult_n164(value: _ControlResult): ControlResult {
+    return from_candid_variant_n165(value);
+}
+function from_candid_DepositError_n117(value: _DepositError): DepositError {
+    return from_candid_variant_n118(value);
+}
+function from_candid_DepositResult_n115(value: _DepositResult): DepositResult {
+    return from_candid_variant_n116(value);
+}
+function from_candid_Destination_n131(value: _Destination): Destination {
+    return from_candid_variant_n132(value);
+}
+function from_candid_Finish_n60(value: _Finish): Finish {
     return from_candid_variant_n61(value);
+}
+function from_candid_FollowResult_n141(value: _FollowResult): FollowResult {
+    return from_candid_variant_n142(value);
+}
+function from_candid_Format_n107(value: _Format): Format {
+    return from_candid_variant_n108(value);
+}
+function from_candid_HeartbeatResult_n145(value: _HeartbeatResult): HeartbeatResult {
+    return from_candid_variant_n146(value);
+}
+function from_candid_HoldingsResult_n193(value: _HoldingsResult): HoldingsResult {
+    return from_candid_variant_n194(value);
+}
+function from_candid_Holdings_n151(value: _Holdings): Holdings {
+    return from_candid_record_n152(value);
+}
+function from_candid_Idle_n139(value: _Idle): Idle {
+    return from_candid_variant_n140(value);
 }
 function from_candid_JobError_n14(value: _JobError): JobError {
     return from_candid_variant_n15(value);
 }
-function from_candid_JobLine_n102(value: _JobLine): JobLine {
-    return from_candid_record_n103(value);
+function from_candid_JobLine_n158(value: _JobLine): JobLine {
+    return from_candid_record_n159(value);
 }
-function from_candid_JobRequest_n152(value: _JobRequest): JobRequest {
-    return from_candid_record_n153(value);
+function from_candid_JobRequest_n189(value: _JobRequest): JobRequest {
+    return from_candid_record_n190(value);
 }
-function from_candid_JobResult_n72(value: _JobResult): JobResult {
-    return from_candid_variant_n73(value);
+function from_candid_JobResult_n153(value: _JobResult): JobResult {
+    return from_candid_variant_n154(value);
 }
 function from_candid_JobState_n9(value: _JobState): JobState {
     return from_candid_variant_n10(value);
 }
-function from_candid_JobView_n74(value: _JobView): JobView {
-    return from_candid_record_n75(value);
+function from_candid_JobView_n46(value: _JobView): JobView {
+    return from_candid_record_n47(value);
 }
-function from_candid_LeaseHint_n183(value: _LeaseHint): LeaseHint {
-    return from_candid_record_n184(value);
+function from_candid_LeaseHint_n251(value: _LeaseHint): LeaseHint {
+    return from_candid_record_n252(value);
 }
 function from_candid_LeaseState_n6(value: _LeaseState): LeaseState {
     return from_candid_variant_n7(value);
 }
-function from_candid_LeaseView_n92(value: _LeaseView): LeaseView {
+function from_candid_LeaseView_n67(value: _LeaseView): LeaseView {
+    return from_candid_record_n68(value);
+}
+function from_candid_LedgerAccount_n128(value: _LedgerAccount): LedgerAccount {
+    return from_candid_record_n129(value);
+}
+function from_candid_LedgerView_n161(value: _LedgerView): LedgerView {
+    return from_candid_record_n162(value);
+}
+function from_candid_MessageRole_n95(value: _MessageRole): MessageRole {
+    return from_candid_variant_n96(value);
+}
+function from_candid_Message_n92(value: _Message): Message {
     return from_candid_record_n93(value);
 }
-function from_candid_MessageRole_n36(value: _MessageRole): MessageRole {
-    return from_candid_variant_n37(value);
+function from_candid_ModelRef_n191(value: _ModelRef): ModelRef {
+    return from_candid_variant_n192(value);
 }
-function from_candid_Message_n33(value: _Message): Message {
-    return from_candid_record_n34(value);
+function from_candid_MoneyError_n137(value: _MoneyError): MoneyError {
+    return from_candid_variant_n138(value);
 }
-function from_candid_ModelRef_n154(value: _ModelRef): ModelRef {
-    return from_candid_variant_n155(value);
+function from_candid_Order_n80(value: _Order): Order {
+    return from_candid_record_n81(value);
 }
-function from_candid_Order_n19(value: _Order): Order {
-    return from_candid_record_n20(value);
+function from_candid_Parameters_n97(value: _Parameters): Parameters_ {
+    return from_candid_record_n98(value);
 }
-function from_candid_Parameters_n38(value: _Parameters): Parameters_ {
-    return from_candid_record_n39(value);
-}
-function from_candid_ProgressResult_n104(value: _ProgressResult): ProgressResult {
-    return from_candid_variant_n105(value);
-}
-function from_candid_QuoteResult_n130(value: _QuoteResult): QuoteResult {
-    return from_candid_variant_n131(value);
-}
-function from_candid_Quote_n132(value: _Quote): Quote {
-    return from_candid_record_n133(value);
-}
-function from_candid_Reason_n70(value: _Reason): Reason {
-    return from_candid_variant_n71(value);
-}
-function from_candid_ReceiptLease_n147(value: _ReceiptLease): ReceiptLease {
-    return from_candid_record_n148(value);
-}
-function from_candid_ReceiptResponse_n136(value: _ReceiptResponse): ReceiptResponse {
-    return from_candid_variant_n137(value);
-}
-function from_candid_ReceiptResult_n143(value: _ReceiptResult): ReceiptResult {
-    return from_candid_record_n144(value);
-}
-function from_candid_Receipt_n140(value: _Receipt): Receipt {
-    return from_candid_record_n141(value);
-}
-function from_candid_Role_n21(value: _Role): Role {
-    return from_candid_variant_n22(value);
-}
-function from_candid_SaltedRequest_n150(value: _SaltedRequest): SaltedRequest {
-    return from_candid_record_n151(value);
-}
-function from_candid_Sampling_n42(value: _Sampling): Sampling {
-    return from_candid_record_n43(value);
-}
-function from_candid_StreamChunk_n164(value: _StreamChunk): StreamChunk {
-    return from_candid_record_n165(value);
-}
-function from_candid_StreamResult_n162(value: _StreamResult): StreamResult {
-    return from_candid_variant_n163(value);
-}
-function from_candid_SubmitError_n134(value: _SubmitError): SubmitError {
-    return from_candid_variant_n135(value);
-}
-function from_candid_SubmitResult_n168(value: _SubmitResult): SubmitResult {
+function from_candid_ProgressResult_n168(value: _ProgressResult): ProgressResult {
     return from_candid_variant_n169(value);
 }
-function from_candid_SyncError_n172(value: _SyncError): SyncError {
-    return from_candid_variant_n173(value);
-}
-function from_candid_SyncResult_n170(value: _SyncResult): SyncResult {
+function from_candid_QuoteResult_n170(value: _QuoteResult): QuoteResult {
     return from_candid_variant_n171(value);
 }
-function from_candid_Task_n23(value: _Task): Task {
-    return from_candid_variant_n24(value);
+function from_candid_Quote_n172(value: _Quote): Quote {
+    return from_candid_record_n173(value);
 }
-function from_candid_Tool_n29(value: _Tool): Tool {
-    return from_candid_record_n30(value);
+function from_candid_Reason_n54(value: _Reason): Reason {
+    return from_candid_variant_n55(value);
 }
-function from_candid_TranscriptResult_n174(value: _TranscriptResult): TranscriptResult {
+function from_candid_ReceiptLease_n184(value: _ReceiptLease): ReceiptLease {
+    return from_candid_record_n185(value);
+}
+function from_candid_ReceiptResponse_n174(value: _ReceiptResponse): ReceiptResponse {
     return from_candid_variant_n175(value);
 }
-function from_candid_Transition_n78(value: _Transition): Transition {
-    return from_candid_record_n79(value);
+function from_candid_ReceiptResult_n181(value: _ReceiptResult): ReceiptResult {
+    return from_candid_record_n182(value);
 }
-function from_candid_Verdict_n89(value: _Verdict): Verdict {
-    return from_candid_variant_n90(value);
+function from_candid_Receipt_n178(value: _Receipt): Receipt {
+    return from_candid_record_n179(value);
 }
-function from_candid_WorkHint_n180(value: _WorkHint): WorkHint {
-    return from_candid_record_n181(value);
+function from_candid_Role_n69(value: _Role): Role {
+    return from_candid_variant_n70(value);
 }
-function from_candid_WorkResult_n178(value: _WorkResult): WorkResult {
-    return from_candid_variant_n179(value);
+function from_candid_SaltedRequest_n187(value: _SaltedRequest): SaltedRequest {
+    return from_candid_record_n188(value);
+}
+function from_candid_Sampling_n101(value: _Sampling): Sampling {
+    return from_candid_record_n102(value);
+}
+function from_candid_StreamChunk_n203(value: _StreamChunk): StreamChunk {
+    return from_candid_record_n204(value);
+}
+function from_candid_StreamResult_n201(value: _StreamResult): StreamResult {
+    return from_candid_variant_n202(value);
+}
+function from_candid_SubmitError_n75(value: _SubmitError): SubmitError {
+    return from_candid_variant_n76(value);
+}
+function from_candid_SubmitResult_n205(value: _SubmitResult): SubmitResult {
+    return from_candid_variant_n206(value);
+}
+function from_candid_SyncError_n209(value: _SyncError): SyncError {
+    return from_candid_variant_n210(value);
+}
+function from_candid_SyncResult_n207(value: _SyncResult): SyncResult {
+    return from_candid_variant_n208(value);
+}
+function from_candid_Task_n82(value: _Task): Task {
+    return from_candid_variant_n83(value);
+}
+function from_candid_Tool_n88(value: _Tool): Tool {
+    return from_candid_record_n89(value);
+}
+function from_candid_TranscriptResult_n211(value: _TranscriptResult): TranscriptResult {
+    return from_candid_variant_n212(value);
+}
+function from_candid_TransferKind_n125(value: _TransferKind): TransferKind {
+    return from_candid_variant_n126(value);
+}
+function from_candid_TransferResult_n121(value: _TransferResult): TransferResult {
+    return from_candid_variant_n122(value);
+}
+function from_candid_TransferState_n133(value: _TransferState): TransferState {
+    return from_candid_variant_n134(value);
+}
+function from_candid_TransferView_n123(value: _TransferView): TransferView {
+    return from_candid_record_n124(value);
+}
+function from_candid_Transition_n51(value: _Transition): Transition {
+    return from_candid_record_n52(value);
+}
+function from_candid_TreasuryResult_n143(value: _TreasuryResult): TreasuryResult {
+    return from_candid_variant_n144(value);
+}
+function from_candid_V1Reply_n238(value: _V1Reply): V1Reply {
+    return from_candid_record_n239(value);
+}
+function from_candid_V1Response_n236(value: _V1Response): V1Response {
+    return from_candid_record_n237(value);
+}
+function from_candid_Verdict_n64(value: _Verdict): Verdict {
+    return from_candid_variant_n65(value);
+}
+function from_candid_WorkHint_n248(value: _WorkHint): WorkHint {
+    return from_candid_record_n249(value);
+}
+function from_candid_WorkResult_n246(value: _WorkResult): WorkResult {
+    return from_candid_variant_n247(value);
 }
 function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
     return from_candid_variant_n4(value);
@@ -1831,70 +2487,205 @@ function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
 function from_candid_WorkerResult_n1(value: _WorkerResult): WorkerResult {
     return from_candid_variant_n2(value);
 }
-function from_candid_opt_n142(value: [] | [_ReceiptResult]): ReceiptResult | null {
-    return value.length === 0 ? null : from_candid_ReceiptResult_n143(value[0]);
-}
-function from_candid_opt_n145(value: [] | [bigint]): bigint | null {
+function from_candid_opt_n100(value: [] | [Array<string>]): Array<string> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n149(value: [] | [_SaltedRequest]): SaltedRequest | null {
-    return value.length === 0 ? null : from_candid_SaltedRequest_n150(value[0]);
-}
-function from_candid_opt_n27(value: [] | [Array<_Tool>]): Array<Tool> | null {
-    return value.length === 0 ? null : from_candid_vec_n28(value[0]);
-}
-function from_candid_opt_n31(value: [] | [string]): string | null {
+function from_candid_opt_n103(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n35(value: [] | [Array<_ToolCall>]): Array<ToolCall> | null {
+function from_candid_opt_n104(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n40(value: [] | [number]): number | null {
+function from_candid_opt_n105(value: [] | [Array<_LogitBias>]): Array<LogitBias> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n41(value: [] | [Array<string>]): Array<string> | null {
+function from_candid_opt_n106(value: [] | [_Format]): Format | null {
+    return value.length === 0 ? null : from_candid_Format_n107(value[0]);
+}
+function from_candid_opt_n136(value: [] | [bigint]): bigint | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n44(value: [] | [number]): number | null {
+function from_candid_opt_n160(value: [] | [_LedgerView]): LedgerView | null {
+    return value.length === 0 ? null : from_candid_LedgerView_n161(value[0]);
+}
+function from_candid_opt_n163(value: [] | [_Cycles]): Cycles | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n45(value: [] | [number]): number | null {
+function from_candid_opt_n180(value: [] | [_ReceiptResult]): ReceiptResult | null {
+    return value.length === 0 ? null : from_candid_ReceiptResult_n181(value[0]);
+}
+function from_candid_opt_n186(value: [] | [_SaltedRequest]): SaltedRequest | null {
+    return value.length === 0 ? null : from_candid_SaltedRequest_n187(value[0]);
+}
+function from_candid_opt_n215(value: [] | [_TransferView]): TransferView | null {
+    return value.length === 0 ? null : from_candid_TransferView_n123(value[0]);
+}
+function from_candid_opt_n48(value: [] | [_Hash]): Hash | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n46(value: [] | [Array<_LogitBias>]): Array<LogitBias> | null {
+function from_candid_opt_n49(value: [] | [_Timestamp]): Timestamp | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n47(value: [] | [_Format]): Format | null {
-    return value.length === 0 ? null : from_candid_Format_n48(value[0]);
-}
-function from_candid_opt_n76(value: [] | [_Hash]): Hash | null {
+function from_candid_opt_n53(value: [] | [_LeaseId]): LeaseId | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n80(value: [] | [_LeaseId]): LeaseId | null {
+function from_candid_opt_n56(value: [] | [_Answer]): Answer | null {
+    return value.length === 0 ? null : from_candid_Answer_n57(value[0]);
+}
+function from_candid_opt_n59(value: [] | [Array<_TokenLogprobs>]): Array<TokenLogprobs> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n81(value: [] | [_Answer]): Answer | null {
-    return value.length === 0 ? null : from_candid_Answer_n82(value[0]);
-}
-function from_candid_opt_n84(value: [] | [Array<_TokenLogprobs>]): Array<TokenLogprobs> | null {
+function from_candid_opt_n62(value: [] | [Uint8Array]): Uint8Array | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n87(value: [] | [Uint8Array]): Uint8Array | null {
+function from_candid_opt_n63(value: [] | [_Verdict]): Verdict | null {
+    return value.length === 0 ? null : from_candid_Verdict_n64(value[0]);
+}
+function from_candid_opt_n71(value: [] | [_Reason]): Reason | null {
+    return value.length === 0 ? null : from_candid_Reason_n54(value[0]);
+}
+function from_candid_opt_n72(value: [] | [_Usage]): Usage | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n88(value: [] | [_Verdict]): Verdict | null {
-    return value.length === 0 ? null : from_candid_Verdict_n89(value[0]);
+function from_candid_opt_n86(value: [] | [Array<_Tool>]): Array<Tool> | null {
+    return value.length === 0 ? null : from_candid_vec_n87(value[0]);
 }
-function from_candid_opt_n94(value: [] | [_Reason]): Reason | null {
-    return value.length === 0 ? null : from_candid_Reason_n70(value[0]);
-}
-function from_candid_opt_n95(value: [] | [_Usage]): Usage | null {
+function from_candid_opt_n90(value: [] | [string]): string | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n96(value: [] | [_Timestamp]): Timestamp | null {
+function from_candid_opt_n94(value: [] | [Array<_ToolCall>]): Array<ToolCall> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_record_n103(value: {
+function from_candid_opt_n99(value: [] | [number]): number | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_record_n102(value: {
+    top_k: number;
+    frequency_penalty_milli: [] | [number];
+    repetition_penalty_milli: [] | [number];
+    top_p_ppm: number;
+    presence_penalty_milli: [] | [number];
+    repetition_window: [] | [number];
+    temperature_milli: number;
+    min_p_ppm: [] | [number];
+    logit_bias: [] | [Array<_LogitBias>];
+}): {
+    top_k: number;
+    frequency_penalty_milli?: number;
+    repetition_penalty_milli?: number;
+    top_p_ppm: number;
+    presence_penalty_milli?: number;
+    repetition_window?: number;
+    temperature_milli: number;
+    min_p_ppm?: number;
+    logit_bias?: Array<LogitBias>;
+} {
+    return {
+        top_k: value.top_k,
+        frequency_penalty_milli: record_opt_to_undefined(from_candid_opt_n103(value.frequency_penalty_milli)),
+        repetition_penalty_milli: record_opt_to_undefined(from_candid_opt_n104(value.repetition_penalty_milli)),
+        top_p_ppm: value.top_p_ppm,
+        presence_penalty_milli: record_opt_to_undefined(from_candid_opt_n103(value.presence_penalty_milli)),
+        repetition_window: record_opt_to_undefined(from_candid_opt_n104(value.repetition_window)),
+        temperature_milli: value.temperature_milli,
+        min_p_ppm: record_opt_to_undefined(from_candid_opt_n104(value.min_p_ppm)),
+        logit_bias: record_opt_to_undefined(from_candid_opt_n105(value.logit_bias))
+    };
+}
+function from_candid_record_n124(value: {
+    id: _TransferId;
+    fee: _Cycles;
+    tries: number;
+    begun_at: _Timestamp;
+    kind: _TransferKind;
+    state: _TransferState;
+    account: Principal;
+    ended_at: [] | [_Timestamp];
+    amount: _Cycles;
+}): {
+    id: TransferId;
+    fee: Cycles;
+    tries: number;
+    begun_at: Timestamp;
+    kind: TransferKind;
+    state: TransferState;
+    account: Principal;
+    ended_at?: Timestamp;
+    amount: Cycles;
+} {
+    return {
+        id: value.id,
+        fee: value.fee,
+        tries: value.tries,
+        begun_at: value.begun_at,
+        kind: from_candid_TransferKind_n125(value.kind),
+        state: from_candid_TransferState_n133(value.state),
+        account: value.account,
+        ended_at: record_opt_to_undefined(from_candid_opt_n49(value.ended_at)),
+        amount: value.amount
+    };
+}
+function from_candid_record_n127(value: {
+    from: _LedgerAccount;
+}): {
+    from: LedgerAccount;
+} {
+    return {
+        from: from_candid_LedgerAccount_n128(value.from)
+    };
+}
+function from_candid_record_n129(value: {
+    owner: Principal;
+    subaccount: [] | [Uint8Array];
+}): {
+    owner: Principal;
+    subaccount?: Uint8Array;
+} {
+    return {
+        owner: value.owner,
+        subaccount: record_opt_to_undefined(from_candid_opt_n62(value.subaccount))
+    };
+}
+function from_candid_record_n130(value: {
+    to: _Destination;
+}): {
+    to: Destination;
+} {
+    return {
+        to: from_candid_Destination_n131(value.to)
+    };
+}
+function from_candid_record_n135(value: {
+    block: [] | [bigint];
+}): {
+    block?: bigint;
+} {
+    return {
+        block: record_opt_to_undefined(from_candid_opt_n136(value.block))
+    };
+}
+function from_candid_record_n152(value: {
+    free: _Cycles;
+    locked: _Cycles;
+    stake: _Cycles;
+    unbonding: _Cycles;
+    unbonding_until: [] | [_Timestamp];
+}): {
+    free: Cycles;
+    locked: Cycles;
+    stake: Cycles;
+    unbonding: Cycles;
+    unbonding_until?: Timestamp;
+} {
+    return {
+        free: value.free,
+        locked: value.locked,
+        stake: value.stake,
+        unbonding: value.unbonding,
+        unbonding_until: record_opt_to_undefined(from_candid_opt_n49(value.unbonding_until))
+    };
+}
+function from_candid_record_n159(value: {
     id: _JobId;
     model: _ModelId;
     requester: Principal;
@@ -1913,12 +2704,24 @@ function from_candid_record_n103(value: {
         id: value.id,
         model: value.model,
         requester: value.requester,
-        verdict: record_opt_to_undefined(from_candid_opt_n88(value.verdict)),
+        verdict: record_opt_to_undefined(from_candid_opt_n63(value.verdict)),
         state: from_candid_JobState_n9(value.state),
         submitted_at: value.submitted_at
     };
 }
-function from_candid_record_n133(value: {
+function from_candid_record_n162(value: {
+    id: Principal;
+    fee: [] | [_Cycles];
+}): {
+    id: Principal;
+    fee?: Cycles;
+} {
+    return {
+        id: value.id,
+        fee: record_opt_to_undefined(from_candid_opt_n163(value.fee))
+    };
+}
+function from_candid_record_n173(value: {
     model: _ModelId;
     wait_seconds: [] | [number];
     price_expected: _Cycles;
@@ -1935,14 +2738,14 @@ function from_candid_record_n133(value: {
 } {
     return {
         model: value.model,
-        wait_seconds: record_opt_to_undefined(from_candid_opt_n45(value.wait_seconds)),
+        wait_seconds: record_opt_to_undefined(from_candid_opt_n104(value.wait_seconds)),
         price_expected: value.price_expected,
         providers: value.providers,
         price_max: value.price_max,
         queued: value.queued
     };
 }
-function from_candid_record_n139(value: {
+function from_candid_record_n177(value: {
     certificate: Uint8Array;
     receipt: _Receipt;
     request: [] | [_SaltedRequest];
@@ -1955,17 +2758,18 @@ function from_candid_record_n139(value: {
 } {
     return {
         certificate: value.certificate,
-        receipt: from_candid_Receipt_n140(value.receipt),
-        request: record_opt_to_undefined(from_candid_opt_n149(value.request)),
+        receipt: from_candid_Receipt_n178(value.receipt),
+        request: record_opt_to_undefined(from_candid_opt_n186(value.request)),
         witness: value.witness
     };
 }
-function from_candid_record_n141(value: {
+function from_candid_record_n179(value: {
     fee: _Cycles;
     job: _JobId;
     request_hash: _Hash;
     result: [] | [_ReceiptResult];
     model: _ModelId;
+    subsidy: _Cycles;
     model_root: _Hash;
     class: _Hash;
     seed: [] | [bigint];
@@ -1985,6 +2789,7 @@ function from_candid_record_n141(value: {
     request_hash: Hash;
     result?: ReceiptResult;
     model: ModelId;
+    subsidy: Cycles;
     model_root: Hash;
     class: Hash;
     seed?: bigint;
@@ -2003,24 +2808,25 @@ function from_candid_record_n141(value: {
         fee: value.fee,
         job: value.job,
         request_hash: value.request_hash,
-        result: record_opt_to_undefined(from_candid_opt_n142(value.result)),
+        result: record_opt_to_undefined(from_candid_opt_n180(value.result)),
         model: value.model,
+        subsidy: value.subsidy,
         model_root: value.model_root,
         class: value.class,
-        seed: record_opt_to_undefined(from_candid_opt_n145(value.seed)),
-        verdict: record_opt_to_undefined(from_candid_opt_n88(value.verdict)),
+        seed: record_opt_to_undefined(from_candid_opt_n136(value.seed)),
+        verdict: record_opt_to_undefined(from_candid_opt_n63(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n146(value.leases),
+        leases: from_candid_vec_n183(value.leases),
         canister: value.canister,
         royalty: value.royalty,
         ended_at: value.ended_at,
         escrow: value.escrow,
         submitted_at: value.submitted_at,
-        assurance: from_candid_Assurance_n97(value.assurance),
+        assurance: from_candid_Assurance_n73(value.assurance),
         refund: value.refund
     };
 }
-function from_candid_record_n144(value: {
+function from_candid_record_n182(value: {
     answer_sha256: _Hash;
     trace_root: _Hash;
     root: _Hash;
@@ -2037,17 +2843,19 @@ function from_candid_record_n144(value: {
         answer_sha256: value.answer_sha256,
         trace_root: value.trace_root,
         root: value.root,
-        finish: from_candid_Finish_n85(value.finish),
+        finish: from_candid_Finish_n60(value.finish),
         usage: value.usage
     };
 }
-function from_candid_record_n148(value: {
+function from_candid_record_n185(value: {
     provider: Principal;
     paid: _Cycles;
     role: _Role;
     root: [] | [_Hash];
     lease: _LeaseId;
     state: _LeaseState;
+    forfeited: _Cycles;
+    bonus: _Cycles;
     worker: Principal;
     round: number;
 }): {
@@ -2057,21 +2865,25 @@ function from_candid_record_n148(value: {
     root?: Hash;
     lease: LeaseId;
     state: LeaseState;
+    forfeited: Cycles;
+    bonus: Cycles;
     worker: Principal;
     round: number;
 } {
     return {
         provider: value.provider,
         paid: value.paid,
-        role: from_candid_Role_n21(value.role),
-        root: record_opt_to_undefined(from_candid_opt_n76(value.root)),
+        role: from_candid_Role_n69(value.role),
+        root: record_opt_to_undefined(from_candid_opt_n48(value.root)),
         lease: value.lease,
         state: from_candid_LeaseState_n6(value.state),
+        forfeited: value.forfeited,
+        bonus: value.bonus,
         worker: value.worker,
         round: value.round
     };
 }
-function from_candid_record_n151(value: {
+function from_candid_record_n188(value: {
     request: _JobRequest;
     salt: _Hash;
 }): {
@@ -2079,11 +2891,11 @@ function from_candid_record_n151(value: {
     salt: Hash;
 } {
     return {
-        request: from_candid_JobRequest_n152(value.request),
+        request: from_candid_JobRequest_n189(value.request),
         salt: value.salt
     };
 }
-function from_candid_record_n153(value: {
+function from_candid_record_n190(value: {
     model: _ModelRef;
     seed: [] | [bigint];
     task: _Task;
@@ -2097,14 +2909,14 @@ function from_candid_record_n153(value: {
     assurance: Assurance;
 } {
     return {
-        model: from_candid_ModelRef_n154(value.model),
-        seed: record_opt_to_undefined(from_candid_opt_n145(value.seed)),
-        task: from_candid_Task_n23(value.task),
-        parameters: from_candid_Parameters_n38(value.parameters),
-        assurance: from_candid_Assurance_n97(value.assurance)
+        model: from_candid_ModelRef_n191(value.model),
+        seed: record_opt_to_undefined(from_candid_opt_n136(value.seed)),
+        task: from_candid_Task_n82(value.task),
+        parameters: from_candid_Parameters_n97(value.parameters),
+        assurance: from_candid_Assurance_n73(value.assurance)
     };
 }
-function from_candid_record_n165(value: {
+function from_candid_record_n204(value: {
     cursor: bigint;
     text: string;
     state: _JobState;
@@ -2122,7 +2934,7 @@ function from_candid_record_n165(value: {
         round: value.round
     };
 }
-function from_candid_record_n177(value: {
+function from_candid_record_n214(value: {
     output: Uint32Array;
     finish: _Finish;
 }): {
@@ -2131,10 +2943,31 @@ function from_candid_record_n177(value: {
 } {
     return {
         output: value.output,
-        finish: from_candid_Finish_n85(value.finish)
+        finish: from_candid_Finish_n60(value.finish)
     };
 }
-function from_candid_record_n181(value: {
+function from_candid_record_n237(value: {
+    message: _V1Reply;
+}): {
+    message: V1Reply;
+} {
+    return {
+        message: from_candid_V1Reply_n238(value.message)
+    };
+}
+function from_candid_record_n239(value: {
+    content: [] | [string];
+    tool_calls: Array<_V1Call>;
+}): {
+    content?: string;
+    tool_calls: Array<V1Call>;
+} {
+    return {
+        content: record_opt_to_undefined(from_candid_opt_n90(value.content)),
+        tool_calls: value.tool_calls
+    };
+}
+function from_candid_record_n249(value: {
     unclaimed: number;
     leases: Array<_LeaseHint>;
     announce: boolean;
@@ -2145,11 +2978,11 @@ function from_candid_record_n181(value: {
 } {
     return {
         unclaimed: value.unclaimed,
-        leases: from_candid_vec_n182(value.leases),
+        leases: from_candid_vec_n250(value.leases),
         announce: value.announce
     };
 }
-function from_candid_record_n184(value: {
+function from_candid_record_n252(value: {
     lease: _LeaseId;
     state: _LeaseState;
     transcript_final: boolean;
@@ -2167,7 +3000,187 @@ function from_candid_record_n184(value: {
         reveal_open: value.reveal_open
     };
 }
-function from_candid_record_n20(value: {
+function from_candid_record_n47(value: {
+    id: _JobId;
+    fee: _Cycles;
+    model: _ModelId;
+    result_root: [] | [_Hash];
+    requester: Principal;
+    kept_until: [] | [_Timestamp];
+    subsidy: _Cycles;
+    paid: _Cycles;
+    deadline: _Timestamp;
+    history: Array<_Transition>;
+    answer: [] | [_Answer];
+    verdict: [] | [_Verdict];
+    state: _JobState;
+    leases: Array<_LeaseView>;
+    usage: [] | [_Usage];
+    ended_at: [] | [_Timestamp];
+    escrow: _Cycles;
+    submitted_at: _Timestamp;
+    assurance: _Assurance;
+    refund: _Cycles;
+}): {
+    id: JobId;
+    fee: Cycles;
+    model: ModelId;
+    result_root?: Hash;
+    requester: Principal;
+    kept_until?: Timestamp;
+    subsidy: Cycles;
+    paid: Cycles;
+    deadline: Timestamp;
+    history: Array<Transition>;
+    answer?: Answer;
+    verdict?: Verdict;
+    state: JobState;
+    leases: Array<LeaseView>;
+    usage?: Usage;
+    ended_at?: Timestamp;
+    escrow: Cycles;
+    submitted_at: Timestamp;
+    assurance: Assurance;
+    refund: Cycles;
+} {
+    return {
+        id: value.id,
+        fee: value.fee,
+        model: value.model,
+        result_root: record_opt_to_undefined(from_candid_opt_n48(value.result_root)),
+        requester: value.requester,
+        kept_until: record_opt_to_undefined(from_candid_opt_n49(value.kept_until)),
+        subsidy: value.subsidy,
+        paid: value.paid,
+        deadline: value.deadline,
+        history: from_candid_vec_n50(value.history),
+        answer: record_opt_to_undefined(from_candid_opt_n56(value.answer)),
+        verdict: record_opt_to_undefined(from_candid_opt_n63(value.verdict)),
+        state: from_candid_JobState_n9(value.state),
+        leases: from_candid_vec_n66(value.leases),
+        usage: record_opt_to_undefined(from_candid_opt_n72(value.usage)),
+        ended_at: record_opt_to_undefined(from_candid_opt_n49(value.ended_at)),
+        escrow: value.escrow,
+        submitted_at: value.submitted_at,
+        assurance: from_candid_Assurance_n73(value.assurance),
+        refund: value.refund
+    };
+}
+function from_candid_record_n5(value: {
+    lease: _LeaseId;
+    state: _LeaseState;
+}): {
+    lease: LeaseId;
+    state: LeaseState;
+} {
+    return {
+        lease: value.lease,
+        state: from_candid_LeaseState_n6(value.state)
+    };
+}
+function from_candid_record_n52(value: {
+    at: _Timestamp;
+    lease: [] | [_LeaseId];
+    state: _JobState;
+    reason: _Reason;
+}): {
+    at: Timestamp;
+    lease?: LeaseId;
+    state: JobState;
+    reason: Reason;
+} {
+    return {
+        at: value.at,
+        lease: record_opt_to_undefined(from_candid_opt_n53(value.lease)),
+        state: from_candid_JobState_n9(value.state),
+        reason: from_candid_Reason_n54(value.reason)
+    };
+}
+function from_candid_record_n58(value: {
+    logprobs: [] | [Array<_TokenLogprobs>];
+    output_tokens: Uint32Array;
+    trace_root: _Hash;
+    text: string;
+    finish: _Finish;
+    embedding: [] | [Uint8Array];
+    input_tokens: Uint32Array;
+}): {
+    logprobs?: Array<TokenLogprobs>;
+    output_tokens: Uint32Array;
+    trace_root: Hash;
+    text: string;
+    finish: Finish;
+    embedding?: Uint8Array;
+    input_tokens: Uint32Array;
+} {
+    return {
+        logprobs: record_opt_to_undefined(from_candid_opt_n59(value.logprobs)),
+        output_tokens: value.output_tokens,
+        trace_root: value.trace_root,
+        text: value.text,
+        finish: from_candid_Finish_n60(value.finish),
+        embedding: record_opt_to_undefined(from_candid_opt_n62(value.embedding)),
+        input_tokens: value.input_tokens
+    };
+}
+function from_candid_record_n68(value: {
+    id: _LeaseId;
+    provider: Principal;
+    paid: _Cycles;
+    role: _Role;
+    root: [] | [_Hash];
+    deadline: _Timestamp;
+    state: _LeaseState;
+    forfeited: _Cycles;
+    granted_at: _Timestamp;
+    bonus: _Cycles;
+    worker: Principal;
+    round: number;
+    reason: [] | [_Reason];
+}): {
+    id: LeaseId;
+    provider: Principal;
+    paid: Cycles;
+    role: Role;
+    root?: Hash;
+    deadline: Timestamp;
+    state: LeaseState;
+    forfeited: Cycles;
+    granted_at: Timestamp;
+    bonus: Cycles;
+    worker: Principal;
+    round: number;
+    reason?: Reason;
+} {
+    return {
+        id: value.id,
+        provider: value.provider,
+        paid: value.paid,
+        role: from_candid_Role_n69(value.role),
+        root: record_opt_to_undefined(from_candid_opt_n48(value.root)),
+        deadline: value.deadline,
+        state: from_candid_LeaseState_n6(value.state),
+        forfeited: value.forfeited,
+        granted_at: value.granted_at,
+        bonus: value.bonus,
+        worker: value.worker,
+        round: value.round,
+        reason: record_opt_to_undefined(from_candid_opt_n71(value.reason))
+    };
+}
+function from_candid_record_n8(value: {
+    job: _JobId;
+    state: _JobState;
+}): {
+    job: JobId;
+    state: JobState;
+} {
+    return {
+        job: value.job,
+        state: from_candid_JobState_n9(value.state)
+    };
+}
+function from_candid_record_n81(value: {
     job: _JobId;
     model: _ModelId;
     model_root: _Hash;
@@ -2200,10 +3213,10 @@ function from_candid_record_n20(value: {
         job: value.job,
         model: value.model,
         model_root: value.model_root,
-        role: from_candid_Role_n21(value.role),
+        role: from_candid_Role_n69(value.role),
         seed: value.seed,
-        task: from_candid_Task_n23(value.task),
-        parameters: from_candid_Parameters_n38(value.parameters),
+        task: from_candid_Task_n82(value.task),
+        parameters: from_candid_Parameters_n97(value.parameters),
         deadline: value.deadline,
         lease: value.lease,
         run_deadline: value.run_deadline,
@@ -2212,7 +3225,7 @@ function from_candid_record_n20(value: {
         round: value.round
     };
 }
-function from_candid_record_n26(value: {
+function from_candid_record_n85(value: {
     tools: [] | [Array<_Tool>];
     messages: Array<_Message>;
 }): {
@@ -2220,11 +3233,11 @@ function from_candid_record_n26(value: {
     messages: Array<Message>;
 } {
     return {
-        tools: record_opt_to_undefined(from_candid_opt_n27(value.tools)),
-        messages: from_candid_vec_n32(value.messages)
+        tools: record_opt_to_undefined(from_candid_opt_n86(value.tools)),
+        messages: from_candid_vec_n91(value.messages)
     };
 }
-function from_candid_record_n30(value: {
+function from_candid_record_n89(value: {
     name: string;
     parameters: [] | [string];
     description: [] | [string];
@@ -2235,11 +3248,11 @@ function from_candid_record_n30(value: {
 } {
     return {
         name: value.name,
-        parameters: record_opt_to_undefined(from_candid_opt_n31(value.parameters)),
-        description: record_opt_to_undefined(from_candid_opt_n31(value.description))
+        parameters: record_opt_to_undefined(from_candid_opt_n90(value.parameters)),
+        description: record_opt_to_undefined(from_candid_opt_n90(value.description))
     };
 }
-function from_candid_record_n34(value: {
+function from_candid_record_n93(value: {
     content: string;
     tool_calls: [] | [Array<_ToolCall>];
     role: _MessageRole;
@@ -2252,12 +3265,12 @@ function from_candid_record_n34(value: {
 } {
     return {
         content: value.content,
-        tool_calls: record_opt_to_undefined(from_candid_opt_n35(value.tool_calls)),
-        role: from_candid_MessageRole_n36(value.role),
-        tool_call_id: record_opt_to_undefined(from_candid_opt_n31(value.tool_call_id))
+        tool_calls: record_opt_to_undefined(from_candid_opt_n94(value.tool_calls)),
+        role: from_candid_MessageRole_n95(value.role),
+        tool_call_id: record_opt_to_undefined(from_candid_opt_n90(value.tool_call_id))
     };
 }
-function from_candid_record_n39(value: {
+function from_candid_record_n98(value: {
     logprobs: [] | [number];
     stop: [] | [Array<string>];
     max_tokens: number;
@@ -2271,218 +3284,17 @@ function from_candid_record_n39(value: {
     format?: Format;
 } {
     return {
-        logprobs: record_opt_to_undefined(from_candid_opt_n40(value.logprobs)),
-        stop: record_opt_to_undefined(from_candid_opt_n41(value.stop)),
+        logprobs: record_opt_to_undefined(from_candid_opt_n99(value.logprobs)),
+        stop: record_opt_to_undefined(from_candid_opt_n100(value.stop)),
         max_tokens: value.max_tokens,
-        sampling: from_candid_Sampling_n42(value.sampling),
-        format: record_opt_to_undefined(from_candid_opt_n47(value.format))
+        sampling: from_candid_Sampling_n101(value.sampling),
+        format: record_opt_to_undefined(from_candid_opt_n106(value.format))
     };
 }
-function from_candid_record_n43(value: {
-    top_k: number;
-    frequency_penalty_milli: [] | [number];
-    repetition_penalty_milli: [] | [number];
-    top_p_ppm: number;
-    presence_penalty_milli: [] | [number];
-    repetition_window: [] | [number];
-    temperature_milli: number;
-    min_p_ppm: [] | [number];
-    logit_bias: [] | [Array<_LogitBias>];
-}): {
-    top_k: number;
-    frequency_penalty_milli?: number;
-    repetition_penalty_milli?: number;
-    top_p_ppm: number;
-    presence_penalty_milli?: number;
-    repetition_window?: number;
-    temperature_milli: number;
-    min_p_ppm?: number;
-    logit_bias?: Array<LogitBias>;
-} {
-    return {
-        top_k: value.top_k,
-        frequency_penalty_milli: record_opt_to_undefined(from_candid_opt_n44(value.frequency_penalty_milli)),
-        repetition_penalty_milli: record_opt_to_undefined(from_candid_opt_n45(value.repetition_penalty_milli)),
-        top_p_ppm: value.top_p_ppm,
-        presence_penalty_milli: record_opt_to_undefined(from_candid_opt_n44(value.presence_penalty_milli)),
-        repetition_window: record_opt_to_undefined(from_candid_opt_n45(value.repetition_window)),
-        temperature_milli: value.temperature_milli,
-        min_p_ppm: record_opt_to_undefined(from_candid_opt_n45(value.min_p_ppm)),
-        logit_bias: record_opt_to_undefined(from_candid_opt_n46(value.logit_bias))
-    };
-}
-function from_candid_record_n5(value: {
-    lease: _LeaseId;
-    state: _LeaseState;
-}): {
-    lease: LeaseId;
-    state: LeaseState;
-} {
-    return {
-        lease: value.lease,
-        state: from_candid_LeaseState_n6(value.state)
-    };
-}
-function from_candid_record_n75(value: {
-    id: _JobId;
-    fee: _Cycles;
-    model: _ModelId;
-    result_root: [] | [_Hash];
-    requester: Principal;
-    paid: _Cycles;
-    deadline: _Timestamp;
-    history: Array<_Transition>;
-    answer: [] | [_Answer];
-    verdict: [] | [_Verdict];
-    state: _JobState;
-    leases: Array<_LeaseView>;
-    usage: [] | [_Usage];
-    ended_at: [] | [_Timestamp];
-    escrow: _Cycles;
-    submitted_at: _Timestamp;
-    assurance: _Assurance;
-    refund: _Cycles;
-}): {
-    id: JobId;
-    fee: Cycles;
-    model: ModelId;
-    result_root?: Hash;
-    requester: Principal;
-    paid: Cycles;
-    deadline: Timestamp;
-    history: Array<Transition>;
-    answer?: Answer;
-    verdict?: Verdict;
-    state: JobState;
-    leases: Array<LeaseView>;
-    usage?: Usage;
-    ended_at?: Timestamp;
-    escrow: Cycles;
-    submitted_at: Timestamp;
-    assurance: Assurance;
-    refund: Cycles;
-} {
-    return {
-        id: value.id,
-        fee: value.fee,
-        model: value.model,
-        result_root: record_opt_to_undefined(from_candid_opt_n76(value.result_root)),
-        requester: value.requester,
-        paid: value.paid,
-        deadline: value.deadline,
-        history: from_candid_vec_n77(value.history),
-        answer: record_opt_to_undefined(from_candid_opt_n81(value.answer)),
-        verdict: record_opt_to_undefined(from_candid_opt_n88(value.verdict)),
-        state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n91(value.leases),
-        usage: record_opt_to_undefined(from_candid_opt_n95(value.usage)),
-        ended_at: record_opt_to_undefined(from_candid_opt_n96(value.ended_at)),
-        escrow: value.escrow,
-        submitted_at: value.submitted_at,
-        assurance: from_candid_Assurance_n97(value.assurance),
-        refund: value.refund
-    };
-}
-function from_candid_record_n79(value: {
-    at: _Timestamp;
-    lease: [] | [_LeaseId];
-    state: _JobState;
-    reason: _Reason;
-}): {
-    at: Timestamp;
-    lease?: LeaseId;
-    state: JobState;
-    reason: Reason;
-} {
-    return {
-        at: value.at,
-        lease: record_opt_to_undefined(from_candid_opt_n80(value.lease)),
-        state: from_candid_JobState_n9(value.state),
-        reason: from_candid_Reason_n70(value.reason)
-    };
-}
-function from_candid_record_n8(value: {
-    job: _JobId;
-    state: _JobState;
-}): {
-    job: JobId;
-    state: JobState;
-} {
-    return {
-        job: value.job,
-        state: from_candid_JobState_n9(value.state)
-    };
-}
-function from_candid_record_n83(value: {
-    logprobs: [] | [Array<_TokenLogprobs>];
-    output_tokens: Uint32Array;
-    trace_root: _Hash;
-    text: string;
-    finish: _Finish;
-    embedding: [] | [Uint8Array];
-    input_tokens: Uint32Array;
-}): {
-    logprobs?: Array<TokenLogprobs>;
-    output_tokens: Uint32Array;
-    trace_root: Hash;
-    text: string;
-    finish: Finish;
-    embedding?: Uint8Array;
-    input_tokens: Uint32Array;
-} {
-    return {
-        logprobs: record_opt_to_undefined(from_candid_opt_n84(value.logprobs)),
-        output_tokens: value.output_tokens,
-        trace_root: value.trace_root,
-        text: value.text,
-        finish: from_candid_Finish_n85(value.finish),
-        embedding: record_opt_to_undefined(from_candid_opt_n87(value.embedding)),
-        input_tokens: value.input_tokens
-    };
-}
-function from_candid_record_n93(value: {
-    id: _LeaseId;
-    provider: Principal;
-    paid: _Cycles;
-    role: _Role;
-    root: [] | [_Hash];
-    deadline: _Timestamp;
-    state: _LeaseState;
-    granted_at: _Timestamp;
-    worker: Principal;
-    round: number;
-    reason: [] | [_Reason];
-}): {
-    id: LeaseId;
-    provider: Principal;
-    paid: Cycles;
-    role: Role;
-    root?: Hash;
-    deadline: Timestamp;
-    state: LeaseState;
-    granted_at: Timestamp;
-    worker: Principal;
-    round: number;
-    reason?: Reason;
-} {
-    return {
-        id: value.id,
-        provider: value.provider,
-        paid: value.paid,
-        role: from_candid_Role_n21(value.role),
-        root: record_opt_to_undefined(from_candid_opt_n76(value.root)),
-        deadline: value.deadline,
-        state: from_candid_LeaseState_n6(value.state),
-        granted_at: value.granted_at,
-        worker: value.worker,
-        round: value.round,
-        reason: record_opt_to_undefined(from_candid_opt_n94(value.reason))
-    };
-}
-function from_candid_tuple_n67(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
+function from_candid_tuple_n148(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
     return [
         value[0],
-        from_candid_Beat_n68(value[1])
+        from_candid_Beat_n149(value[1])
     ];
 }
 function from_candid_variant_n10(value: {
@@ -2504,23 +3316,131 @@ function from_candid_variant_n10(value: {
 }): JobState {
     return "Queued" in value ? JobState.Queued : "Failed" in value ? JobState.Failed : "Running" in value ? JobState.Running : "Extended" in value ? JobState.Extended : "Cancelled" in value ? JobState.Cancelled : "Revealing" in value ? JobState.Revealing : "Expired" in value ? JobState.Expired : "Settled" in value ? JobState.Settled : value;
 }
-function from_candid_variant_n105(value: {
-    Ok: _Beat;
+function from_candid_variant_n108(value: {
+    Text: null;
 } | {
-    Err: _WorkerError;
+    JsonObject: null;
+} | {
+    JsonSchema: string;
+}): {
+    __kind__: "Text";
+    Text: null;
+} | {
+    __kind__: "JsonObject";
+    JsonObject: null;
+} | {
+    __kind__: "JsonSchema";
+    JsonSchema: string;
+} {
+    return "Text" in value ? {
+        __kind__: "Text",
+        Text: value.Text
+    } : "JsonObject" in value ? {
+        __kind__: "JsonObject",
+        JsonObject: value.JsonObject
+    } : "JsonSchema" in value ? {
+        __kind__: "JsonSchema",
+        JsonSchema: value.JsonSchema
+    } : value;
+}
+function from_candid_variant_n116(value: {
+    Ok: _Cycles;
+} | {
+    Err: _DepositError;
 }): {
     __kind__: "Ok";
-    Ok: Beat;
+    Ok: Cycles;
 } | {
     __kind__: "Err";
-    Err: WorkerError;
+    Err: DepositError;
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Beat_n68(value.Ok)
+        Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
+        Err: from_candid_DepositError_n117(value.Err)
+    } : value;
+}
+function from_candid_variant_n118(value: {
+    Anonymous: null;
+} | {
+    NothingAttached: null;
+} | {
+    Other: string;
+} | {
+    LowOnCycles: null;
+}): {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "NothingAttached";
+    NothingAttached: null;
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
+} {
+    return "Anonymous" in value ? {
+        __kind__: "Anonymous",
+        Anonymous: value.Anonymous
+    } : "NothingAttached" in value ? {
+        __kind__: "NothingAttached",
+        NothingAttached: value.NothingAttached
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
+    } : value;
+}
+function from_candid_variant_n122(value: {
+    Ok: _TransferView;
+} | {
+    Err: _MoneyError;
+}): {
+    __kind__: "Ok";
+    Ok: TransferView;
+} | {
+    __kind__: "Err";
+    Err: MoneyError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_TransferView_n123(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_MoneyError_n137(value.Err)
+    } : value;
+}
+function from_candid_variant_n126(value: {
+    Deposit: {
+        from: _LedgerAccount;
+    };
+} | {
+    Withdrawal: {
+        to: _Destination;
+    };
+}): {
+    __kind__: "Deposit";
+    Deposit: {
+        from: LedgerAccount;
+    };
+} | {
+    __kind__: "Withdrawal";
+    Withdrawal: {
+        to: Destination;
+    };
+} {
+    return "Deposit" in value ? {
+        __kind__: "Deposit",
+        Deposit: from_candid_record_n127(value.Deposit)
+    } : "Withdrawal" in value ? {
+        __kind__: "Withdrawal",
+        Withdrawal: from_candid_record_n130(value.Withdrawal)
     } : value;
 }
 function from_candid_variant_n13(value: {
@@ -2542,201 +3462,473 @@ function from_candid_variant_n13(value: {
         Err: from_candid_JobError_n14(value.Err)
     } : value;
 }
-function from_candid_variant_n131(value: {
-    Ok: _Quote;
+function from_candid_variant_n132(value: {
+    Canister: Principal;
 } | {
-    Err: _SubmitError;
+    Ledger: _LedgerAccount;
 }): {
-    __kind__: "Ok";
-    Ok: Quote;
+    __kind__: "Canister";
+    Canister: Principal;
 } | {
-    __kind__: "Err";
-    Err: SubmitError;
+    __kind__: "Ledger";
+    Ledger: LedgerAccount;
 } {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_Quote_n132(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_SubmitError_n134(value.Err)
+    return "Canister" in value ? {
+        __kind__: "Canister",
+        Canister: value.Canister
+    } : "Ledger" in value ? {
+        __kind__: "Ledger",
+        Ledger: from_candid_LedgerAccount_n128(value.Ledger)
     } : value;
 }
-function from_candid_variant_n135(value: {
-    NotEnoughProviders: {
-        needed: number;
-        providers: number;
+function from_candid_variant_n134(value: {
+    Failed: string;
+} | {
+    Done: {
+        block: [] | [bigint];
     };
 } | {
-    Invalid: {
-        field: string;
-        problem: string;
+    Quarantined: null;
+} | {
+    Pending: null;
+}): {
+    __kind__: "Failed";
+    Failed: string;
+} | {
+    __kind__: "Done";
+    Done: {
+        block?: bigint;
     };
+} | {
+    __kind__: "Quarantined";
+    Quarantined: null;
+} | {
+    __kind__: "Pending";
+    Pending: null;
+} {
+    return "Failed" in value ? {
+        __kind__: "Failed",
+        Failed: value.Failed
+    } : "Done" in value ? {
+        __kind__: "Done",
+        Done: from_candid_record_n135(value.Done)
+    } : "Quarantined" in value ? {
+        __kind__: "Quarantined",
+        Quarantined: value.Quarantined
+    } : "Pending" in value ? {
+        __kind__: "Pending",
+        Pending: value.Pending
+    } : value;
+}
+function from_candid_variant_n138(value: {
+    NotAController: null;
+} | {
+    NothingUnbonding: null;
 } | {
     Anonymous: null;
 } | {
-    TooManyOpenJobs: {
+    Nothing: null;
+} | {
+    UnknownTransfer: _TransferId;
+} | {
+    TooLarge: {
+        most: _Cycles;
+        amount: _Cycles;
+    };
+} | {
+    NotQuarantined: _TransferId;
+} | {
+    TooSmall: {
+        least: _Cycles;
+        amount: _Cycles;
+    };
+} | {
+    BadDestination: {
+        to: Principal;
+        problem: string;
+    };
+} | {
+    Subaccount: {
+        bytes: bigint;
+    };
+} | {
+    UnderWay: _TransferId;
+} | {
+    LedgerFeeUnknown: null;
+} | {
+    TooManyTransfers: {
         max: number;
         open: number;
     };
 } | {
-    DeprecatedModel: string;
-} | {
-    KeyReused: {
-        job: _JobId;
+    NotUnbonded: {
+        until: _Timestamp;
     };
 } | {
-    NotAvailableYet: string;
+    TransfersFull: null;
 } | {
-    QueueFull: null;
-} | {
-    PriceCapTooLow: {
-        cap: _Cycles;
-        price_max: _Cycles;
+    LedgerShort: {
+        there: _Cycles;
+        needed: _Cycles;
     };
 } | {
-    ContextTooLong: {
-        max: number;
-        output: number;
-        input: number;
+    StakeLocked: {
+        free: _Cycles;
+        needed: _Cycles;
+    };
+} | {
+    CyclesShort: {
+        there: _Cycles;
+        needed: _Cycles;
     };
 } | {
     Other: string;
 } | {
-    LowOnCycles: null;
+    LedgerNotSet: null;
 } | {
-    UnknownModel: string;
+    NotSettled: {
+        until: _Timestamp;
+    };
 } | {
     InsufficientFunds: {
-        attached: _Cycles;
         balance: _Cycles;
         needed: _Cycles;
     };
 }): {
-    __kind__: "NotEnoughProviders";
-    NotEnoughProviders: {
-        needed: number;
-        providers: number;
-    };
+    __kind__: "NotAController";
+    NotAController: null;
 } | {
-    __kind__: "Invalid";
-    Invalid: {
-        field: string;
-        problem: string;
-    };
+    __kind__: "NothingUnbonding";
+    NothingUnbonding: null;
 } | {
     __kind__: "Anonymous";
     Anonymous: null;
 } | {
-    __kind__: "TooManyOpenJobs";
-    TooManyOpenJobs: {
+    __kind__: "Nothing";
+    Nothing: null;
+} | {
+    __kind__: "UnknownTransfer";
+    UnknownTransfer: TransferId;
+} | {
+    __kind__: "TooLarge";
+    TooLarge: {
+        most: Cycles;
+        amount: Cycles;
+    };
+} | {
+    __kind__: "NotQuarantined";
+    NotQuarantined: TransferId;
+} | {
+    __kind__: "TooSmall";
+    TooSmall: {
+        least: Cycles;
+        amount: Cycles;
+    };
+} | {
+    __kind__: "BadDestination";
+    BadDestination: {
+        to: Principal;
+        problem: string;
+    };
+} | {
+    __kind__: "Subaccount";
+    Subaccount: {
+        bytes: bigint;
+    };
+} | {
+    __kind__: "UnderWay";
+    UnderWay: TransferId;
+} | {
+    __kind__: "LedgerFeeUnknown";
+    LedgerFeeUnknown: null;
+} | {
+    __kind__: "TooManyTransfers";
+    TooManyTransfers: {
         max: number;
         open: number;
     };
 } | {
-    __kind__: "DeprecatedModel";
-    DeprecatedModel: string;
-} | {
-    __kind__: "KeyReused";
-    KeyReused: {
-        job: JobId;
+    __kind__: "NotUnbonded";
+    NotUnbonded: {
+        until: Timestamp;
     };
 } | {
-    __kind__: "NotAvailableYet";
-    NotAvailableYet: string;
+    __kind__: "TransfersFull";
+    TransfersFull: null;
 } | {
-    __kind__: "QueueFull";
-    QueueFull: null;
-} | {
-    __kind__: "PriceCapTooLow";
-    PriceCapTooLow: {
-        cap: Cycles;
-        price_max: Cycles;
+    __kind__: "LedgerShort";
+    LedgerShort: {
+        there: Cycles;
+        needed: Cycles;
     };
 } | {
-    __kind__: "ContextTooLong";
-    ContextTooLong: {
-        max: number;
-        output: number;
-        input: number;
+    __kind__: "StakeLocked";
+    StakeLocked: {
+        free: Cycles;
+        needed: Cycles;
+    };
+} | {
+    __kind__: "CyclesShort";
+    CyclesShort: {
+        there: Cycles;
+        needed: Cycles;
     };
 } | {
     __kind__: "Other";
     Other: string;
 } | {
-    __kind__: "LowOnCycles";
-    LowOnCycles: null;
+    __kind__: "LedgerNotSet";
+    LedgerNotSet: null;
 } | {
-    __kind__: "UnknownModel";
-    UnknownModel: string;
+    __kind__: "NotSettled";
+    NotSettled: {
+        until: Timestamp;
+    };
 } | {
     __kind__: "InsufficientFunds";
     InsufficientFunds: {
-        attached: Cycles;
         balance: Cycles;
         needed: Cycles;
     };
 } {
-    return "NotEnoughProviders" in value ? {
-        __kind__: "NotEnoughProviders",
-        NotEnoughProviders: value.NotEnoughProviders
-    } : "Invalid" in value ? {
-        __kind__: "Invalid",
-        Invalid: value.Invalid
+    return "NotAController" in value ? {
+        __kind__: "NotAController",
+        NotAController: value.NotAController
+    } : "NothingUnbonding" in value ? {
+        __kind__: "NothingUnbonding",
+        NothingUnbonding: value.NothingUnbonding
     } : "Anonymous" in value ? {
         __kind__: "Anonymous",
         Anonymous: value.Anonymous
-    } : "TooManyOpenJobs" in value ? {
-        __kind__: "TooManyOpenJobs",
-        TooManyOpenJobs: value.TooManyOpenJobs
-    } : "DeprecatedModel" in value ? {
-        __kind__: "DeprecatedModel",
-        DeprecatedModel: value.DeprecatedModel
-    } : "KeyReused" in value ? {
-        __kind__: "KeyReused",
-        KeyReused: value.KeyReused
-    } : "NotAvailableYet" in value ? {
-        __kind__: "NotAvailableYet",
-        NotAvailableYet: value.NotAvailableYet
-    } : "QueueFull" in value ? {
-        __kind__: "QueueFull",
-        QueueFull: value.QueueFull
-    } : "PriceCapTooLow" in value ? {
-        __kind__: "PriceCapTooLow",
-        PriceCapTooLow: value.PriceCapTooLow
-    } : "ContextTooLong" in value ? {
-        __kind__: "ContextTooLong",
-        ContextTooLong: value.ContextTooLong
+    } : "Nothing" in value ? {
+        __kind__: "Nothing",
+        Nothing: value.Nothing
+    } : "UnknownTransfer" in value ? {
+        __kind__: "UnknownTransfer",
+        UnknownTransfer: value.UnknownTransfer
+    } : "TooLarge" in value ? {
+        __kind__: "TooLarge",
+        TooLarge: value.TooLarge
+    } : "NotQuarantined" in value ? {
+        __kind__: "NotQuarantined",
+        NotQuarantined: value.NotQuarantined
+    } : "TooSmall" in value ? {
+        __kind__: "TooSmall",
+        TooSmall: value.TooSmall
+    } : "BadDestination" in value ? {
+        __kind__: "BadDestination",
+        BadDestination: value.BadDestination
+    } : "Subaccount" in value ? {
+        __kind__: "Subaccount",
+        Subaccount: value.Subaccount
+    } : "UnderWay" in value ? {
+        __kind__: "UnderWay",
+        UnderWay: value.UnderWay
+    } : "LedgerFeeUnknown" in value ? {
+        __kind__: "LedgerFeeUnknown",
+        LedgerFeeUnknown: value.LedgerFeeUnknown
+    } : "TooManyTransfers" in value ? {
+        __kind__: "TooManyTransfers",
+        TooManyTransfers: value.TooManyTransfers
+    } : "NotUnbonded" in value ? {
+        __kind__: "NotUnbonded",
+        NotUnbonded: value.NotUnbonded
+    } : "TransfersFull" in value ? {
+        __kind__: "TransfersFull",
+        TransfersFull: value.TransfersFull
+    } : "LedgerShort" in value ? {
+        __kind__: "LedgerShort",
+        LedgerShort: value.LedgerShort
+    } : "StakeLocked" in value ? {
+        __kind__: "StakeLocked",
+        StakeLocked: value.StakeLocked
+    } : "CyclesShort" in value ? {
+        __kind__: "CyclesShort",
+        CyclesShort: value.CyclesShort
     } : "Other" in value ? {
         __kind__: "Other",
         Other: value.Other
-    } : "LowOnCycles" in value ? {
-        __kind__: "LowOnCycles",
-        LowOnCycles: value.LowOnCycles
-    } : "UnknownModel" in value ? {
-        __kind__: "UnknownModel",
-        UnknownModel: value.UnknownModel
+    } : "LedgerNotSet" in value ? {
+        __kind__: "LedgerNotSet",
+        LedgerNotSet: value.LedgerNotSet
+    } : "NotSettled" in value ? {
+        __kind__: "NotSettled",
+        NotSettled: value.NotSettled
     } : "InsufficientFunds" in value ? {
         __kind__: "InsufficientFunds",
         InsufficientFunds: value.InsufficientFunds
     } : value;
 }
-function from_candid_variant_n137(value: {
-    Ok: _CertifiedReceipt;
+function from_candid_variant_n140(value: {
+    NoDemand: null;
 } | {
-    Err: _JobError;
+    TooDear: null;
+} | {
+    Busy: {
+        leases: number;
+    };
+} | {
+    NotActive: null;
+} | {
+    SameProvider: null;
+} | {
+    NotReady: null;
+} | {
+    StakeShort: {
+        free: _Cycles;
+        needed: _Cycles;
+    };
+} | {
+    Eligible: null;
+} | {
+    Untrusted: {
+        valid: bigint;
+        wanted: number;
+    };
+} | {
+    Other: string;
+} | {
+    NoOffer: null;
+} | {
+    UnknownWorker: null;
+}): {
+    __kind__: "NoDemand";
+    NoDemand: null;
+} | {
+    __kind__: "TooDear";
+    TooDear: null;
+} | {
+    __kind__: "Busy";
+    Busy: {
+        leases: number;
+    };
+} | {
+    __kind__: "NotActive";
+    NotActive: null;
+} | {
+    __kind__: "SameProvider";
+    SameProvider: null;
+} | {
+    __kind__: "NotReady";
+    NotReady: null;
+} | {
+    __kind__: "StakeShort";
+    StakeShort: {
+        free: Cycles;
+        needed: Cycles;
+    };
+} | {
+    __kind__: "Eligible";
+    Eligible: null;
+} | {
+    __kind__: "Untrusted";
+    Untrusted: {
+        valid: bigint;
+        wanted: number;
+    };
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "NoOffer";
+    NoOffer: null;
+} | {
+    __kind__: "UnknownWorker";
+    UnknownWorker: null;
+} {
+    return "NoDemand" in value ? {
+        __kind__: "NoDemand",
+        NoDemand: value.NoDemand
+    } : "TooDear" in value ? {
+        __kind__: "TooDear",
+        TooDear: value.TooDear
+    } : "Busy" in value ? {
+        __kind__: "Busy",
+        Busy: value.Busy
+    } : "NotActive" in value ? {
+        __kind__: "NotActive",
+        NotActive: value.NotActive
+    } : "SameProvider" in value ? {
+        __kind__: "SameProvider",
+        SameProvider: value.SameProvider
+    } : "NotReady" in value ? {
+        __kind__: "NotReady",
+        NotReady: value.NotReady
+    } : "StakeShort" in value ? {
+        __kind__: "StakeShort",
+        StakeShort: value.StakeShort
+    } : "Eligible" in value ? {
+        __kind__: "Eligible",
+        Eligible: value.Eligible
+    } : "Untrusted" in value ? {
+        __kind__: "Untrusted",
+        Untrusted: value.Untrusted
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "NoOffer" in value ? {
+        __kind__: "NoOffer",
+        NoOffer: value.NoOffer
+    } : "UnknownWorker" in value ? {
+        __kind__: "UnknownWorker",
+        UnknownWorker: value.UnknownWorker
+    } : value;
+}
+function from_candid_variant_n142(value: {
+    Ok: _Follow;
+} | {
+    Err: _WorkerError;
 }): {
     __kind__: "Ok";
-    Ok: CertifiedReceipt;
+    Ok: Follow;
 } | {
     __kind__: "Err";
-    Err: JobError;
+    Err: WorkerError;
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_CertifiedReceipt_n138(value.Ok)
+        Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n144(value: {
+    Ok: _Cycles;
+} | {
+    Err: _MoneyError;
+}): {
+    __kind__: "Ok";
+    Ok: Cycles;
+} | {
+    __kind__: "Err";
+    Err: MoneyError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_MoneyError_n137(value.Err)
+    } : value;
+}
+function from_candid_variant_n146(value: {
+    Ok: Array<[_LeaseId, _Beat]>;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: Array<[LeaseId, Beat]>;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_vec_n147(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
 function from_candid_variant_n15(value: {
@@ -2810,7 +4002,148 @@ function from_candid_variant_n15(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n155(value: {
+function from_candid_variant_n150(value: {
+    Continue: _Timestamp;
+} | {
+    Stop: _Reason;
+}): {
+    __kind__: "Continue";
+    Continue: Timestamp;
+} | {
+    __kind__: "Stop";
+    Stop: Reason;
+} {
+    return "Continue" in value ? {
+        __kind__: "Continue",
+        Continue: value.Continue
+    } : "Stop" in value ? {
+        __kind__: "Stop",
+        Stop: from_candid_Reason_n54(value.Stop)
+    } : value;
+}
+function from_candid_variant_n154(value: {
+    Ok: _JobView;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: JobView;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_JobView_n46(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n14(value.Err)
+    } : value;
+}
+function from_candid_variant_n165(value: {
+    Ok: null;
+} | {
+    Err: _ControlError;
+}): {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: ControlError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_ControlError_n166(value.Err)
+    } : value;
+}
+function from_candid_variant_n167(value: {
+    Invalid: string;
+} | {
+    NotAController: Principal;
+} | {
+    Other: string;
+}): {
+    __kind__: "Invalid";
+    Invalid: string;
+} | {
+    __kind__: "NotAController";
+    NotAController: Principal;
+} | {
+    __kind__: "Other";
+    Other: string;
+} {
+    return "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "NotAController" in value ? {
+        __kind__: "NotAController",
+        NotAController: value.NotAController
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : value;
+}
+function from_candid_variant_n169(value: {
+    Ok: _Beat;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: Beat;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_Beat_n149(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n171(value: {
+    Ok: _Quote;
+} | {
+    Err: _SubmitError;
+}): {
+    __kind__: "Ok";
+    Ok: Quote;
+} | {
+    __kind__: "Err";
+    Err: SubmitError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_Quote_n172(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_SubmitError_n75(value.Err)
+    } : value;
+}
+function from_candid_variant_n175(value: {
+    Ok: _CertifiedReceipt;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: CertifiedReceipt;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_CertifiedReceipt_n176(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n14(value.Err)
+    } : value;
+}
+function from_candid_variant_n192(value: {
     Name: string;
 } | {
     Version: _ModelId;
@@ -2829,7 +4162,45 @@ function from_candid_variant_n155(value: {
         Version: value.Version
     } : value;
 }
-function from_candid_variant_n163(value: {
+function from_candid_variant_n194(value: {
+    Ok: _Holdings;
+} | {
+    Err: _MoneyError;
+}): {
+    __kind__: "Ok";
+    Ok: Holdings;
+} | {
+    __kind__: "Err";
+    Err: MoneyError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_Holdings_n151(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_MoneyError_n137(value.Err)
+    } : value;
+}
+function from_candid_variant_n2(value: {
+    Ok: null;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n202(value: {
     Ok: _StreamChunk;
 } | {
     Err: _JobError;
@@ -2842,13 +4213,13 @@ function from_candid_variant_n163(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_StreamChunk_n164(value.Ok)
+        Ok: from_candid_StreamChunk_n203(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n14(value.Err)
     } : value;
 }
-function from_candid_variant_n169(value: {
+function from_candid_variant_n206(value: {
     Ok: _Submitted;
 } | {
     Err: _SubmitError;
@@ -2864,29 +4235,10 @@ function from_candid_variant_n169(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SubmitError_n134(value.Err)
+        Err: from_candid_SubmitError_n75(value.Err)
     } : value;
 }
-function from_candid_variant_n17(value: {
-    Ok: Array<_Order>;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Array<Order>;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_vec_n18(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n171(value: {
+function from_candid_variant_n208(value: {
     Ok: null;
 } | {
     Err: _SyncError;
@@ -2902,10 +4254,10 @@ function from_candid_variant_n171(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SyncError_n172(value.Err)
+        Err: from_candid_SyncError_n209(value.Err)
     } : value;
 }
-function from_candid_variant_n173(value: {
+function from_candid_variant_n210(value: {
     Busy: null;
 } | {
     Unreachable: string;
@@ -2940,7 +4292,7 @@ function from_candid_variant_n173(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n175(value: {
+function from_candid_variant_n212(value: {
     Ok: _Claim;
 } | {
     Err: _WorkerError;
@@ -2953,13 +4305,13 @@ function from_candid_variant_n175(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Claim_n176(value.Ok)
+        Ok: from_candid_Claim_n213(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n179(value: {
+function from_candid_variant_n247(value: {
     Ok: _WorkHint;
 } | {
     Err: _WorkerError;
@@ -2972,97 +4324,11 @@ function from_candid_variant_n179(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_WorkHint_n180(value.Ok)
+        Ok: from_candid_WorkHint_n248(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
-}
-function from_candid_variant_n2(value: {
-    Ok: null;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: null;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n22(value: {
-    Generator: null;
-} | {
-    Replica: null;
-} | {
-    Checker: null;
-}): Role {
-    return "Generator" in value ? Role.Generator : "Replica" in value ? Role.Replica : "Checker" in value ? Role.Checker : value;
-}
-function from_candid_variant_n24(value: {
-    Chat: _Chat;
-} | {
-    Embedding: {
-        text: string;
-    };
-} | {
-    Training: {
-        checkpoint_root: _Hash;
-    };
-} | {
-    Completion: {
-        prompt: string;
-    };
-}): {
-    __kind__: "Chat";
-    Chat: Chat;
-} | {
-    __kind__: "Embedding";
-    Embedding: {
-        text: string;
-    };
-} | {
-    __kind__: "Training";
-    Training: {
-        checkpoint_root: Hash;
-    };
-} | {
-    __kind__: "Completion";
-    Completion: {
-        prompt: string;
-    };
-} {
-    return "Chat" in value ? {
-        __kind__: "Chat",
-        Chat: from_candid_Chat_n25(value.Chat)
-    } : "Embedding" in value ? {
-        __kind__: "Embedding",
-        Embedding: value.Embedding
-    } : "Training" in value ? {
-        __kind__: "Training",
-        Training: value.Training
-    } : "Completion" in value ? {
-        __kind__: "Completion",
-        Completion: value.Completion
-    } : value;
-}
-function from_candid_variant_n37(value: {
-    System: null;
-} | {
-    Tool: null;
-} | {
-    User: null;
-} | {
-    Assistant: null;
-}): MessageRole {
-    return "System" in value ? MessageRole.System : "Tool" in value ? MessageRole.Tool : "User" in value ? MessageRole.User : "Assistant" in value ? MessageRole.Assistant : value;
 }
 function from_candid_variant_n4(value: {
     Invalid: {
@@ -3207,256 +4473,56 @@ function from_candid_variant_n4(value: {
         UnknownModel: value.UnknownModel
     } : value;
 }
-function from_candid_variant_n49(value: {
-    Text: null;
+function from_candid_variant_n43(value: {
+    Ok: _ChatReply;
 } | {
-    JsonObject: null;
-} | {
-    JsonSchema: string;
-}): {
-    __kind__: "Text";
-    Text: null;
-} | {
-    __kind__: "JsonObject";
-    JsonObject: null;
-} | {
-    __kind__: "JsonSchema";
-    JsonSchema: string;
-} {
-    return "Text" in value ? {
-        __kind__: "Text",
-        Text: value.Text
-    } : "JsonObject" in value ? {
-        __kind__: "JsonObject",
-        JsonObject: value.JsonObject
-    } : "JsonSchema" in value ? {
-        __kind__: "JsonSchema",
-        JsonSchema: value.JsonSchema
-    } : value;
-}
-function from_candid_variant_n57(value: {
-    Ok: _Cycles;
-} | {
-    Err: _DepositError;
+    Err: _SubmitError;
 }): {
     __kind__: "Ok";
-    Ok: Cycles;
+    Ok: ChatReply;
 } | {
     __kind__: "Err";
-    Err: DepositError;
+    Err: SubmitError;
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: value.Ok
+        Ok: from_candid_ChatReply_n44(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_DepositError_n58(value.Err)
+        Err: from_candid_SubmitError_n75(value.Err)
     } : value;
 }
-function from_candid_variant_n59(value: {
-    Anonymous: null;
+function from_candid_variant_n45(value: {
+    Ended: _JobView;
 } | {
-    NothingAttached: null;
-} | {
-    Other: string;
-} | {
-    LowOnCycles: null;
-}): {
-    __kind__: "Anonymous";
-    Anonymous: null;
-} | {
-    __kind__: "NothingAttached";
-    NothingAttached: null;
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "LowOnCycles";
-    LowOnCycles: null;
-} {
-    return "Anonymous" in value ? {
-        __kind__: "Anonymous",
-        Anonymous: value.Anonymous
-    } : "NothingAttached" in value ? {
-        __kind__: "NothingAttached",
-        NothingAttached: value.NothingAttached
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "LowOnCycles" in value ? {
-        __kind__: "LowOnCycles",
-        LowOnCycles: value.LowOnCycles
-    } : value;
-}
-function from_candid_variant_n61(value: {
-    NoDemand: null;
-} | {
-    TooDear: null;
-} | {
-    Busy: {
-        leases: number;
+    Pending: {
+        job: _JobId;
     };
-} | {
-    NotActive: null;
-} | {
-    SameProvider: null;
-} | {
-    NotReady: null;
-} | {
-    Eligible: null;
-} | {
-    Other: string;
-} | {
-    NoOffer: null;
-} | {
-    UnknownWorker: null;
 }): {
-    __kind__: "NoDemand";
-    NoDemand: null;
+    __kind__: "Ended";
+    Ended: JobView;
 } | {
-    __kind__: "TooDear";
-    TooDear: null;
-} | {
-    __kind__: "Busy";
-    Busy: {
-        leases: number;
+    __kind__: "Pending";
+    Pending: {
+        job: JobId;
     };
-} | {
-    __kind__: "NotActive";
-    NotActive: null;
-} | {
-    __kind__: "SameProvider";
-    SameProvider: null;
-} | {
-    __kind__: "NotReady";
-    NotReady: null;
-} | {
-    __kind__: "Eligible";
-    Eligible: null;
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "NoOffer";
-    NoOffer: null;
-} | {
-    __kind__: "UnknownWorker";
-    UnknownWorker: null;
 } {
-    return "NoDemand" in value ? {
-        __kind__: "NoDemand",
-        NoDemand: value.NoDemand
-    } : "TooDear" in value ? {
-        __kind__: "TooDear",
-        TooDear: value.TooDear
-    } : "Busy" in value ? {
-        __kind__: "Busy",
-        Busy: value.Busy
-    } : "NotActive" in value ? {
-        __kind__: "NotActive",
-        NotActive: value.NotActive
-    } : "SameProvider" in value ? {
-        __kind__: "SameProvider",
-        SameProvider: value.SameProvider
-    } : "NotReady" in value ? {
-        __kind__: "NotReady",
-        NotReady: value.NotReady
-    } : "Eligible" in value ? {
-        __kind__: "Eligible",
-        Eligible: value.Eligible
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "NoOffer" in value ? {
-        __kind__: "NoOffer",
-        NoOffer: value.NoOffer
-    } : "UnknownWorker" in value ? {
-        __kind__: "UnknownWorker",
-        UnknownWorker: value.UnknownWorker
+    return "Ended" in value ? {
+        __kind__: "Ended",
+        Ended: from_candid_JobView_n46(value.Ended)
+    } : "Pending" in value ? {
+        __kind__: "Pending",
+        Pending: value.Pending
     } : value;
 }
-function from_candid_variant_n63(value: {
-    Ok: _Follow;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Follow;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n65(value: {
-    Ok: Array<[_LeaseId, _Beat]>;
-} | {
-    Err: _WorkerError;
-}): {
-    __kind__: "Ok";
-    Ok: Array<[LeaseId, Beat]>;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_vec_n66(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_WorkerError_n3(value.Err)
-    } : value;
-}
-function from_candid_variant_n69(value: {
-    Continue: _Timestamp;
-} | {
-    Stop: _Reason;
-}): {
-    __kind__: "Continue";
-    Continue: Timestamp;
-} | {
-    __kind__: "Stop";
-    Stop: Reason;
-} {
-    return "Continue" in value ? {
-        __kind__: "Continue",
-        Continue: value.Continue
-    } : "Stop" in value ? {
-        __kind__: "Stop",
-        Stop: from_candid_Reason_n70(value.Stop)
-    } : value;
-}
-function from_candid_variant_n7(value: {
-    Committed: null;
-} | {
-    Abandoned: null;
-} | {
-    Late: null;
-} | {
-    Lost: null;
-} | {
-    Revealed: null;
-} | {
-    Released: null;
-} | {
-    Leased: null;
-} | {
-    Silent: null;
-}): LeaseState {
-    return "Committed" in value ? LeaseState.Committed : "Abandoned" in value ? LeaseState.Abandoned : "Late" in value ? LeaseState.Late : "Lost" in value ? LeaseState.Lost : "Revealed" in value ? LeaseState.Revealed : "Released" in value ? LeaseState.Released : "Leased" in value ? LeaseState.Leased : "Silent" in value ? LeaseState.Silent : value;
-}
-function from_candid_variant_n71(value: {
+function from_candid_variant_n55(value: {
     Abandoned: string;
 } | {
     NoLongerNeeded: null;
 } | {
     NotClaimed: null;
+} | {
+    Audited: null;
 } | {
     AllCommitted: null;
 } | {
@@ -3504,6 +4570,9 @@ function from_candid_variant_n71(value: {
 } | {
     __kind__: "NotClaimed";
     NotClaimed: null;
+} | {
+    __kind__: "Audited";
+    Audited: null;
 } | {
     __kind__: "AllCommitted";
     AllCommitted: null;
@@ -3571,6 +4640,9 @@ function from_candid_variant_n71(value: {
     } : "NotClaimed" in value ? {
         __kind__: "NotClaimed",
         NotClaimed: value.NotClaimed
+    } : "Audited" in value ? {
+        __kind__: "Audited",
+        Audited: value.Audited
     } : "AllCommitted" in value ? {
         __kind__: "AllCommitted",
         AllCommitted: value.AllCommitted
@@ -3630,33 +4702,14 @@ function from_candid_variant_n71(value: {
         CheckerDisagrees: value.CheckerDisagrees
     } : value;
 }
-function from_candid_variant_n73(value: {
-    Ok: _JobView;
-} | {
-    Err: _JobError;
-}): {
-    __kind__: "Ok";
-    Ok: JobView;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_JobView_n74(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
-    } : value;
-}
-function from_candid_variant_n86(value: {
+function from_candid_variant_n61(value: {
     Stop: null;
 } | {
     Length: null;
 }): Finish {
     return "Stop" in value ? Finish.Stop : "Length" in value ? Finish.Length : value;
 }
-function from_candid_variant_n90(value: {
+function from_candid_variant_n65(value: {
     Inconclusive: null;
 } | {
     Unverified: null;
@@ -3665,7 +4718,35 @@ function from_candid_variant_n90(value: {
 }): Verdict {
     return "Inconclusive" in value ? Verdict.Inconclusive : "Unverified" in value ? Verdict.Unverified : "Verified" in value ? Verdict.Verified : value;
 }
-function from_candid_variant_n98(value: {
+function from_candid_variant_n7(value: {
+    Committed: null;
+} | {
+    Abandoned: null;
+} | {
+    Late: null;
+} | {
+    Lost: null;
+} | {
+    Revealed: null;
+} | {
+    Released: null;
+} | {
+    Leased: null;
+} | {
+    Silent: null;
+}): LeaseState {
+    return "Committed" in value ? LeaseState.Committed : "Abandoned" in value ? LeaseState.Abandoned : "Late" in value ? LeaseState.Late : "Lost" in value ? LeaseState.Lost : "Revealed" in value ? LeaseState.Revealed : "Released" in value ? LeaseState.Released : "Leased" in value ? LeaseState.Leased : "Silent" in value ? LeaseState.Silent : value;
+}
+function from_candid_variant_n70(value: {
+    Generator: null;
+} | {
+    Replica: null;
+} | {
+    Checker: null;
+}): Role {
+    return "Generator" in value ? Role.Generator : "Replica" in value ? Role.Replica : "Checker" in value ? Role.Checker : value;
+}
+function from_candid_variant_n74(value: {
     Equality: {
         total: number;
     };
@@ -3722,94 +4803,428 @@ function from_candid_variant_n98(value: {
         Refereed: value.Refereed
     } : value;
 }
-function from_candid_vec_n101(value: Array<_JobLine>): Array<JobLine> {
-    return value.map((x)=>from_candid_JobLine_n102(x));
+function from_candid_variant_n76(value: {
+    NotEnoughProviders: {
+        needed: number;
+        providers: number;
+    };
+} | {
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    Anonymous: null;
+} | {
+    Paused: string;
+} | {
+    TooManyOpenJobs: {
+        max: number;
+        open: number;
+    };
+} | {
+    DeprecatedModel: string;
+} | {
+    KeyReused: {
+        job: _JobId;
+    };
+} | {
+    NotAvailableYet: string;
+} | {
+    QueueFull: null;
+} | {
+    PriceCapTooLow: {
+        cap: _Cycles;
+        price_max: _Cycles;
+    };
+} | {
+    NoTrustedWorker: {
+        valid: number;
+    };
+} | {
+    ContextTooLong: {
+        max: number;
+        output: number;
+        input: number;
+    };
+} | {
+    Other: string;
+} | {
+    LowOnCycles: null;
+} | {
+    UnknownModel: string;
+} | {
+    InsufficientFunds: {
+        attached: _Cycles;
+        balance: _Cycles;
+        needed: _Cycles;
+    };
+}): {
+    __kind__: "NotEnoughProviders";
+    NotEnoughProviders: {
+        needed: number;
+        providers: number;
+    };
+} | {
+    __kind__: "Invalid";
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "Paused";
+    Paused: string;
+} | {
+    __kind__: "TooManyOpenJobs";
+    TooManyOpenJobs: {
+        max: number;
+        open: number;
+    };
+} | {
+    __kind__: "DeprecatedModel";
+    DeprecatedModel: string;
+} | {
+    __kind__: "KeyReused";
+    KeyReused: {
+        job: JobId;
+    };
+} | {
+    __kind__: "NotAvailableYet";
+    NotAvailableYet: string;
+} | {
+    __kind__: "QueueFull";
+    QueueFull: null;
+} | {
+    __kind__: "PriceCapTooLow";
+    PriceCapTooLow: {
+        cap: Cycles;
+        price_max: Cycles;
+    };
+} | {
+    __kind__: "NoTrustedWorker";
+    NoTrustedWorker: {
+        valid: number;
+    };
+} | {
+    __kind__: "ContextTooLong";
+    ContextTooLong: {
+        max: number;
+        output: number;
+        input: number;
+    };
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
+} | {
+    __kind__: "UnknownModel";
+    UnknownModel: string;
+} | {
+    __kind__: "InsufficientFunds";
+    InsufficientFunds: {
+        attached: Cycles;
+        balance: Cycles;
+        needed: Cycles;
+    };
+} {
+    return "NotEnoughProviders" in value ? {
+        __kind__: "NotEnoughProviders",
+        NotEnoughProviders: value.NotEnoughProviders
+    } : "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "Anonymous" in value ? {
+        __kind__: "Anonymous",
+        Anonymous: value.Anonymous
+    } : "Paused" in value ? {
+        __kind__: "Paused",
+        Paused: value.Paused
+    } : "TooManyOpenJobs" in value ? {
+        __kind__: "TooManyOpenJobs",
+        TooManyOpenJobs: value.TooManyOpenJobs
+    } : "DeprecatedModel" in value ? {
+        __kind__: "DeprecatedModel",
+        DeprecatedModel: value.DeprecatedModel
+    } : "KeyReused" in value ? {
+        __kind__: "KeyReused",
+        KeyReused: value.KeyReused
+    } : "NotAvailableYet" in value ? {
+        __kind__: "NotAvailableYet",
+        NotAvailableYet: value.NotAvailableYet
+    } : "QueueFull" in value ? {
+        __kind__: "QueueFull",
+        QueueFull: value.QueueFull
+    } : "PriceCapTooLow" in value ? {
+        __kind__: "PriceCapTooLow",
+        PriceCapTooLow: value.PriceCapTooLow
+    } : "NoTrustedWorker" in value ? {
+        __kind__: "NoTrustedWorker",
+        NoTrustedWorker: value.NoTrustedWorker
+    } : "ContextTooLong" in value ? {
+        __kind__: "ContextTooLong",
+        ContextTooLong: value.ContextTooLong
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
+    } : "UnknownModel" in value ? {
+        __kind__: "UnknownModel",
+        UnknownModel: value.UnknownModel
+    } : "InsufficientFunds" in value ? {
+        __kind__: "InsufficientFunds",
+        InsufficientFunds: value.InsufficientFunds
+    } : value;
 }
-function from_candid_vec_n146(value: Array<_ReceiptLease>): Array<ReceiptLease> {
-    return value.map((x)=>from_candid_ReceiptLease_n147(x));
+function from_candid_variant_n78(value: {
+    Ok: Array<_Order>;
+} | {
+    Err: _WorkerError;
+}): {
+    __kind__: "Ok";
+    Ok: Array<Order>;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_vec_n79(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
 }
-function from_candid_vec_n18(value: Array<_Order>): Array<Order> {
-    return value.map((x)=>from_candid_Order_n19(x));
+function from_candid_variant_n83(value: {
+    Chat: _Chat;
+} | {
+    Embedding: {
+        text: string;
+    };
+} | {
+    Training: {
+        checkpoint_root: _Hash;
+    };
+} | {
+    Completion: {
+        prompt: string;
+    };
+}): {
+    __kind__: "Chat";
+    Chat: Chat;
+} | {
+    __kind__: "Embedding";
+    Embedding: {
+        text: string;
+    };
+} | {
+    __kind__: "Training";
+    Training: {
+        checkpoint_root: Hash;
+    };
+} | {
+    __kind__: "Completion";
+    Completion: {
+        prompt: string;
+    };
+} {
+    return "Chat" in value ? {
+        __kind__: "Chat",
+        Chat: from_candid_Chat_n84(value.Chat)
+    } : "Embedding" in value ? {
+        __kind__: "Embedding",
+        Embedding: value.Embedding
+    } : "Training" in value ? {
+        __kind__: "Training",
+        Training: value.Training
+    } : "Completion" in value ? {
+        __kind__: "Completion",
+        Completion: value.Completion
+    } : value;
 }
-function from_candid_vec_n182(value: Array<_LeaseHint>): Array<LeaseHint> {
-    return value.map((x)=>from_candid_LeaseHint_n183(x));
+function from_candid_variant_n96(value: {
+    System: null;
+} | {
+    Tool: null;
+} | {
+    User: null;
+} | {
+    Assistant: null;
+}): MessageRole {
+    return "System" in value ? MessageRole.System : "Tool" in value ? MessageRole.Tool : "User" in value ? MessageRole.User : "Assistant" in value ? MessageRole.Assistant : value;
 }
-function from_candid_vec_n28(value: Array<_Tool>): Array<Tool> {
-    return value.map((x)=>from_candid_Tool_n29(x));
+function from_candid_vec_n147(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
+    return value.map((x)=>from_candid_tuple_n148(x));
 }
-function from_candid_vec_n32(value: Array<_Message>): Array<Message> {
-    return value.map((x)=>from_candid_Message_n33(x));
+function from_candid_vec_n157(value: Array<_JobLine>): Array<JobLine> {
+    return value.map((x)=>from_candid_JobLine_n158(x));
 }
-function from_candid_vec_n66(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
-    return value.map((x)=>from_candid_tuple_n67(x));
+function from_candid_vec_n183(value: Array<_ReceiptLease>): Array<ReceiptLease> {
+    return value.map((x)=>from_candid_ReceiptLease_n184(x));
 }
-function from_candid_vec_n77(value: Array<_Transition>): Array<Transition> {
-    return value.map((x)=>from_candid_Transition_n78(x));
+function from_candid_vec_n218(value: Array<_TransferView>): Array<TransferView> {
+    return value.map((x)=>from_candid_TransferView_n123(x));
 }
-function from_candid_vec_n91(value: Array<_LeaseView>): Array<LeaseView> {
-    return value.map((x)=>from_candid_LeaseView_n92(x));
+function from_candid_vec_n250(value: Array<_LeaseHint>): Array<LeaseHint> {
+    return value.map((x)=>from_candid_LeaseHint_n251(x));
 }
-function to_candid_Assurance_n128(value: Assurance): _Assurance {
-    return to_candid_variant_n129(value);
+function from_candid_vec_n50(value: Array<_Transition>): Array<Transition> {
+    return value.map((x)=>from_candid_Transition_n51(x));
 }
-function to_candid_Chat_n112(value: Chat): _Chat {
-    return to_candid_record_n113(value);
+function from_candid_vec_n66(value: Array<_LeaseView>): Array<LeaseView> {
+    return value.map((x)=>from_candid_LeaseView_n67(x));
 }
-function to_candid_Claim_n52(value: Claim): _Claim {
-    return to_candid_record_n53(value);
+function from_candid_vec_n79(value: Array<_Order>): Array<Order> {
+    return value.map((x)=>from_candid_Order_n80(x));
 }
-function to_candid_CommitArgs_n50(value: CommitArgs): _CommitArgs {
-    return to_candid_record_n51(value);
+function from_candid_vec_n87(value: Array<_Tool>): Array<Tool> {
+    return value.map((x)=>from_candid_Tool_n88(x));
 }
-function to_candid_Finish_n54(value: Finish): _Finish {
-    return to_candid_variant_n55(value);
+function from_candid_vec_n91(value: Array<_Message>): Array<Message> {
+    return value.map((x)=>from_candid_Message_n92(x));
 }
-function to_candid_Format_n126(value: Format): _Format {
-    return to_candid_variant_n127(value);
+function to_candid_Assurance_n40(value: Assurance): _Assurance {
+    return to_candid_variant_n41(value);
 }
-function to_candid_JobRequest_n106(value: JobRequest): _JobRequest {
-    return to_candid_record_n107(value);
+function to_candid_Chat_n24(value: Chat): _Chat {
+    return to_candid_record_n25(value);
 }
-function to_candid_JobsArgs_n99(value: JobsArgs): _JobsArgs {
-    return to_candid_record_n100(value);
+function to_candid_Claim_n111(value: Claim): _Claim {
+    return to_candid_record_n112(value);
 }
-function to_candid_MessageRole_n120(value: MessageRole): _MessageRole {
-    return to_candid_variant_n121(value);
+function to_candid_CommitArgs_n109(value: CommitArgs): _CommitArgs {
+    return to_candid_record_n110(value);
 }
-function to_candid_Message_n118(value: Message): _Message {
-    return to_candid_record_n119(value);
+function to_candid_DepositFromArgs_n119(value: DepositFromArgs): _DepositFromArgs {
+    return to_candid_record_n120(value);
 }
-function to_candid_ModelRef_n108(value: ModelRef): _ModelRef {
-    return to_candid_variant_n109(value);
+function to_candid_Destination_n242(value: Destination): _Destination {
+    return to_candid_variant_n243(value);
 }
-function to_candid_Opening_n158(value: Opening): _Opening {
-    return to_candid_variant_n159(value);
+function to_candid_Finish_n113(value: Finish): _Finish {
+    return to_candid_variant_n114(value);
 }
-function to_candid_Parameters_n122(value: Parameters_): _Parameters {
-    return to_candid_record_n123(value);
+function to_candid_Format_n38(value: Format): _Format {
+    return to_candid_variant_n39(value);
 }
-function to_candid_ResultBody_n160(value: ResultBody): _ResultBody {
-    return to_candid_record_n161(value);
+function to_candid_JobRequest_n18(value: JobRequest): _JobRequest {
+    return to_candid_record_n19(value);
 }
-function to_candid_RevealArgs_n156(value: RevealArgs): _RevealArgs {
-    return to_candid_record_n157(value);
+function to_candid_JobsArgs_n155(value: JobsArgs): _JobsArgs {
+    return to_candid_record_n156(value);
 }
-function to_candid_Sampling_n124(value: Sampling): _Sampling {
-    return to_candid_record_n125(value);
+function to_candid_LedgerAccount_n244(value: LedgerAccount): _LedgerAccount {
+    return to_candid_record_n245(value);
 }
-function to_candid_SubmitArgs_n166(value: SubmitArgs): _SubmitArgs {
-    return to_candid_record_n167(value);
+function to_candid_MessageRole_n32(value: MessageRole): _MessageRole {
+    return to_candid_variant_n33(value);
 }
-function to_candid_Task_n110(value: Task): _Task {
-    return to_candid_variant_n111(value);
+function to_candid_Message_n30(value: Message): _Message {
+    return to_candid_record_n31(value);
 }
-function to_candid_Tool_n115(value: Tool): _Tool {
-    return to_candid_record_n116(value);
+function to_candid_ModelRef_n20(value: ModelRef): _ModelRef {
+    return to_candid_variant_n21(value);
+}
+function to_candid_Opening_n197(value: Opening): _Opening {
+    return to_candid_variant_n198(value);
+}
+function to_candid_Parameters_n34(value: Parameters_): _Parameters {
+    return to_candid_record_n35(value);
+}
+function to_candid_ResultBody_n199(value: ResultBody): _ResultBody {
+    return to_candid_record_n200(value);
+}
+function to_candid_RevealArgs_n195(value: RevealArgs): _RevealArgs {
+    return to_candid_record_n196(value);
+}
+function to_candid_Sampling_n36(value: Sampling): _Sampling {
+    return to_candid_record_n37(value);
+}
+function to_candid_SubmitArgs_n16(value: SubmitArgs): _SubmitArgs {
+    return to_candid_record_n17(value);
+}
+function to_candid_Task_n22(value: Task): _Task {
+    return to_candid_variant_n23(value);
+}
+function to_candid_Tool_n27(value: Tool): _Tool {
+    return to_candid_record_n28(value);
+}
+function to_candid_TransfersArgs_n216(value: TransfersArgs): _TransfersArgs {
+    return to_candid_record_n217(value);
+}
+function to_candid_V1Message_n232(value: V1Message): _V1Message {
+    return to_candid_variant_n233(value);
+}
+function to_candid_V1Offered_n224(value: V1Offered): _V1Offered {
+    return to_candid_record_n225(value);
+}
+function to_candid_V1Parameters_n226(value: V1Parameters): _V1Parameters {
+    return to_candid_record_n227(value);
+}
+function to_candid_V1Property_n229(value: V1Property): _V1Property {
+    return to_candid_record_n230(value);
+}
+function to_candid_V1Reply_n234(value: V1Reply): _V1Reply {
+    return to_candid_record_n235(value);
+}
+function to_candid_V1Request_n219(value: V1Request): _V1Request {
+    return to_candid_record_n220(value);
+}
+function to_candid_V1Tool_n222(value: V1Tool): _V1Tool {
+    return to_candid_variant_n223(value);
+}
+function to_candid_WithdrawArgs_n240(value: WithdrawArgs): _WithdrawArgs {
+    return to_candid_record_n241(value);
 }
 function to_candid_opt_n11(value: Principal | null): [] | [Principal] {
     return value === null ? candid_none() : candid_some(value);
 }
-function to_candid_record_n100(value: {
+function to_candid_record_n110(value: {
+    claim?: Claim;
+    lease: LeaseId;
+    commitment: Hash;
+}): {
+    claim: [] | [_Claim];
+    lease: _LeaseId;
+    commitment: _Hash;
+} {
+    return {
+        claim: value.claim ? candid_some(to_candid_Claim_n111(value.claim)) : candid_none(),
+        lease: value.lease,
+        commitment: value.commitment
+    };
+}
+function to_candid_record_n112(value: {
+    output: Uint32Array;
+    finish: Finish;
+}): {
+    output: Uint32Array;
+    finish: _Finish;
+} {
+    return {
+        output: value.output,
+        finish: to_candid_Finish_n113(value.finish)
+    };
+}
+function to_candid_record_n120(value: {
+    from_subaccount?: Uint8Array;
+    amount: Cycles;
+}): {
+    from_subaccount: [] | [Uint8Array];
+    amount: _Cycles;
+} {
+    return {
+        from_subaccount: value.from_subaccount ? candid_some(value.from_subaccount) : candid_none(),
+        amount: value.amount
+    };
+}
+function to_candid_record_n156(value: {
     requester?: Principal;
     limit: number;
     before?: JobId;
@@ -3824,7 +5239,25 @@ function to_candid_record_n100(value: {
         before: value.before ? candid_some(value.before) : candid_none()
     };
 }
-function to_candid_record_n107(value: {
+function to_candid_record_n17(value: {
+    request: JobRequest;
+    deadline_seconds: number;
+    price_cap: Cycles;
+    idempotency_key: Uint8Array;
+}): {
+    request: _JobRequest;
+    deadline_seconds: number;
+    price_cap: _Cycles;
+    idempotency_key: Uint8Array;
+} {
+    return {
+        request: to_candid_JobRequest_n18(value.request),
+        deadline_seconds: value.deadline_seconds,
+        price_cap: value.price_cap,
+        idempotency_key: value.idempotency_key
+    };
+}
+function to_candid_record_n19(value: {
     model: ModelRef;
     seed?: bigint;
     task: Task;
@@ -3838,14 +5271,170 @@ function to_candid_record_n107(value: {
     assurance: _Assurance;
 } {
     return {
-        model: to_candid_ModelRef_n108(value.model),
+        model: to_candid_ModelRef_n20(value.model),
         seed: value.seed ? candid_some(value.seed) : candid_none(),
-        task: to_candid_Task_n110(value.task),
-        parameters: to_candid_Parameters_n122(value.parameters),
-        assurance: to_candid_Assurance_n128(value.assurance)
+        task: to_candid_Task_n22(value.task),
+        parameters: to_candid_Parameters_n34(value.parameters),
+        assurance: to_candid_Assurance_n40(value.assurance)
     };
 }
-function to_candid_record_n113(value: {
+function to_candid_record_n196(value: {
+    opening: Opening;
+    lease: LeaseId;
+    nonce: Hash;
+}): {
+    opening: _Opening;
+    lease: _LeaseId;
+    nonce: _Hash;
+} {
+    return {
+        opening: to_candid_Opening_n197(value.opening),
+        lease: value.lease,
+        nonce: value.nonce
+    };
+}
+function to_candid_record_n200(value: {
+    logprobs?: Array<TokenLogprobs>;
+    output_tokens: Uint32Array;
+    trace_root: Hash;
+    answer: Uint8Array;
+    finish: Finish;
+    input_tokens: Uint32Array;
+}): {
+    logprobs: [] | [Array<_TokenLogprobs>];
+    output_tokens: Uint32Array;
+    trace_root: _Hash;
+    answer: Uint8Array;
+    finish: _Finish;
+    input_tokens: Uint32Array;
+} {
+    return {
+        logprobs: value.logprobs ? candid_some(value.logprobs) : candid_none(),
+        output_tokens: value.output_tokens,
+        trace_root: value.trace_root,
+        answer: value.answer,
+        finish: to_candid_Finish_n113(value.finish),
+        input_tokens: value.input_tokens
+    };
+}
+function to_candid_record_n217(value: {
+    open: boolean;
+    limit: number;
+    before?: TransferId;
+    account?: Principal;
+}): {
+    open: boolean;
+    limit: number;
+    before: [] | [_TransferId];
+    account: [] | [Principal];
+} {
+    return {
+        open: value.open,
+        limit: value.limit,
+        before: value.before ? candid_some(value.before) : candid_none(),
+        account: value.account ? candid_some(value.account) : candid_none()
+    };
+}
+function to_candid_record_n220(value: {
+    model: string;
+    tools?: Array<V1Tool>;
+    messages: Array<V1Message>;
+}): {
+    model: string;
+    tools: [] | [Array<_V1Tool>];
+    messages: Array<_V1Message>;
+} {
+    return {
+        model: value.model,
+        tools: value.tools ? candid_some(to_candid_vec_n221(value.tools)) : candid_none(),
+        messages: to_candid_vec_n231(value.messages)
+    };
+}
+function to_candid_record_n225(value: {
+    name: string;
+    parameters?: V1Parameters;
+    description?: string;
+}): {
+    name: string;
+    parameters: [] | [_V1Parameters];
+    description: [] | [string];
+} {
+    return {
+        name: value.name,
+        parameters: value.parameters ? candid_some(to_candid_V1Parameters_n226(value.parameters)) : candid_none(),
+        description: value.description ? candid_some(value.description) : candid_none()
+    };
+}
+function to_candid_record_n227(value: {
+    type: string;
+    properties?: Array<V1Property>;
+    required?: Array<string>;
+}): {
+    type: string;
+    properties: [] | [Array<_V1Property>];
+    required: [] | [Array<string>];
+} {
+    return {
+        type: value.type,
+        properties: value.properties ? candid_some(to_candid_vec_n228(value.properties)) : candid_none(),
+        required: value.required ? candid_some(value.required) : candid_none()
+    };
+}
+function to_candid_record_n230(value: {
+    enum?: Array<string>;
+    name: string;
+    type: string;
+    description?: string;
+}): {
+    enum: [] | [Array<string>];
+    name: string;
+    type: string;
+    description: [] | [string];
+} {
+    return {
+        enum: value.enum ? candid_some(value.enum) : candid_none(),
+        name: value.name,
+        type: value.type,
+        description: value.description ? candid_some(value.description) : candid_none()
+    };
+}
+function to_candid_record_n235(value: {
+    content?: string;
+    tool_calls: Array<V1Call>;
+}): {
+    content: [] | [string];
+    tool_calls: Array<_V1Call>;
+} {
+    return {
+        content: value.content ? candid_some(value.content) : candid_none(),
+        tool_calls: value.tool_calls
+    };
+}
+function to_candid_record_n241(value: {
+    to: Destination;
+    amount: Cycles;
+}): {
+    to: _Destination;
+    amount: _Cycles;
+} {
+    return {
+        to: to_candid_Destination_n242(value.to),
+        amount: value.amount
+    };
+}
+function to_candid_record_n245(value: {
+    owner: Principal;
+    subaccount?: Uint8Array;
+}): {
+    owner: Principal;
+    subaccount: [] | [Uint8Array];
+} {
+    return {
+        owner: value.owner,
+        subaccount: value.subaccount ? candid_some(value.subaccount) : candid_none()
+    };
+}
+function to_candid_record_n25(value: {
     tools?: Array<Tool>;
     messages: Array<Message>;
 }): {
@@ -3853,11 +5442,11 @@ function to_candid_record_n113(value: {
     messages: Array<_Message>;
 } {
     return {
-        tools: value.tools ? candid_some(to_candid_vec_n114(value.tools)) : candid_none(),
-        messages: to_candid_vec_n117(value.messages)
+        tools: value.tools ? candid_some(to_candid_vec_n26(value.tools)) : candid_none(),
+        messages: to_candid_vec_n29(value.messages)
     };
 }
-function to_candid_record_n116(value: {
+function to_candid_record_n28(value: {
     name: string;
     parameters?: string;
     description?: string;
@@ -3872,7 +5461,7 @@ function to_candid_record_n116(value: {
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n119(value: {
+function to_candid_record_n31(value: {
     content: string;
     tool_calls?: Array<ToolCall>;
     role: MessageRole;
@@ -3886,11 +5475,11 @@ function to_candid_record_n119(value: {
     return {
         content: value.content,
         tool_calls: value.tool_calls ? candid_some(value.tool_calls) : candid_none(),
-        role: to_candid_MessageRole_n120(value.role),
+        role: to_candid_MessageRole_n32(value.role),
         tool_call_id: value.tool_call_id ? candid_some(value.tool_call_id) : candid_none()
     };
 }
-function to_candid_record_n123(value: {
+function to_candid_record_n35(value: {
     logprobs?: number;
     stop?: Array<string>;
     max_tokens: number;
@@ -3907,11 +5496,11 @@ function to_candid_record_n123(value: {
         logprobs: value.logprobs ? candid_some(value.logprobs) : candid_none(),
         stop: value.stop ? candid_some(value.stop) : candid_none(),
         max_tokens: value.max_tokens,
-        sampling: to_candid_Sampling_n124(value.sampling),
-        format: value.format ? candid_some(to_candid_Format_n126(value.format)) : candid_none()
+        sampling: to_candid_Sampling_n36(value.sampling),
+        format: value.format ? candid_some(to_candid_Format_n38(value.format)) : candid_none()
     };
 }
-function to_candid_record_n125(value: {
+function to_candid_record_n37(value: {
     top_k: number;
     frequency_penalty_milli?: number;
     repetition_penalty_milli?: number;
@@ -3944,91 +5533,46 @@ function to_candid_record_n125(value: {
         logit_bias: value.logit_bias ? candid_some(value.logit_bias) : candid_none()
     };
 }
-function to_candid_record_n157(value: {
-    opening: Opening;
-    lease: LeaseId;
-    nonce: Hash;
-}): {
-    opening: _Opening;
-    lease: _LeaseId;
-    nonce: _Hash;
+function to_candid_variant_n114(value: Finish): {
+    Stop: null;
+} | {
+    Length: null;
 } {
-    return {
-        opening: to_candid_Opening_n158(value.opening),
-        lease: value.lease,
-        nonce: value.nonce
-    };
+    return value == Finish.Stop ? {
+        Stop: null
+    } : value == Finish.Length ? {
+        Length: null
+    } : value;
 }
-function to_candid_record_n161(value: {
-    logprobs?: Array<TokenLogprobs>;
-    output_tokens: Uint32Array;
-    trace_root: Hash;
-    answer: Uint8Array;
-    finish: Finish;
-    input_tokens: Uint32Array;
+function to_candid_variant_n198(value: {
+    __kind__: "Result";
+    Result: ResultBody;
+} | {
+    __kind__: "Mismatch";
+    Mismatch: Mismatch;
+} | {
+    __kind__: "Agrees";
+    Agrees: {
+        root: Hash;
+    };
 }): {
-    logprobs: [] | [Array<_TokenLogprobs>];
-    output_tokens: Uint32Array;
-    trace_root: _Hash;
-    answer: Uint8Array;
-    finish: _Finish;
-    input_tokens: Uint32Array;
-} {
-    return {
-        logprobs: value.logprobs ? candid_some(value.logprobs) : candid_none(),
-        output_tokens: value.output_tokens,
-        trace_root: value.trace_root,
-        answer: value.answer,
-        finish: to_candid_Finish_n54(value.finish),
-        input_tokens: value.input_tokens
+    Result: _ResultBody;
+} | {
+    Mismatch: _Mismatch;
+} | {
+    Agrees: {
+        root: _Hash;
     };
-}
-function to_candid_record_n167(value: {
-    request: JobRequest;
-    deadline_seconds: number;
-    price_cap: Cycles;
-    idempotency_key: Uint8Array;
-}): {
-    request: _JobRequest;
-    deadline_seconds: number;
-    price_cap: _Cycles;
-    idempotency_key: Uint8Array;
 } {
-    return {
-        request: to_candid_JobRequest_n106(value.request),
-        deadline_seconds: value.deadline_seconds,
-        price_cap: value.price_cap,
-        idempotency_key: value.idempotency_key
-    };
+    return value.__kind__ === "Result" ? {
+        Result: to_candid_ResultBody_n199(value.Result)
+    } : value.__kind__ === "Mismatch" ? {
+        Mismatch: value.Mismatch
+    } : value.__kind__ === "Agrees" ? {
+        Agrees: value.Agrees
+    } : value;
 }
-function to_candid_record_n51(value: {
-    claim?: Claim;
-    lease: LeaseId;
-    commitment: Hash;
-}): {
-    claim: [] | [_Claim];
-    lease: _LeaseId;
-    commitment: _Hash;
-} {
-    return {
-        claim: value.claim ? candid_some(to_candid_Claim_n52(value.claim)) : candid_none(),
-        lease: value.lease,
-        commitment: value.commitment
-    };
-}
-function to_candid_record_n53(value: {
-    output: Uint32Array;
-    finish: Finish;
-}): {
-    output: Uint32Array;
-    finish: _Finish;
-} {
-    return {
-        output: value.output,
-        finish: to_candid_Finish_n54(value.finish)
-    };
-}
-function to_candid_variant_n109(value: {
+function to_candid_variant_n21(value: {
     __kind__: "Name";
     Name: string;
 } | {
@@ -4045,7 +5589,17 @@ function to_candid_variant_n109(value: {
         Version: value.Version
     } : value;
 }
-function to_candid_variant_n111(value: {
+function to_candid_variant_n223(value: {
+    __kind__: "function";
+    function: V1Offered;
+}): {
+    function: _V1Offered;
+} {
+    return value.__kind__ === "function" ? {
+        function: to_candid_V1Offered_n224(value.function)
+    } : value;
+}
+function to_candid_variant_n23(value: {
     __kind__: "Chat";
     Chat: Chat;
 } | {
@@ -4079,7 +5633,7 @@ function to_candid_variant_n111(value: {
     };
 } {
     return value.__kind__ === "Chat" ? {
-        Chat: to_candid_Chat_n112(value.Chat)
+        Chat: to_candid_Chat_n24(value.Chat)
     } : value.__kind__ === "Embedding" ? {
         Embedding: value.Embedding
     } : value.__kind__ === "Training" ? {
@@ -4088,7 +5642,69 @@ function to_candid_variant_n111(value: {
         Completion: value.Completion
     } : value;
 }
-function to_candid_variant_n121(value: MessageRole): {
+function to_candid_variant_n233(value: {
+    __kind__: "tool";
+    tool: {
+        content: string;
+        tool_call_id: string;
+    };
+} | {
+    __kind__: "user";
+    user: {
+        content: string;
+    };
+} | {
+    __kind__: "assistant";
+    assistant: V1Reply;
+} | {
+    __kind__: "system";
+    system: {
+        content: string;
+    };
+}): {
+    tool: {
+        content: string;
+        tool_call_id: string;
+    };
+} | {
+    user: {
+        content: string;
+    };
+} | {
+    assistant: _V1Reply;
+} | {
+    system: {
+        content: string;
+    };
+} {
+    return value.__kind__ === "tool" ? {
+        tool: value.tool
+    } : value.__kind__ === "user" ? {
+        user: value.user
+    } : value.__kind__ === "assistant" ? {
+        assistant: to_candid_V1Reply_n234(value.assistant)
+    } : value.__kind__ === "system" ? {
+        system: value.system
+    } : value;
+}
+function to_candid_variant_n243(value: {
+    __kind__: "Canister";
+    Canister: Principal;
+} | {
+    __kind__: "Ledger";
+    Ledger: LedgerAccount;
+}): {
+    Canister: Principal;
+} | {
+    Ledger: _LedgerAccount;
+} {
+    return value.__kind__ === "Canister" ? {
+        Canister: value.Canister
+    } : value.__kind__ === "Ledger" ? {
+        Ledger: to_candid_LedgerAccount_n244(value.Ledger)
+    } : value;
+}
+function to_candid_variant_n33(value: MessageRole): {
     System: null;
 } | {
     Tool: null;
@@ -4107,7 +5723,7 @@ function to_candid_variant_n121(value: MessageRole): {
         Assistant: null
     } : value;
 }
-function to_candid_variant_n127(value: {
+function to_candid_variant_n39(value: {
     __kind__: "Text";
     Text: null;
 } | {
@@ -4131,7 +5747,7 @@ function to_candid_variant_n127(value: {
         JsonSchema: value.JsonSchema
     } : value;
 }
-function to_candid_variant_n129(value: {
+function to_candid_variant_n41(value: {
     __kind__: "Equality";
     Equality: {
         total: number;
@@ -4183,50 +5799,20 @@ function to_candid_variant_n129(value: {
         Refereed: value.Refereed
     } : value;
 }
-function to_candid_variant_n159(value: {
-    __kind__: "Result";
-    Result: ResultBody;
-} | {
-    __kind__: "Mismatch";
-    Mismatch: Mismatch;
-} | {
-    __kind__: "Agrees";
-    Agrees: {
-        root: Hash;
-    };
-}): {
-    Result: _ResultBody;
-} | {
-    Mismatch: _Mismatch;
-} | {
-    Agrees: {
-        root: _Hash;
-    };
-} {
-    return value.__kind__ === "Result" ? {
-        Result: to_candid_ResultBody_n160(value.Result)
-    } : value.__kind__ === "Mismatch" ? {
-        Mismatch: value.Mismatch
-    } : value.__kind__ === "Agrees" ? {
-        Agrees: value.Agrees
-    } : value;
+function to_candid_vec_n221(value: Array<V1Tool>): Array<_V1Tool> {
+    return value.map((x)=>to_candid_V1Tool_n222(x));
 }
-function to_candid_variant_n55(value: Finish): {
-    Stop: null;
-} | {
-    Length: null;
-} {
-    return value == Finish.Stop ? {
-        Stop: null
-    } : value == Finish.Length ? {
-        Length: null
-    } : value;
+function to_candid_vec_n228(value: Array<V1Property>): Array<_V1Property> {
+    return value.map((x)=>to_candid_V1Property_n229(x));
 }
-function to_candid_vec_n114(value: Array<Tool>): Array<_Tool> {
-    return value.map((x)=>to_candid_Tool_n115(x));
+function to_candid_vec_n231(value: Array<V1Message>): Array<_V1Message> {
+    return value.map((x)=>to_candid_V1Message_n232(x));
 }
-function to_candid_vec_n117(value: Array<Message>): Array<_Message> {
-    return value.map((x)=>to_candid_Message_n118(x));
+function to_candid_vec_n26(value: Array<Tool>): Array<_Tool> {
+    return value.map((x)=>to_candid_Tool_n27(x));
+}
+function to_candid_vec_n29(value: Array<Message>): Array<_Message> {
+    return value.map((x)=>to_candid_Message_n30(x));
 }
 export interface CreateActorOptions {
     agent?: Agent;

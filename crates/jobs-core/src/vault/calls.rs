@@ -3,7 +3,7 @@
 use assay_protocol::{Cycles, Timestamp, TransferId, money::LedgerAccount};
 use candid::Principal;
 
-/// A call to make once, now; its outcome goes to [`Jobs::settle_transfer`].
+/// A call to make once, now; its outcome goes to [`Jobs::settle_transfer`](crate::Jobs::settle_transfer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransferCall {
     /// For which transfer.

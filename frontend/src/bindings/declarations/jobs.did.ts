@@ -55,7 +55,8 @@ export type Assurance = {
   } |
   {
     /**
-     * One worker, not compared with anyone: the verdict says so.
+     * One worker. The market may have the answer checked at its own cost, and always has while the worker has few
+     * confirmed answers; else nobody compares it, and the verdict says so.
      */
     'Single' : null
   } |
@@ -109,6 +110,23 @@ export interface Chat {
   'messages' : Array<Message>,
 }
 /**
+ * What a call that waits for its answer gives.
+ */
+export type ChatReply = {
+    /**
+     * The job has ended, with an answer or without.
+     */
+    'Ended' : JobView
+  } |
+  {
+    /**
+     * The time to wait was over: the same call waits on, and `job` shows where it stands.
+     */
+    'Pending' : { 'job' : JobId }
+  };
+export type ChatResult = { 'Ok' : ChatReply } |
+  { 'Err' : SubmitError };
+/**
  * A generator's final tokens, as it committed to them.
  */
 export interface Claim {
@@ -132,6 +150,19 @@ export interface CommitArgs {
   'commitment' : Hash,
 }
 /**
+ * Why a controller's call was refused. Nothing changed.
+ */
+export type ControlError = { 'Invalid' : string } |
+  { 'NotAController' : Principal } |
+  {
+    /**
+     * Something newer than this client.
+     */
+    'Other' : string
+  };
+export type ControlResult = { 'Ok' : null } |
+  { 'Err' : ControlError };
+/**
  * Cycles; below 2^128.
  */
 export type Cycles = bigint;
@@ -153,8 +184,30 @@ export type DepositError = { 'Anonymous' : null } |
      */
     'LowOnCycles' : null
   };
+export interface DepositFromArgs {
+  /**
+   * Which of the caller's accounts; exactly 32 bytes; absent is the first.
+   */
+  'from_subaccount' : [] | [Uint8Array],
+  /**
+   * What shall arrive, 10^7 to 10^24; the ledger takes its fee from the account, too.
+   */
+  'amount' : Cycles,
+}
 export type DepositResult = { 'Ok' : Cycles } |
   { 'Err' : DepositError };
+export type Destination = {
+    /**
+     * The cycles of a canister, without a fee.
+     */
+    'Canister' : Principal
+  } |
+  {
+    /**
+     * An account on the market's ledger; the ledger's fee comes on top.
+     */
+    'Ledger' : LedgerAccount
+  };
 export interface Earnings {
   /**
    * Paid out in all.
@@ -211,6 +264,27 @@ export type Format = { 'Text' : null } |
 export type Hash = Uint8Array;
 export type HeartbeatResult = { 'Ok' : Array<[LeaseId, Beat]> } |
   { 'Err' : WorkerError };
+/**
+ * What an account holds.
+ */
+export interface Holdings {
+  /**
+   * Balance.
+   */
+  'free' : Cycles,
+  'locked' : Cycles,
+  /**
+   * Stake behind the account's workers, and how much of it stands behind leases now.
+   */
+  'stake' : Cycles,
+  /**
+   * Stake on its way out, and after when it may be taken.
+   */
+  'unbonding' : Cycles,
+  'unbonding_until' : [] | [Timestamp],
+}
+export type HoldingsResult = { 'Ok' : Holdings } |
+  { 'Err' : MoneyError };
 export interface HttpRequest {
   'url' : string,
   'method' : string,
@@ -263,9 +337,21 @@ export type Idle = {
   } |
   {
     /**
+     * Its owner's stake that stands behind no lease, and what one more lease needs.
+     */
+    'StakeShort' : { 'free' : Cycles, 'needed' : Cycles }
+  } |
+  {
+    /**
      * It would be matched now.
      */
     'Eligible' : null
+  } |
+  {
+    /**
+     * The queued jobs want workers with more confirmed results in this model's class.
+     */
+    'Untrusted' : { 'valid' : bigint, 'wanted' : number }
   } |
   {
     /**
@@ -289,9 +375,17 @@ export interface InstallArgs {
    */
   'fee_bps' : [] | [number],
   /**
+   * The cycles ledger for deposits and withdrawals; once set it stays.
+   */
+  'ledger' : [] | [Principal],
+  /**
    * The registry canister; none at first.
    */
   'registry' : [] | [Principal],
+  /**
+   * Trust, audits and stake.
+   */
+  'rules' : [] | [Rules],
 }
 /**
  * Why a job's requester or reader got no answer.
@@ -410,6 +504,14 @@ export interface JobView {
    */
   'result_root' : [] | [Hash],
   'requester' : Principal,
+  /**
+   * Until when its request and answer are kept, once it has ended: 30 days. The receipt stays.
+   */
+  'kept_until' : [] | [Timestamp],
+  /**
+   * Paid to checkers by the market's treasury, beyond the escrow.
+   */
+  'subsidy' : Cycles,
   /**
    * Paid to workers.
    */
@@ -543,7 +645,15 @@ export interface LeaseView {
    */
   'deadline' : Timestamp,
   'state' : LeaseState,
+  /**
+   * The bond it lost because it never opened its commitment.
+   */
+  'forfeited' : Cycles,
   'granted_at' : Timestamp,
+  /**
+   * What it got of a silent generator's bond.
+   */
+  'bonus' : Cycles,
   /**
    * The daemon.
    */
@@ -556,6 +666,27 @@ export interface LeaseView {
    * Why it ended, once it has.
    */
   'reason' : [] | [Reason],
+}
+/**
+ * An account on the ledger.
+ */
+export interface LedgerAccount {
+  'owner' : Principal,
+  /**
+   * Exactly 32 bytes; absent is the first account.
+   */
+  'subaccount' : [] | [Uint8Array],
+}
+/**
+ * The ledger (ICRC-1, ICRC-2) that the market takes deposits from and pays out to. The market's account there is its
+ * own first one.
+ */
+export interface LedgerView {
+  'id' : Principal,
+  /**
+   * What it takes for a transfer, once it has told.
+   */
+  'fee' : [] | [Cycles],
 }
 export interface LogitBias { 'milli' : number, 'token' : number }
 /**
@@ -602,6 +733,76 @@ export type ModelRef = {
     'Name' : string
   } |
   { 'Version' : ModelId };
+/**
+ * Why money was not moved. Nothing changed.
+ */
+export type MoneyError = { 'NotAController' : null } |
+  { 'NothingUnbonding' : null } |
+  { 'Anonymous' : null } |
+  { 'Nothing' : null } |
+  { 'UnknownTransfer' : TransferId } |
+  { 'TooLarge' : { 'most' : Cycles, 'amount' : Cycles } } |
+  { 'NotQuarantined' : TransferId } |
+  { 'TooSmall' : { 'least' : Cycles, 'amount' : Cycles } } |
+  { 'BadDestination' : { 'to' : Principal, 'problem' : string } } |
+  {
+    /**
+     * A subaccount of another length than 32 bytes.
+     */
+    'Subaccount' : { 'bytes' : bigint }
+  } |
+  { 'UnderWay' : TransferId } |
+  {
+    /**
+     * The ledger has not told its fee; try again in a minute.
+     */
+    'LedgerFeeUnknown' : null
+  } |
+  {
+    /**
+     * The caller has too many transfers without an end.
+     */
+    'TooManyTransfers' : { 'max' : number, 'open' : number }
+  } |
+  { 'NotUnbonded' : { 'until' : Timestamp } } |
+  { 'TransfersFull' : null } |
+  {
+    /**
+     * Less lies on the ledger; a canister as destination takes the rest.
+     */
+    'LedgerShort' : { 'there' : Cycles, 'needed' : Cycles }
+  } |
+  {
+    /**
+     * Stake stands behind leases.
+     */
+    'StakeLocked' : { 'free' : Cycles, 'needed' : Cycles }
+  } |
+  {
+    /**
+     * Less lies in the market itself; an account on the ledger as destination takes the rest.
+     */
+    'CyclesShort' : { 'there' : Cycles, 'needed' : Cycles }
+  } |
+  {
+    /**
+     * Something newer than this client.
+     */
+    'Other' : string
+  } |
+  {
+    /**
+     * The market has no ledger.
+     */
+    'LedgerNotSet' : null
+  } |
+  {
+    /**
+     * The ledger might still execute it.
+     */
+    'NotSettled' : { 'until' : Timestamp }
+  } |
+  { 'InsufficientFunds' : { 'balance' : Cycles, 'needed' : Cycles } };
 export interface Offer {
   /**
    * Cycles per 1,000 generated tokens. At most 10^15.
@@ -756,6 +957,12 @@ export type Reason = {
      */
     'NotClaimed' : null
   } |
+  {
+    /**
+     * The market has an answer checked at its own cost.
+     */
+    'Audited' : null
+  } |
   { 'AllCommitted' : null } |
   { 'DeadlinePassed' : null } |
   { 'Matched' : null } |
@@ -825,6 +1032,10 @@ export interface Receipt {
   'result' : [] | [ReceiptResult],
   'model' : ModelId,
   /**
+   * Paid to checkers by the market's treasury, beyond the escrow.
+   */
+  'subsidy' : Cycles,
+  /**
    * Root of its weights.
    */
   'model_root' : Hash,
@@ -869,6 +1080,14 @@ export interface ReceiptLease {
   'root' : [] | [Hash],
   'lease' : LeaseId,
   'state' : LeaseState,
+  /**
+   * The bond it lost because it never opened its commitment.
+   */
+  'forfeited' : Cycles,
+  /**
+   * What it got of a silent generator's bond.
+   */
+  'bonus' : Cycles,
   'worker' : Principal,
   'round' : number,
 }
@@ -939,6 +1158,27 @@ export type Role = {
      */
     'Checker' : null
   };
+/**
+ * What controllers may change.
+ */
+export interface Rules {
+  /**
+   * Of a million such answers, how many are audited at least; 50_000 at first.
+   */
+  'audit_ppm_min' : number,
+  /**
+   * Confirmed results after which a worker's `Single` answers may go unchecked; at most 1_000, 10 at first.
+   */
+  'trusted_after' : number,
+  /**
+   * Stake behind each lease, in multiples of its greatest reward; at most 100, 0 at first.
+   */
+  'stake_factor' : number,
+  /**
+   * What a commitment that is never opened costs; at most 10^15, 0 at first.
+   */
+  'reveal_bond' : Cycles,
+}
 export interface SaltedRequest { 'request' : JobRequest, 'salt' : Hash }
 /**
  * Integers only: no float ever decides an answer.
@@ -987,17 +1227,22 @@ export interface Sampling {
  */
 export interface Stats {
   /**
-   * Cycles that ever came in: always the sum of the three below.
+   * Sum of all stake, unbonding included.
+   */
+  'staked' : Cycles,
+  /**
+   * Cycles that ever came in: always the sum of the free, held, staked, reserved and withdrawing ones, the treasury, and
+   * what has been withdrawn.
    */
   'deposited' : Cycles,
+  /**
+   * How much of all that lies on the ledger.
+   */
+  'on_ledger' : Cycles,
   'verified' : bigint,
   'cancelled' : bigint,
   'expired' : bigint,
   'revealing' : bigint,
-  /**
-   * Fees kept.
-   */
-  'fees' : Cycles,
   /**
    * Sum of all balances.
    */
@@ -1006,6 +1251,18 @@ export interface Stats {
    * Sum of all escrow.
    */
   'held' : Cycles,
+  /**
+   * Transfers ever begun.
+   */
+  'transfers' : bigint,
+  /**
+   * Set aside in the treasury for checks that are under way.
+   */
+  'reserved' : Cycles,
+  /**
+   * Sum of all withdrawals without an end, ledger fees included.
+   */
+  'withdrawing' : Cycles,
   /**
    * Entries of the event log.
    */
@@ -1026,9 +1283,22 @@ export interface Stats {
    * Jobs by state.
    */
   'queued' : bigint,
+  /**
+   * Cycles that left for good, ledger fees included.
+   */
+  'withdrawn' : Cycles,
+  'open_transfers' : bigint,
   'extended' : bigint,
   'failed' : bigint,
   'running' : bigint,
+  /**
+   * How many of these a controller must decide on.
+   */
+  'quarantined' : bigint,
+  /**
+   * Fees kept, and what was given, less what audits cost.
+   */
+  'treasury' : Cycles,
 }
 export interface StreamArgs {
   'job' : JobId,
@@ -1092,6 +1362,12 @@ export type SubmitError = {
     'Invalid' : { 'field' : string, 'problem' : string }
   } |
   { 'Anonymous' : null } |
+  {
+    /**
+     * Controllers let no new jobs in for now, and say why.
+     */
+    'Paused' : string
+  } |
   { 'TooManyOpenJobs' : { 'max' : number, 'open' : number } } |
   {
     /**
@@ -1113,6 +1389,13 @@ export type SubmitError = {
     'QueueFull' : null
   } |
   { 'PriceCapTooLow' : { 'cap' : Cycles, 'price_max' : Cycles } } |
+  {
+    /**
+     * Every worker that offers the model has fewer confirmed answers than this, and the treasury or the providers do
+     * not suffice for a check: ask for `Checked`.
+     */
+    'NoTrustedWorker' : { 'valid' : number }
+  } |
   {
     /**
      * Tokens at worst, and what the model holds.
@@ -1253,6 +1536,73 @@ export interface ToolCall {
 }
 export type TranscriptResult = { 'Ok' : Claim } |
   { 'Err' : WorkerError };
+export type TransferId = bigint;
+export type TransferKind = { 'Deposit' : { 'from' : LedgerAccount } } |
+  { 'Withdrawal' : { 'to' : Destination } };
+export type TransferResult = { 'Ok' : TransferView } |
+  { 'Err' : MoneyError };
+export type TransferState = {
+    /**
+     * It did not happen, and nothing was moved; a withdrawal is back in the balance. In words, why.
+     */
+    'Failed' : string
+  } |
+  {
+    /**
+     * It happened; the ledger's block, as far as it is known.
+     */
+    'Done' : { 'block' : [] | [bigint] }
+  } |
+  {
+    /**
+     * Nobody knows whether it happened, and it cannot be tried again; a controller looks and decides.
+     */
+    'Quarantined' : null
+  } |
+  {
+    /**
+     * Nobody knows yet whether it happened; it is tried again by itself where that cannot pay twice.
+     */
+    'Pending' : null
+  };
+export interface TransferView {
+  /**
+   * Its memo on the ledger, too: eight bytes, the highest first.
+   */
+  'id' : TransferId,
+  /**
+   * The ledger's fee that came out of the balance, too.
+   */
+  'fee' : Cycles,
+  'tries' : number,
+  /**
+   * Its creation time on the ledger, too.
+   */
+  'begun_at' : Timestamp,
+  'kind' : TransferKind,
+  'state' : TransferState,
+  /**
+   * Whose balance it is about.
+   */
+  'account' : Principal,
+  'ended_at' : [] | [Timestamp],
+  /**
+   * What arrives.
+   */
+  'amount' : Cycles,
+}
+export interface TransfersArgs {
+  /**
+   * Only those that have no end yet.
+   */
+  'open' : boolean,
+  /**
+   * 0 counts as 1, more than 100 as 100.
+   */
+  'limit' : number,
+  'before' : [] | [TransferId],
+  'account' : [] | [Principal],
+}
 export interface Transition {
   'at' : Timestamp,
   /**
@@ -1265,7 +1615,51 @@ export interface Transition {
   'state' : JobState,
   'reason' : Reason,
 }
+export type TreasuryResult = { 'Ok' : Cycles } |
+  { 'Err' : MoneyError };
 export interface Usage { 'output_tokens' : number, 'input_tokens' : number }
+export interface V1Argument { 'value' : string, 'name' : string }
+export interface V1Call { 'id' : string, 'function' : V1Function }
+export interface V1Function { 'name' : string, 'arguments' : Array<V1Argument> }
+export type V1Message = {
+    'tool' : { 'content' : string, 'tool_call_id' : string }
+  } |
+  { 'user' : { 'content' : string } } |
+  { 'assistant' : V1Reply } |
+  { 'system' : { 'content' : string } };
+export interface V1Offered {
+  'name' : string,
+  'parameters' : [] | [V1Parameters],
+  'description' : [] | [string],
+}
+export interface V1Parameters {
+  'type' : string,
+  'properties' : [] | [Array<V1Property>],
+  'required' : [] | [Array<string>],
+}
+export interface V1Property {
+  'enum' : [] | [Array<string>],
+  'name' : string,
+  'type' : string,
+  'description' : [] | [string],
+}
+export interface V1Reply {
+  'content' : [] | [string],
+  'tool_calls' : Array<V1Call>,
+}
+/**
+ * What the crate `ic-llm` 2.0 sends and reads.
+ */
+export interface V1Request {
+  /**
+   * A registered name.
+   */
+  'model' : string,
+  'tools' : [] | [Array<V1Tool>],
+  'messages' : Array<V1Message>,
+}
+export interface V1Response { 'message' : V1Reply }
+export type V1Tool = { 'function' : V1Offered };
 export type Verdict = {
     /**
      * They disagreed, and nothing more could be found out within the job's limits.
@@ -1284,6 +1678,13 @@ export type Verdict = {
      */
     'Verified' : null
   };
+export interface WithdrawArgs {
+  'to' : Destination,
+  /**
+   * What shall arrive, 10^7 to 10^24 and more than the ledger's fee.
+   */
+  'amount' : Cycles,
+}
 export interface WorkHint {
   /**
    * Leases granted and not yet claimed.
@@ -1372,6 +1773,11 @@ export interface _SERVICE {
    */
   'cancel' : ActorMethod<[JobId], CancelResult>,
   /**
+   * Submits, and waits inside the call until the job has ended: at most 240 s, and 15 s less than the caller's own
+   * deadline. The same key and content wait for the same job again.
+   */
+  'chat' : ActorMethod<[SubmitArgs], ChatResult>,
+  /**
    * Takes over the leases that the caller was granted. Those without a commitment come again unless they are named
    * as known, at most 64, so that a lost answer costs nothing. What does not fit comes with the next call.
    */
@@ -1385,6 +1791,10 @@ export interface _SERVICE {
    * Attached cycles become the beneficiary's balance; answers with the new balance.
    */
   'deposit' : ActorMethod<[DepositArgs], DepositResult>,
+  /**
+   * Takes cycles from the caller's account on the ledger, which must have approved the market's.
+   */
+  'deposit_from' : ActorMethod<[DepositFromArgs], TransferResult>,
   'earnings' : ActorMethod<[Principal], Earnings>,
   /**
    * Why a worker gets no work.
@@ -1395,6 +1805,10 @@ export interface _SERVICE {
    */
   'follow' : ActorMethod<[LeaseId, number], FollowResult>,
   /**
+   * From the caller's balance into the treasury, which pays for audits; answers with what it holds.
+   */
+  'fund_treasury' : ActorMethod<[Cycles], TreasuryResult>,
+  /**
    * What types cannot say: units, life cycle, retry rules; Markdown.
    */
   'get_api_doc' : ActorMethod<[], string>,
@@ -1402,6 +1816,10 @@ export interface _SERVICE {
    * Keeps leases alive, at most 64; due every 8 s.
    */
   'heartbeat' : ActorMethod<[BigUint64Array], HeartbeatResult>,
+  /**
+   * The caller's own when the owner is absent.
+   */
+  'holdings' : ActorMethod<[[] | [Principal]], Holdings>,
   /**
    * "/" is a short page, "/metrics" is Prometheus text.
    */
@@ -1411,6 +1829,15 @@ export interface _SERVICE {
    * Newest first.
    */
   'jobs' : ActorMethod<[JobsArgs], Array<JobLine>>,
+  'ledger' : ActorMethod<[], [] | [LedgerView]>,
+  /**
+   * No new jobs are let in, with the reason in 1 to 256 bytes; those that are open go on.
+   */
+  'pause' : ActorMethod<[string], ControlResult>,
+  /**
+   * Why no new jobs are let in; absent while they are.
+   */
+  'paused' : ActorMethod<[], [] | [string]>,
   /**
    * Publishes provisional tokens, and counts as a heartbeat; at most once a second.
    */
@@ -1425,11 +1852,26 @@ export interface _SERVICE {
    */
   'ready' : ActorMethod<[number], WorkerResult>,
   'receipt' : ActorMethod<[JobId], ReceiptResponse>,
+  /**
+   * Seven days after `unstake`: into the caller's balance.
+   */
+  'release_stake' : ActorMethod<[], HoldingsResult>,
+  /**
+   * Ends a quarantined transfer; for controllers, who have looked whether it happened.
+   */
+  'resolve_transfer' : ActorMethod<[TransferId, boolean], TransferResult>,
+  'resume' : ActorMethod<[], ControlResult>,
   'reveal' : ActorMethod<[RevealArgs], WorkerResult>,
+  'rules' : ActorMethod<[], Rules>,
   /**
    * Replaces the caller's prices; at most 32.
    */
   'set_offers' : ActorMethod<[Array<Offer>], WorkerResult>,
+  'set_rules' : ActorMethod<[Rules], ControlResult>,
+  /**
+   * From the caller's balance into its stake, which stands behind the leases of its workers.
+   */
+  'stake' : ActorMethod<[Cycles], HoldingsResult>,
   'stats' : ActorMethod<[], Stats>,
   /**
    * Provisional text, as it comes.
@@ -1447,15 +1889,41 @@ export interface _SERVICE {
    * The final tokens of the generation that the caller's lease checks; counts as a heartbeat.
    */
   'transcript' : ActorMethod<[LeaseId], TranscriptResult>,
+  'transfer' : ActorMethod<[TransferId], [] | [TransferView]>,
+  /**
+   * Newest first.
+   */
+  'transfers' : ActorMethod<[TransfersArgs], Array<TransferView>>,
+  /**
+   * Begins to take stake out that stands behind no lease; more of it restarts the seven days for all.
+   */
+  'unstake' : ActorMethod<[Cycles], HoldingsResult>,
+  /**
+   * `chat` for the crate `ic-llm`: one checker, at most 1_000 tokens, at the quoted price. No answer is a reject.
+   */
+  'v1_chat' : ActorMethod<[V1Request], V1Response>,
+  /**
+   * Takes cycles out of the caller's balance.
+   */
+  'withdraw' : ActorMethod<[WithdrawArgs], TransferResult>,
   /**
    * What awaits the calling worker.
    */
   'work' : ActorMethod<[], WorkResult>,
 }
 export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
+  const Cycles = IDL.Nat;
+  const Rules = IDL.Record({
+    'audit_ppm_min' : IDL.Nat32,
+    'trusted_after' : IDL.Nat32,
+    'stake_factor' : IDL.Nat32,
+    'reveal_bond' : Cycles,
+  });
   const InstallArgs = IDL.Record({
     'fee_bps' : IDL.Opt(IDL.Nat16),
+    'ledger' : IDL.Opt(IDL.Principal),
     'registry' : IDL.Opt(IDL.Principal),
+    'rules' : IDL.Opt(Rules),
   });
   const LeaseId = IDL.Nat64;
   const Timestamp = IDL.Nat64;
@@ -1498,7 +1966,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'UnknownModel' : ModelId,
   });
   const WorkerResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : WorkerError });
-  const Cycles = IDL.Nat;
   const JobError = IDL.Variant({
     'Ended' : IDL.Record({ 'job' : JobId, 'state' : JobState }),
     'NoReceiptYet' : JobId,
@@ -1509,11 +1976,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Other' : IDL.Text,
   });
   const CancelResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : JobError });
-  const Role = IDL.Variant({
-    'Generator' : IDL.Null,
-    'Replica' : IDL.Null,
-    'Checker' : IDL.Null,
-  });
+  const ModelRef = IDL.Variant({ 'Name' : IDL.Text, 'Version' : ModelId });
   const Tool = IDL.Record({
     'name' : IDL.Text,
     'parameters' : IDL.Opt(IDL.Text),
@@ -1570,65 +2033,31 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'sampling' : Sampling,
     'format' : IDL.Opt(Format),
   });
-  const Order = IDL.Record({
-    'job' : JobId,
-    'model' : ModelId,
-    'model_root' : Hash,
-    'role' : Role,
-    'seed' : IDL.Nat64,
+  const Assurance = IDL.Variant({
+    'Equality' : IDL.Record({ 'total' : IDL.Nat8 }),
+    'Threshold' : IDL.Record({ 'min' : IDL.Nat8, 'total' : IDL.Nat8 }),
+    'Checked' : IDL.Record({ 'checkers' : IDL.Nat8 }),
+    'Single' : IDL.Null,
+    'Refereed' : IDL.Null,
+  });
+  const JobRequest = IDL.Record({
+    'model' : ModelRef,
+    'seed' : IDL.Opt(IDL.Nat64),
     'task' : Task,
     'parameters' : Parameters,
-    'deadline' : Timestamp,
-    'lease' : LeaseId,
-    'run_deadline' : Timestamp,
-    'streamed' : IDL.Nat32,
-    'input_tokens_max' : IDL.Nat32,
-    'round' : IDL.Nat32,
+    'assurance' : Assurance,
   });
-  const ClaimResult = IDL.Variant({
-    'Ok' : IDL.Vec(Order),
-    'Err' : WorkerError,
+  const SubmitArgs = IDL.Record({
+    'request' : JobRequest,
+    'deadline_seconds' : IDL.Nat32,
+    'price_cap' : Cycles,
+    'idempotency_key' : IDL.Vec(IDL.Nat8),
   });
-  const Finish = IDL.Variant({ 'Stop' : IDL.Null, 'Length' : IDL.Null });
-  const Claim = IDL.Record({
-    'output' : IDL.Vec(IDL.Nat32),
-    'finish' : Finish,
-  });
-  const CommitArgs = IDL.Record({
-    'claim' : IDL.Opt(Claim),
-    'lease' : LeaseId,
-    'commitment' : Hash,
-  });
-  const DepositArgs = IDL.Record({ 'beneficiary' : IDL.Principal });
-  const DepositError = IDL.Variant({
-    'Anonymous' : IDL.Null,
-    'NothingAttached' : IDL.Null,
-    'Other' : IDL.Text,
-    'LowOnCycles' : IDL.Null,
-  });
-  const DepositResult = IDL.Variant({ 'Ok' : Cycles, 'Err' : DepositError });
-  const Earnings = IDL.Record({ 'paid' : Cycles, 'leases' : IDL.Nat64 });
-  const Idle = IDL.Variant({
-    'NoDemand' : IDL.Null,
-    'TooDear' : IDL.Null,
-    'Busy' : IDL.Record({ 'leases' : IDL.Nat32 }),
-    'NotActive' : IDL.Null,
-    'SameProvider' : IDL.Null,
-    'NotReady' : IDL.Null,
-    'Eligible' : IDL.Null,
-    'Other' : IDL.Text,
-    'NoOffer' : IDL.Null,
-    'UnknownWorker' : IDL.Null,
-  });
-  const Follow = IDL.Record({
-    'complete' : IDL.Bool,
-    'tokens' : IDL.Vec(IDL.Nat32),
-  });
-  const FollowResult = IDL.Variant({ 'Ok' : Follow, 'Err' : WorkerError });
   const Reason = IDL.Variant({
     'Abandoned' : IDL.Text,
     'NoLongerNeeded' : IDL.Null,
     'NotClaimed' : IDL.Null,
+    'Audited' : IDL.Null,
     'AllCommitted' : IDL.Null,
     'DeadlinePassed' : IDL.Null,
     'Matched' : IDL.Null,
@@ -1649,22 +2078,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'CancelledByRequester' : IDL.Null,
     'CheckerDisagrees' : IDL.Null,
   });
-  const Beat = IDL.Variant({ 'Continue' : Timestamp, 'Stop' : Reason });
-  const HeartbeatResult = IDL.Variant({
-    'Ok' : IDL.Vec(IDL.Tuple(LeaseId, Beat)),
-    'Err' : WorkerError,
-  });
-  const HttpRequest = IDL.Record({
-    'url' : IDL.Text,
-    'method' : IDL.Text,
-    'body' : IDL.Vec(IDL.Nat8),
-    'headers' : IDL.Vec(IDL.Tuple(IDL.Text, IDL.Text)),
-  });
-  const HttpResponse = IDL.Record({
-    'body' : IDL.Vec(IDL.Nat8),
-    'headers' : IDL.Vec(IDL.Tuple(IDL.Text, IDL.Text)),
-    'status_code' : IDL.Nat16,
-  });
   const Transition = IDL.Record({
     'at' : Timestamp,
     'lease' : IDL.Opt(LeaseId),
@@ -1676,6 +2089,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'top' : IDL.Vec(Logprob),
     'drawn' : Logprob,
   });
+  const Finish = IDL.Variant({ 'Stop' : IDL.Null, 'Length' : IDL.Null });
   const Answer = IDL.Record({
     'logprobs' : IDL.Opt(IDL.Vec(TokenLogprobs)),
     'output_tokens' : IDL.Vec(IDL.Nat32),
@@ -1690,6 +2104,11 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Unverified' : IDL.Null,
     'Verified' : IDL.Null,
   });
+  const Role = IDL.Variant({
+    'Generator' : IDL.Null,
+    'Replica' : IDL.Null,
+    'Checker' : IDL.Null,
+  });
   const LeaseView = IDL.Record({
     'id' : LeaseId,
     'provider' : IDL.Principal,
@@ -1698,7 +2117,9 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'root' : IDL.Opt(Hash),
     'deadline' : Timestamp,
     'state' : LeaseState,
+    'forfeited' : Cycles,
     'granted_at' : Timestamp,
+    'bonus' : Cycles,
     'worker' : IDL.Principal,
     'round' : IDL.Nat32,
     'reason' : IDL.Opt(Reason),
@@ -1707,19 +2128,14 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'output_tokens' : IDL.Nat32,
     'input_tokens' : IDL.Nat32,
   });
-  const Assurance = IDL.Variant({
-    'Equality' : IDL.Record({ 'total' : IDL.Nat8 }),
-    'Threshold' : IDL.Record({ 'min' : IDL.Nat8, 'total' : IDL.Nat8 }),
-    'Checked' : IDL.Record({ 'checkers' : IDL.Nat8 }),
-    'Single' : IDL.Null,
-    'Refereed' : IDL.Null,
-  });
   const JobView = IDL.Record({
     'id' : JobId,
     'fee' : Cycles,
     'model' : ModelId,
     'result_root' : IDL.Opt(Hash),
     'requester' : IDL.Principal,
+    'kept_until' : IDL.Opt(Timestamp),
+    'subsidy' : Cycles,
     'paid' : Cycles,
     'deadline' : Timestamp,
     'history' : IDL.Vec(Transition),
@@ -1733,6 +2149,185 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'submitted_at' : Timestamp,
     'assurance' : Assurance,
     'refund' : Cycles,
+  });
+  const ChatReply = IDL.Variant({
+    'Ended' : JobView,
+    'Pending' : IDL.Record({ 'job' : JobId }),
+  });
+  const SubmitError = IDL.Variant({
+    'NotEnoughProviders' : IDL.Record({
+      'needed' : IDL.Nat32,
+      'providers' : IDL.Nat32,
+    }),
+    'Invalid' : IDL.Record({ 'field' : IDL.Text, 'problem' : IDL.Text }),
+    'Anonymous' : IDL.Null,
+    'Paused' : IDL.Text,
+    'TooManyOpenJobs' : IDL.Record({ 'max' : IDL.Nat32, 'open' : IDL.Nat32 }),
+    'DeprecatedModel' : IDL.Text,
+    'KeyReused' : IDL.Record({ 'job' : JobId }),
+    'NotAvailableYet' : IDL.Text,
+    'QueueFull' : IDL.Null,
+    'PriceCapTooLow' : IDL.Record({ 'cap' : Cycles, 'price_max' : Cycles }),
+    'NoTrustedWorker' : IDL.Record({ 'valid' : IDL.Nat32 }),
+    'ContextTooLong' : IDL.Record({
+      'max' : IDL.Nat32,
+      'output' : IDL.Nat32,
+      'input' : IDL.Nat32,
+    }),
+    'Other' : IDL.Text,
+    'LowOnCycles' : IDL.Null,
+    'UnknownModel' : IDL.Text,
+    'InsufficientFunds' : IDL.Record({
+      'attached' : Cycles,
+      'balance' : Cycles,
+      'needed' : Cycles,
+    }),
+  });
+  const ChatResult = IDL.Variant({ 'Ok' : ChatReply, 'Err' : SubmitError });
+  const Order = IDL.Record({
+    'job' : JobId,
+    'model' : ModelId,
+    'model_root' : Hash,
+    'role' : Role,
+    'seed' : IDL.Nat64,
+    'task' : Task,
+    'parameters' : Parameters,
+    'deadline' : Timestamp,
+    'lease' : LeaseId,
+    'run_deadline' : Timestamp,
+    'streamed' : IDL.Nat32,
+    'input_tokens_max' : IDL.Nat32,
+    'round' : IDL.Nat32,
+  });
+  const ClaimResult = IDL.Variant({
+    'Ok' : IDL.Vec(Order),
+    'Err' : WorkerError,
+  });
+  const Claim = IDL.Record({
+    'output' : IDL.Vec(IDL.Nat32),
+    'finish' : Finish,
+  });
+  const CommitArgs = IDL.Record({
+    'claim' : IDL.Opt(Claim),
+    'lease' : LeaseId,
+    'commitment' : Hash,
+  });
+  const DepositArgs = IDL.Record({ 'beneficiary' : IDL.Principal });
+  const DepositError = IDL.Variant({
+    'Anonymous' : IDL.Null,
+    'NothingAttached' : IDL.Null,
+    'Other' : IDL.Text,
+    'LowOnCycles' : IDL.Null,
+  });
+  const DepositResult = IDL.Variant({ 'Ok' : Cycles, 'Err' : DepositError });
+  const DepositFromArgs = IDL.Record({
+    'from_subaccount' : IDL.Opt(IDL.Vec(IDL.Nat8)),
+    'amount' : Cycles,
+  });
+  const TransferId = IDL.Nat64;
+  const LedgerAccount = IDL.Record({
+    'owner' : IDL.Principal,
+    'subaccount' : IDL.Opt(IDL.Vec(IDL.Nat8)),
+  });
+  const Destination = IDL.Variant({
+    'Canister' : IDL.Principal,
+    'Ledger' : LedgerAccount,
+  });
+  const TransferKind = IDL.Variant({
+    'Deposit' : IDL.Record({ 'from' : LedgerAccount }),
+    'Withdrawal' : IDL.Record({ 'to' : Destination }),
+  });
+  const TransferState = IDL.Variant({
+    'Failed' : IDL.Text,
+    'Done' : IDL.Record({ 'block' : IDL.Opt(IDL.Nat64) }),
+    'Quarantined' : IDL.Null,
+    'Pending' : IDL.Null,
+  });
+  const TransferView = IDL.Record({
+    'id' : TransferId,
+    'fee' : Cycles,
+    'tries' : IDL.Nat32,
+    'begun_at' : Timestamp,
+    'kind' : TransferKind,
+    'state' : TransferState,
+    'account' : IDL.Principal,
+    'ended_at' : IDL.Opt(Timestamp),
+    'amount' : Cycles,
+  });
+  const MoneyError = IDL.Variant({
+    'NotAController' : IDL.Null,
+    'NothingUnbonding' : IDL.Null,
+    'Anonymous' : IDL.Null,
+    'Nothing' : IDL.Null,
+    'UnknownTransfer' : TransferId,
+    'TooLarge' : IDL.Record({ 'most' : Cycles, 'amount' : Cycles }),
+    'NotQuarantined' : TransferId,
+    'TooSmall' : IDL.Record({ 'least' : Cycles, 'amount' : Cycles }),
+    'BadDestination' : IDL.Record({
+      'to' : IDL.Principal,
+      'problem' : IDL.Text,
+    }),
+    'Subaccount' : IDL.Record({ 'bytes' : IDL.Nat64 }),
+    'UnderWay' : TransferId,
+    'LedgerFeeUnknown' : IDL.Null,
+    'TooManyTransfers' : IDL.Record({ 'max' : IDL.Nat32, 'open' : IDL.Nat32 }),
+    'NotUnbonded' : IDL.Record({ 'until' : Timestamp }),
+    'TransfersFull' : IDL.Null,
+    'LedgerShort' : IDL.Record({ 'there' : Cycles, 'needed' : Cycles }),
+    'StakeLocked' : IDL.Record({ 'free' : Cycles, 'needed' : Cycles }),
+    'CyclesShort' : IDL.Record({ 'there' : Cycles, 'needed' : Cycles }),
+    'Other' : IDL.Text,
+    'LedgerNotSet' : IDL.Null,
+    'NotSettled' : IDL.Record({ 'until' : Timestamp }),
+    'InsufficientFunds' : IDL.Record({ 'balance' : Cycles, 'needed' : Cycles }),
+  });
+  const TransferResult = IDL.Variant({
+    'Ok' : TransferView,
+    'Err' : MoneyError,
+  });
+  const Earnings = IDL.Record({ 'paid' : Cycles, 'leases' : IDL.Nat64 });
+  const Idle = IDL.Variant({
+    'NoDemand' : IDL.Null,
+    'TooDear' : IDL.Null,
+    'Busy' : IDL.Record({ 'leases' : IDL.Nat32 }),
+    'NotActive' : IDL.Null,
+    'SameProvider' : IDL.Null,
+    'NotReady' : IDL.Null,
+    'StakeShort' : IDL.Record({ 'free' : Cycles, 'needed' : Cycles }),
+    'Eligible' : IDL.Null,
+    'Untrusted' : IDL.Record({ 'valid' : IDL.Nat64, 'wanted' : IDL.Nat32 }),
+    'Other' : IDL.Text,
+    'NoOffer' : IDL.Null,
+    'UnknownWorker' : IDL.Null,
+  });
+  const Follow = IDL.Record({
+    'complete' : IDL.Bool,
+    'tokens' : IDL.Vec(IDL.Nat32),
+  });
+  const FollowResult = IDL.Variant({ 'Ok' : Follow, 'Err' : WorkerError });
+  const TreasuryResult = IDL.Variant({ 'Ok' : Cycles, 'Err' : MoneyError });
+  const Beat = IDL.Variant({ 'Continue' : Timestamp, 'Stop' : Reason });
+  const HeartbeatResult = IDL.Variant({
+    'Ok' : IDL.Vec(IDL.Tuple(LeaseId, Beat)),
+    'Err' : WorkerError,
+  });
+  const Holdings = IDL.Record({
+    'free' : Cycles,
+    'locked' : Cycles,
+    'stake' : Cycles,
+    'unbonding' : Cycles,
+    'unbonding_until' : IDL.Opt(Timestamp),
+  });
+  const HttpRequest = IDL.Record({
+    'url' : IDL.Text,
+    'method' : IDL.Text,
+    'body' : IDL.Vec(IDL.Nat8),
+    'headers' : IDL.Vec(IDL.Tuple(IDL.Text, IDL.Text)),
+  });
+  const HttpResponse = IDL.Record({
+    'body' : IDL.Vec(IDL.Nat8),
+    'headers' : IDL.Vec(IDL.Tuple(IDL.Text, IDL.Text)),
+    'status_code' : IDL.Nat16,
   });
   const JobResult = IDL.Variant({ 'Ok' : JobView, 'Err' : JobError });
   const JobsArgs = IDL.Record({
@@ -1748,6 +2343,16 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'state' : JobState,
     'submitted_at' : Timestamp,
   });
+  const LedgerView = IDL.Record({
+    'id' : IDL.Principal,
+    'fee' : IDL.Opt(Cycles),
+  });
+  const ControlError = IDL.Variant({
+    'Invalid' : IDL.Text,
+    'NotAController' : IDL.Principal,
+    'Other' : IDL.Text,
+  });
+  const ControlResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : ControlError });
   const ProgressArgs = IDL.Record({
     'from' : IDL.Nat32,
     'text' : IDL.Text,
@@ -1755,14 +2360,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'tokens' : IDL.Vec(IDL.Nat32),
   });
   const ProgressResult = IDL.Variant({ 'Ok' : Beat, 'Err' : WorkerError });
-  const ModelRef = IDL.Variant({ 'Name' : IDL.Text, 'Version' : ModelId });
-  const JobRequest = IDL.Record({
-    'model' : ModelRef,
-    'seed' : IDL.Opt(IDL.Nat64),
-    'task' : Task,
-    'parameters' : Parameters,
-    'assurance' : Assurance,
-  });
   const Quote = IDL.Record({
     'model' : ModelId,
     'wait_seconds' : IDL.Opt(IDL.Nat32),
@@ -1770,33 +2367,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'providers' : IDL.Nat32,
     'price_max' : Cycles,
     'queued' : IDL.Nat32,
-  });
-  const SubmitError = IDL.Variant({
-    'NotEnoughProviders' : IDL.Record({
-      'needed' : IDL.Nat32,
-      'providers' : IDL.Nat32,
-    }),
-    'Invalid' : IDL.Record({ 'field' : IDL.Text, 'problem' : IDL.Text }),
-    'Anonymous' : IDL.Null,
-    'TooManyOpenJobs' : IDL.Record({ 'max' : IDL.Nat32, 'open' : IDL.Nat32 }),
-    'DeprecatedModel' : IDL.Text,
-    'KeyReused' : IDL.Record({ 'job' : JobId }),
-    'NotAvailableYet' : IDL.Text,
-    'QueueFull' : IDL.Null,
-    'PriceCapTooLow' : IDL.Record({ 'cap' : Cycles, 'price_max' : Cycles }),
-    'ContextTooLong' : IDL.Record({
-      'max' : IDL.Nat32,
-      'output' : IDL.Nat32,
-      'input' : IDL.Nat32,
-    }),
-    'Other' : IDL.Text,
-    'LowOnCycles' : IDL.Null,
-    'UnknownModel' : IDL.Text,
-    'InsufficientFunds' : IDL.Record({
-      'attached' : Cycles,
-      'balance' : Cycles,
-      'needed' : Cycles,
-    }),
   });
   const QuoteResult = IDL.Variant({ 'Ok' : Quote, 'Err' : SubmitError });
   const ReceiptResult = IDL.Record({
@@ -1813,6 +2383,8 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'root' : IDL.Opt(Hash),
     'lease' : LeaseId,
     'state' : LeaseState,
+    'forfeited' : Cycles,
+    'bonus' : Cycles,
     'worker' : IDL.Principal,
     'round' : IDL.Nat32,
   });
@@ -1822,6 +2394,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'request_hash' : Hash,
     'result' : IDL.Opt(ReceiptResult),
     'model' : ModelId,
+    'subsidy' : Cycles,
     'model_root' : Hash,
     'class' : Hash,
     'seed' : IDL.Opt(IDL.Nat64),
@@ -1847,6 +2420,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Ok' : CertifiedReceipt,
     'Err' : JobError,
   });
+  const HoldingsResult = IDL.Variant({ 'Ok' : Holdings, 'Err' : MoneyError });
   const ResultBody = IDL.Record({
     'logprobs' : IDL.Opt(IDL.Vec(TokenLogprobs)),
     'output_tokens' : IDL.Vec(IDL.Nat32),
@@ -1872,14 +2446,18 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'ask_input' : Cycles,
   });
   const Stats = IDL.Record({
+    'staked' : Cycles,
     'deposited' : Cycles,
+    'on_ledger' : Cycles,
     'verified' : IDL.Nat64,
     'cancelled' : IDL.Nat64,
     'expired' : IDL.Nat64,
     'revealing' : IDL.Nat64,
-    'fees' : Cycles,
     'free' : Cycles,
     'held' : Cycles,
+    'transfers' : IDL.Nat64,
+    'reserved' : Cycles,
+    'withdrawing' : Cycles,
     'events' : IDL.Nat64,
     'leases' : IDL.Nat64,
     'unverified' : IDL.Nat64,
@@ -1888,9 +2466,13 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'providers' : IDL.Nat64,
     'models' : IDL.Nat64,
     'queued' : IDL.Nat64,
+    'withdrawn' : Cycles,
+    'open_transfers' : IDL.Nat64,
     'extended' : IDL.Nat64,
     'failed' : IDL.Nat64,
     'running' : IDL.Nat64,
+    'quarantined' : IDL.Nat64,
+    'treasury' : Cycles,
   });
   const StreamArgs = IDL.Record({
     'job' : JobId,
@@ -1904,12 +2486,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'round' : IDL.Nat32,
   });
   const StreamResult = IDL.Variant({ 'Ok' : StreamChunk, 'Err' : JobError });
-  const SubmitArgs = IDL.Record({
-    'request' : JobRequest,
-    'deadline_seconds' : IDL.Nat32,
-    'price_cap' : Cycles,
-    'idempotency_key' : IDL.Vec(IDL.Nat8),
-  });
   const Submitted = IDL.Record({
     'job' : JobId,
     'duplicate' : IDL.Bool,
@@ -1924,6 +2500,52 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   });
   const SyncResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : SyncError });
   const TranscriptResult = IDL.Variant({ 'Ok' : Claim, 'Err' : WorkerError });
+  const TransfersArgs = IDL.Record({
+    'open' : IDL.Bool,
+    'limit' : IDL.Nat32,
+    'before' : IDL.Opt(TransferId),
+    'account' : IDL.Opt(IDL.Principal),
+  });
+  const V1Property = IDL.Record({
+    'enum' : IDL.Opt(IDL.Vec(IDL.Text)),
+    'name' : IDL.Text,
+    'type' : IDL.Text,
+    'description' : IDL.Opt(IDL.Text),
+  });
+  const V1Parameters = IDL.Record({
+    'type' : IDL.Text,
+    'properties' : IDL.Opt(IDL.Vec(V1Property)),
+    'required' : IDL.Opt(IDL.Vec(IDL.Text)),
+  });
+  const V1Offered = IDL.Record({
+    'name' : IDL.Text,
+    'parameters' : IDL.Opt(V1Parameters),
+    'description' : IDL.Opt(IDL.Text),
+  });
+  const V1Tool = IDL.Variant({ 'function' : V1Offered });
+  const V1Argument = IDL.Record({ 'value' : IDL.Text, 'name' : IDL.Text });
+  const V1Function = IDL.Record({
+    'name' : IDL.Text,
+    'arguments' : IDL.Vec(V1Argument),
+  });
+  const V1Call = IDL.Record({ 'id' : IDL.Text, 'function' : V1Function });
+  const V1Reply = IDL.Record({
+    'content' : IDL.Opt(IDL.Text),
+    'tool_calls' : IDL.Vec(V1Call),
+  });
+  const V1Message = IDL.Variant({
+    'tool' : IDL.Record({ 'content' : IDL.Text, 'tool_call_id' : IDL.Text }),
+    'user' : IDL.Record({ 'content' : IDL.Text }),
+    'assistant' : V1Reply,
+    'system' : IDL.Record({ 'content' : IDL.Text }),
+  });
+  const V1Request = IDL.Record({
+    'model' : IDL.Text,
+    'tools' : IDL.Opt(IDL.Vec(V1Tool)),
+    'messages' : IDL.Vec(V1Message),
+  });
+  const V1Response = IDL.Record({ 'message' : V1Reply });
+  const WithdrawArgs = IDL.Record({ 'to' : Destination, 'amount' : Cycles });
   const LeaseHint = IDL.Record({
     'lease' : LeaseId,
     'state' : LeaseState,
@@ -1941,37 +2563,64 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'abandon' : IDL.Func([LeaseId, IDL.Text], [WorkerResult], []),
     'balance' : IDL.Func([IDL.Opt(IDL.Principal)], [Cycles], ['query']),
     'cancel' : IDL.Func([JobId], [CancelResult], []),
+    'chat' : IDL.Func([SubmitArgs], [ChatResult], []),
     'claim' : IDL.Func([IDL.Vec(LeaseId)], [ClaimResult], []),
     'commit' : IDL.Func([CommitArgs], [WorkerResult], []),
     'decline' : IDL.Func([LeaseId, IDL.Text], [WorkerResult], []),
     'deposit' : IDL.Func([DepositArgs], [DepositResult], []),
+    'deposit_from' : IDL.Func([DepositFromArgs], [TransferResult], []),
     'earnings' : IDL.Func([IDL.Principal], [Earnings], ['query']),
     'explain' : IDL.Func([IDL.Principal], [Idle], ['query']),
     'follow' : IDL.Func([LeaseId, IDL.Nat32], [FollowResult], ['query']),
+    'fund_treasury' : IDL.Func([Cycles], [TreasuryResult], []),
     'get_api_doc' : IDL.Func([], [IDL.Text], ['query']),
     'heartbeat' : IDL.Func([IDL.Vec(LeaseId)], [HeartbeatResult], []),
+    'holdings' : IDL.Func([IDL.Opt(IDL.Principal)], [Holdings], ['query']),
     'http_request' : IDL.Func([HttpRequest], [HttpResponse], ['query']),
     'job' : IDL.Func([JobId], [JobResult], ['query']),
     'jobs' : IDL.Func([JobsArgs], [IDL.Vec(JobLine)], ['query']),
+    'ledger' : IDL.Func([], [IDL.Opt(LedgerView)], ['query']),
+    'pause' : IDL.Func([IDL.Text], [ControlResult], []),
+    'paused' : IDL.Func([], [IDL.Opt(IDL.Text)], ['query']),
     'progress' : IDL.Func([ProgressArgs], [ProgressResult], []),
     'quote' : IDL.Func([JobRequest], [QuoteResult], ['query']),
     'ready' : IDL.Func([IDL.Nat16], [WorkerResult], []),
     'receipt' : IDL.Func([JobId], [ReceiptResponse], ['query']),
+    'release_stake' : IDL.Func([], [HoldingsResult], []),
+    'resolve_transfer' : IDL.Func([TransferId, IDL.Bool], [TransferResult], []),
+    'resume' : IDL.Func([], [ControlResult], []),
     'reveal' : IDL.Func([RevealArgs], [WorkerResult], []),
+    'rules' : IDL.Func([], [Rules], ['query']),
     'set_offers' : IDL.Func([IDL.Vec(Offer)], [WorkerResult], []),
+    'set_rules' : IDL.Func([Rules], [ControlResult], []),
+    'stake' : IDL.Func([Cycles], [HoldingsResult], []),
     'stats' : IDL.Func([], [Stats], ['query']),
     'stream' : IDL.Func([StreamArgs], [StreamResult], ['query']),
     'submit' : IDL.Func([SubmitArgs], [SubmitResult], []),
     'sync_registry' : IDL.Func([], [SyncResult], []),
     'transcript' : IDL.Func([LeaseId], [TranscriptResult], []),
+    'transfer' : IDL.Func([TransferId], [IDL.Opt(TransferView)], ['query']),
+    'transfers' : IDL.Func([TransfersArgs], [IDL.Vec(TransferView)], ['query']),
+    'unstake' : IDL.Func([Cycles], [HoldingsResult], []),
+    'v1_chat' : IDL.Func([V1Request], [V1Response], []),
+    'withdraw' : IDL.Func([WithdrawArgs], [TransferResult], []),
     'work' : IDL.Func([], [WorkResult], ['query']),
   });
 };
 
 export const init: (args: { IDL: typeof IDL }) => IDL.Type[] = ({ IDL }) => {
+  const Cycles = IDL.Nat;
+  const Rules = IDL.Record({
+    'audit_ppm_min' : IDL.Nat32,
+    'trusted_after' : IDL.Nat32,
+    'stake_factor' : IDL.Nat32,
+    'reveal_bond' : Cycles,
+  });
   const InstallArgs = IDL.Record({
     'fee_bps' : IDL.Opt(IDL.Nat16),
+    'ledger' : IDL.Opt(IDL.Principal),
     'registry' : IDL.Opt(IDL.Principal),
+    'rules' : IDL.Opt(Rules),
   });
   
   return [IDL.Opt(InstallArgs)];
