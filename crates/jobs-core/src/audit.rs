@@ -106,7 +106,8 @@ impl<B: Backend> Jobs<B> {
         }
     }
 
-    /// A generator of a `single` job has committed: decides on its audit, or leaves that to chance.
+    /// A generator of a `single` job has committed: decides on its audit, or leaves that to chance. An answer that must
+    /// be checked, and whose check nobody can pay, does not count: the job is queued again.
     pub(crate) fn decide_audit(&mut self, now: Timestamp, lease: &Lease) {
         let job = self.stored_job(lease.job);
         if job.assurance != Assurance::Single {
@@ -124,12 +125,18 @@ impl<B: Backend> Jobs<B> {
         } else {
             Audit::Open
         };
+        // A worker may have lost its trust since it got the lease; then nothing is set aside yet.
+        if audit.is_checked() && !self.can_reserve(&job) {
+            return self.end_round(
+                now,
+                job.id,
+                lease.id,
+                Reason::LimitReached("treasury".into()),
+            );
+        }
         self.record(now, Event::AuditDecided { job: job.id, audit });
         if audit.is_checked() {
-            // A worker may have lost its trust since it got the lease; then nothing is set aside yet.
-            if self.can_reserve(&job) {
-                self.reserve(now, &job);
-            }
+            self.reserve(now, &job);
             self.ask_auditor(now, job.id, lease.id);
         }
     }

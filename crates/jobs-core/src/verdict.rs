@@ -358,7 +358,7 @@ impl<B: Backend> Jobs<B> {
                 None,
             );
         }
-        if self.earned_checks(&job) + checkers_asked(job.assurance) > checks_limit(&job) {
+        if self.earned_checks(&job) + checks_ahead(&job) > checks_limit(&job) {
             return self.end(
                 now,
                 &job,
@@ -548,6 +548,14 @@ impl<B: Backend> Jobs<B> {
                 .0
                 .saturating_sub(self.meta().stalled),
         )
+    }
+}
+
+/// Checks that one more round may begin with.
+fn checks_ahead(job: &Job) -> u32 {
+    match job.assurance {
+        Assurance::Single => 1,
+        asked => checkers_asked(asked),
     }
 }
 

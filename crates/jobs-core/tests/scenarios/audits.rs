@@ -443,3 +443,75 @@ fn of_two_alike_the_one_with_stake_generates_twice_as_often() {
     let expected = (with + without) * 2 / 3;
     assert!(with.abs_diff(expected) < 50, "{with} and {without}");
 }
+
+#[test]
+fn an_answer_of_a_worker_that_lost_its_trust_counts_only_if_its_check_can_be_paid() {
+    let lose = format!(
+        "{TRUST}; ready w1=0; submit single; ready w0; match; claim; submit checked2; ready w0; match; ready w2 w3; match; claim; \
+         G@4 commits tokens; C1@4 commits; C2@4 commits; G@4 reveals; C1@4 reveals; C2@4 reveals"
+    );
+    check(
+        STRICT,
+        4,
+        &format!("{lose}; G@3 commits"),
+        expect![[r#"
+            cancel 4: a worker has shown or committed a part of the answer to job 4, so it cannot be cancelled now
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 3 Queued (LimitReached("treasury"))
+              1 Generator Released (NoLongerNeeded)
+            job 4 Queued (GenerationRejected)
+              1 Generator Revealed (GenerationRejected)
+              1 Checker Revealed (RootsAgree)
+              1 Checker Revealed (RootsAgree)
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 3 Queued (LimitReached("treasury"))
+              1 Generator Released (NoLongerNeeded)
+            job 4 Queued (GenerationRejected)
+              1 Generator Revealed (GenerationRejected)
+              1 Checker Revealed (RootsAgree)
+              1 Checker Revealed (RootsAgree)
+        "#]],
+    );
+    check(
+        STRICT,
+        4,
+        &format!("{lose}; treasury 5000; G@3 commits"),
+        expect![[r#"
+            cancel 4: a worker has shown or committed a part of the answer to job 4, so it cannot be cancelled now
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 3 Extended (Audited)
+              1 Generator Committed
+            job 4 Queued (GenerationRejected)
+              1 Generator Revealed (GenerationRejected)
+              1 Checker Revealed (RootsAgree)
+              1 Checker Revealed (RootsAgree)
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 3 Extended (Audited)
+              1 Generator Committed
+            job 4 Queued (GenerationRejected)
+              1 Generator Revealed (GenerationRejected)
+              1 Checker Revealed (RootsAgree)
+              1 Checker Revealed (RootsAgree)
+        "#]],
+    );
+}

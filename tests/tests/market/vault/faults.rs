@@ -57,7 +57,7 @@ impl Bank {
 
     /// Lets the time of the next try come.
     fn wait(&mut self) {
-        self.chain.pass(limits::TRANSFER_RETRY_SECONDS + 35);
+        self.chain.pass(limits::TRANSFER_RETRY_SECONDS + 95);
     }
 
     fn resolve(&mut self, id: TransferId, happened: bool) -> Result<TransferView, MoneyError> {
@@ -94,7 +94,7 @@ fn a_lost_answer_of_a_deposit_is_credited_once() {
     assert_eq!(bank.balance(), 4 * TRILLION, "nothing is credited before");
     bank.wait();
     assert_eq!(bank.transfer(sent.id).state, TransferState::Pending);
-    bank.chain.pass(2 * limits::TRANSFER_RETRY_SECONDS + 35);
+    bank.chain.pass(2 * limits::TRANSFER_RETRY_SECONDS + 95);
     let sent = bank.transfer(sent.id);
     assert!(matches!(sent.state, TransferState::Done { .. }), "{sent:?}");
     assert_eq!(bank.balance(), 5 * TRILLION);
@@ -134,7 +134,7 @@ fn a_refusal_gives_the_money_back_unless_an_earlier_try_is_in_doubt() {
     bank.wait();
     assert_eq!(bank.transfer(sent.id).state, TransferState::Pending);
     assert_eq!(bank.balance(), 3 * TRILLION - FEE, "it is not given back");
-    bank.chain.pass(2 * limits::TRANSFER_RETRY_SECONDS + 35);
+    bank.chain.pass(2 * limits::TRANSFER_RETRY_SECONDS + 95);
     assert!(matches!(
         bank.transfer(sent.id).state,
         TransferState::Done { .. }
