@@ -136,7 +136,11 @@ async fn answer(order: Order) -> Result<Nat, Refusal> {
     let execute = |order: &Order| with_book(|book| book.execute(order, now));
     match with_book(|book| book.script.pop_front()) {
         None | Some(Conduct::Execute) => execute(&order),
-        Some(Conduct::Trap) => ic_cdk::trap("told to trap"),
+        Some(Conduct::Trap) => {
+            // A trap undoes its own message: what was told is forgotten in one before it.
+            yield_once().await;
+            ic_cdk::trap("told to trap")
+        }
         Some(Conduct::LoseReply) => {
             let _ = execute(&order);
             // What was done before the call stays, whatever comes after it.
