@@ -455,19 +455,6 @@ fn an_answer_of_a_worker_that_lost_its_trust_counts_only_if_its_check_can_be_pai
         4,
         &format!("{lose}; G@3 commits"),
         expect![[r#"
-            cancel 4: a worker has shown or committed a part of the answer to job 4, so it cannot be cancelled now
-            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
-              1 Generator Revealed (RootsAgree) paid 149
-              1 Checker Revealed (RootsAgree) paid 23
-            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
-              1 Generator Revealed (RootsAgree) paid 149
-              1 Checker Revealed (RootsAgree) paid 23
-            job 3 Queued (LimitReached("treasury"))
-              1 Generator Released (NoLongerNeeded)
-            job 4 Queued (GenerationRejected)
-              1 Generator Revealed (GenerationRejected)
-              1 Checker Revealed (RootsAgree)
-              1 Checker Revealed (RootsAgree)
             job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
               1 Generator Revealed (RootsAgree) paid 149
               1 Checker Revealed (RootsAgree) paid 23
@@ -487,19 +474,6 @@ fn an_answer_of_a_worker_that_lost_its_trust_counts_only_if_its_check_can_be_pai
         4,
         &format!("{lose}; treasury 5000; G@3 commits"),
         expect![[r#"
-            cancel 4: a worker has shown or committed a part of the answer to job 4, so it cannot be cancelled now
-            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
-              1 Generator Revealed (RootsAgree) paid 149
-              1 Checker Revealed (RootsAgree) paid 23
-            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
-              1 Generator Revealed (RootsAgree) paid 149
-              1 Checker Revealed (RootsAgree) paid 23
-            job 3 Extended (Audited)
-              1 Generator Committed
-            job 4 Queued (GenerationRejected)
-              1 Generator Revealed (GenerationRejected)
-              1 Checker Revealed (RootsAgree)
-              1 Checker Revealed (RootsAgree)
             job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
               1 Generator Revealed (RootsAgree) paid 149
               1 Checker Revealed (RootsAgree) paid 23
