@@ -14,7 +14,10 @@ use assay_protocol::{
 };
 use candid::Principal;
 
-use super::{Auditor, Fixture, Market, canister, check_invariants, logged_difference, replay};
+use super::{
+    Auditor, Fixture, Market, canister, check_invariants, logged_difference, replay,
+    replay::with_beside,
+};
 use crate::{
     config::JobsConfig,
     market::Jobs,
@@ -73,6 +76,27 @@ impl MemoryMarket {
             None => Ok(()),
             Some(table) => Err(format!("the replayed {table} differs")),
         }
+    }
+
+    /// Closes the market and opens its store again, as an upgrade does.
+    pub fn reopen(&mut self) {
+        let jobs = std::mem::replace(&mut self.jobs, Jobs::reopen(Store::default()));
+        self.jobs = Jobs::reopen(jobs.into_store());
+    }
+
+    /// Goes on with logged tables that come from the log alone, beside the payloads and hints there were.
+    pub fn rebuild(&mut self) -> Result<(), String> {
+        self.check_replay()?;
+        let jobs = std::mem::replace(&mut self.jobs, Jobs::reopen(Store::default()));
+        let before = jobs.into_store();
+        let logged = replay((0..before.log.len()).filter_map(|i| before.log.get(i)));
+        self.jobs = Jobs::reopen(with_beside(logged, before));
+        Ok(())
+    }
+
+    /// Reads what is new in the log; objects to what may not be.
+    pub fn audit(&mut self) -> Result<(), String> {
+        self.auditor.read(&self.jobs.store().log)
     }
 
     /// The caller at this moment.
@@ -228,7 +252,7 @@ impl Market for MemoryMarket {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        self.auditor.read(&self.jobs.store().log)?;
+        self.audit()?;
         check_invariants(&self.jobs)
     }
 }
