@@ -36,6 +36,8 @@ pub(crate) enum Command {
     /// The engine, without any network
     #[command(subcommand)]
     Engine(Engine),
+    /// Run whole markets of honest and dishonest people, in which everything goes wrong, and check what must hold
+    Simulate(Simulate),
     /// Run the worker daemon of this program; `assay-worker` is the same
     #[command(hide = true)]
     Worker(Worker),
@@ -282,6 +284,34 @@ pub(crate) struct Trace {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// Markets, each from a seed of its own
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) seeds: u64,
+    /// Steps of the jobs canister in each market before it is left in peace
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) steps: u64,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=u64::MAX / 2))]
+    pub(crate) first: u64,
+    /// Steps between two checks of the whole state; what is found is looked for again after each step
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) check_every: u64,
+    /// Markets at a time; the report is the same for every number [default: processor cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
+    /// Also measure how often colluding providers get a wrong answer verified, and draw it into this file as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Jobs of each point in the drawing, at least
+    #[arg(long, value_name = "N", default_value_t = 2_000, requires = "plot", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) jobs: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Worker {
     /// What `assay-worker` takes
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -342,7 +372,9 @@ mod tests {
         ] {
             assert!(help.contains(&format!("\n  {code} ")), "{help}");
         }
-        for command in ["demo", "up", "chat", "job", "receipt", "status", "engine"] {
+        for command in [
+            "demo", "up", "chat", "job", "receipt", "status", "engine", "simulate",
+        ] {
             assert!(help.contains(&format!("\n  {command} ")), "{help}");
         }
     }

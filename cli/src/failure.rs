@@ -186,6 +186,12 @@ pub enum Failure {
         /// Tokens of a window.
         window: usize,
     },
+    /// A simulated market did not keep what it promises.
+    #[error("a simulated market failed: {0}")]
+    Simulation(#[from] assay_simulator::Failure),
+    /// Colluding providers got more than their chance.
+    #[error(transparent)]
+    Captured(#[from] assay_simulator::capture::TooHigh),
     /// A command that cannot be carried out as given.
     #[error("{0}")]
     Usage(String),
@@ -232,6 +238,8 @@ impl Failure {
             | Self::Tokens(_)
             | Self::TextTooLong { .. }
             | Self::TextTooShort { .. }
+            | Self::Simulation(_)
+            | Self::Captured(_)
             | Self::Io { .. }
             | Self::Damaged { .. } => exit::FAILED,
         }

@@ -5,6 +5,7 @@ mod demo;
 mod engine;
 mod job;
 mod receipt;
+mod simulate;
 mod status;
 mod tell;
 mod up;
@@ -27,6 +28,7 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             return Ok(assay_worker::cli::main_code(args));
         }
         Command::Engine(command) => return engine::run(command),
+        Command::Simulate(args) => return simulate::run(&args),
         Command::Receipt(args::Receipt::Verify {
             file,
             root_key,
@@ -51,6 +53,7 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             Command::Receipt(args::Receipt::Get { id, out }) => receipt::get(id, &out).await,
             Command::Receipt(args::Receipt::Verify { .. })
             | Command::Worker(_)
+            | Command::Simulate(_)
             | Command::Engine(_) => Ok(exit::OK),
         }
     })

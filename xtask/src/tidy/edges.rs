@@ -21,6 +21,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("assay-localnet", &["assay-localnet-core"]),
     ("assay-registry-core", &["assay-protocol"]),
     ("assay-jobs-core", &["assay-protocol"]),
+    (
+        "assay-simulator",
+        &["assay-registry-core", "assay-jobs-core", "assay-protocol"],
+    ),
     ("assay-canister-kit", &["assay-protocol"]),
     (
         "assay-registry",
@@ -49,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "assay-localnet",
             "assay-engine",
             "assay-worker",
+            "assay-simulator",
             "assay-protocol",
         ],
     ),

@@ -17,6 +17,7 @@ use candid::Principal;
 
 use super::{
     Auditor, Fixture, Market, canister, check_invariants, ledger, logged_difference, replay,
+    replay::with_beside,
 };
 use crate::{
     config::{JobsConfig, Rules},
@@ -90,6 +91,21 @@ impl MemoryMarket {
             None => Ok(()),
             Some(table) => Err(format!("the replayed {table} differs")),
         }
+    }
+
+    /// Goes on with logged tables that come from the log alone, beside the payloads and hints there were.
+    pub fn rebuild(&mut self) -> Result<(), String> {
+        self.check_replay()?;
+        let jobs = std::mem::replace(&mut self.jobs, Jobs::reopen(Store::default()));
+        let before = jobs.into_store();
+        let logged = replay((0..before.log.len()).filter_map(|i| before.log.get(i)));
+        self.jobs = Jobs::reopen(with_beside(logged, before));
+        Ok(())
+    }
+
+    /// Reads what is new in the log; objects to what may not be.
+    pub fn audit(&mut self) -> Result<(), String> {
+        self.auditor.read(&self.jobs.store().log)
     }
 
     /// The caller at this moment.
@@ -265,7 +281,7 @@ impl Market for MemoryMarket {
     }
 
     fn check(&mut self) -> Result<(), String> {
-        self.auditor.read(&self.jobs.store().log)?;
+        self.audit()?;
         check_invariants(&self.jobs)
     }
 }

@@ -4,9 +4,11 @@
 //! [`World`] knows a market only through [`Market`], so the same seeded sequence of actions runs
 //! against the core in memory and against a canister.
 
+mod asking;
 mod audit;
 mod fault_ledger;
 mod fixture;
+mod hidden;
 mod invariants;
 mod memory;
 mod money;
@@ -15,16 +17,18 @@ mod replay;
 mod vault;
 mod world;
 
+pub use asking::{random_request, spoil};
 pub use audit::Auditor;
 pub use fault_ledger::FaultLedger;
 pub use fixture::{
     Fixture, MODELS, canister, funder, ledger, model_owner, payout, provider, requester, stranger,
     worker,
 };
+pub use hidden::check_hidden;
 pub use invariants::check_invariants;
 pub use memory::MemoryMarket;
-pub use money::Ledger;
-pub use oracle::{Lie, body_root, honest_body, honest_opening, messages};
+pub use money::{Ledger, Worked};
+pub use oracle::{Lie, body_root, honest_body, honest_opening, messages, opening_by};
 pub use replay::{logged_difference, replay};
 pub use vault::VaultWorld;
 pub use world::{Market, Plan, World};

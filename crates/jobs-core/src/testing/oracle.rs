@@ -87,10 +87,14 @@ pub fn body_root(order: &Order, body: &ResultBody) -> Hash32 {
 
 /// What an honest checker finds in a transcript.
 pub fn honest_opening(order: &Order, claim: &Claim) -> Opening {
-    let body = honest_body(order);
+    opening_by(order, &honest_body(order), claim)
+}
+
+/// What somebody who takes `body` for the truth finds in a transcript.
+pub fn opening_by(order: &Order, body: &ResultBody, claim: &Claim) -> Opening {
     if claim.output == body.output_tokens && claim.finish == body.finish {
         return Opening::Agrees {
-            root: body_root(order, &body),
+            root: body_root(order, body),
         };
     }
     let same = claim

@@ -18,6 +18,22 @@ pub fn replay(entries: impl IntoIterator<Item = Entry>) -> Store<Memory> {
     store
 }
 
+/// A store of the logged tables of one store and of what lies beside the log of another.
+pub(super) fn with_beside(logged: Store<Memory>, beside: Store<Memory>) -> Store<Memory> {
+    Store {
+        requests: beside.requests,
+        claims: beside.claims,
+        openings: beside.openings,
+        vitals: beside.vitals,
+        presence: beside.presence,
+        pulses: beside.pulses,
+        due: beside.due,
+        streams: beside.streams,
+        chunks: beside.chunks,
+        ..logged
+    }
+}
+
 /// The first logged table in which two stores differ.
 pub fn logged_difference<A: Backend, B: Backend>(
     a: &Store<A>,

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
     job::{
-        JobError, JobState, JobView, Quote, Reason, StreamArgs, StreamChunk, SubmitArgs,
-        SubmitError, Submitted, Verdict,
+        JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted,
+        Verdict,
     },
     lease::{
         Beat, Claim, CommitArgs, LeaseState, Offer, Opening, Order, ProgressArgs, RevealArgs, Role,
@@ -20,17 +20,19 @@ use assay_protocol::{
     money::{Holdings, MoneyError},
     receipt::Receipt,
     registry::{Record, WorkerStatus},
-    request::{
-        Assurance, Chat, Format, JobRequest, Message, MessageRole, ModelRef, Parameters, Sampling,
-        Task, Tool,
-    },
+    request::JobRequest,
 };
 use candid::Principal;
 use fastrand::Rng;
 
 use super::{
-    Fixture, Ledger, Lie, MODELS, body_root, canister, honest_body, honest_opening, model_owner,
-    money::Worked, payout, provider, requester, stranger,
+    Fixture, Ledger, Lie, MODELS,
+    asking::{random_request, spoil},
+    body_root, canister,
+    hidden::{check_hidden, ensure},
+    honest_body, honest_opening, model_owner,
+    money::Worked,
+    payout, provider, requester, stranger,
 };
 use crate::config::Rules;
 
@@ -463,76 +465,8 @@ impl World {
         }
     }
 
-    fn request(&mut self) -> JobRequest {
-        let assurance = match self.rng.u8(..11) {
-            0 | 1 => Assurance::Single,
-            2..=5 => Assurance::Checked { checkers: 1 },
-            6 | 7 => Assurance::Checked {
-                checkers: self.rng.u8(1..=3),
-            },
-            8 | 9 => Assurance::Equality {
-                total: self.rng.u8(2..=3),
-            },
-            _ => Assurance::Threshold { total: 3, min: 2 },
-        };
-        let messages = (0..self.rng.usize(1..4)).map(|i| {
-            let role = match i {
-                0 => MessageRole::System,
-                _ => MessageRole::User,
-            };
-            Message::new(role, "x".repeat(self.rng.usize(1..200)))
-        });
-        let mut messages: Vec<Message> = messages.collect();
-        if let Some(last) = messages.last_mut() {
-            last.role = MessageRole::User;
-        }
-        let model = self.rng.usize(..MODELS.len());
-        JobRequest {
-            model: if self.rng.bool() {
-                ModelRef::Name(MODELS[model].into())
-            } else {
-                ModelRef::Version(self.fixture.model(model).id)
-            },
-            task: self.task(messages),
-            parameters: self.parameters(),
-            seed: self.rng.bool().then(|| self.rng.u64(..)),
-            assurance,
-        }
-    }
-
-    fn task(&mut self, messages: Vec<Message>) -> Task {
-        if self.rng.u8(..4) == 0 {
-            let prompt = messages
-                .into_iter()
-                .map(|message| message.content)
-                .collect();
-            return Task::Completion { prompt };
-        }
-        let tool = Tool {
-            name: "weather".into(),
-            description: Some("Tells the weather".into()),
-            parameters: Some(r#"{"type":"object"}"#.into()),
-        };
-        let tools = (self.rng.u8(..4) == 0).then(|| vec![tool]);
-        Task::Chat(Chat { messages, tools })
-    }
-
-    fn parameters(&mut self) -> Parameters {
-        let format = match self.rng.u8(..8) {
-            0 => Some(Format::JsonObject),
-            1 => Some(Format::JsonSchema(r#"{"type":"integer"}"#.into())),
-            _ => None,
-        };
-        Parameters {
-            stop: self.rng.bool().then(|| vec!["END".into()]),
-            format,
-            logprobs: (self.rng.u8(..4) == 0).then(|| self.rng.u8(..3)),
-            ..Parameters::new(self.rng.u32(1..60), Sampling::GREEDY)
-        }
-    }
-
     fn submit(&mut self, market: &mut impl Market) -> Result<&'static str, String> {
-        let request = self.request();
+        let request = random_request(&mut self.rng, &self.fixture);
         let Ok(quote) = market.quote(&request) else {
             return Ok("no quote");
         };
@@ -590,33 +524,13 @@ impl World {
     /// Submits what must be refused; the books show afterwards that nothing was taken.
     fn submit_badly(&mut self, market: &mut impl Market) -> Result<&'static str, String> {
         let mut args = SubmitArgs {
-            request: self.request(),
+            request: random_request(&mut self.rng, &self.fixture),
             price_cap: Cycles(1_000_000_000),
             deadline_seconds: 60,
             idempotency_key: vec![1],
         };
         let mut from = requester(0);
-        match self.rng.u8(..9) {
-            0 => from = Principal::anonymous(),
-            1 => args.request.model = ModelRef::Name("nobody's".into()),
-            2 => {
-                args.request.task = Task::Completion {
-                    prompt: String::new(),
-                }
-            }
-            3 => {
-                let prompt = "y".repeat(limits::REQUEST_BYTES_MAX + 1);
-                args.request.task = Task::Completion { prompt };
-            }
-            4 => {
-                args.request.parameters.max_tokens =
-                    *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0)
-            }
-            5 => args.deadline_seconds = *self.rng.choice([0, u32::MAX].iter()).unwrap_or(&0),
-            6 => args.idempotency_key = vec![0; *self.rng.choice([0, 65].iter()).unwrap_or(&0)],
-            7 => args.request.assurance = Assurance::Refereed,
-            _ => args.request.assurance = Assurance::Checked { checkers: 0 },
-        }
+        spoil(&mut self.rng, &mut from, &mut args);
         let attached = if self.plan.attach {
             Cycles(2_000_000_000)
         } else {
@@ -1085,7 +999,7 @@ impl World {
             self.note_prices(&view);
             self.note_bonds(&view)?;
             if !view.state.is_terminal() {
-                self.check_hidden(market, &view, from, &args)?;
+                check_hidden(market, &view, from, args.request.assurance)?;
                 self.open.push(job);
                 continue;
             }
@@ -1173,48 +1087,6 @@ impl World {
         }
     }
 
-    fn check_hidden(
-        &mut self,
-        market: &mut impl Market,
-        view: &JobView,
-        from: Principal,
-        args: &SubmitArgs,
-    ) -> Result<(), String> {
-        ensure(view.answer.is_none() && view.result_root.is_none(), || {
-            format!("job {} answers early", view.id)
-        })?;
-        let round = view
-            .leases
-            .iter()
-            .map(|lease| lease.round)
-            .max()
-            .unwrap_or(0);
-        for lease in &view.leases {
-            let past = lease.round < round
-                || view.state == JobState::Queued
-                || matches!(lease.reason, Some(Reason::Malformed(_)));
-            ensure(lease.root.is_none() || past, || {
-                format!("lease {} shows its root early", lease.id)
-            })?;
-        }
-        let stream = StreamArgs {
-            job: view.id,
-            round: 0,
-            cursor: 0,
-        };
-        let text = market
-            .stream(from, &stream)
-            .map_err(|error| format!("stream: {error:?}"))?;
-        let quiet = args.request.assurance.replicas().is_some();
-        ensure(!quiet || text.text.is_empty(), || {
-            format!("job {} streams what is to be compared", view.id)
-        })?;
-        let foreign = market.stream(stranger(), &stream);
-        ensure(foreign == Err(JobError::NotYours(view.id)), || {
-            format!("a stranger reads job {}", view.id)
-        })
-    }
-
     fn check_end(&self, view: &JobView, receipt: &Receipt) -> Result<(), String> {
         let id = view.id;
         ensure(
@@ -1250,8 +1122,4 @@ fn payout_of(owner: Principal) -> Principal {
     (0..u8::MAX)
         .find(|&i| provider(i) == owner)
         .map_or(owner, payout)
-}
-
-fn ensure(condition: bool, what: impl FnOnce() -> String) -> Result<(), String> {
-    if condition { Ok(()) } else { Err(what()) }
 }
