@@ -19,6 +19,7 @@ use assay_protocol::{
 use candid::Principal;
 
 use crate::{
+    config::Rules,
     event::Event,
     market::{Horizon, Jobs},
     matching::Draws,
@@ -50,6 +51,16 @@ impl<B: Backend> Jobs<B> {
     pub(crate) fn trust_in(&self, worker: Principal, model: &ModelEntry) -> Trust {
         let known = self.store.trust.get(&(worker, model.class));
         known.unwrap_or_default()
+    }
+
+    /// Whether an answer of this model to a `single` job can come to be checked.
+    pub(crate) fn may_audit(&self, model: &ModelEntry) -> bool {
+        let Rules {
+            trusted_after,
+            audit_ppm_min,
+            ..
+        } = self.config().rules;
+        model.verifiable && (trusted_after > 0 || audit_ppm_min > 0)
     }
 
     /// Whether so many confirmed results are enough for an unchecked answer.

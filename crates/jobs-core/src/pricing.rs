@@ -147,8 +147,13 @@ impl<B: Backend> Jobs<B> {
             .map(|(provider, (cost, rates))| (cost, rates.input, provider, rates))
             .collect();
         by_cost.sort_unstable_by_key(|&(cost, input, provider, _)| (cost, input, provider));
-        // A spare lets a disagreement be resolved at the same price.
-        let spare = usize::from(matches!(assurance, Assurance::Checked { .. }));
+        // A spare lets a disagreement be resolved at the same price. What may be audited needs a checker and a spare, too: the treasury
+        // pays for them, but nobody above the ceilings is asked.
+        let spare = match assurance {
+            Assurance::Checked { .. } => 1,
+            Assurance::Single if self.may_audit(model) => 2,
+            _ => 0,
+        };
         let reference = by_cost.iter().take(needed as usize + spare).fold(
             Rates::default(),
             |reference, (.., rates)| Rates {

@@ -5,6 +5,7 @@ use assay_protocol::{
     job::{JobError, JobLine, JobView, JobsArgs, LeaseView, Stats},
     lease::{Earnings, Idle, LeaseHint, LeaseState, Offer, Opening, Role, WorkHint, WorkerError},
     limits,
+    price::Rates,
     receipt::SaltedRequest,
     registry::WorkerStatus,
     request::{Assurance, Task},
@@ -193,7 +194,7 @@ impl<B: Backend> Jobs<B> {
         for (id, offer) in wanting.take(limits::EXPLAIN_JOBS_MAX) {
             let job = self.stored_job(id);
             let closed = self.closed(&job);
-            if let Some(why) = self.unfit(&job, &worker, offer) {
+            if let Some(why) = self.unfit(&job, &worker, offer, now) {
                 idle = why;
             } else if closed.out.contains(&worker.provider)
                 || closed.last.contains(&worker.provider)
@@ -209,7 +210,13 @@ impl<B: Backend> Jobs<B> {
     }
 
     /// What keeps a worker from a job whatever others do.
-    fn unfit(&self, job: &Job, worker: &WorkerEntry, offer: &Offer) -> Option<Idle> {
+    fn unfit(
+        &self,
+        job: &Job,
+        worker: &WorkerEntry,
+        offer: &Offer,
+        now: Timestamp,
+    ) -> Option<Idle> {
         let rates = offer.into();
         if !within(rates, job.ceilings) {
             return Some(Idle::TooDear);
@@ -229,11 +236,25 @@ impl<B: Backend> Jobs<B> {
         let model = self.store.models.get(&job.model)?;
         let valid = self.trust_in(worker.operator, &model).valid;
         let unchecked = role == Role::Generator && job.assurance == Assurance::Single;
-        if unchecked && model.verifiable && !self.is_trusted(valid) && !self.can_reserve(job) {
+        if unchecked
+            && model.verifiable
+            && !self.is_trusted(valid)
+            && !self.could_be_checked(job, now)
+        {
             let wanted = self.config().rules.trusted_after;
             return Some(Idle::Untrusted { valid, wanted });
         }
         None
+    }
+
+    /// [`Jobs::could_check`] among those who are around now.
+    fn could_be_checked(&self, job: &Job, now: Timestamp) -> bool {
+        let around: Vec<(Principal, Rates)> = self
+            .asks(job.model)
+            .filter(|(worker, _)| self.is_around(*worker, now))
+            .map(|(_, ask)| (ask.provider, ask.rates))
+            .collect();
+        self.could_check(job, &around, &self.closed(job).out)
     }
 
     /// An account's balance.

@@ -489,3 +489,35 @@ fn an_answer_of_a_worker_that_lost_its_trust_counts_only_if_its_check_can_be_pai
         "#]],
     );
 }
+
+#[test]
+fn a_single_job_at_the_quoted_price_can_pay_its_checker_and_a_spare() {
+    let mut bench = Bench::with_rules(4, 1, STRICT);
+    // The cheapest is a newcomer, whose answer must be checked by somebody dearer.
+    bench
+        .run("price w0 1000 10000; price w1 2000 20000; price w2 3000 30000; price w3 4000 40000; treasury 100000");
+    bench.run("submit single; ready w0 w1 w2 w3");
+    let now = bench.market.now();
+    let told = [0, 1, 2, 3].map(|i| bench.market.jobs.explain(worker(i), now));
+    use Idle::{Eligible, TooDear};
+    assert_eq!(told, [Eligible, Eligible, Eligible, TooDear]);
+    bench.run("match; claim; G commits; match; claim; C1 commits; G reveals; C1 reveals");
+    expect![[r#"
+        job 1 Settled Verified (RootsAgree): paid 218 kept 10 refunded 722 treasury 69
+          1 Generator Revealed (RootsAgree) paid 149
+          1 Checker Revealed (RootsAgree) paid 69
+    "#]]
+    .assert_eq(&bench.finish());
+}
+
+#[test]
+fn a_newcomer_with_nobody_to_check_it_is_told_so() {
+    let mut bench = Bench::with_rules(2, 1, STRICT);
+    bench.run("treasury 100000; submit single; drain w1; ready w0; match");
+    let now = bench.market.now();
+    let untrusted = Idle::Untrusted {
+        valid: 0,
+        wanted: 2,
+    };
+    assert_eq!(bench.market.jobs.explain(worker(0), now), untrusted);
+}
