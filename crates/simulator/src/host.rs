@@ -1,7 +1,8 @@
 //! The two canisters: the cores in memory, and the clock they see.
 
-use assay_jobs_core::testing::{
-    Fixture, Market, MemoryMarket, model_owner, payout, provider, worker,
+use assay_jobs_core::{
+    config::Rules,
+    testing::{Fixture, Market, MemoryMarket, model_owner, payout, provider, worker},
 };
 use assay_protocol::{
     Hash32, JobId, Moment, Timestamp, limits,
@@ -35,12 +36,12 @@ pub(crate) struct Host {
 
 impl Host {
     /// Canisters that know the models and nobody yet.
-    pub(crate) fn new(fee_bps: u16, seed: u64) -> Result<Self, String> {
+    pub(crate) fn new(fee_bps: u16, rules: Rules, seed: u64) -> Result<Self, String> {
         let nobody = Fixture {
             records: Vec::new(),
             workers: Vec::new(),
         };
-        let mut market = MemoryMarket::new(&nobody, fee_bps, seed);
+        let mut market = MemoryMarket::with_rules(&nobody, fee_bps, rules, seed);
         let start = market.now();
         let mut registry = Registry::new(Store::default());
         let mut fixture = nobody;
@@ -191,6 +192,13 @@ impl Host {
             Call::Deposit(amount) => {
                 market.deposit(caller, *amount);
                 Reply::Deposited
+            }
+            Call::Stake(amount) => Reply::Holdings(market.stake(caller, *amount)),
+            Call::Unstake(amount) => Reply::Holdings(market.unstake(caller, *amount)),
+            Call::ReleaseStake => Reply::Holdings(market.release_stake(caller)),
+            Call::FundTreasury(amount) => {
+                let funded = market.fund_treasury(caller, *amount);
+                Reply::Holdings(funded.map(|_| market.holdings(caller)))
             }
             Call::Quote(request) => Reply::Quote(market.quote(request)),
             Call::Submit {

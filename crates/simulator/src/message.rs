@@ -6,6 +6,7 @@ use assay_protocol::{
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
+    money::{Holdings, MoneyError},
     request::JobRequest,
 };
 use candid::Principal;
@@ -34,6 +35,10 @@ pub(crate) enum Call {
     /// Ends somebody else's lease.
     Meddle(LeaseId),
     Deposit(Cycles),
+    Stake(Cycles),
+    Unstake(Cycles),
+    ReleaseStake,
+    FundTreasury(Cycles),
     Quote(Box<JobRequest>),
     Submit {
         args: Box<SubmitArgs>,
@@ -68,6 +73,8 @@ pub(crate) enum Reply {
     /// To every other step of a lease.
     Step(LeaseId, Result<(), WorkerError>),
     Deposited,
+    /// To every call about stake and the treasury.
+    Holdings(Result<Holdings, MoneyError>),
     Quote(Result<Quote, SubmitError>),
     /// With what was accepted of the cycles attached.
     Submitted(Result<(Submitted, Cycles), SubmitError>),

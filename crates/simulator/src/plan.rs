@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use assay_protocol::request::Assurance;
+use assay_jobs_core::config::Rules;
+use assay_protocol::{Cycles, request::Assurance};
 use fastrand::Rng;
 
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
 
 /// Honest providers that there are at least, so that a market without adversaries can answer anything it is asked.
 const HONEST_LEAST: u8 = 5;
+
+/// More than all locks and bonds of a simulation take together.
+pub(crate) const AMPLE: u128 = 1_000_000_000_000;
 
 /// A simulation to be run.
 #[derive(Clone, Debug)]
@@ -33,6 +37,10 @@ pub struct Plan {
     pub poisoners: u8,
     /// The market's fee.
     pub fee_bps: u16,
+    /// Audits, stake and bonds.
+    pub rules: Rules,
+    /// What the treasury has for audits while there are faults; in peace it has ample.
+    pub treasury: u128,
     /// Whether all workers ask the same, so that nobody is drawn by price.
     pub even_prices: bool,
     /// The assurance of every job, if they are not mixed.
@@ -77,6 +85,8 @@ impl Plan {
             requesters: rng.u8(1..=4),
             poisoners: rng.u8(..2),
             fee_bps: rng.u16(..4) * 125,
+            rules: rules(&mut rng),
+            treasury: [0, 1_000_000, AMPLE][rng.usize(..3)],
             even_prices: false,
             assurance: None,
             jobs_max: None,
@@ -100,12 +110,27 @@ impl Plan {
             requesters: 2,
             poisoners: 0,
             fee_bps: 0,
+            rules: Rules::LAX,
+            treasury: 0,
             even_prices: true,
             assurance: Some(assurance),
             jobs_max: Some(jobs),
             pace: 50,
             check_every: u64::MAX,
         }
+    }
+}
+
+/// Rules of a seed: without audits and stake, or with small numbers, so that trust is won and lost within a simulation.
+fn rules(rng: &mut Rng) -> Rules {
+    if rng.u8(..4) == 0 {
+        return Rules::LAX;
+    }
+    Rules {
+        trusted_after: rng.u32(..6),
+        audit_ppm_min: rng.u32(..=4) * 125_000,
+        stake_factor: rng.u32(..4),
+        reveal_bond: Cycles([0, 1, 999, 100_000][rng.usize(..4)]),
     }
 }
 
@@ -119,8 +144,16 @@ impl fmt::Display for Plan {
         }
         write!(
             f,
-            " {} slots, {} requesters, {} poisoners, fee {} bps; faults in ppm:",
-            self.slots, self.requesters, self.poisoners, self.fee_bps
+            " {} slots, {} requesters, {} poisoners, fee {} bps; trusted after {}, audits {} ppm of a treasury of {}, stake {} times, bond {}; faults in ppm:",
+            self.slots,
+            self.requesters,
+            self.poisoners,
+            self.fee_bps,
+            self.rules.trusted_after,
+            self.rules.audit_ppm_min,
+            self.treasury,
+            self.rules.stake_factor,
+            self.rules.reveal_bond
         )?;
         for fault in Fault::ALL {
             let ppm = self.faults.rate_ppm(fault);

@@ -91,11 +91,13 @@ impl Probes {
         for (job, assurance) in &self.asked {
             let view = market.job(requester(0), *job);
             let view = view.map_err(|error| format!("job {job}: {error:?}"))?;
-            let promised = match assurance {
-                Assurance::Single => Verdict::Unverified,
-                _ => Verdict::Verified,
+            let promised = match view.verdict {
+                Some(Verdict::Verified) => true,
+                // Unless it was audited.
+                Some(Verdict::Unverified) => *assurance == Assurance::Single,
+                _ => false,
             };
-            if view.verdict != Some(promised) {
+            if !promised {
                 return Err(format!(
                     "job {job}, asked in peace for {assurance:?}, ended as {:?} {:?}: {:?}",
                     view.state, view.verdict, view.history

@@ -52,7 +52,10 @@ pub struct Worked {
     pub lost: u64,
     /// Given back.
     pub abandoned: u64,
-    /// Cycles earned.
+    /// Cycles of bonds lost for silence.
+    #[serde(serialize_with = "as_text")]
+    pub forfeited: u128,
+    /// Cycles earned, parts of others' bonds included.
     #[serde(serialize_with = "as_text")]
     pub earned: u128,
 }
@@ -129,6 +132,7 @@ impl Worked {
             silent,
             lost,
             abandoned,
+            forfeited,
             earned,
         } = more;
         self.workers += workers;
@@ -138,6 +142,7 @@ impl Worked {
         self.silent += silent;
         self.lost += lost;
         self.abandoned += abandoned;
+        self.forfeited += forfeited;
         self.earned += earned;
     }
 }
@@ -160,7 +165,7 @@ impl fmt::Display for Report {
         writeln!(f, "asked in peace and verified: {}", self.probes)?;
         writeln!(
             f,
-            "{:<13}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}{:>10}{:>18}",
+            "{:<13}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}{:>10}{:>14}{:>18}",
             "workers",
             "number",
             "leases",
@@ -169,12 +174,13 @@ impl fmt::Display for Report {
             "silent",
             "lost",
             "abandoned",
+            "bonds lost",
             "cycles earned"
         )?;
         for (kind, worked) in &self.workers {
             writeln!(
                 f,
-                "{:<13}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}{:>10}{:>18}",
+                "{:<13}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}{:>10}{:>14}{:>18}",
                 kind.name(),
                 worked.workers,
                 worked.leases,
@@ -183,6 +189,7 @@ impl fmt::Display for Report {
                 worked.silent,
                 worked.lost,
                 worked.abandoned,
+                worked.forfeited,
                 worked.earned
             )?;
         }

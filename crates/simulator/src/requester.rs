@@ -87,8 +87,10 @@ impl Requester {
         expected
     }
 
-    pub(crate) fn waits_for(&mut self, call: u64, now: Millis) {
+    /// Its call is under way; says for how long it waits.
+    pub(crate) fn waits_for(&mut self, call: u64, now: Millis) -> Millis {
         self.waiting = Some((call, now + PATIENCE));
+        PATIENCE
     }
 
     pub(crate) fn next(&mut self, now: Millis, rng: &mut Rng, fixture: &Fixture) -> Next {

@@ -5,11 +5,12 @@
 //! peace, and everything must come to its end.
 
 mod canister;
+mod money;
 mod network;
 mod peace;
 
-use assay_jobs_core::testing::{canister, requester};
 use assay_jobs_core::Horizon;
+use assay_jobs_core::testing::{canister, requester};
 use assay_protocol::{Cycles, lease::Offer};
 use fastrand::Rng;
 
@@ -81,11 +82,11 @@ impl Simulation {
     /// Everybody is there, and nothing has happened.
     pub fn new(plan: Plan) -> Result<Self, String> {
         let mut rng = Rng::with_seed(plan.seed ^ 0x5eed);
-        let host = Host::new(plan.fee_bps, plan.seed)?;
+        let host = Host::new(plan.fee_bps, plan.rules, plan.seed)?;
         let mut simulation = Self {
             faults: plan.faults.clone(),
             schedule: Schedule::new(),
-            watch: Watch::new(plan.fee_bps),
+            watch: Watch::new(plan.fee_bps, plan.rules),
             truths: Truths::default(),
             leaks: Leaks::default(),
             workers: Vec::new(),
@@ -124,6 +125,7 @@ impl Simulation {
                     Kind::Sybil => Some(Ring::Provider(number)),
                     _ => None,
                 };
+                self.back(number, kind)?;
                 for operator in operators {
                     self.workers
                         .push(Worker::new(operator, number, kind, ring, self.plan.slots));
@@ -133,6 +135,7 @@ impl Simulation {
                 number += 1;
             }
         }
+        self.fund(self.plan.treasury)?;
         for worker in 0..self.workers.len() {
             let offers = self.prices(self.workers[worker].kind);
             self.workers[worker].price(offers);
@@ -248,11 +251,11 @@ impl Simulation {
         match next {
             Next::Call(call) => {
                 let id = self.send(party, call);
-                match party {
+                let patience = match party {
                     Party::Worker(i) => self.workers[i].waits_for(id, now),
                     Party::Requester(i) => self.requesters[i].waits_for(id, now),
-                }
-                self.wake(party, 1);
+                };
+                self.wake(party, patience);
             }
             Next::Sleep(time) => self.wake(party, time),
         }

@@ -4,11 +4,15 @@
 //! the [`Ledger`], the log by the auditor, the state by the invariants of the core's tests.
 
 mod ends;
+mod stakes;
 mod submits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use assay_jobs_core::testing::{Ledger, Market, Worked, check_hidden};
+use assay_jobs_core::{
+    config::Rules,
+    testing::{Ledger, Market, Worked, check_hidden},
+};
 use assay_protocol::{
     JobId, LeaseId, Timestamp,
     job::{JobError, SubmitArgs},
@@ -17,6 +21,7 @@ use assay_protocol::{
     store::Table,
 };
 use candid::Principal;
+use stakes::Stakes;
 
 use crate::{
     host::Host,
@@ -63,8 +68,10 @@ pub(crate) struct Watch {
     keys: BTreeMap<(Principal, Vec<u8>), JobId>,
     ended: BTreeMap<JobId, Timestamp>,
     open: BTreeSet<JobId>,
+    stakes: Stakes,
     leases: u64,
     fee_bps: u16,
+    rules: Rules,
     longest: u32,
 }
 
@@ -73,7 +80,7 @@ pub(crate) fn ensure(condition: bool, what: impl FnOnce() -> String) -> Result<(
 }
 
 impl Watch {
-    pub(crate) fn new(fee_bps: u16) -> Self {
+    pub(crate) fn new(fee_bps: u16, rules: Rules) -> Self {
         Self {
             report: Report::default(),
             people: BTreeMap::new(),
@@ -88,8 +95,10 @@ impl Watch {
             keys: BTreeMap::new(),
             ended: BTreeMap::new(),
             open: BTreeSet::new(),
+            stakes: Stakes::default(),
             leases: 0,
             fee_bps,
+            rules,
             longest: 0,
         }
     }
@@ -152,6 +161,7 @@ impl Watch {
             }
             _ => {}
         }
+        self.book_stake(caller, call, &reply)?;
         check_refusal(self, caller, call, &reply)?;
         Ok(reply)
     }
@@ -240,6 +250,7 @@ impl Watch {
             (worked.ask_input, worked.ask_output) = (offer.ask_input.0, offer.ask_output.0);
         }
         self.leases = last;
+        self.note_bonds(host)?;
         for (job, hash) in host.market.jobs.take_receipts() {
             let receipt = host
                 .market
@@ -271,7 +282,7 @@ impl Watch {
                 format!("{account} has {balance}, expected {expected}")
             })?;
         }
-        Ok(())
+        self.look_at_stakes(host)
     }
 
     fn model_of(&self, host: &Host, job: JobId) -> Result<assay_protocol::ModelId, String> {

@@ -153,9 +153,10 @@ impl Worker {
         expected
     }
 
-    /// Its call is under way.
-    pub(crate) fn waits_for(&mut self, call: u64, now: Millis) {
+    /// Its call is under way; says for how long it waits.
+    pub(crate) fn waits_for(&mut self, call: u64, now: Millis) -> Millis {
         self.waiting = Some((call, now + PATIENCE));
+        PATIENCE
     }
 
     /// What it does now.

@@ -1,13 +1,12 @@
-//! The tier of every push: few seeds, all faults, all kinds of people. Larger tiers run by
-//! `assay simulate --seeds 1000 --steps 5000`.
+//! The tier of every push: all faults, all kinds of people. Larger tiers run by `assay simulate`.
 
 use assay_simulator::{Campaign, Failure, Fault, Kind, Outcome, Report};
 
 const CAMPAIGN: Campaign = Campaign {
     first: 0,
-    seeds: 40,
-    steps: 1_000,
-    check_every: 16,
+    seeds: 1_000,
+    steps: 5_000,
+    check_every: 100,
     threads: 2,
 };
 
@@ -18,7 +17,7 @@ fn run(campaign: &Campaign) -> Report {
 }
 
 #[test]
-fn forty_markets_keep_their_promises() {
+fn a_thousand_markets_keep_their_promises() {
     let report = run(&CAMPAIGN);
     assert_eq!(report.seeds, CAMPAIGN.seeds);
     assert!(report.steps >= CAMPAIGN.seeds * CAMPAIGN.steps);
@@ -53,12 +52,18 @@ fn assert_reached(report: &Report) {
         "abandoned",
         "waiting",
         "stalled",
+        "audit drawn",
+        "audit required",
+        "audit spared",
+        "bond lost",
     ] {
         assert!(
             report.events.get(event).is_some_and(|&count| count > 0),
             "{event} never happened: {report}"
         );
     }
+    let stallers = &report.workers[&Kind::Staller];
+    assert!(stallers.forfeited > 0, "no silence cost a bond: {report}");
     for idle in [Kind::Copier, Kind::Griefer, Kind::Squatter] {
         assert_eq!(report.workers[&idle].earned, 0, "{}: {report}", idle.name());
     }

@@ -1,7 +1,7 @@
 //! The canister's own doings: its timers, what follows each of its steps, and what befalls it.
 
-use assay_jobs_core::testing::{Market, payout};
 use assay_jobs_core::Horizon;
+use assay_jobs_core::testing::{Market, payout};
 use assay_protocol::{Timestamp, limits};
 
 use super::{Event, Simulation};
@@ -74,6 +74,12 @@ impl Simulation {
             1 => {
                 let account = payout(number + if self.rng.bool() { 100 } else { 0 });
                 self.host.move_payout(number, account)
+            }
+            // Nobody reaches a canister that stands still.
+            2..5 if self.schedule.now() >= self.frozen.0 => {
+                self.change_stake(number)?;
+                self.stepped()?;
+                Ok(())
             }
             _ => {
                 let offers = self.prices(kind);

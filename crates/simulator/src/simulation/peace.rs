@@ -1,14 +1,16 @@
 //! The time of peace: everything comes to its end, and the market answers what it is asked.
 
+use assay_jobs_core::testing::Market;
 use assay_protocol::limits;
 
 use super::{Simulation, network::CALL_LIFE};
-use crate::{message::Party, probe::Probes, watch::ensure};
+use crate::{message::Party, plan::AMPLE, probe::Probes, watch::ensure};
 
 impl Simulation {
     /// The time of peace: everything comes to its end, and the market answers what it is asked.
     pub(super) fn settle_down(&mut self) -> Result<(), String> {
         self.faults.calm();
+        self.fund(AMPLE)?;
         for requester in &mut self.requesters {
             requester.stop();
         }
@@ -24,6 +26,9 @@ impl Simulation {
         let longest = u64::from(self.watch.longest().max(limits::DEADLINE_SECONDS_MIN));
         let peace = self.schedule.now().max(self.frozen.0);
         let until = peace + 3 * longest * 1_000;
+        self.watch.expect_quiet(self.host.market.now().plus_seconds(
+            (peace - self.schedule.now() + 2 * CALL_LIFE) / 1_000 + 2 * limits::REVEAL_SECONDS,
+        ));
         while self.watch.open() > 0 {
             ensure(self.schedule.now() < until, || {
                 format!(

@@ -74,6 +74,8 @@ impl Watch {
             .is_some_and(|result| Some(result.root) != true_root);
         if wrong && receipt.verdict == Some(Verdict::Verified) {
             let needed = match args.request.assurance {
+                // Verified only if it was audited.
+                Assurance::Single => 2,
                 Assurance::Checked { checkers } => 1 + usize::from(checkers),
                 assurance => assurance.replicas().map_or(1, |(_, min)| min.into()),
             };
@@ -127,7 +129,8 @@ impl Watch {
             let worked = self.report.workers.entry(kind).or_default();
             worked.leases += 1;
             worked.paid += u64::from(lease.paid > Cycles::ZERO);
-            worked.earned += lease.paid.0;
+            worked.earned += lease.paid.0 + lease.bonus.0;
+            worked.forfeited += lease.forfeited.0;
             worked.wrong += u64::from(lease.judgement == Some(Judgement::Wrong));
             worked.silent += u64::from(lease.state == LeaseState::Silent);
             worked.lost += u64::from(matches!(lease.state, LeaseState::Lost | LeaseState::Late));
