@@ -18,7 +18,7 @@ use super::{
 use crate::{
     f32z,
     model::{
-        Assets, Manifest,
+        Assets, Manifest, Rope,
         layout::Layout,
         root::{Hash, Hashes},
         write::ModelWriter,
@@ -143,10 +143,6 @@ impl Plan<'_> {
         };
         let rope = self.manifest.rope;
         let mut writer = ModelWriter::new(out, &mut self.manifest, assets, &hashes)?;
-        let part = |name: &str| {
-            let part = self.parts.get(name);
-            part.expect("BUG: every part was gathered")
-        };
         let places = writer.layout().matrices.clone();
         let total = places
             .iter()
@@ -155,7 +151,7 @@ impl Plan<'_> {
         let mut done = 0;
         progress(Progress { done, total });
         for (index, place) in places.iter().enumerate() {
-            let part = part(&place.name);
+            let part = gathered(&self.parts, &place.name);
             let mut values = vec![0.0; place.cols];
             writer.matrix(index, |row, weights| {
                 part.read(row, &mut values)?;
@@ -178,30 +174,44 @@ impl Plan<'_> {
                     rotated(turns, position, function, values);
                     Ok::<_, ImportError>(())
                 })?,
-                None => {
-                    let gain = part(&place.name);
-                    let query = place.name.strip_suffix("q_norm");
-                    let key = place.name.strip_suffix("k_norm");
-                    let keys = query.or(key).map(|layer| part(&format!("{layer}k_norm")));
-                    writer.table_rows(index, |row, values| {
-                        gain.read(row, values)?;
-                        let Some(keys) = keys else { return Ok(()) };
-                        let mut factors = vec![0.0; place.cols];
-                        keys.read(row, &mut factors)?;
-                        key_factors(&mut factors, rope);
-                        for (value, factor) in values.iter_mut().zip(factors) {
-                            *value = match query {
-                                Some(_) => f32z::mul(*value, factor),
-                                None => f32z::div(*value, factor),
-                            };
-                        }
-                        Ok::<_, ImportError>(())
-                    })?;
-                }
+                None => writer.table_rows(index, |row, values| {
+                    read_gains(&self.parts, &place.name, row, rope, values)
+                })?,
             }
         }
         Ok(writer.finish()?)
     }
+}
+
+fn gathered<'p, 'a>(parts: &'p BTreeMap<String, Part<'a>>, name: &str) -> &'p Part<'a> {
+    parts.get(name).expect("BUG: every part was gathered")
+}
+
+/// Reads one row of gains. Norms of queries and keys carry the factors that [`key_factors`] moves from the keys to the queries.
+fn read_gains(
+    parts: &BTreeMap<String, Part<'_>>,
+    name: &str,
+    row: usize,
+    rope: Rope,
+    values: &mut [f32],
+) -> Result<(), ImportError> {
+    gathered(parts, name).read(row, values)?;
+    let query = name.strip_suffix("q_norm");
+    let Some(layer) = query.or(name.strip_suffix("k_norm")) else {
+        return Ok(());
+    };
+    let mut factors = vec![0.0; values.len()];
+    gathered(parts, &format!("{layer}k_norm")).read(row, &mut factors)?;
+    key_factors(&mut factors, rope);
+    let apply = if query.is_some() {
+        f32z::mul
+    } else {
+        f32z::div
+    };
+    for (value, factor) in values.iter_mut().zip(factors) {
+        *value = apply(*value, factor);
+    }
+    Ok(())
 }
 
 /// What a position turns pair `i` by: `base^(-2i / head_dim) / factors[i] / factor`.
