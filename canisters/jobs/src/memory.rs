@@ -59,6 +59,10 @@ mod ids {
     pub(super) const TRANSFERS: MemoryId = MemoryId::new(28);
     pub(super) const TRANSFERS_BY_ACCOUNT: MemoryId = MemoryId::new(29);
     pub(super) const TRANSFERS_DUE: MemoryId = MemoryId::new(30);
+    pub(super) const CANARIES: MemoryId = MemoryId::new(31);
+    pub(super) const CANARY_QUEUE: MemoryId = MemoryId::new(32);
+    pub(super) const DECOYS: MemoryId = MemoryId::new(33);
+    pub(super) const CANARY_TEXTS: MemoryId = MemoryId::new(34);
 }
 
 /// What was set at install and at upgrades.
@@ -196,6 +200,10 @@ fn store() -> Store<Stable> {
         transfers: table(ids::TRANSFERS),
         transfers_by_account: table(ids::TRANSFERS_BY_ACCOUNT),
         transfers_due: table(ids::TRANSFERS_DUE),
+        canaries: table(ids::CANARIES),
+        canary_queue: table(ids::CANARY_QUEUE),
+        decoys: table(ids::DECOYS),
+        canary_texts: table(ids::CANARY_TEXTS),
         requests: table(ids::REQUESTS),
         claims: table(ids::CLAIMS),
         openings: table(ids::OPENINGS),

@@ -22,8 +22,8 @@ use crate::{
     market::round,
     receipt::receipt_of,
     record::{
-        Account, Ask, Audit, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta, Pulse,
-        Trust, Unbonding, Wanted, WorkerEntry,
+        Account, Ask, Audit, CanaryEntry, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta,
+        Pulse, Trust, Unbonding, Wanted, WorkerEntry,
     },
     store::{Backend, Cell, Store},
 };
@@ -297,6 +297,42 @@ impl<B: Backend> Step<'_, B> {
                     self.store.due.remove(&(key_due(ended), Due::Key(job.id)));
                 }
             }
+            Event::CanaryAdded {
+                number,
+                account,
+                payer,
+                amount,
+            } => {
+                self.debit(*payer, *amount);
+                self.credit(*account, *amount);
+                self.store.canaries.insert(
+                    *number,
+                    CanaryEntry {
+                        account: *account,
+                        payer: *payer,
+                        job: None,
+                        outcome: None,
+                    },
+                );
+                self.store.canary_queue.insert(*number, ());
+                self.store.decoys.insert(*account, *number);
+                self.meta.last_canary = *number;
+                self.meta.canaries_waiting += 1;
+                self.meta.canaries_open += 1;
+            }
+            Event::CanaryReturned {
+                number,
+                amount,
+                outcome,
+            } => {
+                let mut canary = self.canary(*number);
+                self.debit(canary.account, *amount);
+                self.credit(canary.payer, *amount);
+                canary.outcome = Some(*outcome);
+                self.unqueue_canary(*number);
+                self.meta.canaries_open -= 1;
+                self.store.canaries.insert(*number, canary);
+            }
             Event::TreasuryFunded { account, amount } => {
                 self.debit(*account, *amount);
                 self.meta.treasury.0 += amount.0;
@@ -380,6 +416,18 @@ impl<B: Backend> Step<'_, B> {
         }
     }
 
+    fn canary(&self, number: u64) -> CanaryEntry {
+        let canary = self.store.canaries.get(&number);
+        canary.expect("BUG: a canary is known")
+    }
+
+    /// A canary waits no more, if it did.
+    fn unqueue_canary(&mut self, number: u64) {
+        if self.store.canary_queue.remove(&number).is_some() {
+            self.meta.canaries_waiting -= 1;
+        }
+    }
+
     fn submitted(&mut self, id: JobId, terms: &Terms) {
         let Terms {
             requester,
@@ -407,6 +455,14 @@ impl<B: Backend> Step<'_, B> {
         self.meta.deposited.0 += from_call.0;
         self.meta.held.0 += escrow.0;
         self.meta.last_job = id.0;
+        if self.meta.canaries_waiting > 0
+            && let Some(number) = self.store.decoys.get(requester)
+        {
+            let mut canary = self.canary(number);
+            canary.job = Some(id);
+            self.unqueue_canary(number);
+            self.store.canaries.insert(number, canary);
+        }
         *self.meta.counts.of(JobState::Queued, None) += 1;
         let job = Job {
             id,

@@ -204,11 +204,15 @@ impl<B: Backend> Jobs<B> {
         let Some(generator) = round.iter().find(answered).filter(|_| !compared) else {
             return false;
         };
+        let known = self.known_answer(job);
+        if known.is_some_and(|known| known != self.opened_root(generator.id)) {
+            return false;
+        }
         self.accept_single(now, job, generator);
         true
     }
 
-    fn ask_auditor(&mut self, now: Timestamp, job: JobId, lease: LeaseId) {
+    pub(crate) fn ask_auditor(&mut self, now: Timestamp, job: JobId, lease: LeaseId) {
         self.record(
             now,
             Event::Extended {

@@ -30,6 +30,8 @@ pub struct Rules {
     pub stake_factor: u32,
     /// What a worker loses for a commitment it never opens, at most [`limits::REVEAL_BOND_CYCLES_MAX`]; 0 at first.
     pub reveal_bond: Cycles,
+    /// For a million jobs, how many canaries are asked as long as some wait, at most [`limits::CANARY_PPM_MAX`]; 20,000 at first.
+    pub canary_ppm: u32,
 }
 
 impl Default for Rules {
@@ -39,6 +41,7 @@ impl Default for Rules {
             audit_ppm_min: 50_000,
             stake_factor: 0,
             reveal_bond: Cycles::ZERO,
+            canary_ppm: 20_000,
         }
     }
 }
@@ -50,6 +53,7 @@ impl Rules {
         audit_ppm_min: 0,
         stake_factor: 0,
         reveal_bond: Cycles::ZERO,
+        canary_ppm: 0,
     };
 
     /// Of a million answers of a worker with so many confirmed results, how many are audited: the floor, or one
@@ -67,6 +71,7 @@ impl Rules {
             audit_ppm_min,
             stake_factor,
             reveal_bond,
+            canary_ppm,
         } = *self;
         let rules = [
             (
@@ -81,6 +86,11 @@ impl Rules {
                 limits::STAKE_FACTOR_MAX.into(),
             ),
             ("reveal_bond", reveal_bond.0, limits::REVEAL_BOND_CYCLES_MAX),
+            (
+                "canary_ppm",
+                canary_ppm.into(),
+                limits::CANARY_PPM_MAX.into(),
+            ),
         ];
         match rules.into_iter().find(|(_, value, most)| value > most) {
             Some((field, value, most)) => Err(ConfigError::Rule { field, value, most }),

@@ -6,6 +6,7 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp, TransferId,
+    canary::CanaryOutcome,
     job::{JobState, Reason, Verdict},
     lease::{LeaseState, Offer, Role},
     money::TransferKind,
@@ -336,6 +337,26 @@ pub enum Event {
     TransferQuarantined {
         /// Which.
         transfer: TransferId,
+    },
+    /// A controller gave a canary and the money for it.
+    CanaryAdded {
+        /// Its number.
+        number: u64,
+        /// The account that asks it and holds its money.
+        account: Principal,
+        /// Whose balance that came from.
+        payer: Principal,
+        /// How much.
+        amount: Cycles,
+    },
+    /// A canary has ended, or was taken back before it was asked.
+    CanaryReturned {
+        /// Which.
+        number: u64,
+        /// What was left of its money, and went back to who gave it.
+        amount: Cycles,
+        /// How it ended.
+        outcome: CanaryOutcome,
     },
     /// A controller found out what became of a quarantined transfer.
     TransferResolved {

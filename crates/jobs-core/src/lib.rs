@@ -20,6 +20,7 @@ pub mod testing;
 mod apply;
 mod asked;
 mod audit;
+mod canary;
 mod leases;
 mod market;
 mod matching;

@@ -38,6 +38,10 @@ pub struct Jobs<B: Backend> {
     pub(crate) volatile_match_after: JobId,
     /// The job at which the present pass through the queue ends.
     pub(crate) volatile_match_until: JobId,
+    /// The first job for which no canary was drawn yet.
+    pub(crate) volatile_canary_from: JobId,
+    /// A draw for each canary that is to be asked behind the next jobs.
+    pub(crate) volatile_canaries: Vec<u128>,
     /// Receipts not yet taken to be certified.
     pub(crate) volatile_receipts: Vec<(JobId, Hash32)>,
 }
@@ -79,8 +83,11 @@ impl<B: Backend> Jobs<B> {
     /// Receipts of earlier runs are not among those that [`Jobs::take_receipts`] gives; read them
     /// with [`Jobs::receipt_hashes`].
     pub fn reopen(store: Store<B>) -> Self {
+        let next = JobId(store.meta.get().last_job + 1);
         Self {
             store,
+            volatile_canary_from: next,
+            volatile_canaries: Vec::new(),
             volatile_match_due: true,
             volatile_match_news: false,
             volatile_match_after: JobId(0),

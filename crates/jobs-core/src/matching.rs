@@ -105,6 +105,7 @@ impl<B: Backend> Jobs<B> {
         let until = horizon.job.min(self.volatile_match_until);
         let mut draws = Draws::new(&random);
         self.draw_audits(now, &horizon, &mut draws);
+        self.draw_canaries(horizon.job, &mut draws);
         let news = self.volatile_match_news;
         let mut hand = Hand {
             seats: self.seats(now),

@@ -5,6 +5,7 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp, TransferId,
+    canary::CanaryOutcome,
     job::{JobState, Reason, Transition, Verdict},
     lease::{LeaseState, Offer, Opening, Role},
     money::{Destination, TransferKind, TransferState},
@@ -73,6 +74,12 @@ pub struct Meta {
     pub quarantined: u64,
     /// Jobs by state.
     pub counts: Counts,
+    /// The number of the newest canary.
+    pub last_canary: u64,
+    /// Canaries that were not asked yet.
+    pub canaries_waiting: u32,
+    /// Canaries whose money has not gone back.
+    pub canaries_open: u32,
     /// Why no new jobs are let in, if none are.
     pub paused: Option<String>,
 }
@@ -393,6 +400,19 @@ pub struct Opened {
     pub opening: Opening,
     /// Its root, as the canister computed it.
     pub root: Hash32,
+}
+
+/// A question with a known answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryEntry {
+    /// The account that asks it.
+    pub account: Principal,
+    /// Who gave it, and gets back what is left of its money.
+    pub payer: Principal,
+    /// The job that asks it, once it is asked.
+    pub job: Option<JobId>,
+    /// How it ended, once it has.
+    pub outcome: Option<CanaryOutcome>,
 }
 
 /// What a verdict says of a lease.

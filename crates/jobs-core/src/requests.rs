@@ -25,6 +25,9 @@ use crate::{
     store::{Backend, Cell},
 };
 
+/// Before the first randomness there are no salts.
+pub(crate) const STARTING: &str = "the market is starting; try again in a few seconds";
+
 impl<B: Backend> Jobs<B> {
     /// What a request would cost at most, now.
     pub fn quote(&self, now: Timestamp, request: &JobRequest) -> Result<Quote, SubmitError> {
@@ -59,6 +62,20 @@ impl<B: Backend> Jobs<B> {
         args: &SubmitArgs,
         attached: Cycles,
     ) -> Result<(Submitted, Cycles), SubmitError> {
+        let taken = self.take_job(at, args, attached)?;
+        if !taken.0.duplicate {
+            self.follow_with_canary(at.now);
+        }
+        Ok(taken)
+    }
+
+    /// [`Jobs::submit`], with no other job behind it.
+    pub(crate) fn take_job(
+        &mut self,
+        at: &Moment,
+        args: &SubmitArgs,
+        attached: Cycles,
+    ) -> Result<(Submitted, Cycles), SubmitError> {
         if at.caller == Principal::anonymous() {
             return Err(SubmitError::Anonymous);
         }
@@ -77,9 +94,7 @@ impl<B: Backend> Jobs<B> {
             return Err(SubmitError::Paused(reason));
         }
         let Some(secret) = self.store.vitals.get().secret else {
-            return Err(SubmitError::Other(
-                "the market is starting; try again in a few seconds".into(),
-            ));
+            return Err(SubmitError::Other(STARTING.into()));
         };
         let model = self.model_for(request)?;
         let open = self
@@ -255,7 +270,7 @@ impl<B: Backend> Jobs<B> {
     }
 
     /// The model that a new request means, if it may be asked so.
-    fn model_for(&self, request: &JobRequest) -> Result<ModelEntry, SubmitError> {
+    pub(crate) fn model_for(&self, request: &JobRequest) -> Result<ModelEntry, SubmitError> {
         let (name, id) = match &request.model {
             ModelRef::Name(name) => (shown(name), self.store.names.get(name)),
             ModelRef::Version(id) => (id.to_string(), Some(*id)),

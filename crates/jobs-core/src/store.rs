@@ -9,6 +9,7 @@ use std::fmt::{self, Debug};
 
 use assay_protocol::{
     Hash32, JobId, LeaseId, ModelId, Timestamp, TransferId,
+    canary::Canary,
     lease::Claim,
     receipt::SaltedRequest,
     store::{Log, MemoryLog, MemoryTable, Table},
@@ -19,8 +20,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     event::Entry,
     record::{
-        Account, Ask, Chunk, Due, Job, Key, KeyHolder, Lease, Live, Meta, ModelEntry, Opened,
-        Presence, Pulse, StreamHead, Transfer, Trust, TrustKey, Vitals, Wanted, WorkerEntry,
+        Account, Ask, CanaryEntry, Chunk, Due, Job, Key, KeyHolder, Lease, Live, Meta, ModelEntry,
+        Opened, Presence, Pulse, StreamHead, Transfer, Trust, TrustKey, Vitals, Wanted,
+        WorkerEntry,
     },
 };
 
@@ -98,6 +100,15 @@ pub struct Store<B: Backend> {
     /// Logged: transfers without an end, by the time of their next try; quarantined ones have none, and come last.
     pub transfers_due: B::Table<(Timestamp, TransferId), ()>,
 
+    /// Logged: canaries, by number.
+    pub canaries: B::Table<u64, CanaryEntry>,
+    /// Logged: those that were not asked yet.
+    pub canary_queue: B::Table<u64, ()>,
+    /// Logged: canaries by their accounts.
+    pub decoys: B::Table<Principal, u64>,
+
+    /// Payload: what canaries ask and what they must be answered, until they have ended.
+    pub canary_texts: B::Table<u64, Canary>,
     /// Payload: what was asked, and its salt.
     pub requests: B::Table<JobId, SaltedRequest>,
     /// Payload: final tokens of generators, by lease.
@@ -175,6 +186,10 @@ impl Default for Store<Memory> {
             transfers: MemoryTable::default(),
             transfers_by_account: MemoryTable::default(),
             transfers_due: MemoryTable::default(),
+            canaries: MemoryTable::default(),
+            canary_queue: MemoryTable::default(),
+            decoys: MemoryTable::default(),
+            canary_texts: MemoryTable::default(),
             requests: MemoryTable::default(),
             claims: MemoryTable::default(),
             openings: MemoryTable::default(),

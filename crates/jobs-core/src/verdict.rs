@@ -165,6 +165,9 @@ impl<B: Backend> Jobs<B> {
             }
             // Chance has not decided yet whether it is audited; when it has, this comes again.
             Assurance::Single if job.audit == Audit::Open => {}
+            Assurance::Single if self.known_answer(job).is_some_and(|known| known != root) => {
+                self.doubt(now, live, job, &opened);
+            }
             Assurance::Single | Assurance::Refereed => {
                 self.accept(now, job, &opened, first, root, Judgement::Accepted)
             }
@@ -314,6 +317,21 @@ impl<B: Backend> Jobs<B> {
             },
         );
         self.wait_if_others_are_done(now, live, job.id);
+    }
+
+    /// The answer to a canary is not the known one: a checker is asked, as in an audit.
+    fn doubt(&mut self, now: Timestamp, live: Live, job: &Job, opened: &[(&Lease, Hash32)]) {
+        if !self.can_reserve(job) {
+            let reason = Reason::LimitReached("treasury".into());
+            return self.give_up(now, job, opened, reason);
+        }
+        let (id, audit) = (job.id, Audit::Required);
+        self.record(now, Event::AuditDecided { job: id, audit });
+        self.reserve(now, job);
+        if let Some((lease, _)) = opened.first() {
+            self.ask_auditor(now, id, lease.id);
+        }
+        self.wait_if_others_are_done(now, live, id);
     }
 
     /// Ends a disagreement that nothing more can be found out about. Nobody of this round is paid.
@@ -483,6 +501,7 @@ impl<B: Backend> Jobs<B> {
                 settlement: Box::new(settlement),
             },
         );
+        self.end_canary(now, job.id);
     }
 
     /// What every lease that was found right is paid: at its own ask, for the tokens it worked on.
@@ -527,7 +546,7 @@ impl<B: Backend> Jobs<B> {
             .collect()
     }
 
-    fn opened_root(&self, id: LeaseId) -> Hash32 {
+    pub(crate) fn opened_root(&self, id: LeaseId) -> Hash32 {
         self.store
             .openings
             .get(&id)

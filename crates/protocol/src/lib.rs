@@ -6,6 +6,7 @@
 //! different values share an encoding; every list and text has a limit in [`limits`]; every
 //! amount is an exact integer.
 
+pub mod canary;
 pub mod hash;
 pub mod ids;
 pub mod job;

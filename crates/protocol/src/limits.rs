@@ -172,6 +172,16 @@ pub const TRUSTED_AFTER_MAX: u32 = 1_000;
 pub const STAKE_FACTOR_MAX: u32 = 100;
 /// Most that a worker may lose for a commitment it never opens.
 pub const REVEAL_BOND_CYCLES_MAX: u128 = 1_000_000_000_000_000;
+/// Canaries that wait to be asked.
+pub const CANARIES_MAX: usize = 1_000;
+/// Canaries given in one call.
+pub const CANARIES_PER_CALL_MAX: usize = 20;
+/// Canaries that are due behind the next jobs.
+pub const CANARIES_DUE_MAX: usize = 16;
+/// Most canaries for a million jobs.
+pub const CANARY_PPM_MAX: u32 = 200_000;
+/// Seconds in which a canary is to be answered.
+pub const CANARY_DEADLINE_SECONDS: u32 = 3_600;
 /// Seconds from `unstake` until the stake may be taken out: longer than any job lives.
 pub const UNBONDING_SECONDS: u64 = 7 * 24 * 3_600;
 /// Least amount of one deposit from a ledger or one withdrawal: about what it costs the market to keep its record.

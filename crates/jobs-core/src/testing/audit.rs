@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, Timestamp,
+    canary::CanaryOutcome,
     job::{JobState, Reason, Verdict},
     lease::{LeaseState, Role},
     request::Assurance,
@@ -39,6 +40,9 @@ pub struct Auditor {
     live: BTreeMap<Principal, u32>,
     counts: BTreeMap<&'static str, u32>,
     transfers: transfers::Transfers,
+    /// Canaries that have not ended, and what each was given.
+    canaries: BTreeMap<u64, u128>,
+    canaries_added: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -366,7 +370,12 @@ impl Auditor {
             Event::AuditDecided { job, audit } => {
                 let id = *job;
                 let job = self.open_job(id)?;
-                ensure!(job.audit == Audit::Open, "decided twice on an audit");
+                // A canary's answer that went unaudited may be doubted.
+                let doubted = (job.audit, *audit) == (Audit::Spared, Audit::Required);
+                ensure!(
+                    job.audit == Audit::Open || doubted,
+                    "decided twice on an audit"
+                );
                 ensure!(
                     job.terms.assurance == Assurance::Single,
                     "an audit of what is compared anyway"
@@ -400,6 +409,26 @@ impl Auditor {
                     );
                 }
                 self.count("bond lost");
+            }
+            Event::CanaryAdded { number, amount, .. } => {
+                self.canaries_added += 1;
+                ensure!(*number == self.canaries_added, "canary numbers have a gap");
+                self.canaries.insert(*number, amount.0);
+            }
+            Event::CanaryReturned {
+                number,
+                amount,
+                outcome,
+            } => {
+                let given = self.canaries.remove(number).ok_or("it ended twice")?;
+                ensure!(amount.0 <= given, "more came back than was given");
+                self.count(match outcome {
+                    CanaryOutcome::Right => "canary right",
+                    CanaryOutcome::Caught => "canary caught",
+                    CanaryOutcome::Refuted => "canary refuted",
+                    CanaryOutcome::Unanswered => "canary unanswered",
+                    CanaryOutcome::TakenBack => "canary taken back",
+                });
             }
             Event::Stalled { .. } => self.count("stalled"),
             event => {

@@ -8,6 +8,7 @@ macro_rules! ensure {
     };
 }
 
+mod canaries;
 mod transfers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,7 @@ pub fn check_invariants<B: Backend>(jobs: &Jobs<B>) -> Result<(), String> {
     let leases: BTreeMap<LeaseId, Lease> = store.leases.range(..).collect();
     money(store, &all, &leases)?;
     transfers::check(store)?;
+    canaries::check(store)?;
     counts(store, &all, &leases)?;
     for job in all.values() {
         one_job(store, job, &leases).map_err(|what| format!("job {}: {what}", job.id))?;

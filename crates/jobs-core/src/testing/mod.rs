@@ -28,7 +28,7 @@ pub use hidden::check_hidden;
 pub use invariants::check_invariants;
 pub use memory::MemoryMarket;
 pub use money::{Ledger, Worked};
-pub use oracle::{Lie, body_root, honest_body, honest_opening, messages, opening_by};
+pub use oracle::{Lie, body_root, honest_body, honest_opening, messages, opening_by, right_root};
 pub use replay::{logged_difference, replay};
 pub use vault::VaultWorld;
 pub use world::{Market, Plan, World};

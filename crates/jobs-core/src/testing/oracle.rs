@@ -1,9 +1,9 @@
 //! A stand-in for inference: answers that depend on everything in the order, and lies about them.
 
 use assay_protocol::{
-    Hash32, Hasher,
-    lease::{Claim, Mismatch, Opening, Order},
-    registry::SPEC_CIS_1,
+    Hash32, Hasher, JobId, LeaseId, Timestamp,
+    lease::{Claim, Mismatch, Opening, Order, Role},
+    registry::{Model, SPEC_CIS_1},
     request::{Assurance, JobRequest, Message, ModelRef, Task},
     result::{Finish, Logprob, ResultBody, ResultContext, TokenLogprobs},
 };
@@ -54,6 +54,26 @@ pub fn honest_body(order: &Order) -> ResultBody {
         trace_root: Hasher::new("testing-trace").hash(&essence).finish(),
         output_tokens,
     }
+}
+
+/// The root of the right answer to a request with a seed, whatever its job.
+pub fn right_root(model: &Model, request: &JobRequest) -> Hash32 {
+    let order = Order {
+        lease: LeaseId(1),
+        job: JobId(1),
+        round: 1,
+        role: Role::Generator,
+        model: model.id,
+        model_root: model.manifest.model_root,
+        task: request.task.clone(),
+        parameters: request.parameters.clone(),
+        input_tokens_max: u32::MAX,
+        seed: request.seed.expect("only with a seed is the answer known"),
+        deadline: Timestamp(0),
+        run_deadline: Timestamp(0),
+        streamed: 0,
+    };
+    body_root(&order, &honest_body(&order))
 }
 
 /// The messages of a request for a chat.

@@ -21,6 +21,7 @@ pub fn replay(entries: impl IntoIterator<Item = Entry>) -> Store<Memory> {
 /// A store of the logged tables of one store and of what lies beside the log of another.
 pub(super) fn with_beside(logged: Store<Memory>, beside: Store<Memory>) -> Store<Memory> {
     Store {
+        canary_texts: beside.canary_texts,
         requests: beside.requests,
         claims: beside.claims,
         openings: beside.openings,
@@ -62,7 +63,10 @@ pub fn logged_difference<A: Backend, B: Backend>(
         audits,
         transfers,
         transfers_by_account,
-        transfers_due
+        transfers_due,
+        canaries,
+        canary_queue,
+        decoys
     );
     let logs = (0..a.log.len().max(b.log.len())).all(|i| a.log.get(i) == b.log.get(i));
     let meta = a.meta.get() == b.meta.get();

@@ -386,6 +386,7 @@ fn rules_have_bounds() {
         audit_ppm_min: 1_000_000,
         stake_factor: limits::STAKE_FACTOR_MAX,
         reveal_bond: Cycles(limits::REVEAL_BOND_CYCLES_MAX),
+        canary_ppm: limits::CANARY_PPM_MAX,
     };
     let events = bench.market.jobs.log_len();
     for (i, rules) in [
@@ -405,6 +406,10 @@ fn rules_have_bounds() {
             reveal_bond: Cycles(limits::REVEAL_BOND_CYCLES_MAX + 1),
             ..most
         },
+        Rules {
+            canary_ppm: limits::CANARY_PPM_MAX + 1,
+            ..most
+        },
     ]
     .into_iter()
     .enumerate()
@@ -421,6 +426,7 @@ fn rules_have_bounds() {
         1: audit_ppm_min: 1000001, at most 1000000 is allowed
         2: stake_factor: 101, at most 100 is allowed
         3: reveal_bond: 1000000000000001, at most 1000000000000000 is allowed
+        4: canary_ppm: 200001, at most 200000 is allowed
     "#]]
     .assert_eq(&bench.finish());
 }

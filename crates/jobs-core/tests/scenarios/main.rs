@@ -4,6 +4,7 @@ mod audits;
 mod bad_requests;
 mod bad_work;
 mod bench;
+mod canaries;
 mod deadlines;
 mod encoders;
 mod matching;
