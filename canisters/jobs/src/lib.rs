@@ -24,6 +24,7 @@ use assay_canister_kit::{HttpRequest, HttpResponse};
 use assay_jobs_core::{Jobs, Rules};
 use assay_protocol::{
     Cycles, JobId, LeaseId, Moment, Timestamp, TransferId,
+    canary::{Canary, CanaryError, CanaryPage},
     job::{
         ChatReply, ControlError, DepositArgs, DepositError, JobError, JobLine, JobView, JobsArgs,
         Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted,
@@ -310,6 +311,28 @@ fn pause(reason: String) -> Result<(), ControlError> {
 fn resume() -> Result<(), ControlError> {
     guard::controller()?;
     act(|jobs, at| jobs.set_pause(at.now, None)).map_err(ControlError::Invalid)
+}
+
+#[update]
+fn add_canaries(canaries: Vec<Canary>) -> Result<(), CanaryError> {
+    canary_keeper()?;
+    act(|jobs, at| jobs.add_canaries(at, &canaries))
+}
+
+#[update]
+fn take_canary_back(number: u64) -> Result<(), CanaryError> {
+    canary_keeper()?;
+    act(|jobs, at| jobs.take_canary_back(at, number))
+}
+
+#[query]
+fn canaries(before: Option<u64>) -> Result<CanaryPage, CanaryError> {
+    canary_keeper()?;
+    Ok(with_jobs(|jobs| jobs.canaries(before)))
+}
+
+fn canary_keeper() -> Result<(), CanaryError> {
+    guard::controller().map_err(|_| CanaryError::NotAController(msg_caller()))
 }
 
 // Anyone.

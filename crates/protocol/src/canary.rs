@@ -3,7 +3,7 @@
 //! A controller gives them with the money for them. The market asks them among the jobs of others, from accounts that
 //! nothing distinguishes from a requester's, so that no worker knows which answers are looked at.
 
-use candid::CandidType;
+use candid::{CandidType, Principal};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cycles, Hash32, JobId, job::SubmitError, limits, request::JobRequest};
@@ -58,8 +58,8 @@ pub struct CanaryPage {
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
 pub enum CanaryError {
     /// Only controllers know of canaries.
-    #[error("only a controller of this canister may do this")]
-    NotController,
+    #[error("{0} does not control this canister; only its controllers may do this")]
+    NotAController(Principal),
     /// None, or too many at once.
     #[error("{got} canaries, 1 to {most} can be given at once", most = limits::CANARIES_PER_CALL_MAX)]
     Count {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod authority;
+mod canaries;
 mod chain;
 mod crowd;
 mod interface;

@@ -28,6 +28,7 @@ fn run(seed: u64) {
                 audit_ppm_min: 300_000,
                 stake_factor: 1,
                 reveal_bond: Cycles(101),
+                canary_ppm: 0,
             },
             stake: 8_000,
             treasury: 1_000_000,

@@ -41,7 +41,7 @@ struct V1Reply {
 }
 
 /// Two workers that offer the first model, and a requester with money.
-fn market() -> CanisterMarket {
+pub(crate) fn market() -> CanisterMarket {
     let mut fixture = Fixture::new(2, 1, 2);
     let mut market = CanisterMarket::new(&mut fixture, 250, 1);
     let offer = Offer {
@@ -56,7 +56,7 @@ fn market() -> CanisterMarket {
     market
 }
 
-fn args(market: &mut CanisterMarket) -> SubmitArgs {
+pub(crate) fn args(market: &mut CanisterMarket) -> SubmitArgs {
     let mut args = submit(ModelRef::Name("tiny".to_owned()), 5);
     args.request.assurance = Assurance::Checked { checkers: 1 };
     args.deadline_seconds = 1_000;

@@ -102,7 +102,8 @@ fn a_canary_looks_like_a_job_and_ends_like_one() {
     expect_test::expect![[r#"
         job 5 Settled Unverified (NotCompared): paid 11 kept 0 refunded 4_989
           1 Generator Revealed (NotCompared) paid 11
-    "#]].assert_eq(&end(bench));
+    "#]]
+    .assert_eq(&end(bench));
 }
 
 #[test]
@@ -119,7 +120,8 @@ fn another_answer_is_checked_and_its_worker_loses_its_trust() {
           1 Checker Revealed (RootsAgree) paid 11
           1 Checker Revealed (RootsAgree) paid 11
           2 Generator Revealed (NotCompared) paid 11
-    "#]].assert_eq(&end(bench));
+    "#]]
+    .assert_eq(&end(bench));
 }
 
 #[test]
@@ -135,7 +137,8 @@ fn a_wrongly_known_answer_harms_nobody() {
         job 5 Settled Verified (RootsAgree): paid 22 kept 0 refunded 4_989 treasury 11
           1 Generator Revealed (RootsAgree) paid 11
           1 Checker Revealed (RootsAgree) paid 11
-    "#]].assert_eq(&end(bench));
+    "#]]
+    .assert_eq(&end(bench));
 }
 
 #[test]
@@ -148,7 +151,8 @@ fn without_money_for_a_check_a_doubt_ends_without_a_verdict() {
     expect_test::expect![[r#"
         job 5 Settled Inconclusive (LimitReached("treasury")): paid 0 kept 0 refunded 5_000
           1 Generator Revealed (RootsDiffer)
-    "#]].assert_eq(&end(bench));
+    "#]]
+    .assert_eq(&end(bench));
 }
 
 #[test]
