@@ -130,6 +130,7 @@ fn rules(rng: &mut Rng) -> Rules {
         trusted_after: rng.u32(..6),
         audit_ppm_min: rng.u32(..=4) * 125_000,
         stake_factor: rng.u32(..4),
+        canary_ppm: rng.u32(..3) * 100_000,
         reveal_bond: Cycles([0, 1, 999, 100_000][rng.usize(..4)]),
     }
 }

@@ -3,6 +3,7 @@
 //! It knows what everybody is and what the model says, which the market does not. Money is checked by
 //! the [`Ledger`], the log by the auditor, the state by the invariants of the core's tests.
 
+mod canaries;
 mod ends;
 mod stakes;
 mod submits;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use assay_jobs_core::{
     config::Rules,
+    event::Event,
     testing::{Ledger, Market, Worked, check_hidden},
 };
 use assay_protocol::{
@@ -18,8 +20,9 @@ use assay_protocol::{
     job::{JobError, SubmitArgs},
     lease::{Offer, Opening, Order, RevealArgs, Role},
     registry::{Record, WorkerStatus},
-    store::Table,
+    store::{Log, Table},
 };
+use canaries::Canaries;
 use candid::Principal;
 use stakes::Stakes;
 
@@ -69,6 +72,9 @@ pub(crate) struct Watch {
     ended: BTreeMap<JobId, Timestamp>,
     open: BTreeSet<JobId>,
     stakes: Stakes,
+    canaries: Canaries,
+    /// Events of the log that were read.
+    events: u64,
     leases: u64,
     fee_bps: u16,
     rules: Rules,
@@ -96,6 +102,8 @@ impl Watch {
             ended: BTreeMap::new(),
             open: BTreeSet::new(),
             stakes: Stakes::default(),
+            canaries: Canaries::default(),
+            events: 0,
             leases: 0,
             fee_bps,
             rules,
@@ -232,6 +240,8 @@ impl Watch {
 
     /// Looks at what the last step has brought: new leases and ended jobs.
     pub(crate) fn look(&mut self, host: &mut Host, truths: &Truths) -> Result<(), String> {
+        self.read_log(host)?;
+        self.note_canary_jobs(host)?;
         let store = host.market.jobs.store();
         let last = store.leases.keys(..).next_back().map_or(0, |id| id.0);
         for id in self.leases + 1..=last {
@@ -250,7 +260,6 @@ impl Watch {
             (worked.ask_input, worked.ask_output) = (offer.ask_input.0, offer.ask_output.0);
         }
         self.leases = last;
-        self.note_bonds(host)?;
         for (job, hash) in host.market.jobs.take_receipts() {
             let receipt = host
                 .market
@@ -262,7 +271,7 @@ impl Watch {
             self.ended(host, truths, &receipt)
                 .map_err(|what| format!("job {job}: {what}"))?;
         }
-        Ok(())
+        self.settle_canaries()
     }
 
     /// Looks at everything that anybody can see: open jobs and all balances.
@@ -283,6 +292,29 @@ impl Watch {
             })?;
         }
         self.look_at_stakes(host)
+    }
+
+    /// Reads in the log what no answer tells.
+    fn read_log(&mut self, host: &mut Host) -> Result<(), String> {
+        while let Some(entry) = host.market.jobs.store().log.get(self.events) {
+            self.events += 1;
+            match entry.event {
+                Event::BondLost { lease, to } => self.bond_lost(host, lease, &to)?,
+                Event::CanaryAdded {
+                    number,
+                    account,
+                    payer,
+                    amount,
+                } => self.canary_added(host, number, (account, payer, amount))?,
+                Event::CanaryReturned {
+                    number,
+                    amount,
+                    outcome,
+                } => self.canary_returned(number, amount, outcome),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn model_of(&self, host: &Host, job: JobId) -> Result<assay_protocol::ModelId, String> {

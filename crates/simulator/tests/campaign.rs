@@ -56,6 +56,10 @@ fn assert_reached(report: &Report) {
         "audit required",
         "audit spared",
         "bond lost",
+        "canary right",
+        "canary caught",
+        "canary refuted",
+        "canary unanswered",
     ] {
         assert!(
             report.events.get(event).is_some_and(|&count| count > 0),

@@ -5,6 +5,7 @@ use assay_protocol::{
     registry::{
         Board, Hardware, Model, ModelManifest, Provider, Record, SPEC_CIS_1, Worker, WorkerStatus,
     },
+    request::{JobRequest, ModelRef},
 };
 use candid::Principal;
 
@@ -75,6 +76,19 @@ impl Fixture {
             _ => None,
         });
         found.expect("the fixture has this worker")
+    }
+
+    /// The model that a request is for.
+    pub fn model_of(&self, request: &JobRequest) -> &Model {
+        let models = self.records.iter().filter_map(|record| match record {
+            Record::Model(model) => Some(model),
+            _ => None,
+        });
+        let found = models.into_iter().find(|model| match &request.model {
+            ModelRef::Name(name) => model.manifest.name == *name,
+            ModelRef::Version(id) => model.id == *id,
+        });
+        found.expect("requests are for models there are")
     }
 
     /// A model's record, by its place in [`MODELS`].

@@ -57,6 +57,12 @@ impl Ledger {
         cap - from_balance
     }
 
+    /// Cycles went from one balance to another.
+    pub fn move_balance(&mut self, from: Principal, to: Principal, amount: u128) {
+        *self.balances.entry(from).or_default() -= amount;
+        *self.balances.entry(to).or_default() += amount;
+    }
+
     /// Cycles went from a balance into the treasury.
     pub fn fund_treasury(&mut self, account: Principal, amount: u128) {
         *self.balances.entry(account).or_default() -= amount;

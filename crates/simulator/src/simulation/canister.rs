@@ -81,6 +81,11 @@ impl Simulation {
                 self.stepped()?;
                 Ok(())
             }
+            5 if self.schedule.now() >= self.frozen.0 => {
+                self.give_canaries()?;
+                self.stepped()?;
+                Ok(())
+            }
             _ => {
                 let offers = self.prices(kind);
                 self.workers[i].price(offers);

@@ -2,13 +2,16 @@
 
 use assay_jobs_core::{
     config::Rules,
-    testing::{provider, stranger},
+    testing::{funder, provider, random_request, right_root, stranger},
 };
-use assay_protocol::Cycles;
+use assay_protocol::{Cycles, Hash32, canary::Canary, request::Assurance, store::Table};
 use candid::Principal;
 
 use super::Simulation;
 use crate::{kind::Kind, message::Call, plan::AMPLE};
+
+/// Canaries that are given at once.
+const CANARIES: usize = 5;
 
 impl Simulation {
     /// A provider stakes: ample if it is honest, perhaps little if it is not.
@@ -29,6 +32,34 @@ impl Simulation {
             0 => Ok(()),
             _ => self.pay(stranger(), amount, Call::FundTreasury),
         }
+    }
+
+    /// A controller gives canaries, of whose answers it knows one in ten wrongly.
+    pub(super) fn give_canaries(&mut self) -> Result<(), String> {
+        let heard = self.host.market.jobs.store().models.len() as usize;
+        if self.plan.rules.canary_ppm == 0 || heard < self.models() {
+            return Ok(());
+        }
+        let mut canaries = Vec::new();
+        for _ in 0..CANARIES {
+            let mut request = random_request(&mut self.rng, &self.host.fixture);
+            request.assurance = Assurance::Single;
+            request.seed = Some(self.rng.u64(..));
+            let root = match self.rng.u8(..10) {
+                0 => Hash32([0; 32]),
+                _ => right_root(self.host.fixture.model_of(&request), &request),
+            };
+            canaries.push(Canary {
+                request,
+                root,
+                price_cap: Cycles(self.rng.u128(100_000..10_000_000)),
+            });
+        }
+        let needed = canaries.iter().map(|canary| canary.price_cap.0).sum();
+        self.call(funder(), &Call::Deposit(Cycles(needed)))?;
+        let at = self.host.market.at(funder());
+        let told = self.host.market.jobs.add_canaries(&at, &canaries);
+        told.map_err(|error| format!("giving canaries: {error}"))
     }
 
     /// A provider changes its stake a little: never so much that nothing stands behind its workers any more.

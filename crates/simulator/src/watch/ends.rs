@@ -53,6 +53,7 @@ impl Watch {
             model_owner(),
             (self.fee_bps.into(), 500),
         )?;
+        self.canary_ended(from, receipt)?;
         let store = host.market.jobs.store();
         let leases: Vec<Lease> = receipt
             .leases

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use assay_jobs_core::{
-    event::{Event, Payout},
-    record::Lease,
-    testing::Market,
-};
+use assay_jobs_core::{event::Payout, record::Lease, testing::Market};
 use assay_protocol::{
     Cycles, LeaseId, Timestamp,
     lease::{LeaseState, Role},
     money::MoneyError,
-    store::{Log, Table},
+    store::Table,
 };
 use candid::Principal;
 
@@ -27,8 +23,6 @@ use crate::{
 pub(super) struct Stakes {
     /// Behind workers, and on its way out, by owner.
     accounts: BTreeMap<Principal, (u128, u128)>,
-    /// Events of the log that were read.
-    read: u64,
     /// From then on everybody honest can open in time what it has committed to.
     quiet_from: Option<Timestamp>,
 }
@@ -80,23 +74,21 @@ impl Watch {
         ensure(fits, || format!("{call:?} of {caller} gave {told:?}"))
     }
 
-    /// Books the bonds that were lost since the last look.
-    pub(super) fn note_bonds(&mut self, host: &mut Host) -> Result<(), String> {
+    /// Books a bond that was lost.
+    pub(super) fn bond_lost(
+        &mut self,
+        host: &mut Host,
+        lease: LeaseId,
+        to: &[Payout],
+    ) -> Result<(), String> {
         let now = host.market.now();
         let store = host.market.jobs.store();
-        while let Some(entry) = store.log.get(self.stakes.read) {
-            self.stakes.read += 1;
-            let Event::BondLost { lease, to } = entry.event else {
-                continue;
-            };
-            let lost = store.leases.get(&lease).ok_or("a bond without a lease")?;
-            let job = store.jobs.get(&lost.job).ok_or("a lease without a job")?;
-            let round = job.leases.iter().filter_map(|id| store.leases.get(id));
-            let round: Vec<Lease> = round.filter(|other| other.round == lost.round).collect();
-            self.note_bond(now, &lost, &round, &to)
-                .map_err(|what| format!("the bond of lease {lease}: {what}"))?;
-        }
-        Ok(())
+        let lost = store.leases.get(&lease).ok_or("a bond without a lease")?;
+        let job = store.jobs.get(&lost.job).ok_or("a lease without a job")?;
+        let round = job.leases.iter().filter_map(|id| store.leases.get(id));
+        let round: Vec<Lease> = round.filter(|other| other.round == lost.round).collect();
+        self.note_bond(now, &lost, &round, to)
+            .map_err(|what| format!("the bond of lease {lease}: {what}"))
     }
 
     fn note_bond(

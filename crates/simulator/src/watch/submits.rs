@@ -91,7 +91,7 @@ impl Watch {
             .is_some_and(|accepted| accepted.args == *args)
     }
 
-    fn accept(&mut self, job: JobId, from: Principal, args: &SubmitArgs, still: Millis) {
+    pub(super) fn accept(&mut self, job: JobId, from: Principal, args: &SubmitArgs, still: Millis) {
         self.open.insert(job);
         self.keys.insert((from, args.idempotency_key.clone()), job);
         self.longest = self.longest.max(args.deadline_seconds);
