@@ -90,7 +90,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             threads: 1,
-            prefill_chunk: 64,
+            prefill_chunk: 96,
             kernels: Kernels::Auto,
         }
     }
