@@ -40,7 +40,7 @@ pub use self::{
 };
 
 /// Tokens that one pass over the weights takes when many are known.
-const PREFILL_CHUNK: usize = 64;
+const PREFILL_CHUNK: usize = 96;
 
 /// Why a model cannot be offered.
 #[derive(Debug, thiserror::Error)]

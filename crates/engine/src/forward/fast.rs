@@ -17,9 +17,10 @@ use crate::{
         pool::{Pool, chunks},
     },
     model::{Activation, Layer, Matrix, Model, Shape},
-    sampler::Draw,
     trace::{self, Hash, KvRows, Trace},
 };
+
+mod draws;
 
 thread_local! {
     /// Attention's working memory of this thread.
@@ -162,23 +163,6 @@ impl FastPass {
             spans[place.span].sequence.trace.push(leaves);
         }
         self.logits(model, spans, logits);
-    }
-
-    /// Draws from every row of logits, the first for position `first`.
-    pub(crate) fn draw_all<D: Draw>(
-        &mut self,
-        logits: &[f32],
-        vocab: usize,
-        sampler: &D,
-        first: u64,
-        drawn: &mut Vec<D::Drawn>,
-    ) {
-        let (from, rows) = (drawn.len(), logits.len() / vocab);
-        drawn.resize(from + rows, D::Drawn::default());
-        self.pool
-            .for_each(rows, chunks(&mut drawn[from..], 1), |i, out| {
-                out[0] = sampler.draw(&logits[i * vocab..(i + 1) * vocab], first + i as u64);
-            });
     }
 
     /// Fills the residual stream and the token leaves.
@@ -448,6 +432,11 @@ impl FastPass {
         if count == 0 {
             return logits.clear();
         }
+        self.product(model, count, logits);
+    }
+
+    /// The logits of the first `count` rows of the residual stream.
+    fn product(&mut self, model: &Model, count: usize, logits: &mut Vec<f32>) {
         self.norm(model, &model.final_norm, count);
         logits.resize(count * model.shape.vocab, 0.0);
         let mut products = [Product {

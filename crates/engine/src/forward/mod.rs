@@ -90,7 +90,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             threads: 1,
-            prefill_chunk: 64,
+            prefill_chunk: 96,
             kernels: Kernels::Auto,
         }
     }
@@ -243,22 +243,34 @@ impl<'m> Session<'m> {
         let mut drawn = Vec::with_capacity(tokens.len());
         for chunk in tokens.chunks(self.chunk) {
             let first = self.positions() + 1;
-            self.advance(chunk, Wanted::All, None);
             match &mut self.pass {
-                Pass::Reference(..) => drawn.extend(
-                    self.logits
-                        .chunks_exact(self.model.shape.vocab)
-                        .enumerate()
-                        .map(|(i, logits)| sampler.draw(logits, (first + i) as u64)),
-                ),
+                Pass::Reference(..) => {
+                    self.advance(chunk, Wanted::All, None);
+                    drawn.extend(
+                        self.logits
+                            .chunks_exact(self.model.shape.vocab)
+                            .enumerate()
+                            .map(|(i, logits)| sampler.draw(logits, (first + i) as u64)),
+                    );
+                }
                 #[cfg(feature = "std")]
-                Pass::Fast(pass, _) => pass.draw_all(
-                    &self.logits,
-                    self.model.shape.vocab,
-                    sampler,
-                    first as u64,
-                    &mut drawn,
-                ),
+                Pass::Fast(pass, sequence) => {
+                    let span = fast::Span {
+                        sequence,
+                        tokens: chunk,
+                        wanted: Wanted::None,
+                    };
+                    let logits = &mut self.logits;
+                    pass.advance(self.model, &mut [span], logits, None);
+                    pass.draw_all(
+                        self.model,
+                        chunk.len(),
+                        sampler,
+                        first as u64,
+                        logits,
+                        &mut drawn,
+                    );
+                }
             }
         }
         Ok(drawn)

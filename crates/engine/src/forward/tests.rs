@@ -169,6 +169,43 @@ fn draws_of_a_prefill_equal_draws_one_by_one() {
 }
 
 #[test]
+fn greedy_draws_of_a_prefill_take_the_first_of_equals() {
+    let mut model = Model::tiny(8);
+    let (vocab, dim) = (model.shape.vocab, model.shape.dim);
+    let tokens = tokens(40, vocab);
+    // Every row comes again and again, then with the other sign, then all logits are zero.
+    let repeated = |row: usize| model.embedding.row_bytes(row % 37).to_vec();
+    let scales = model.embedding.scales()[..37].to_vec();
+    let repeated: Vec<u8> = (0..vocab).flat_map(repeated).collect();
+    let signed = |sign: f32| (0..vocab).map(|row| sign * scales[row % 37]).collect();
+    for (weights, scales) in [
+        (repeated.clone(), signed(1.0)),
+        (repeated, signed(-1.0)),
+        (vec![0; vocab * dim], vec![1.0; vocab]),
+    ] {
+        model.head =
+            crate::model::Matrix::new(vocab, dim, crate::model::Bytes::Owned(weights), scales);
+        let sampler = Sampler::new(Sampling::GREEDY).unwrap();
+        let mut session = Session::new(&model, 40, &Options::default()).unwrap();
+        let expected: Vec<u32> = tokens
+            .iter()
+            .map(|token| sampler.draw(session.decode(*token).unwrap(), 0))
+            .collect();
+        assert!(expected.iter().all(|token| *token < 37));
+        for kernels in Kernels::available() {
+            for chunk in [1, 13, 40] {
+                let mut session = Session::new(&model, 40, &options(kernels, 2, chunk)).unwrap();
+                assert_eq!(
+                    session.draw_each(&tokens, &sampler).unwrap(),
+                    expected,
+                    "{kernels:?} in chunks of {chunk}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_run_is_refused_before_anything_is_computed() {
     let model = Model::tiny(6);
     let context = model.shape.context_max;

@@ -13,6 +13,7 @@ use super::{
 use crate::f32z::{MAX_BITS, MIN_BITS};
 
 pub(super) mod attention;
+pub(super) mod halves;
 
 /// From this many tokens on, regrouping rows costs less than it saves.
 const TOKENS_PACKED: usize = 8;
@@ -38,7 +39,12 @@ thread_local! {
 
 /// Computes a block of rows for the first `tokens` tokens.
 #[target_feature(enable = "avx2")]
-pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
+pub(super) fn block(
+    block: &Block<'_>,
+    x: &Activations,
+    tokens: usize,
+    operands: Option<&halves::Operands>,
+) {
     if tokens < TOKENS_PACKED {
         for row in (0..block.scales.len()).step_by(ROWS_DIRECT) {
             for token in (0..tokens).step_by(TOKENS_DIRECT) {
@@ -52,9 +58,16 @@ pub(super) fn block(block: &Block<'_>, x: &Activations, tokens: usize) {
         }
         return;
     }
+    let mut done = 0;
+    if let Some(operands) = operands {
+        while done + halves::ROWS <= block.scales.len() {
+            halves::rows(block, x, operands, done, tokens);
+            done += halves::ROWS;
+        }
+    }
     PACKED.with_borrow_mut(|packed| {
         packed.resize(ROWS_PACKED * x.stride, 0);
-        for row in (0..block.scales.len()).step_by(ROWS_PACKED) {
+        for row in (done..block.scales.len()).step_by(ROWS_PACKED) {
             pack(block, x.cols, row, packed);
             // The next rows are asked for a little before every tile, so that regrouping them need not wait for memory.
             let mut ahead = block.weights[row * x.cols..]

@@ -3,6 +3,8 @@
 //! Work is cut into blocks of rows; a block reads its weights once for all tokens. The exact integer of every (token, row) is rounded once
 //! and scaled, whichever kernel made it.
 
+use core::ops::Range;
+
 use super::{Kind, Level, maps::Activations, pool::Pool};
 use crate::{
     f32z::{add, cvt64, mul},
@@ -40,36 +42,111 @@ pub(crate) fn multiply(
     write: Write,
 ) {
     let total: usize = products.iter().map(|p| p.matrix.rows()).sum();
-    let per_block = (total / (8 * pool.threads()))
-        .next_multiple_of(ROWS_STEP)
-        .clamp(ROWS_STEP, ROWS_MAX);
+    let per_block = rows_per_block(total, pool);
     let mut blocks = Vec::with_capacity(total / per_block + products.len());
-    for product in products {
-        let Product { matrix, out } = product;
+    for Product { matrix, out } in products {
         assert!(
-            matrix.cols() == x.cols
-                && tokens <= x.tokens.len()
-                && out.len() == tokens * matrix.rows(),
+            matrix.cols() == x.cols && tokens <= x.tokens.len(),
             "BUG: product of unequal shapes"
         );
-        let out = Out {
-            start: out.as_mut_ptr(),
-            stride: matrix.rows(),
-            write,
-        };
-        for first in (0..matrix.rows()).step_by(per_block) {
-            let rows = per_block.min(matrix.rows() - first);
-            let cols = matrix.cols();
-            blocks.push(Block {
-                weights: &matrix.weights()[first * cols..(first + rows) * cols],
-                scales: &matrix.scales()[first..first + rows],
-                first,
-                out,
-            });
+        let all = 0..matrix.rows();
+        cut(matrix, all, per_block, tokens, out, write, &mut blocks);
+    }
+    compute(level, pool, x, tokens, &blocks);
+}
+
+/// Multiplies the first `tokens` activations with some rows of a matrix; `out` is (token, row of these).
+pub(crate) fn multiply_rows(
+    level: Level,
+    pool: &mut Pool,
+    x: &Activations,
+    tokens: usize,
+    matrix: &Matrix,
+    rows: Range<usize>,
+    out: &mut [f32],
+) {
+    assert!(
+        matrix.cols() == x.cols && tokens <= x.tokens.len(),
+        "BUG: product of unequal shapes"
+    );
+    let per_block = rows_per_block(rows.len(), pool);
+    let mut blocks = Vec::with_capacity(rows.len() / per_block + 1);
+    cut(
+        matrix,
+        rows,
+        per_block,
+        tokens,
+        out,
+        Write::Store,
+        &mut blocks,
+    );
+    compute(level, pool, x, tokens, &blocks);
+}
+
+fn rows_per_block(total: usize, pool: &Pool) -> usize {
+    (total / (8 * pool.threads()))
+        .next_multiple_of(ROWS_STEP)
+        .clamp(ROWS_STEP, ROWS_MAX)
+}
+
+/// Cuts rows of a matrix into blocks.
+fn cut<'a>(
+    matrix: &'a Matrix,
+    rows: Range<usize>,
+    per_block: usize,
+    tokens: usize,
+    out: &mut [f32],
+    write: Write,
+    blocks: &mut Vec<Block<'a>>,
+) {
+    assert!(
+        out.len() == tokens * rows.len(),
+        "BUG: product of unequal shapes"
+    );
+    let out = Out {
+        start: out.as_mut_ptr(),
+        stride: rows.len(),
+        write,
+    };
+    let (cols, begin) = (matrix.cols(), rows.start);
+    for first in rows.clone().step_by(per_block) {
+        let last = rows.end.min(first + per_block);
+        blocks.push(Block {
+            weights: &matrix.weights()[first * cols..last * cols],
+            scales: &matrix.scales()[first..last],
+            first: first - begin,
+            out,
+        });
+    }
+}
+
+fn compute(level: Level, pool: &mut Pool, x: &Activations, tokens: usize, blocks: &[Block<'_>]) {
+    let shared = Shared::new(level, pool, x, tokens);
+    pool.run(blocks.len(), &|i| {
+        blocks[i].compute(level, x, tokens, &shared);
+    });
+}
+
+/// What a level makes of the activations once for all blocks.
+struct Shared {
+    #[cfg(target_arch = "x86_64")]
+    operands: Option<super::avx2::halves::Operands>,
+}
+
+impl Shared {
+    #[allow(
+        unused_variables,
+        reason = "only one level makes something of the activations"
+    )]
+    fn new(level: Level, pool: &mut Pool, x: &Activations, tokens: usize) -> Self {
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            operands: match level.0 {
+                Kind::Avx2 => super::avx2::halves::Operands::new(pool, x, tokens),
+                _ => None,
+            },
         }
     }
-    let blocks = &blocks;
-    pool.run(blocks.len(), &|i| blocks[i].compute(level, x, tokens));
 }
 
 /// Some rows of a matrix.
@@ -92,12 +169,13 @@ struct Out {
 unsafe impl Sync for Block<'_> {}
 
 impl Block<'_> {
-    fn compute(&self, level: Level, x: &Activations, tokens: usize) {
+    #[allow(unused_variables, reason = "only one level shares something")]
+    fn compute(&self, level: Level, x: &Activations, tokens: usize, shared: &Shared) {
         match level.0 {
             Kind::Portable => portable(self, x, tokens),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level exists, so AVX2 was detected.
-            Kind::Avx2 => unsafe { super::avx2::block(self, x, tokens) },
+            Kind::Avx2 => unsafe { super::avx2::block(self, x, tokens, shared.operands.as_ref()) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the level exists, so the AVX-512 features were detected.
             Kind::Avx512 => unsafe { super::avx512::block(self, x, tokens) },
@@ -126,7 +204,7 @@ impl Block<'_> {
     )]
     pub(super) unsafe fn outputs(&self, token: usize, row: usize, len: usize) -> &mut [f32] {
         debug_assert!(row + len <= self.scales.len());
-        // SAFETY: inside the array by the check in `multiply`; only this block touches these elements, once at a time by the caller's word.
+        // SAFETY: inside the array by the check in `cut`; only this block touches these elements, once at a time by the caller's word.
         unsafe {
             std::slice::from_raw_parts_mut(
                 self.out

@@ -168,6 +168,58 @@ proptest! {
 }
 
 #[test]
+fn products_of_many_tokens_equal_the_operator() {
+    // Sums of 1,036 products of the greatest operands are the longest that fit 32 bits.
+    let lens = [
+        (24, 32, 64),
+        (25, 70, 1_036),
+        (25, 70, 1_037),
+        (61, 33, 1_100),
+        (96, 97, 50),
+    ];
+    for (tokens, rows, cols) in lens {
+        for kind in [Values::Ordinary, Values::Outlier, Values::Extreme] {
+            let mut mix = Mix::new(cols as u64);
+            let mut inputs: Vec<Vec<f32>> =
+                (0..tokens).map(|_| values(&mut mix, kind, cols)).collect();
+            let mut weights: Vec<u8> = (0..rows * cols).map(|_| mix.weight() as u8).collect();
+            for (weights, weight) in weights.chunks_mut(cols).zip([127i8, -127]) {
+                weights.fill(weight as u8);
+            }
+            for token in [tokens / 2, tokens - 1] {
+                inputs[token].fill(1.0);
+            }
+            inputs[tokens / 4].fill(-1.0);
+            let matrix = Matrix::new(rows, cols, Bytes::Owned(weights), vec![1.0; rows]).unwrap();
+            let expected: Vec<f32> = inputs
+                .iter()
+                .flat_map(|v| ops::matvec(&matrix, &ops::quantise_a15(v)))
+                .collect();
+            for level in Level::available() {
+                let mut x = Activations::new(tokens, cols);
+                for (token, v) in inputs.iter().enumerate() {
+                    put(level, &mut x, token, v);
+                }
+                let mut out = vec![0.0; tokens * rows];
+                let mut products = [Product {
+                    matrix: &matrix,
+                    out: &mut out,
+                }];
+                multiply(
+                    level,
+                    &mut Pool::new(2),
+                    &x,
+                    tokens,
+                    &mut products,
+                    Write::Store,
+                );
+                assert_eq!(bits(&out), bits(&expected), "{level:?}, {cols} columns");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_narrower_head_finds_nothing_of_a_wider_one() {
     let mut scratch = Scratch::default();
     for head_dim in [64, 62, 8, 6, 2] {

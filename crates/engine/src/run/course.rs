@@ -231,4 +231,18 @@ impl Draw for Rows<'_> {
             None => Drawn::default(),
         }
     }
+
+    fn of_best(&self) -> Option<fn(u32) -> Drawn> {
+        let Course {
+            sampler,
+            logprobs,
+            steer,
+            ..
+        } = self.course;
+        let plain = sampler.takes_best() && logprobs.is_none() && steer.is_none();
+        plain.then_some(|token| Drawn {
+            token: Some(token),
+            logprobs: None,
+        })
+    }
 }

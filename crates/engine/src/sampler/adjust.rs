@@ -73,9 +73,14 @@ impl Adjust {
         })
     }
 
+    /// Whether no logit is ever changed.
+    pub(super) fn is_neutral(&self) -> bool {
+        self.bias.is_empty() && self.repetition.is_none() && self.generated.is_none()
+    }
+
     /// The logits as a draw after `past` sees them. Tokens outside the logits are passed over.
     pub(super) fn apply<'l>(&self, logits: &'l [f32], past: Past<'_>) -> Cow<'l, [f32]> {
-        if self.bias.is_empty() && self.repetition.is_none() && self.generated.is_none() {
+        if self.is_neutral() {
             return Cow::Borrowed(logits);
         }
         let mut logits = logits.to_vec();

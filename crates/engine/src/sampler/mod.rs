@@ -185,6 +185,12 @@ pub trait Draw: Sync {
 
     /// Draws for `position` of the sequence.
     fn draw(&self, logits: &[f32], position: u64) -> Self::Drawn;
+
+    /// Where every draw takes the token with the highest logit, the lowest id among equals, and needs nothing else of the logits: what
+    /// comes of drawing that token.
+    fn of_best(&self) -> Option<fn(u32) -> Self::Drawn> {
+        None
+    }
 }
 
 impl Draw for Sampler {
@@ -192,6 +198,10 @@ impl Draw for Sampler {
 
     fn draw(&self, logits: &[f32], position: u64) -> u32 {
         Self::draw(self, logits, position)
+    }
+
+    fn of_best(&self) -> Option<fn(u32) -> u32> {
+        self.takes_best().then_some(|token| token)
     }
 }
 
@@ -242,6 +252,11 @@ impl Sampler {
     pub fn draw_after(&self, logits: &[f32], past: Past<'_>, mask: Option<&Mask>) -> Option<u32> {
         let logits = self.adjust.apply(logits, past);
         self.choose(&logits, mask, past.tokens.len() as u64)
+    }
+
+    /// Whether draws without a mask take the highest logit as the model gives it, the lowest id among equals.
+    pub(crate) fn takes_best(&self) -> bool {
+        self.sampling.temperature_milli == 0 && self.adjust.is_neutral()
     }
 
     /// Draws from adjusted logits.
