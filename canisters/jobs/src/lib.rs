@@ -167,7 +167,7 @@ fn balance(owner: Option<Principal>) -> Cycles {
 
 #[query]
 fn holdings(owner: Option<Principal>) -> Holdings {
-    with_jobs(|jobs| jobs.holdings(owner.unwrap_or_else(msg_caller)))
+    with_jobs(|jobs| jobs.holdings(owner.unwrap_or_else(msg_caller), now()))
 }
 
 #[update]
@@ -183,6 +183,11 @@ fn unstake(amount: Cycles) -> Result<Holdings, MoneyError> {
 #[update]
 fn release_stake() -> Result<Holdings, MoneyError> {
     act(|jobs, at| jobs.release_stake(at))
+}
+
+#[update]
+fn fund_sponsor(amount: Cycles) -> Result<Cycles, MoneyError> {
+    act(|jobs, at| jobs.fund_sponsor(at, amount))
 }
 
 #[update]

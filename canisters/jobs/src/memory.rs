@@ -63,6 +63,7 @@ mod ids {
     pub(super) const CANARY_QUEUE: MemoryId = MemoryId::new(32);
     pub(super) const DECOYS: MemoryId = MemoryId::new(33);
     pub(super) const CANARY_TEXTS: MemoryId = MemoryId::new(34);
+    pub(super) const SPONSORED: MemoryId = MemoryId::new(35);
 }
 
 /// What was set at install and at upgrades.
@@ -200,6 +201,7 @@ fn store() -> Store<Stable> {
         transfers: table(ids::TRANSFERS),
         transfers_by_account: table(ids::TRANSFERS_BY_ACCOUNT),
         transfers_due: table(ids::TRANSFERS_DUE),
+        sponsored: table(ids::SPONSORED),
         canaries: table(ids::CANARIES),
         canary_queue: table(ids::CANARY_QUEUE),
         decoys: table(ids::DECOYS),

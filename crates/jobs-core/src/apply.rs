@@ -23,8 +23,9 @@ use crate::{
     receipt::receipt_of,
     record::{
         Account, Ask, Audit, CanaryEntry, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta,
-        Pulse, Trust, Unbonding, Wanted, WorkerEntry,
+        Pulse, Sponsored, Trust, Unbonding, Wanted, WorkerEntry,
     },
+    sponsor::day,
     store::{Backend, Cell, Store},
 };
 
@@ -297,6 +298,10 @@ impl<B: Backend> Step<'_, B> {
                     self.store.due.remove(&(key_due(ended), Due::Key(job.id)));
                 }
             }
+            Event::SponsorFunded { account, amount } => {
+                self.debit(*account, *amount);
+                self.meta.sponsor.0 += amount.0;
+            }
             Event::CanaryAdded {
                 number,
                 account,
@@ -416,6 +421,47 @@ impl<B: Backend> Step<'_, B> {
         }
     }
 
+    /// The sponsor pool pays a part of a caller's escrow.
+    fn sponsor(&mut self, caller: Principal, amount: Cycles) {
+        if amount == Cycles::ZERO {
+            return;
+        }
+        let today = day(self.at);
+        if self.meta.sponsor_day != today {
+            self.meta.sponsor_day = today;
+            self.meta.sponsor_spent = Cycles::ZERO;
+        }
+        let own = self.store.sponsored.get(&caller).unwrap_or_default();
+        let spent = match own.day == today {
+            true => own.spent.0 + amount.0,
+            false => amount.0,
+        };
+        let spent = Cycles(spent);
+        self.store
+            .sponsored
+            .insert(caller, Sponsored { day: today, spent });
+        self.meta.sponsor.0 -= amount.0;
+        self.meta.sponsor_spent.0 += amount.0;
+    }
+
+    /// What a job did not need goes back to the sponsor pool, and counts no more on the day on which it was paid.
+    fn unsponsor(&mut self, job: &Job, amount: Cycles) {
+        if amount == Cycles::ZERO {
+            return;
+        }
+        self.meta.sponsor.0 += amount.0;
+        let paid_on = day(job.submitted_at);
+        if self.meta.sponsor_day == paid_on {
+            self.meta.sponsor_spent.0 -= amount.0;
+        }
+        if let Some(mut own) = self.store.sponsored.get(&job.requester)
+            && own.day == paid_on
+        {
+            own.spent.0 -= amount.0;
+            self.store.sponsored.insert(job.requester, own);
+        }
+    }
+
     fn canary(&self, number: u64) -> CanaryEntry {
         let canary = self.store.canaries.get(&number);
         canary.expect("BUG: a canary is known")
@@ -443,10 +489,12 @@ impl<B: Backend> Step<'_, B> {
             royalty_bps,
             from_balance,
             from_call,
+            from_sponsor,
             deadline_seconds,
             deadline,
         } = terms;
-        let escrow = Cycles(from_balance.0 + from_call.0);
+        let escrow = Cycles(from_balance.0 + from_call.0 + from_sponsor.0);
+        self.sponsor(*requester, *from_sponsor);
         let mut account = self.account(*requester);
         account.free.0 -= from_balance.0;
         account.open_jobs += 1;
@@ -478,6 +526,7 @@ impl<B: Backend> Step<'_, B> {
             fee_bps: *fee_bps,
             royalty_bps: *royalty_bps,
             escrow,
+            sponsored: *from_sponsor,
             held: escrow,
             state: JobState::Queued,
             verdict: None,
@@ -607,7 +656,9 @@ impl<B: Backend> Step<'_, B> {
             paid.0 += payout.amount.0;
         }
         self.credit(*royalty_account, *royalty);
-        self.credit(job.requester, *refund);
+        let returned = Cycles(refund.0.min(job.sponsored.0));
+        self.unsponsor(&job, returned);
+        self.credit(job.requester, Cycles(refund.0 - returned.0));
         self.meta.treasury.0 += fee.0 + (job.reserve.0 - subsidy.0);
         self.meta.reserved.0 -= job.reserve.0;
         let spent = paid.0 - subsidy.0 + royalty.0 + refund.0 + fee.0;

@@ -30,6 +30,10 @@ pub struct Rules {
     pub stake_factor: u32,
     /// What a worker loses for a commitment it never opens, at most [`limits::REVEAL_BOND_CYCLES_MAX`]; 0 at first.
     pub reveal_bond: Cycles,
+    /// What the sponsor pool pays for one caller in a day, at most [`limits::PRICE_CAP_CYCLES_MAX`]; 0 at first.
+    pub sponsor_caller_daily: Cycles,
+    /// What it pays for all of them together, at most [`limits::PRICE_CAP_CYCLES_MAX`]; 0 at first.
+    pub sponsor_daily: Cycles,
     /// For a million jobs, how many canaries are asked as long as some wait, at most [`limits::CANARY_PPM_MAX`]; 20,000 at first.
     pub canary_ppm: u32,
 }
@@ -41,6 +45,8 @@ impl Default for Rules {
             audit_ppm_min: 50_000,
             stake_factor: 0,
             reveal_bond: Cycles::ZERO,
+            sponsor_caller_daily: Cycles::ZERO,
+            sponsor_daily: Cycles::ZERO,
             canary_ppm: 20_000,
         }
     }
@@ -53,6 +59,8 @@ impl Rules {
         audit_ppm_min: 0,
         stake_factor: 0,
         reveal_bond: Cycles::ZERO,
+        sponsor_caller_daily: Cycles::ZERO,
+        sponsor_daily: Cycles::ZERO,
         canary_ppm: 0,
     };
 
@@ -71,6 +79,8 @@ impl Rules {
             audit_ppm_min,
             stake_factor,
             reveal_bond,
+            sponsor_caller_daily,
+            sponsor_daily,
             canary_ppm,
         } = *self;
         let rules = [
@@ -86,6 +96,16 @@ impl Rules {
                 limits::STAKE_FACTOR_MAX.into(),
             ),
             ("reveal_bond", reveal_bond.0, limits::REVEAL_BOND_CYCLES_MAX),
+            (
+                "sponsor_caller_daily",
+                sponsor_caller_daily.0,
+                limits::PRICE_CAP_CYCLES_MAX,
+            ),
+            (
+                "sponsor_daily",
+                sponsor_daily.0,
+                limits::PRICE_CAP_CYCLES_MAX,
+            ),
             (
                 "canary_ppm",
                 canary_ppm.into(),

@@ -338,6 +338,13 @@ pub enum Event {
         /// Which.
         transfer: TransferId,
     },
+    /// Cycles went from a balance into the sponsor pool.
+    SponsorFunded {
+        /// Whose balance.
+        account: Principal,
+        /// How much.
+        amount: Cycles,
+    },
     /// A controller gave a canary and the money for it.
     CanaryAdded {
         /// Its number.
@@ -396,6 +403,8 @@ pub struct Terms {
     pub from_balance: Cycles,
     /// Escrow taken from the call.
     pub from_call: Cycles,
+    /// Escrow taken from the sponsor pool.
+    pub from_sponsor: Cycles,
     /// Seconds to the deadline.
     pub deadline_seconds: u32,
     /// The deadline.
@@ -436,7 +445,7 @@ pub struct Settlement {
     pub royalty: Cycles,
     /// Who that is.
     pub royalty_account: Principal,
-    /// To the requester.
+    /// To the requester, what goes back to the sponsor pool first included.
     pub refund: Cycles,
     /// How much of the payouts the treasury pays.
     pub subsidy: Cycles,

@@ -30,6 +30,7 @@ mod query;
 mod receipt;
 mod requests;
 mod reveal;
+mod sponsor;
 mod stake;
 mod sweep;
 mod sync;

@@ -53,6 +53,7 @@ impl<B: Backend> Jobs<B> {
                 .ended
                 .map(|ended| Timestamp(payload_due(ended).0.saturating_add(ended.stalled))),
             escrow: job.escrow,
+            sponsored: job.sponsored,
             paid: job.paid,
             fee: Cycles(job.fee.0 + job.royalty.0),
             refund: job.refund,
@@ -298,6 +299,7 @@ impl<B: Backend> Jobs<B> {
             held: meta.held,
             treasury: meta.treasury,
             reserved: meta.reserved,
+            sponsor: meta.sponsor,
             staked: meta.staked,
             withdrawn: meta.withdrawn,
             withdrawing: meta.withdrawing,

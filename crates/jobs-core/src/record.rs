@@ -74,6 +74,12 @@ pub struct Meta {
     pub quarantined: u64,
     /// Jobs by state.
     pub counts: Counts,
+    /// What the sponsor pool holds.
+    pub sponsor: Cycles,
+    /// The day it paid for a job last, since 1970.
+    pub sponsor_day: u64,
+    /// What it paid on that day, less what came back.
+    pub sponsor_spent: Cycles,
     /// The number of the newest canary.
     pub last_canary: u64,
     /// Canaries that were not asked yet.
@@ -282,6 +288,8 @@ pub struct Job {
     pub royalty_bps: u16,
     /// Taken at submit.
     pub escrow: Cycles,
+    /// How much of that the sponsor pool gave.
+    pub sponsored: Cycles,
     /// What is left of the escrow; zero once the job has ended.
     pub held: Cycles,
     /// Where it stands.
@@ -400,6 +408,15 @@ pub struct Opened {
     pub opening: Opening,
     /// Its root, as the canister computed it.
     pub root: Hash32,
+}
+
+/// What the sponsor pool has paid for a caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sponsored {
+    /// The last day on which it did, since 1970.
+    pub day: u64,
+    /// How much on that day, less what came back.
+    pub spent: Cycles,
 }
 
 /// A question with a known answer.

@@ -120,8 +120,13 @@ impl<B: Backend> Jobs<B> {
         }
         let balance = self.balance(at.caller);
         let from_balance = balance.min(*price_cap);
-        let from_call = Cycles(price_cap.0 - from_balance.0);
-        if attached < from_call {
+        let lacking = Cycles(price_cap.0 - from_balance.0);
+        let from_call = lacking.min(attached);
+        let from_sponsor = Cycles(lacking.0 - from_call.0);
+        // The pool pays no more than the quoted price: else somebody's own dear workers could empty it.
+        let sponsored =
+            *price_cap == price.max && from_sponsor <= self.sponsored_left(at.caller, at.now);
+        if from_sponsor > Cycles::ZERO && !sponsored {
             return Err(SubmitError::InsufficientFunds {
                 needed: *price_cap,
                 balance,
@@ -149,6 +154,7 @@ impl<B: Backend> Jobs<B> {
             royalty_bps: model.royalty_bps,
             from_balance,
             from_call,
+            from_sponsor,
             deadline_seconds: *deadline_seconds,
             deadline: live.plus_seconds(u64::from(*deadline_seconds)),
         };

@@ -34,7 +34,7 @@ pub(crate) struct Locked {
 
 impl<B: Backend> Jobs<B> {
     /// What an account holds.
-    pub fn holdings(&self, owner: Principal) -> Holdings {
+    pub fn holdings(&self, owner: Principal, now: Timestamp) -> Holdings {
         let Account {
             free,
             stake,
@@ -48,6 +48,7 @@ impl<B: Backend> Jobs<B> {
             locked,
             unbonding: unbonding.map_or(Cycles::ZERO, |unbonding| unbonding.amount),
             unbonding_until: unbonding.map(|unbonding| self.real(unbonding.until)),
+            sponsored: self.sponsored_left(owner, now),
         }
     }
 
@@ -58,7 +59,7 @@ impl<B: Backend> Jobs<B> {
         let account = at.caller;
         self.record(at.now, Event::Staked { account, amount });
         self.wake_matching();
-        Ok(self.holdings(account))
+        Ok(self.holdings(account, at.now))
     }
 
     /// Begins to take stake out that stands behind no lease: after [`limits::UNBONDING_SECONDS`] `release_stake` moves
@@ -88,7 +89,7 @@ impl<B: Backend> Jobs<B> {
                 until,
             },
         );
-        Ok(self.holdings(account))
+        Ok(self.holdings(account, at.now))
     }
 
     /// Moves stake that has been on its way out for long enough into the caller's balance.
@@ -113,7 +114,7 @@ impl<B: Backend> Jobs<B> {
                 amount: unbonding.amount,
             },
         );
-        Ok(self.holdings(at.caller))
+        Ok(self.holdings(at.caller, at.now))
     }
 
     /// Gives cycles of the caller's balance to the treasury, which pays for audits.

@@ -21,7 +21,7 @@ use crate::{
     event::Entry,
     record::{
         Account, Ask, CanaryEntry, Chunk, Due, Job, Key, KeyHolder, Lease, Live, Meta, ModelEntry,
-        Opened, Presence, Pulse, StreamHead, Transfer, Trust, TrustKey, Vitals, Wanted,
+        Opened, Presence, Pulse, Sponsored, StreamHead, Transfer, Trust, TrustKey, Vitals, Wanted,
         WorkerEntry,
     },
 };
@@ -100,6 +100,8 @@ pub struct Store<B: Backend> {
     /// Logged: transfers without an end, by the time of their next try; quarantined ones have none, and come last.
     pub transfers_due: B::Table<(Timestamp, TransferId), ()>,
 
+    /// Logged: what the sponsor pool has paid, by caller.
+    pub sponsored: B::Table<Principal, Sponsored>,
     /// Logged: canaries, by number.
     pub canaries: B::Table<u64, CanaryEntry>,
     /// Logged: those that were not asked yet.
@@ -186,6 +188,7 @@ impl Default for Store<Memory> {
             transfers: MemoryTable::default(),
             transfers_by_account: MemoryTable::default(),
             transfers_due: MemoryTable::default(),
+            sponsored: MemoryTable::default(),
             canaries: MemoryTable::default(),
             canary_queue: MemoryTable::default(),
             decoys: MemoryTable::default(),

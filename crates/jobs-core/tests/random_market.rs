@@ -41,7 +41,7 @@ fn run(seeds: Range<u64>) -> BTreeMap<&'static str, u32> {
                     audit_ppm_min: 300_000,
                     stake_factor: 1,
                     reveal_bond: Cycles(101),
-                    canary_ppm: 0,
+                    ..Rules::LAX
                 },
                 stake: 8_000,
                 treasury: 1_000_000,

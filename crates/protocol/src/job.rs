@@ -216,6 +216,8 @@ pub struct JobView {
     pub kept_until: Option<Timestamp>,
     /// Held from submit until it ended.
     pub escrow: Cycles,
+    /// How much of that the sponsor pool gave; a refund goes back there first.
+    pub sponsored: Cycles,
     /// Paid to workers.
     pub paid: Cycles,
     /// Kept as fee and royalty.
@@ -305,6 +307,8 @@ pub struct Stats {
     pub treasury: Cycles,
     /// Set aside in the treasury for checks that are under way.
     pub reserved: Cycles,
+    /// What the sponsor pool holds for people without money.
+    pub sponsor: Cycles,
     /// Sum of all stake, unbonding included.
     pub staked: Cycles,
     /// Cycles that left for good, ledger fees included.

@@ -22,6 +22,8 @@ pub struct Holdings {
     pub unbonding: Cycles,
     /// When that may be taken out.
     pub unbonding_until: Option<Timestamp>,
+    /// What the sponsor pool would still pay for the account's jobs today.
+    pub sponsored: Cycles,
 }
 
 /// An account on a ledger.

@@ -132,6 +132,7 @@ fn rules(rng: &mut Rng) -> Rules {
         stake_factor: rng.u32(..4),
         canary_ppm: rng.u32(..3) * 100_000,
         reveal_bond: Cycles([0, 1, 999, 100_000][rng.usize(..4)]),
+        ..Rules::LAX
     }
 }
 

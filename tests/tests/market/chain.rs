@@ -25,7 +25,7 @@ use pocket_ic::{CreateCanisterParams, PocketIc, RejectResponse, Time, common::re
 use serde::{Deserialize, de::DeserializeOwned};
 
 /// The beginning of the tests' clock.
-const START: Time = Time::from_nanos_since_unix_epoch(1_700_000_000 * 1_000_000_000);
+pub(crate) const START: Time = Time::from_nanos_since_unix_epoch(1_700_000_000 * 1_000_000_000);
 /// Rounds after which nothing is left to do: a timer's call, random bytes, and the calls and timers that come of them,
 /// take a round each at most.
 const RESTING_ROUNDS: usize = 8;

@@ -1,4 +1,4 @@
-//! Random commands against the shipped Wasm: 20 seeds of 100 steps, with an upgrade of every canister on the way.
+//! Random commands against the shipped Wasm: 20 seeds of 300 steps, with an upgrade of every canister on the way.
 //!
 //! The world is the one that the core is tested with. After every step it compares balances, receipts and job views
 //! with its own books, so the canisters must do what the core does.
@@ -11,7 +11,7 @@ use assay_protocol::Cycles;
 
 use crate::worker::CanisterMarket;
 
-const STEPS: usize = 100;
+const STEPS: usize = 300;
 
 fn run(seed: u64) {
     let plan = Plan {
@@ -28,7 +28,7 @@ fn run(seed: u64) {
                 audit_ppm_min: 300_000,
                 stake_factor: 1,
                 reveal_bond: Cycles(101),
-                canary_ppm: 0,
+                ..Rules::LAX
             },
             stake: 8_000,
             treasury: 1_000_000,

@@ -51,7 +51,7 @@ impl CanisterMarket {
     }
 
     /// All that the public and the requesters can see of jobs and money.
-    fn look(&mut self) -> (Vec<JobView>, Vec<CertifiedReceipt>, Vec<Cycles>) {
+    pub(crate) fn look(&mut self) -> (Vec<JobView>, Vec<CertifiedReceipt>, Vec<Cycles>) {
         let jobs = self.chain.jobs;
         let stats = self.chain.stats();
         let submitted = stats.queued
@@ -90,7 +90,7 @@ impl CanisterMarket {
         (views, receipts, balances)
     }
 
-    fn accounts(&self) -> Vec<Principal> {
+    pub(crate) fn accounts(&self) -> Vec<Principal> {
         let requesters = (0..REQUESTERS).map(requester);
         let payouts = (0..PROVIDERS).map(payout);
         let owners = (0..PROVIDERS).map(provider);

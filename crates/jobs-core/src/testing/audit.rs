@@ -453,7 +453,13 @@ impl Auditor {
         } = settlement;
         let job = self.open_job(id)?;
         let (single, reserve) = (job.terms.assurance == Assurance::Single, job.reserve);
-        let escrow = job.terms.from_balance.0 + job.terms.from_call.0;
+        let Terms {
+            from_balance,
+            from_call,
+            from_sponsor,
+            ..
+        } = &job.terms;
+        let escrow = from_balance.0 + from_call.0 + from_sponsor.0;
         let paid: u128 = payouts.iter().map(|payout| payout.amount.0).sum();
         ensure!(
             paid + fee.0 + royalty.0 + refund.0 == escrow + subsidy.0,

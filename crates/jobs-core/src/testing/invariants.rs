@@ -131,7 +131,8 @@ fn money<B: Backend>(
         earned == paid,
         "accounts earned {earned}, leases were paid {paid}"
     );
-    let there = free + held + meta.treasury.0 + reserved + staked + meta.withdrawing.0;
+    let there =
+        free + held + meta.treasury.0 + reserved + staked + meta.sponsor.0 + meta.withdrawing.0;
     ensure!(
         there + meta.withdrawn.0 == meta.deposited.0,
         "{} came in, {} left, {there} is there",

@@ -261,7 +261,7 @@ impl Market for MemoryMarket {
     }
 
     fn holdings(&mut self, account: Principal) -> Holdings {
-        self.jobs.holdings(account)
+        self.jobs.holdings(account, self.now)
     }
 
     fn stake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError> {

@@ -64,6 +64,7 @@ pub fn logged_difference<A: Backend, B: Backend>(
         transfers,
         transfers_by_account,
         transfers_due,
+        sponsored,
         canaries,
         canary_queue,
         decoys

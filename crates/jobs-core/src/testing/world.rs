@@ -383,6 +383,7 @@ impl World {
             locked,
             unbonding,
             unbonding_until,
+            sponsored: _,
         } = market.holdings(owner);
         let amount = self.rng.u128(0..2_000);
         match self.rng.u8(..3) {

@@ -386,6 +386,8 @@ fn rules_have_bounds() {
         audit_ppm_min: 1_000_000,
         stake_factor: limits::STAKE_FACTOR_MAX,
         reveal_bond: Cycles(limits::REVEAL_BOND_CYCLES_MAX),
+        sponsor_caller_daily: Cycles(limits::PRICE_CAP_CYCLES_MAX),
+        sponsor_daily: Cycles(limits::PRICE_CAP_CYCLES_MAX),
         canary_ppm: limits::CANARY_PPM_MAX,
     };
     let events = bench.market.jobs.log_len();
@@ -404,6 +406,14 @@ fn rules_have_bounds() {
         },
         Rules {
             reveal_bond: Cycles(limits::REVEAL_BOND_CYCLES_MAX + 1),
+            ..most
+        },
+        Rules {
+            sponsor_caller_daily: Cycles(limits::PRICE_CAP_CYCLES_MAX + 1),
+            ..most
+        },
+        Rules {
+            sponsor_daily: Cycles(limits::PRICE_CAP_CYCLES_MAX + 1),
             ..most
         },
         Rules {
@@ -426,7 +436,9 @@ fn rules_have_bounds() {
         1: audit_ppm_min: 1000001, at most 1000000 is allowed
         2: stake_factor: 101, at most 100 is allowed
         3: reveal_bond: 1000000000000001, at most 1000000000000000 is allowed
-        4: canary_ppm: 200001, at most 200000 is allowed
+        4: sponsor_caller_daily: 10000000000000000001, at most 10000000000000000000 is allowed
+        5: sponsor_daily: 10000000000000000001, at most 10000000000000000000 is allowed
+        6: canary_ppm: 200001, at most 200000 is allowed
     "#]]
     .assert_eq(&bench.finish());
 }

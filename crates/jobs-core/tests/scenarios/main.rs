@@ -9,6 +9,7 @@ mod deadlines;
 mod encoders;
 mod matching;
 mod money;
+mod sponsor;
 mod vault;
 mod vault_limits;
 mod verdicts;

@@ -1,0 +1,214 @@
+//! Golden images: the stable memory of every layout that was released still opens, with everything in it.
+//!
+//! An image is what the registry and the jobs canister kept at a moment at which jobs of every state were there, beside a
+//! text that says what anybody could see then. `UPDATE_IMAGES=1` writes the image of the present layout; one of a layout that
+//! was released is never written again.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{Read as _, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, Market, Plan, World},
+};
+use assay_protocol::Cycles;
+use candid::Principal;
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use pocket_ic::common::rest::BlobCompression;
+
+use crate::{chain::admin, worker::CanisterMarket};
+
+/// Layouts with an image, the present one last.
+const LAYOUTS: [u32; 1] = [1];
+/// Decides who and what is in an image.
+const SEED: u64 = 5;
+const STEPS_MAX: usize = 400;
+
+fn plan() -> Plan {
+    Plan {
+        attach: false,
+        funds: 50_000_000,
+        rules: Rules {
+            trusted_after: 2,
+            audit_ppm_min: 300_000,
+            stake_factor: 1,
+            reveal_bond: Cycles(101),
+            ..Rules::LAX
+        },
+        stake: 8_000,
+        treasury: 1_000_000,
+        ..Plan::default()
+    }
+}
+
+fn start(plan: &Plan) -> (CanisterMarket, Fixture) {
+    let mut fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
+    let market = CanisterMarket::with_rules(&mut fixture, plan.fee_bps, plan.rules, SEED);
+    (market, fixture)
+}
+
+/// Lets a world live until jobs of every state are there.
+fn crowded() -> (CanisterMarket, World) {
+    let plan = plan();
+    let (mut market, fixture) = start(&plan);
+    let mut world = World::new(plan, SEED, &mut market, fixture);
+    for _ in 0..STEPS_MAX {
+        if let Err(what) = world.step(&mut market) {
+            panic!("{what}");
+        }
+        let stats = market.chain.stats();
+        let open = [stats.queued, stats.running, stats.revealing, stats.extended];
+        let ended = [
+            stats.verified,
+            stats.unverified,
+            stats.inconclusive,
+            stats.cancelled,
+            stats.expired,
+        ];
+        if open.into_iter().chain(ended).all(|jobs| jobs > 0) {
+            return (market, world);
+        }
+    }
+    panic!(
+        "no moment with jobs of every state: {:?}",
+        market.chain.stats()
+    );
+}
+
+/// What anybody could see: a line for each job, and for each account with money.
+fn seen(market: &mut CanisterMarket) -> String {
+    let mut told = String::new();
+    let (views, receipts, balances) = market.look();
+    for view in views {
+        let receipt = receipts
+            .iter()
+            .find(|certified| certified.receipt.job == view.id)
+            .map(|certified| certified.receipt.hash());
+        let root = view.result_root.map_or("-".into(), |root| root.to_string());
+        let receipt = receipt.map_or("-".into(), |hash| hash.to_string());
+        let verdict = view
+            .verdict
+            .map_or("-".into(), |verdict| format!("{verdict:?}"));
+        writeln!(
+            told,
+            "job {} {:?} {verdict} leases {} escrow {} paid {} fee {} refund {} root {root} receipt {receipt}",
+            view.id,
+            view.state,
+            view.leases.len(),
+            view.escrow.0,
+            view.paid.0,
+            view.fee.0,
+            view.refund.0,
+        )
+        .unwrap();
+    }
+    for (account, balance) in market.accounts().into_iter().zip(balances) {
+        let holdings = market.holdings(account);
+        let (stake, locked) = (holdings.stake.0, holdings.locked.0);
+        if (balance.0, stake) != (0, 0) {
+            writeln!(
+                told,
+                "{account} {} stake {stake} locked {locked}",
+                balance.0
+            )
+            .unwrap();
+        }
+    }
+    told
+}
+
+fn place(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "images", name]
+        .iter()
+        .collect()
+}
+
+fn canisters(market: &CanisterMarket) -> [(&'static str, Principal); 2] {
+    [
+        ("registry", market.chain.registry),
+        ("jobs", market.chain.jobs),
+    ]
+}
+
+/// The seconds since its beginning that the network's clock shows.
+fn age(market: &CanisterMarket) -> u64 {
+    (market.chain.time() - crate::chain::START.as_nanos_since_unix_epoch()) / 1_000_000_000
+}
+
+fn write_image(layout: u32) {
+    let (mut market, _) = crowded();
+    market.chain.rest();
+    let told = format!("age {}\n{}", age(&market), seen(&mut market));
+    fs::create_dir_all(place("")).unwrap();
+    for (name, canister) in canisters(&market) {
+        let memory = market.chain.network().get_stable_memory(canister);
+        let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+        packed.write_all(&memory).unwrap();
+        let file = place(&format!("{name}-{layout}.gz"));
+        fs::write(file, packed.finish().unwrap()).unwrap();
+    }
+    fs::write(place(&format!("market-{layout}.txt")), told).unwrap();
+}
+
+/// A market whose canisters have just been given an image.
+fn opened(layout: u32) -> (CanisterMarket, String) {
+    let told = fs::read_to_string(place(&format!("market-{layout}.txt")));
+    let told = told.expect("every layout has an image; UPDATE_IMAGES=1 writes that of a new one");
+    let (age, told) = told.split_once('\n').unwrap();
+    let age: u64 = age.strip_prefix("age ").unwrap().parse().unwrap();
+
+    let (mut market, _) = start(&plan());
+    let now = self::age(&market);
+    market
+        .chain
+        .network()
+        .advance_time(Duration::from_secs(age + 1 - now));
+    for (name, canister) in canisters(&market) {
+        let network = market.chain.network();
+        network.stop_canister(canister, Some(admin())).unwrap();
+        let packed = fs::read(place(&format!("{name}-{layout}.gz"))).unwrap();
+        let mut memory = Vec::new();
+        GzDecoder::new(&packed[..])
+            .read_to_end(&mut memory)
+            .unwrap();
+        network.set_stable_memory(canister, memory, BlobCompression::NoCompression);
+    }
+    market.chain.upgrade_all();
+    (market, told.to_owned())
+}
+
+#[test]
+fn every_released_layout_opens_with_all_that_is_in_it() {
+    if std::env::var_os("UPDATE_IMAGES").is_some() {
+        write_image(LAYOUTS[LAYOUTS.len() - 1]);
+    }
+    for layout in LAYOUTS {
+        let (mut market, told) = opened(layout);
+        assert_eq!(seen(&mut market), told, "layout {layout}");
+        // What this code writes, this code reads.
+        market.chain.upgrade_all();
+        assert_eq!(seen(&mut market), told, "layout {layout}, upgraded twice");
+        // And it goes on: what was open comes to its end.
+        market.pass(2 * 3_600);
+        let stats = market.chain.stats();
+        let open = stats.queued + stats.running + stats.revealing + stats.extended;
+        assert_eq!((open, stats.held), (0, Cycles::ZERO), "layout {layout}");
+        market.check().unwrap();
+    }
+}
+
+#[test]
+fn a_market_with_jobs_of_every_state_is_upgraded_twice_and_goes_on() {
+    let (mut market, mut world) = crowded();
+    market.upgrade();
+    market.upgrade();
+    if let Err(what) = world.finish(&mut market) {
+        panic!("{what}");
+    }
+    assert_eq!(market.chain.stats().held, Cycles::ZERO);
+}
