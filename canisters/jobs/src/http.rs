@@ -68,6 +68,7 @@ fn metrics() -> String {
         held: Cycles(held),
         treasury: Cycles(treasury),
         reserved: Cycles(reserved),
+        sponsor: Cycles(sponsor),
         staked: Cycles(staked),
         withdrawn: Cycles(withdrawn),
         withdrawing: Cycles(withdrawing),
@@ -127,6 +128,7 @@ fn metrics() -> String {
             reserved,
             "Set aside for audits under way.",
         )
+        .gauge("sponsor_cycles", sponsor, "What the sponsor pool holds.")
         .gauge("staked_cycles", staked, "Sum of all stake.")
         .counter(
             "withdrawn_cycles_total",

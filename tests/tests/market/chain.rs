@@ -419,16 +419,18 @@ impl Chain {
             held,
             treasury,
             reserved,
+            sponsor,
             staked,
             withdrawn,
             withdrawing,
             ..
         } = self.stats();
-        let there = free.0 + held.0 + treasury.0 + reserved.0 + staked.0 + withdrawing.0;
+        let ours = treasury.0 + reserved.0 + sponsor.0;
+        let there = free.0 + held.0 + ours + staked.0 + withdrawing.0;
         if deposited.0 != there + withdrawn.0 {
             return Err(format!(
                 "{deposited} came in and {withdrawn} left; {free} are free, {held} held, {treasury} and {reserved} the \
-                 treasury's, {staked} staked, {withdrawing} on their way"
+                 treasury's, {sponsor} the sponsor pool's, {staked} staked, {withdrawing} on their way"
             ));
         }
         Ok(())
