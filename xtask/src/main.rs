@@ -14,6 +14,7 @@ mod conformance;
 mod fuzz;
 mod launch;
 mod model;
+mod nightly;
 mod node;
 mod process;
 mod python;
@@ -73,6 +74,8 @@ enum Task {
     },
     /// Fuzz what strangers send to the embedded network; no part of the whole check.
     Fuzz(FuzzArgs),
+    /// The market's random tests with far more seeds than every push can run; hours of them.
+    Nightly(nightly::NightlyArgs),
     /// Checks that run no product code: fmt, tidy, bindings, clippy, docs.
     Lint,
     /// The whole check: test, then lint.
@@ -184,6 +187,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             &args.packages,
             args.filter.as_deref(),
             &args.args,
+            &[],
         ),
         Task::Conformance { subject, whole } => {
             conformance::run(&workspace, may_install, subject, whole)
@@ -203,6 +207,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             args.seconds,
             args.replay.as_deref(),
         ),
+        Task::Nightly(args) => nightly::run(&workspace, may_install, &args),
         Task::Lint => checks::lint(&workspace, may_install),
         Task::Ci => checks::ci(&workspace, may_install),
         Task::Wasm(args) => {

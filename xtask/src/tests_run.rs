@@ -30,13 +30,14 @@ pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
     )
 }
 
-/// Runs all tests, or those of `packages` whose name contains `filter`; `args` go to the test binaries.
+/// Runs all tests, or those of `packages` whose name contains `filter`; `args` go to the test binaries, `variables` into their environment.
 pub(crate) fn run(
     workspace: &Workspace,
     may_install: bool,
     packages: &[String],
     filter: Option<&str>,
     args: &[String],
+    variables: &[(&str, String)],
 ) -> anyhow::Result<ExitCode> {
     let wasm_dir = wasm::build_with_tests(workspace, may_install)?;
     let places = model::fetch(workspace, None)?;
@@ -73,6 +74,7 @@ pub(crate) fn run(
         )
         .env("ASSAY_CLI_BIN", workspace.program(Profile::Dev, "assay"))
         .env(SERVER_VARIABLE, server(workspace))
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut child = cargo.spawn().context("cannot start `cargo test`")?;

@@ -112,3 +112,11 @@ fn invariants_hold_in_random_markets_1() {
 fn invariants_hold_in_random_markets_2() {
     assert_reached(&run(128..256));
 }
+
+#[test]
+#[ignore = "takes minutes: `cargo xtask nightly` runs it"]
+fn nightly_invariants_hold_in_random_markets() {
+    let seeds = std::env::var("ASSAY_NIGHTLY_SEEDS").ok();
+    let seeds = seeds.map_or(2_560, |seeds| seeds.parse().expect("a number of seeds"));
+    run(256..256 + seeds);
+}

@@ -324,40 +324,6 @@ fn bad_requests_are_refused_by_name_and_cost_nothing() {
 }
 
 #[test]
-fn bytes_that_are_no_candid_are_rejected_and_change_nothing() {
-    let mut chain = Chain::new(1, 0);
-    let (jobs, registry) = (chain.jobs, chain.registry);
-    let events = chain.stats().events;
-    let garbage: [Vec<u8>; 5] = [
-        Vec::new(),
-        b"DIDL".to_vec(),
-        vec![0; 100_000],
-        b"DIDL\x00\x01\x71\x05hello".to_vec(),
-        // A vector of four billion nothings.
-        b"DIDL\x01\x6d\x7f\x01\x00\xff\xff\xff\xff\x0f".to_vec(),
-    ];
-    for bytes in garbage {
-        for (canister, method) in [
-            (jobs, "submit"),
-            (jobs, "reveal"),
-            (registry, "register_model"),
-        ] {
-            let reject = chain
-                .update_raw(stranger(), canister, method, bytes.clone())
-                .unwrap_err();
-            assert!(
-                matches!(
-                    reject.error_code,
-                    ErrorCode::CanisterCalledTrap | ErrorCode::CanisterTrapped
-                ),
-                "{method}: {reject:?}"
-            );
-        }
-    }
-    assert_eq!(chain.stats().events, events);
-}
-
-#[test]
 fn a_market_needs_a_registry_and_keeps_the_one_it_has() {
     let mut chain = Chain::bare(1);
     chain.jobs = chain.install("jobs", &encode_one(None::<JobsArgs>).unwrap());

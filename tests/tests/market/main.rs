@@ -5,6 +5,7 @@ mod authority;
 mod canaries;
 mod chain;
 mod crowd;
+mod encoding;
 mod images;
 mod interface;
 mod random;

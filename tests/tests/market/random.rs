@@ -13,7 +13,7 @@ use crate::worker::CanisterMarket;
 
 const STEPS: usize = 300;
 
-fn run(seed: u64) {
+fn run(seed: u64, steps: usize) {
     let plan = Plan {
         attach: false,
         funds: 50_000_000,
@@ -38,9 +38,9 @@ fn run(seed: u64) {
     let mut fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
     let mut market = CanisterMarket::with_rules(&mut fixture, plan.fee_bps, plan.rules, seed);
     let mut world = World::new(plan, seed, &mut market, fixture);
-    for step in 0..STEPS {
+    for step in 0..steps {
         // Somewhere in the middle, at another place for every seed.
-        if step == STEPS / 4 + (seed as usize * 7) % (STEPS / 2) {
+        if step == steps / 4 + (seed as usize * 7) % (steps / 2) {
             market.upgrade();
         }
         if let Err(what) = world.step(&mut market) {
@@ -62,7 +62,7 @@ macro_rules! seeds {
     ($($name:ident $seed:literal),* $(,)?) => {
         $(#[test]
         fn $name() {
-            run($seed);
+            run($seed, STEPS);
         })*
     };
 }
@@ -71,4 +71,14 @@ seeds! {
     seed_00 0, seed_01 1, seed_02 2, seed_03 3, seed_04 4, seed_05 5, seed_06 6, seed_07 7, seed_08 8, seed_09 9,
     seed_10 10, seed_11 11, seed_12 12, seed_13 13, seed_14 14, seed_15 15, seed_16 16, seed_17 17, seed_18 18,
     seed_19 19,
+}
+
+#[test]
+#[ignore = "takes hours: `cargo xtask nightly` runs it"]
+fn nightly_canisters_do_what_the_core_does() {
+    let seeds = std::env::var("ASSAY_NIGHTLY_SEEDS").ok();
+    let seeds = seeds.map_or(1_000, |seeds| seeds.parse().expect("a number of seeds"));
+    for seed in 100..100 + seeds {
+        run(seed, 500);
+    }
 }

@@ -1,0 +1,69 @@
+//! `nightly`: the market's random tests with far more seeds than every push can run.
+//!
+//! First whole markets in the simulator, then random commands to the core, then random commands to the built canisters.
+//! `--share N` divides the number of seeds, for shorter nights.
+
+use std::num::NonZeroU64;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::workspace::{Profile, Workspace};
+use crate::{launch, process, tests_run};
+
+/// Markets in the simulator, and steps of each.
+const MARKETS: (u64, u64) = (100_000, 10_000);
+/// Seeds of random commands to the core.
+const CORE: u64 = 2_560;
+/// Seeds of random commands to the canisters.
+const CANISTERS: u64 = 1_000;
+/// Tests of the tier begin with this, and are ignored otherwise.
+const TESTS: &str = "nightly_";
+/// How many seeds those tests run.
+const SEEDS_VARIABLE: &str = "ASSAY_NIGHTLY_SEEDS";
+
+#[derive(Args)]
+pub(crate) struct NightlyArgs {
+    /// Run only one in so many seeds.
+    #[arg(long, default_value = "1", value_name = "N")]
+    share: NonZeroU64,
+    /// The first seed in the simulator, so that every night may have others.
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    first: u64,
+}
+
+/// Runs all three; goes on after a failure, so that one night shows everything.
+pub(crate) fn run(
+    workspace: &Workspace,
+    may_install: bool,
+    args: &NightlyArgs,
+) -> anyhow::Result<ExitCode> {
+    let shared = |seeds: u64| seeds.div_ceil(args.share.get());
+    launch::build_programs(workspace, Profile::Release)?;
+    let (markets, steps) = MARKETS;
+    let mut assay = std::process::Command::new(workspace.program(Profile::Release, "assay"));
+    assay
+        .args(["simulate", "--check-every", "100"])
+        .args(["--seeds", &shared(markets).to_string()])
+        .args(["--steps", &steps.to_string()])
+        .args(["--first", &args.first.to_string()]);
+    let mut ended = ExitCode::SUCCESS;
+    if let Err(error) = process::run(&mut assay) {
+        eprintln!("error: {error:#}");
+        ended = ExitCode::FAILURE;
+    }
+    for (package, seeds) in [("assay-jobs-core", CORE), ("assay-tests", CANISTERS)] {
+        let told = tests_run::run(
+            workspace,
+            may_install,
+            &[package.to_owned()],
+            Some(TESTS),
+            &["--ignored".to_owned()],
+            &[(SEEDS_VARIABLE, shared(seeds).to_string())],
+        )?;
+        if told != ExitCode::SUCCESS {
+            ended = ExitCode::FAILURE;
+        }
+    }
+    Ok(ended)
+}
