@@ -7,6 +7,7 @@ mod crowd;
 mod interface;
 mod logs;
 mod meter;
+mod money;
 mod random;
 mod receipts;
 mod registry;

@@ -1,6 +1,6 @@
 //! Receipts of everybody, read page by page.
 
-use assay_jobs_core::testing::{Fixture, requester};
+use assay_jobs_core::testing::{Fixture, Market, requester};
 use assay_protocol::{
     Cycles, JobId,
     job::JobError,
