@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use assay_protocol::limits;
+use assay_protocol::{Cycles, limits};
+use candid::Principal;
 use clap::{Args, Parser, Subcommand};
+use serde_bytes::ByteBuf;
 
 use crate::exit;
 
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     /// Receipts
     #[command(subcommand)]
     Receipt(Receipt),
+    /// Balance, deposits, withdrawals and stake
+    Money(Money),
     /// Show the network, the canisters, the workers and the queue
     Status(Status),
     /// The engine, without any network
@@ -159,13 +163,118 @@ pub(crate) enum Receipt {
         #[arg(long, value_name = "MODEL")]
         replay: Option<PathBuf>,
     },
-    /// Fetch the receipt of a job that has ended
-    Get {
+    /// Save the receipt of a job that has ended; for its requester with the request and its salt
+    #[command(visible_alias = "get")]
+    Export {
         /// The job's number
+        #[arg(value_name = "JOB")]
         id: u64,
-        /// Where to write it
+        /// Where to write it [default: receipt-JOB.json in the state folder]
         #[arg(long, value_name = "FILE")]
-        out: PathBuf,
+        out: Option<PathBuf>,
+        /// Ask as the owner of this key [default: the requester of `assay up`]
+        #[arg(long, value_name = "PEM")]
+        identity: Option<PathBuf>,
+    },
+    /// List the receipts of all ended jobs, each proven, in the order of the jobs
+    List {
+        /// Begin at this job
+        #[arg(long, value_name = "JOB", default_value_t = 1)]
+        from: u64,
+        /// List at most this many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Amounts are cycles: digits, with _ between them where you like, and a T behind them for trillions."
+)]
+pub(crate) struct Money {
+    /// Act as the owner of this key [default: the requester of `assay up`]
+    #[arg(long, value_name = "PEM", global = true)]
+    pub(crate) identity: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: MoneyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MoneyCommand {
+    /// Show balance, stake, and what lies on the market's ledger
+    #[command(visible_alias = "balance")]
+    Holdings {
+        /// Somebody else's
+        #[arg(long, value_name = "PRINCIPAL")]
+        of: Option<Principal>,
+    },
+    /// Move cycles from your account on the market's ledger into your balance: approves, then deposits
+    Deposit {
+        /// What shall arrive; the ledger takes its fee for each of the two steps on top
+        #[arg(value_name = "CYCLES", value_parser = cycles)]
+        amount: Cycles,
+        /// Which of your accounts: 32 bytes in hexadecimal [default: the first]
+        #[arg(long, value_name = "HEX", value_parser = subaccount)]
+        subaccount: Option<ByteBuf>,
+    },
+    /// Move cycles out of your balance, to an account on the market's ledger or to a canister
+    Withdraw {
+        /// What shall arrive; to the ledger its fee comes on top
+        #[arg(value_name = "CYCLES", value_parser = cycles)]
+        amount: Cycles,
+        /// To this owner's account on the ledger [default: your own]
+        #[arg(long, value_name = "PRINCIPAL", conflicts_with = "canister")]
+        to: Option<Principal>,
+        /// Which of the owner's accounts: 32 bytes in hexadecimal [default: the first]
+        #[arg(long, value_name = "HEX", value_parser = subaccount, conflicts_with = "canister")]
+        subaccount: Option<ByteBuf>,
+        /// As cycles of this canister, without a fee
+        #[arg(long, value_name = "CANISTER")]
+        canister: Option<Principal>,
+    },
+    /// List deposits from the ledger and withdrawals, newest first
+    Transfers {
+        /// Somebody else's
+        #[arg(long, value_name = "PRINCIPAL", conflicts_with = "all")]
+        of: Option<Principal>,
+        /// Everybody's
+        #[arg(long)]
+        all: bool,
+        /// Only those without an end
+        #[arg(long)]
+        open: bool,
+        /// Only those older than this one
+        #[arg(long, value_name = "TRANSFER")]
+        before: Option<u64>,
+        /// List at most this many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE_MAX)))]
+        limit: u32,
+    },
+    /// Put a part of your balance behind your workers
+    Stake {
+        /// How much
+        #[arg(value_name = "CYCLES", value_parser = cycles)]
+        amount: Cycles,
+    },
+    /// Begin to take stake out that stands behind no lease; it may be released seven days later
+    Unstake {
+        /// How much
+        #[arg(value_name = "CYCLES", value_parser = cycles)]
+        amount: Cycles,
+    },
+    /// Take stake that has waited seven days into your balance
+    Release,
+    /// Give a part of your balance to the treasury, which pays for audits
+    FundTreasury {
+        /// How much
+        #[arg(value_name = "CYCLES", value_parser = cycles)]
+        amount: Cycles,
     },
 }
 
@@ -318,6 +427,36 @@ pub(crate) struct Worker {
     pub(crate) args: Vec<std::ffi::OsString>,
 }
 
+/// Cycles as they are written here: `1_000_000`, `3T`.
+fn cycles(text: &str) -> Result<Cycles, String> {
+    const TRILLION: u128 = 1_000_000_000_000;
+    let (digits, unit) = match text.strip_suffix('T') {
+        Some(digits) => (digits, TRILLION),
+        None => (text, 1),
+    };
+    let digits = digits.replace('_', "");
+    let number = Some(digits)
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse::<u128>().ok());
+    number
+        .and_then(|number| number.checked_mul(unit))
+        .map(Cycles)
+        .ok_or_else(|| "say cycles as 1500000, 1_500_000 or 3T".to_owned())
+}
+
+/// Which of an owner's accounts on a ledger.
+fn subaccount(text: &str) -> Result<ByteBuf, String> {
+    let bytes = hex::decode(text).map_err(|_| "not hexadecimal".to_owned())?;
+    if bytes.len() != limits::SUBACCOUNT_BYTES {
+        return Err(format!(
+            "{} bytes, exactly {} are needed",
+            bytes.len(),
+            limits::SUBACCOUNT_BYTES
+        ));
+    }
+    Ok(ByteBuf::from(bytes))
+}
+
 /// `single`, `checked`, `checked:N`, `equality:N` or `threshold:MIN/N`.
 fn assurance(text: &str) -> Result<assay_protocol::request::Assurance, String> {
     use assay_protocol::request::Assurance;
@@ -373,7 +512,7 @@ mod tests {
             assert!(help.contains(&format!("\n  {code} ")), "{help}");
         }
         for command in [
-            "demo", "up", "chat", "job", "receipt", "status", "engine", "simulate",
+            "demo", "up", "chat", "job", "receipt", "money", "status", "engine", "simulate",
         ] {
             assert!(help.contains(&format!("\n  {command} ")), "{help}");
         }
@@ -410,6 +549,40 @@ mod tests {
         ] {
             assert!(assurance(nonsense).is_err(), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn amounts_are_read_as_they_are_shown() {
+        assert_eq!(cycles("0"), Ok(Cycles(0)));
+        assert_eq!(cycles("1_500_000"), Ok(Cycles(1_500_000)));
+        assert_eq!(cycles("3T"), Ok(Cycles(3_000_000_000_000)));
+        assert_eq!(cycles(&Cycles(1 << 70).to_string()), Ok(Cycles(1 << 70)));
+        for nonsense in ["", "T", "_", "-1", "+1", "1.5T", "1 000", "3t", "0x10"] {
+            assert!(cycles(nonsense).is_err(), "{nonsense}");
+        }
+        assert!(cycles(&format!("{}T", u128::MAX)).is_err(), "too many");
+    }
+
+    #[test]
+    fn subaccounts_have_32_bytes() {
+        assert_eq!(subaccount(&"0f".repeat(32)), Ok(ByteBuf::from([15; 32])));
+        for wrong in ["", "0", "zz", &"00".repeat(31), &"00".repeat(33)] {
+            assert!(subaccount(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_withdrawal_has_one_destination() {
+        let parse = |more: &[&str]| {
+            let line = ["assay", "money", "withdraw", "1T"];
+            Cli::try_parse_from(line.iter().chain(more))
+        };
+        let (canister, owner) = ("rrkah-fqaaa-aaaaa-aaaaq-cai", "2vxsx-fae");
+        assert!(parse(&[]).is_ok() && parse(&["--to", owner]).is_ok());
+        assert!(parse(&["--canister", canister, "--json"]).is_ok());
+        assert!(parse(&["--canister", canister, "--to", owner]).is_err());
+        let account = "00".repeat(32);
+        assert!(parse(&["--canister", canister, "--subaccount", &account]).is_err());
     }
 
     #[test]

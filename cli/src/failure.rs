@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use assay_engine::{forward::SessionError, run::RunError, tokenizer::TokenizerError};
 use assay_localnet::StartError;
 use assay_protocol::{
+    TransferId,
     job::{JobError, SubmitError},
     lease::WorkerError,
+    money::{MoneyError, TransferState, TransferView},
     registry::RegistryError,
 };
 use assay_worker::{
@@ -15,7 +17,7 @@ use assay_worker::{
     model::{ModelFault, RunFault},
 };
 
-use crate::{exit, receipt};
+use crate::{exit, ledger::ApproveError, receipt, show::plain};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +112,28 @@ pub enum Failure {
     /// The market refused something on behalf of a worker.
     #[error("the market refused: {0}")]
     Worker(WorkerError),
+    /// The market moved no money.
+    #[error("the market refused: {0}; nothing was moved")]
+    Money(MoneyError),
+    /// The ledger does not let the market take anything.
+    #[error("the ledger refused the approval: {0}; nothing was moved")]
+    Approve(ApproveError),
+    /// A transfer came to nothing.
+    #[error("transfer {id} failed: {why}; nothing was moved")]
+    TransferFailed {
+        /// Which.
+        id: TransferId,
+        /// Why, as the market says.
+        why: String,
+    },
+    /// A transfer without an end.
+    #[error("transfer {id} {state}; follow it with: assay money transfers --open")]
+    TransferOpen {
+        /// Which.
+        id: TransferId,
+        /// Where it stands.
+        state: &'static str,
+    },
     /// The purse did not pay.
     #[error("the purse did not pay: {0}")]
     Purse(String),
@@ -215,7 +239,7 @@ impl Failure {
             | Self::NoModel
             | Self::Model(_)
             | Self::NoWorkerProgram { .. } => exit::MISSING,
-            Self::Submit(_) => exit::REFUSED,
+            Self::Submit(_) | Self::Money(_) | Self::Approve(_) => exit::REFUSED,
             Self::Receipt(_)
             | Self::ReceiptFile(_)
             | Self::Replay(_)
@@ -232,6 +256,8 @@ impl Failure {
             | Self::Registry(_)
             | Self::Worker(_)
             | Self::Purse(_)
+            | Self::TransferFailed { .. }
+            | Self::TransferOpen { .. }
             | Self::Identity(_)
             | Self::Run(_)
             | Self::Session(_)
@@ -242,6 +268,26 @@ impl Failure {
             | Self::Captured(_)
             | Self::Io { .. }
             | Self::Damaged { .. } => exit::FAILED,
+        }
+    }
+
+    /// What is wrong with a transfer, unless it is done.
+    pub(crate) fn of_transfer(transfer: &TransferView) -> Option<Self> {
+        let id = transfer.id;
+        match &transfer.state {
+            TransferState::Done { .. } => None,
+            TransferState::Failed(why) => Some(Self::TransferFailed {
+                id,
+                why: plain(why),
+            }),
+            TransferState::Pending => Some(Self::TransferOpen {
+                id,
+                state: "has no answer yet, and the market asks again by itself",
+            }),
+            TransferState::Quarantined => Some(Self::TransferOpen {
+                id,
+                state: "has no certain answer, and a controller of the market decides",
+            }),
         }
     }
 
@@ -281,6 +327,15 @@ impl From<Outcome<JobError>> for Failure {
         match outcome {
             Outcome::Call(error) => Self::Call(error),
             Outcome::Refused(refusal) => Self::Job(refusal),
+        }
+    }
+}
+
+impl From<Outcome<MoneyError>> for Failure {
+    fn from(outcome: Outcome<MoneyError>) -> Self {
+        match outcome {
+            Outcome::Call(error) => Self::Call(error),
+            Outcome::Refused(refusal) => Self::Money(refusal),
         }
     }
 }

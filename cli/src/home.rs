@@ -81,8 +81,13 @@ impl Home {
         self.0.join("modules")
     }
 
-    /// Connects to the running network.
+    /// Connects to the running network as its requester.
     pub(crate) async fn running(&self) -> Result<Running, Failure> {
+        self.running_as(None).await
+    }
+
+    /// The same as the owner of this key, if one is named.
+    pub(crate) async fn running_as(&self, identity: Option<&Path>) -> Result<Running, Failure> {
         let path = self.up_file();
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -103,7 +108,7 @@ impl Home {
                 .map_err(|_| damaged(format!("{text:?} is not a canister id")))
         };
         let (registry, jobs) = (canister(&up.registry)?, canister(&up.jobs)?);
-        let key = identity::load(&up.requester)?;
+        let key = identity::load(identity.unwrap_or(&up.requester))?;
         let network =
             Network::connect(&up.url, Some(&key), &RootKey::Given(root_key.clone())).await?;
         network.ping().await?;

@@ -9,6 +9,7 @@ mod commands;
 pub mod exit;
 mod failure;
 mod home;
+mod ledger;
 pub mod local;
 pub mod receipt;
 mod show;

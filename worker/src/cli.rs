@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
+use candid::Principal;
 use clap::{Args, Parser, Subcommand};
 use tokio::sync::watch;
 
@@ -133,11 +134,17 @@ pub fn dispatch(command: Command) -> u8 {
         }
         Command::Config(ConfigCommand::Check(settings)) => match settings.load() {
             Ok(config) => {
+                let jobs = config.jobs.as_ref().map_or_else(
+                    || "those that the registry lists".to_owned(),
+                    |jobs| {
+                        let names: Vec<String> = jobs.iter().map(Principal::to_text).collect();
+                        names.join(" ")
+                    },
+                );
                 say(&format!(
-                    "ok: {}, {} models, jobs canister {}",
+                    "ok: {}, {} models, jobs canisters: {jobs}",
                     settings.config.display(),
                     config.models.len(),
-                    config.jobs
                 ));
                 exit::OK
             }
@@ -185,7 +192,7 @@ fn serve(config: &Config, until_stdin_closes: bool) -> u8 {
         match worker {
             Ok(worker) => match run::serve(worker, stop).await {
                 Ok(_) => exit::OK,
-                Err(error) => refuse(&error, exit::STATE),
+                Err(error) => refuse(&error, error.code()),
             },
             Err(error) => refuse(&error, error.code()),
         }

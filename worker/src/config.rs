@@ -28,8 +28,6 @@ pub const POLL_MILLISECONDS_MAX: u64 = 60_000;
 pub const GRACE_SECONDS_MAX: u64 = 3_600;
 /// Most threads.
 pub const THREADS_MAX: usize = assay_engine::forward::THREADS_MAX;
-/// Most jobs canisters; only one is served now.
-pub const SHARDS_MAX: usize = 1;
 
 /// All settings, checked.
 #[derive(Clone, Debug)]
@@ -50,8 +48,8 @@ pub struct Config {
     pub root_key: RootKey,
     /// The registry canister.
     pub registry: Principal,
-    /// The jobs canister.
-    pub jobs: Principal,
+    /// The jobs canisters, each once; absent are those that the registry lists.
+    pub jobs: Option<Vec<Principal>>,
     /// The daemon's key.
     pub pem: PathBuf,
     /// Models to offer; at least one.
@@ -218,7 +216,7 @@ struct Network {
 #[serde(deny_unknown_fields)]
 struct Canisters {
     registry: String,
-    jobs: Vec<String>,
+    jobs: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -320,12 +318,6 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
         1,
         limits::OFFERS_PER_WORKER_MAX as u64,
     )?;
-    within(
-        "canisters.jobs",
-        file.canisters.jobs.len() as u64,
-        1,
-        SHARDS_MAX as u64,
-    )?;
 
     let url = url.unwrap_or(file.network.url);
     let models = file
@@ -377,7 +369,7 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
         root_key: root_key(file.network.root_key.as_deref(), &url)?,
         url,
         registry: canister("canisters.registry", &file.canisters.registry)?,
-        jobs: canister("canisters.jobs", &file.canisters.jobs[0])?,
+        jobs: file.canisters.jobs.as_deref().map(shards).transpose()?,
         pem: identity.unwrap_or(file.identity.pem),
         models,
         log_format: log_format.unwrap_or(file.log.format),
@@ -386,6 +378,24 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
             .unwrap_or_else(|| "info".to_owned()),
         cheat: file.cheat.map(|cheat| cheat.mode),
     })
+}
+
+/// The jobs canisters that the file names.
+fn shards(names: &[String]) -> Result<Vec<Principal>, ConfigError> {
+    const KEY: &str = "canisters.jobs";
+    within(KEY, names.len() as u64, 1, limits::SHARDS_MAX as u64)?;
+    let mut shards = Vec::with_capacity(names.len());
+    for name in names {
+        let shard = canister(KEY, name)?;
+        if shards.contains(&shard) {
+            return Err(ConfigError::Invalid {
+                key: KEY.to_owned(),
+                problem: format!("{shard} is named twice"),
+            });
+        }
+        shards.push(shard);
+    }
+    Ok(shards)
 }
 
 fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {

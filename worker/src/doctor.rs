@@ -179,7 +179,7 @@ async fn examine_network(
         return None;
     }
     let latency = started.elapsed().as_millis();
-    match network.skew(config.jobs).await {
+    match network.skew(config.registry).await {
         Ok(skew) => {
             let found = format!(
                 "{}, status in {latency} ms, clock skew {:.1} s",
@@ -195,7 +195,7 @@ async fn examine_network(
         Err(error) => {
             report.fail(
                 "network",
-                format!("{error}; is canisters.jobs a canister of this network?"),
+                format!("{error}; is canisters.registry a canister of this network?"),
                 exit::CREDENTIALS,
             );
             return None;
@@ -210,21 +210,47 @@ async fn examine_worker(
     key: &identity::Key,
     report: &mut Report,
 ) {
-    match Jobs::new(network, config.jobs).explain(key.principal).await {
+    let shards = match &config.jobs {
+        Some(jobs) => jobs.clone(),
+        None => match Registry::new(network, config.registry).shards().await {
+            Ok(shards) => shards,
+            Err(error) => return report.fail("shards", error.to_string(), exit::FAILED),
+        },
+    };
+    match shards.len() {
+        0 => report.fail(
+            "shards",
+            format!(
+                "the registry {} lists no jobs canister; name some in canisters.jobs",
+                config.registry
+            ),
+            exit::FAILED,
+        ),
+        1 => {}
+        count => report.ok("shards", format!("{count} jobs canisters")),
+    }
+    for jobs in shards {
+        examine_shard(config, &Jobs::new(network, jobs), key, report).await;
+    }
+}
+
+async fn examine_shard(config: &Config, jobs: &Jobs, key: &identity::Key, report: &mut Report) {
+    let id = jobs.id;
+    match jobs.explain(key.principal).await {
         Ok(Idle::UnknownWorker) => report.fail(
             "worker",
             format!(
-                "{} is not registered at {}; the provider adds it with add_worker",
+                "{} is not registered at {}, or {id} follows another registry; the provider adds it with add_worker",
                 key.principal, config.registry
             ),
             exit::FAILED,
         ),
         Ok(Idle::NotActive) => report.fail(
             "worker",
-            "it drains or is retired; the provider adds another",
+            format!("it drains or is retired at {id}; the provider adds another"),
             exit::FAILED,
         ),
-        Ok(idle) => report.ok("worker", format!("registered; {}", explain(&idle))),
+        Ok(idle) => report.ok("worker", format!("registered; at {id}: {}", explain(&idle))),
         Err(error) => report.fail("worker", error.to_string(), exit::FAILED),
     }
 }

@@ -122,7 +122,7 @@ impl Journal {
 
     /// Makes a record durable. When this returns, it survives a power cut.
     pub fn save(&self, record: &Record) -> Result<(), JournalError> {
-        let path = self.path(record.reveal.lease);
+        let path = self.path(record.canister, record.reveal.lease);
         let temporary = path.with_extension("new");
         let mut file = open_private(&temporary, true).map_err(at(&temporary, "open"))?;
         file.write_all(&encode(record))
@@ -134,8 +134,8 @@ impl Journal {
 
     /// Notes that a lease's run begins, and gives how often it had begun before. When this returns, that survives
     /// the end of this process.
-    pub fn begin(&self, lease: LeaseId) -> Result<u32, JournalError> {
-        let path = self.begun_path(lease);
+    pub fn begin(&self, canister: Principal, lease: LeaseId) -> Result<u32, JournalError> {
+        let path = self.begun_path(canister, lease);
         let mut options = fs::OpenOptions::new();
         let mut file = private(options.append(true).create(true))
             .open(&path)
@@ -149,15 +149,15 @@ impl Journal {
     }
 
     /// Forgets how often a lease that has ended had begun.
-    pub fn forget(&self, lease: LeaseId) {
+    pub fn forget(&self, canister: Principal, lease: LeaseId) {
         // One that stays is thrown away at the next start.
-        let _ = fs::remove_file(self.begun_path(lease));
+        let _ = fs::remove_file(self.begun_path(canister, lease));
     }
 
     /// Forgets a record whose lease has ended.
-    pub fn remove(&self, lease: LeaseId) -> Result<(), JournalError> {
-        self.forget(lease);
-        let path = self.path(lease);
+    pub fn remove(&self, canister: Principal, lease: LeaseId) -> Result<(), JournalError> {
+        self.forget(canister, lease);
+        let path = self.path(canister, lease);
         match fs::remove_file(&path) {
             Ok(()) => self.sync_folder(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -165,7 +165,7 @@ impl Journal {
         }
     }
 
-    /// Every record, in the order of leases. Half-written ones are thrown away: their commitments were never sent.
+    /// Every record, in the order of canisters and leases. Half-written ones are thrown away: their commitments were never sent.
     pub fn records(&self) -> Result<Vec<Record>, JournalError> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.leases).map_err(at(&self.leases, "list"))? {
@@ -180,7 +180,7 @@ impl Journal {
                 _ => {}
             }
         }
-        records.sort_by_key(|record: &Record| record.reveal.lease);
+        records.sort_by_key(|record: &Record| (record.canister, record.reveal.lease));
         Ok(records)
     }
 
@@ -195,18 +195,29 @@ impl Journal {
             problem,
         };
         let record = decode(&bytes).map_err(damaged)?;
-        if self.path(record.reveal.lease) != path || record.commit.lease != record.reveal.lease {
-            return Err(damaged(format!("belongs to lease {}", record.reveal.lease)));
+        let (canister, lease) = (record.canister, record.reveal.lease);
+        let own = self.path(canister, lease);
+        // The first daemons served one canister, and named records by their leases alone.
+        let first = self.leases.join(format!("{lease}.lease"));
+        if (path != own && path != first) || record.commit.lease != lease {
+            return Err(damaged(format!(
+                "belongs to lease {lease} of canister {canister}"
+            )));
+        }
+        if path == first {
+            fs::rename(path, &own).map_err(at(path, "rename"))?;
+            self.sync_folder()?;
         }
         Ok(record)
     }
 
-    fn path(&self, lease: LeaseId) -> PathBuf {
-        self.leases.join(format!("{lease}.lease"))
+    // Each canister counts its leases from 1.
+    fn path(&self, canister: Principal, lease: LeaseId) -> PathBuf {
+        self.leases.join(format!("{canister}-{lease}.lease"))
     }
 
-    fn begun_path(&self, lease: LeaseId) -> PathBuf {
-        self.leases.join(format!("{lease}.begun"))
+    fn begun_path(&self, canister: Principal, lease: LeaseId) -> PathBuf {
+        self.leases.join(format!("{canister}-{lease}.begun"))
     }
 
     fn sync_folder(&self) -> Result<(), JournalError> {

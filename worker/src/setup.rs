@@ -9,6 +9,7 @@ use assay_protocol::{
     lease::{Offer, WorkerError},
     limits,
 };
+use candid::Principal;
 use tracing::{info, warn};
 
 use crate::{
@@ -54,9 +55,22 @@ pub enum SetupError {
     /// The network refuses, and waiting will not help.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// Nothing to serve.
+    #[error(
+        "the registry {registry} lists no jobs canister; name some in canisters.jobs, or ask whoever runs the market"
+    )]
+    NoShards {
+        /// The registry.
+        registry: Principal,
+    },
     /// The jobs canister refuses the offers.
-    #[error("the jobs canister does not take this worker's offers: {0}")]
-    Offers(WorkerError),
+    #[error("jobs canister {jobs} does not take this worker's offers: {error}")]
+    Offers {
+        /// Which.
+        jobs: Principal,
+        /// Why.
+        error: WorkerError,
+    },
     /// The known-answer tests failed.
     #[error("this machine does not compute what it should ({0}); it must not take work")]
     KnownAnswers(String),
@@ -69,7 +83,9 @@ impl SetupError {
             Self::Identity(_) => exit::CREDENTIALS,
             Self::Journal(_) => exit::STATE,
             Self::Model(_) | Self::NotRegistered { .. } => exit::MODEL,
-            Self::Call(_) | Self::Offers(_) | Self::KnownAnswers(_) => exit::FAILED,
+            Self::Call(_) | Self::NoShards { .. } | Self::Offers { .. } | Self::KnownAnswers(_) => {
+                exit::FAILED
+            }
         }
     }
 }
@@ -84,20 +100,19 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
         .iter()
         .map(open_model)
         .collect::<Result<Vec<_>, _>>()?;
-    info!(worker = %key.principal, url = %config.url, jobs = %config.jobs, models = models.len(), "starting");
+    info!(worker = %key.principal, url = %config.url, models = models.len(), "starting");
 
     let network = connect(config, &key).await?;
     let registry = Registry::new(&network, config.registry);
-    let jobs = Jobs::new(&network, config.jobs);
+    let shards = shards(config, &registry).await?;
     let mut offered = Vec::with_capacity(models.len());
     for (settings, model) in config.models.iter().zip(models) {
         offered.push(offer(&registry, settings, model, config.threads).await?);
     }
-    let offers: Vec<Offer> = offered.iter().map(|offered| offered.offer).collect();
-    announce(&jobs, &offers, &key).await?;
+    let shards = shards.into_iter().map(|jobs| Jobs::new(&network, jobs));
 
     Ok(Worker {
-        jobs,
+        shards: shards.collect(),
         models: offered,
         journal,
         slots: config.slots,
@@ -138,7 +153,7 @@ async fn connect(config: &Config, key: &Key) -> Result<Network, CallError> {
 
 /// Says early what would later make calls fail in ways that are hard to read.
 async fn warn_of_skew(config: &Config, network: &Network) -> Result<(), CallError> {
-    let skew = network.skew(config.jobs).await?;
+    let skew = network.skew(config.registry).await?;
     if skew > doctor::SKEW_MAX {
         warn!(
             seconds = skew.as_secs(),
@@ -146,6 +161,25 @@ async fn warn_of_skew(config: &Config, network: &Network) -> Result<(), CallErro
         );
     }
     Ok(())
+}
+
+/// The jobs canisters to serve: those that are named, or those that the registry lists now.
+async fn shards(config: &Config, registry: &Registry) -> Result<Vec<Principal>, SetupError> {
+    if let Some(jobs) = &config.jobs {
+        return Ok(jobs.clone());
+    }
+    let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
+    loop {
+        match registry.shards().await {
+            Ok(shards) if shards.is_empty() => {
+                return Err(SetupError::NoShards {
+                    registry: registry.id,
+                });
+            }
+            Ok(shards) => return Ok(shards),
+            Err(error) => wait(&mut backoff, error, "waiting for the registry").await?,
+        }
+    }
 }
 
 async fn offer(
@@ -186,7 +220,7 @@ async fn offer(
 }
 
 /// Names the prices. A shard hears of a new worker or model from the registry, which may take a while.
-async fn announce(jobs: &Jobs, offers: &[Offer], key: &Key) -> Result<(), SetupError> {
+pub(crate) async fn announce(jobs: &Jobs, offers: &[Offer]) -> Result<(), SetupError> {
     let mut backoff = Backoff::new(
         Duration::from_millis(250),
         Duration::from_secs(limits::HEARTBEAT_SECONDS),
@@ -201,11 +235,17 @@ async fn announce(jobs: &Jobs, offers: &[Offer], key: &Key) -> Result<(), SetupE
                 | WorkerError::NotActive(_)),
             )) => {
                 if backoff.failures() % MENTION_EVERY == 2 {
-                    warn!(worker = %key.principal, %error, "waiting for the jobs canister to take this worker's offers");
+                    let worker = jobs.network().me();
+                    warn!(%worker, jobs = %jobs.id, %error, "waiting for the jobs canister to take this worker's offers");
                 }
                 tokio::time::sleep(backoff.pause()).await;
             }
-            Err(Outcome::Refused(error)) => return Err(SetupError::Offers(error)),
+            Err(Outcome::Refused(error)) => {
+                return Err(SetupError::Offers {
+                    jobs: jobs.id,
+                    error,
+                });
+            }
             Err(Outcome::Call(error)) => {
                 wait(&mut backoff, error, "waiting for the jobs canister").await?
             }

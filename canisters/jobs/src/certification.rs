@@ -84,11 +84,27 @@ pub(crate) fn proof(job: JobId) -> Result<(Vec<u8>, Vec<u8>), JobError> {
     if is_reading() {
         return Err(JobError::NoReceiptYet(job));
     }
-    let certificate = ic_cdk::api::data_certificate().ok_or_else(|| {
-        JobError::Other("a certificate comes only with a query; ask receipt as a query".to_owned())
-    })?;
+    let certificate = certificate()?;
     let witness = VOLATILE_TREE.with_borrow(|tree| witness(&tree.receipts, job));
     Ok((certificate, encode(&witness)))
+}
+
+/// The same of all receipts from `first` to `last`: that these are there, and no others between.
+pub(crate) fn proof_of_range(first: JobId, last: JobId) -> Result<(Vec<u8>, Vec<u8>), JobError> {
+    if is_reading() {
+        return Err(JobError::Other(
+            "receipts are read again after an upgrade; ask again in a minute".to_owned(),
+        ));
+    }
+    let certificate = certificate()?;
+    let witness = VOLATILE_TREE.with_borrow(|tree| witness_of_range(&tree.receipts, first, last));
+    Ok((certificate, encode(&witness)))
+}
+
+fn certificate() -> Result<Vec<u8>, JobError> {
+    ic_cdk::api::data_certificate().ok_or_else(|| {
+        JobError::Other("a certificate comes only with a query; ask as a query".to_owned())
+    })
 }
 
 fn certify() {
@@ -105,6 +121,11 @@ fn root(receipts: &Receipts) -> Hash {
 
 fn witness(receipts: &Receipts, job: JobId) -> HashTree {
     labeled(RECEIPTS_LABEL, receipts.witness(&job.0.to_be_bytes()))
+}
+
+fn witness_of_range(receipts: &Receipts, first: JobId, last: JobId) -> HashTree {
+    let (first, last) = (first.0.to_be_bytes(), last.0.to_be_bytes());
+    labeled(RECEIPTS_LABEL, receipts.value_range(&first, &last))
 }
 
 fn encode(tree: &HashTree) -> Vec<u8> {
@@ -145,6 +166,28 @@ mod tests {
                 "other receipts stay out of it"
             );
         }
+    }
+
+    #[test]
+    fn one_witness_leads_to_every_receipt_of_a_page_and_hides_the_others() {
+        let receipts = receipts(100);
+        for (first, last) in [(1, 100), (1, 1), (40, 60), (100, 100), (0, 3), (90, 200)] {
+            let tree = witness_of_range(&receipts, JobId(first), JobId(last));
+            assert_eq!(tree.digest(), root(&receipts));
+            for job in 1..=100u64 {
+                let found = tree.lookup_path([RECEIPTS_LABEL, &job.to_be_bytes()]);
+                let hash = Hash32::sha256(&job.to_le_bytes()).0;
+                if (first..=last).contains(&job) {
+                    assert_eq!(found, LookupResult::Found(&hash));
+                } else {
+                    assert_ne!(found, LookupResult::Found(&hash), "{job}");
+                }
+            }
+        }
+        let none = witness_of_range(&receipts, JobId(101), JobId(101));
+        assert_eq!(none.digest(), root(&receipts));
+        let beyond = none.lookup_path([RECEIPTS_LABEL, &101u64.to_be_bytes()]);
+        assert_eq!(beyond, LookupResult::Absent);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use assay_protocol::{
     job::{ControlError, Stats},
 };
 
-use crate::memory::with_jobs;
+use crate::{logs, memory::with_jobs};
 
 /// What the canister keeps for its own work, above everything it owes.
 const RESERVE: Cycles = Cycles(1_000_000_000_000);
@@ -49,8 +49,20 @@ impl TaskGuard {
 
 impl Drop for TaskGuard {
     fn drop(&mut self) {
+        if is_after_a_trap() {
+            logs::error(format_args!(
+                "BUG: a trap ended the task {:?}; its next turn tries again",
+                self.0
+            ));
+        }
         VOLATILE_RUNNING.with(|running| running[self.0 as usize].set(false));
     }
+}
+
+/// Whether what is being dropped was left behind by a trap behind an await.
+pub(crate) fn is_after_a_trap() -> bool {
+    // Only a canister has traps; the tests below run elsewhere.
+    cfg!(target_family = "wasm") && ic_cdk::futures::is_recovering_from_trap()
 }
 
 /// The canister could not keep working for the money it would take in.

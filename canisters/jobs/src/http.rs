@@ -1,12 +1,21 @@
-//! The page for people and the metrics for machines.
+//! The page for people, the metrics for machines and the log lines.
 
-use assay_canister_kit::{HttpRequest, HttpResponse, Metrics};
+use assay_canister_kit::{HttpRequest, HttpResponse, Metrics, Pages};
 use assay_protocol::{Cycles, job::Stats, store::Table};
 
-use crate::{chat, guard, matching, memory::settings, memory::with_jobs};
+use crate::{
+    chat, guard, logs, matching,
+    memory::{settings, with_jobs},
+    meter::{self, Cost},
+};
 
 pub(crate) fn answer(request: &HttpRequest) -> HttpResponse {
-    HttpResponse::route(request, page, metrics)
+    let pages = Pages {
+        page,
+        metrics,
+        logs: logs::text,
+    };
+    HttpResponse::route(request, pages)
 }
 
 fn page() -> String {
@@ -20,7 +29,7 @@ fn page() -> String {
          {} jobs wait, {} run, {} were verified\n\
          {} workers of {} providers, {} models\n\
          registry: {registry}\nfee: {} basis points\n{}\n\
-         Numbers for machines: /metrics. How to call it: get_api_doc.\n",
+         Numbers for machines: /metrics. Log lines since the last upgrade: /logs. How to call it: get_api_doc.\n",
         stats.queued,
         stats.running + stats.revealing + stats.extended,
         stats.verified,
@@ -92,6 +101,11 @@ fn metrics() -> String {
         ("expired", expired),
         ("failed", failed),
     ];
+    let costs = meter::costs();
+    let each = |of: fn(&Cost) -> u64| {
+        let values = costs.iter().map(|(work, cost)| (*work, of(cost).into()));
+        values.collect::<Vec<(&str, u128)>>()
+    };
     let wide = |(kind, count): &(&'static str, u64)| (*kind, u128::from(*count));
     let mut metrics = Metrics::new("jobs");
     metrics
@@ -177,6 +191,24 @@ fn metrics() -> String {
             "match_failures_total",
             match_failures.into(),
             "Matches that got no randomness.",
+        )
+        .counters(
+            "method_calls_total",
+            "method",
+            &each(|cost| cost.calls),
+            "Runs of each method, timer and matching since install or upgrade.",
+        )
+        .gauges(
+            "method_last_instructions",
+            "method",
+            &each(|cost| cost.last),
+            "Instructions of its last run.",
+        )
+        .gauges(
+            "method_highest_instructions",
+            "method",
+            &each(|cost| cost.highest),
+            "Instructions of its dearest run.",
         )
         .gauge("stable_memory_bytes", stable_bytes, "Stable memory in use.")
         .gauge(

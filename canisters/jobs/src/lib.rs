@@ -11,8 +11,10 @@ mod guard;
 mod http;
 mod ledger;
 mod lifecycle;
+mod logs;
 mod matching;
 mod memory;
+mod meter;
 mod sync;
 mod timers;
 mod v1_chat;
@@ -37,7 +39,7 @@ use assay_protocol::{
         DepositFromArgs, Holdings, LedgerView, MoneyError, TransferView, TransfersArgs,
         WithdrawArgs,
     },
-    receipt::CertifiedReceipt,
+    receipt::{CertifiedReceipt, ReceiptsArgs, ReceiptsPage},
     request::JobRequest,
 };
 use candid::Principal;
@@ -49,6 +51,7 @@ use ic_cdk::{
 use crate::{
     chat::Place,
     memory::{Stable, with_jobs, with_jobs_mut},
+    meter::Meter,
     sync::SyncError,
     v1_chat::{V1Request, V1Response},
 };
@@ -62,7 +65,7 @@ fn quote(request: JobRequest) -> Result<Quote, SubmitError> {
 
 #[update]
 fn submit(args: SubmitArgs) -> Result<Submitted, SubmitError> {
-    take(&args)
+    take("submit", &args)
 }
 
 /// Submits, and waits for the end inside this call.
@@ -70,7 +73,7 @@ fn submit(args: SubmitArgs) -> Result<Submitted, SubmitError> {
 async fn chat(args: SubmitArgs) -> Result<ChatReply, SubmitError> {
     let caller = msg_caller();
     let place = Place::new().ok_or(SubmitError::QueueFull)?;
-    let Submitted { job, .. } = take(&args)?;
+    let Submitted { job, .. } = take("chat", &args)?;
     Ok(place.wait_for(caller, job).await)
 }
 
@@ -94,14 +97,14 @@ async fn answer_v1(request: V1Request) -> Result<V1Response, String> {
         .map_err(refused)?;
     let price = |request: &JobRequest| with_jobs(|jobs| Ok(jobs.quote(now(), request)?.price_max));
     let args = v1_chat::job(request, now(), price).map_err(refused)?;
-    let Submitted { job, .. } = take(&args).map_err(refused)?;
+    let Submitted { job, .. } = take("v1_chat", &args).map_err(refused)?;
     v1_chat::response(place.wait_for(caller, job).await, &v1_chat::offered(&args))
 }
 
 /// Accepts a job, and what it needs of the attached cycles.
-fn take(args: &SubmitArgs) -> Result<Submitted, SubmitError> {
+fn take(method: &'static str, args: &SubmitArgs) -> Result<Submitted, SubmitError> {
     let open = guard::intake().is_ok();
-    act(|jobs, at| {
+    act(method, |jobs, at| {
         // A repeated submit takes no money, and must hear of its job even now.
         if !open && !jobs.holds_key(at.caller, &args.idempotency_key) {
             return Err(SubmitError::LowOnCycles);
@@ -129,7 +132,7 @@ fn stream(args: StreamArgs) -> Result<StreamChunk, JobError> {
 
 #[update]
 fn cancel(job: JobId) -> Result<(), JobError> {
-    act(|jobs, at| jobs.cancel(at, job))
+    act("cancel", |jobs, at| jobs.cancel(at, job))
 }
 
 #[query]
@@ -149,11 +152,26 @@ fn receipt(job: JobId) -> Result<CertifiedReceipt, JobError> {
     })
 }
 
+/// Everybody may page through receipts: of what was asked they have salted hashes only.
+#[query]
+fn receipts(args: ReceiptsArgs) -> Result<ReceiptsPage, JobError> {
+    let (receipts, next) = with_jobs(|jobs| jobs.receipts(&args));
+    let first = args.from.unwrap_or(JobId(0));
+    let last = receipts.last().map_or(first, |last| last.receipt.job);
+    let (certificate, witness) = certification::proof_of_range(first, last)?;
+    Ok(ReceiptsPage {
+        receipts,
+        next,
+        certificate,
+        witness,
+    })
+}
+
 #[update]
 fn deposit(args: DepositArgs) -> Result<Cycles, DepositError> {
     guard::intake().map_err(|_| DepositError::LowOnCycles)?;
     let attached = Cycles(msg_cycles_available());
-    act(|jobs, at| {
+    act("deposit", |jobs, at| {
         let balance = jobs.deposit(at, args.beneficiary, attached)?;
         accept(attached);
         Ok(balance)
@@ -172,17 +190,17 @@ fn holdings(owner: Option<Principal>) -> Holdings {
 
 #[update]
 fn stake(amount: Cycles) -> Result<Holdings, MoneyError> {
-    act(|jobs, at| jobs.stake(at, amount))
+    act("stake", |jobs, at| jobs.stake(at, amount))
 }
 
 #[update]
 fn unstake(amount: Cycles) -> Result<Holdings, MoneyError> {
-    act(|jobs, at| jobs.unstake(at, amount))
+    act("unstake", |jobs, at| jobs.unstake(at, amount))
 }
 
 #[update]
 fn release_stake() -> Result<Holdings, MoneyError> {
-    act(|jobs, at| jobs.release_stake(at))
+    act("release_stake", |jobs, at| jobs.release_stake(at))
 }
 
 #[update]
@@ -192,7 +210,7 @@ fn fund_sponsor(amount: Cycles) -> Result<Cycles, MoneyError> {
 
 #[update]
 fn fund_treasury(amount: Cycles) -> Result<Cycles, MoneyError> {
-    act(|jobs, at| jobs.fund_treasury(at, amount))
+    act("fund_treasury", |jobs, at| jobs.fund_treasury(at, amount))
 }
 
 #[update]
@@ -229,12 +247,12 @@ fn resolve_transfer(id: TransferId, happened: bool) -> Result<TransferView, Mone
 
 #[update]
 fn set_offers(offers: Vec<Offer>) -> Result<(), WorkerError> {
-    act(|jobs, at| jobs.set_offers(at, &offers))
+    act("set_offers", |jobs, at| jobs.set_offers(at, &offers))
 }
 
 #[update]
 fn ready(slots: u16) -> Result<(), WorkerError> {
-    act(|jobs, at| jobs.ready(at, slots))
+    act("ready", |jobs, at| jobs.ready(at, slots))
 }
 
 #[query]
@@ -244,17 +262,17 @@ fn work() -> Result<WorkHint, WorkerError> {
 
 #[update]
 fn claim(known: Vec<LeaseId>) -> Result<Vec<Order>, WorkerError> {
-    act(|jobs, at| jobs.claim(at, &known))
+    act("claim", |jobs, at| jobs.claim(at, &known))
 }
 
 #[update]
 fn heartbeat(leases: Vec<LeaseId>) -> Result<Vec<(LeaseId, Beat)>, WorkerError> {
-    act(|jobs, at| jobs.heartbeat(at, &leases))
+    act("heartbeat", |jobs, at| jobs.heartbeat(at, &leases))
 }
 
 #[update]
 fn progress(args: ProgressArgs) -> Result<Beat, WorkerError> {
-    act(|jobs, at| jobs.progress(at, &args))
+    act("progress", |jobs, at| jobs.progress(at, &args))
 }
 
 #[query]
@@ -264,27 +282,27 @@ fn follow(lease: LeaseId, from: u32) -> Result<Follow, WorkerError> {
 
 #[update]
 fn transcript(lease: LeaseId) -> Result<Claim, WorkerError> {
-    act(|jobs, at| jobs.transcript(at, lease))
+    act("transcript", |jobs, at| jobs.transcript(at, lease))
 }
 
 #[update]
 fn commit(args: CommitArgs) -> Result<(), WorkerError> {
-    act(|jobs, at| jobs.commit(at, &args))
+    act("commit", |jobs, at| jobs.commit(at, &args))
 }
 
 #[update]
 fn reveal(args: RevealArgs) -> Result<(), WorkerError> {
-    act(|jobs, at| jobs.reveal(at, &args))
+    act("reveal", |jobs, at| jobs.reveal(at, &args))
 }
 
 #[update]
 fn abandon(lease: LeaseId, why: String) -> Result<(), WorkerError> {
-    act(|jobs, at| jobs.abandon(at, lease, &why))
+    act("abandon", |jobs, at| jobs.abandon(at, lease, &why))
 }
 
 #[update]
 fn decline(lease: LeaseId, why: String) -> Result<(), WorkerError> {
-    act(|jobs, at| jobs.decline(at, lease, &why))
+    act("decline", |jobs, at| jobs.decline(at, lease, &why))
 }
 
 #[query]
@@ -302,20 +320,29 @@ fn earnings(account: Principal) -> Earnings {
 #[update]
 fn set_rules(rules: Rules) -> Result<(), ControlError> {
     guard::controller()?;
-    act(|jobs, at| jobs.set_rules(at.now, rules))
-        .map_err(|error| ControlError::Invalid(error.to_string()))
+    act("set_rules", |jobs, at| jobs.set_rules(at.now, rules))
+        .map_err(|error| ControlError::Invalid(error.to_string()))?;
+    lifecycle::tell_rules(&rules);
+    Ok(())
 }
 
 #[update]
 fn pause(reason: String) -> Result<(), ControlError> {
     guard::controller()?;
-    act(|jobs, at| jobs.set_pause(at.now, Some(reason))).map_err(ControlError::Invalid)
+    act("pause", |jobs, at| {
+        jobs.set_pause(at.now, Some(reason.clone()))
+    })
+    .map_err(ControlError::Invalid)?;
+    logs::warn(format_args!("paused: {reason}"));
+    Ok(())
 }
 
 #[update]
 fn resume() -> Result<(), ControlError> {
     guard::controller()?;
-    act(|jobs, at| jobs.set_pause(at.now, None)).map_err(ControlError::Invalid)
+    act("resume", |jobs, at| jobs.set_pause(at.now, None)).map_err(ControlError::Invalid)?;
+    logs::info("resumed");
+    Ok(())
 }
 
 #[update]
@@ -355,6 +382,7 @@ fn paused() -> Option<String> {
 
 #[update]
 async fn sync_registry() -> Result<(), SyncError> {
+    drop(Meter::new("sync_registry"));
     sync::run().await
 }
 
@@ -373,8 +401,9 @@ fn http_request(request: HttpRequest) -> HttpResponse {
     http::answer(&request)
 }
 
-/// Runs one command, then does what may follow from any command.
-fn act<R>(command: impl FnOnce(&mut Jobs<Stable>, &Moment) -> R) -> R {
+/// Runs one command of a method, then does what may follow from any command.
+fn act<R>(method: &'static str, command: impl FnOnce(&mut Jobs<Stable>, &Moment) -> R) -> R {
+    let _meter = Meter::new(method);
     let at = Moment {
         caller: msg_caller(),
         now: now(),

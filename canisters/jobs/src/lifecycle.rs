@@ -5,7 +5,7 @@ use candid::{CandidType, Principal};
 use serde::Deserialize;
 
 use crate::{
-    certification,
+    certification, logs,
     memory::{self, LAYOUT, Settings},
     now, timers,
 };
@@ -25,24 +25,68 @@ pub(crate) struct InstallArgs {
 
 #[ic_cdk::init]
 fn init(args: Option<InstallArgs>) {
-    start(args.unwrap_or_default());
+    start("installed", args.unwrap_or_default());
 }
 
 #[ic_cdk::post_upgrade]
 fn post_upgrade(args: Option<InstallArgs>) {
-    start(args.unwrap_or_default());
+    start("upgraded", args.unwrap_or_default());
 }
 
 /// Traps on a bad argument, which leaves the canister as it was.
-fn start(args: InstallArgs) {
+fn start(done: &str, args: InstallArgs) {
     let rules = args.rules;
-    let settings = merge(memory::settings(), args).unwrap_or_else(|problem| refuse(&problem));
+    let before = memory::settings();
+    let read = before.layout;
+    let settings = merge(before, args).unwrap_or_else(|problem| refuse(&problem));
     let canister = ic_cdk::api::canister_self();
     memory::open(now(), canister, &settings, rules)
         .unwrap_or_else(|error| refuse(&error.to_string()));
+    tell(done, read, &settings);
+    if let Some(rules) = rules {
+        tell_rules(&rules);
+    }
     memory::set_settings(settings);
     certification::rebuild();
     timers::arm();
+}
+
+/// Logs what runs now, and on which memory.
+fn tell(done: &str, read: u32, settings: &Settings) {
+    let Settings {
+        registry,
+        fee_bps,
+        layout,
+        ledger,
+    } = settings;
+    let name = |id: &Option<Principal>| id.map_or_else(|| "none".to_owned(), |id| id.to_text());
+    let (registry, ledger) = (name(registry), name(ledger));
+    let release = env!("CARGO_PKG_VERSION");
+    let version = ic_cdk::api::canister_version();
+    let found = match read {
+        0 => "new memory".to_owned(),
+        read => format!("memory of layout v{read}"),
+    };
+    logs::info(format_args!(
+        "{done}: release {release}, canister version {version}, layout v{layout} over {found}"
+    ));
+    logs::info(format_args!(
+        "registry {registry}, ledger {ledger}, fee {fee_bps} basis points"
+    ));
+}
+
+/// Logs which rules hold now.
+pub(crate) fn tell_rules(rules: &Rules) {
+    let Rules {
+        trusted_after,
+        audit_ppm_min,
+        stake_factor,
+        reveal_bond,
+    } = rules;
+    logs::info(format_args!(
+        "rules set: trusted after {trusted_after}, audits at least {audit_ppm_min} ppm, stake factor {stake_factor}, \
+         reveal bond {reveal_bond} cycles"
+    ));
 }
 
 fn merge(before: Settings, args: InstallArgs) -> Result<Settings, String> {

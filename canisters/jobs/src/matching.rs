@@ -9,7 +9,9 @@ use ic_cdk::call::Call;
 use crate::{
     certification,
     guard::{Task, TaskGuard},
+    logs::{self, Trouble},
     memory::{with_jobs, with_jobs_mut},
+    meter::Meter,
     now,
 };
 
@@ -21,6 +23,7 @@ thread_local! {
     static VOLATILE_SCHEDULED: Cell<bool> = const { Cell::new(false) };
     static VOLATILE_RUNS: Cell<u64> = const { Cell::new(0) };
     static VOLATILE_FAILURES: Cell<u64> = const { Cell::new(0) };
+    static VOLATILE_WITHOUT_RANDOMNESS: Trouble = const { Trouble::new() };
 }
 
 /// A match that has not begun. A timer that is dropped without ever running frees the place too.
@@ -81,6 +84,7 @@ async fn run() {
         VOLATILE_FAILURES.set(VOLATILE_FAILURES.get() + 1);
         return;
     };
+    let _meter = Meter::new("match");
     // Jobs may have come, ended or been matched while waiting: the core reads its state anew, and
     // leaves out what came from the horizon on, since who sent it could have known the draw.
     with_jobs_mut(|jobs| jobs.match_jobs(now(), random, horizon));
@@ -91,9 +95,25 @@ async fn run() {
 }
 
 async fn randomness() -> Option<[u8; 32]> {
+    let drawn = draw().await;
+    let turned = VOLATILE_WITHOUT_RANDOMNESS.with(|trouble| trouble.turned(drawn.is_err()));
+    match &drawn {
+        Err(why) if turned => logs::warn(format_args!(
+            "no randomness, so no job finds a worker: {why}; tried again until it comes"
+        )),
+        Ok(_) if turned => logs::info("randomness comes again"),
+        _ => {}
+    }
+    drawn.ok()
+}
+
+async fn draw() -> Result<[u8; 32], String> {
     let answer = Call::bounded_wait(Principal::management_canister(), "raw_rand")
         .change_timeout(WAIT_SECONDS)
         .await
-        .ok()?;
-    answer.candid::<Vec<u8>>().ok()?.try_into().ok()
+        .map_err(|error| error.to_string())?;
+    let bytes: Vec<u8> = answer.candid().map_err(|error| error.to_string())?;
+    bytes
+        .try_into()
+        .map_err(|other: Vec<u8>| format!("{} bytes came instead of 32", other.len()))
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     guard::{Task, TaskGuard},
     memory::{settings, with_jobs, with_jobs_mut},
+    meter::Meter,
     now, settle,
 };
 
@@ -52,6 +53,7 @@ pub(crate) async fn run() -> Result<(), SyncError> {
             .change_timeout(WAIT_SECONDS)
             .await
             .map_err(|error| SyncError::Unreachable(error.to_string()))?;
+        let _meter = Meter::new("sync_page");
         let Changes {
             records,
             next,

@@ -6,17 +6,18 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use assay_jobs_core::TransferCall;
+use assay_jobs_core::{DueTransfers, Outcome, TransferCall};
 use assay_protocol::{
     Moment, TransferId, limits,
-    money::{DepositFromArgs, Destination, MoneyError, TransferView, WithdrawArgs},
+    money::{DepositFromArgs, Destination, MoneyError, TransferState, TransferView, WithdrawArgs},
 };
 use ic_cdk::api::msg_caller;
 
 use crate::{
-    guard::{Task, TaskGuard},
-    ledger,
+    guard::{self, Task, TaskGuard},
+    ledger, logs,
     memory::{with_jobs, with_jobs_mut},
+    meter::Meter,
     now,
 };
 
@@ -42,6 +43,12 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if guard::is_after_a_trap() {
+            logs::error(format_args!(
+                "BUG: a trap forgot the answer of transfer {}; the journal still has it",
+                self.0
+            ));
+        }
         VOLATILE_FLIGHTS.with_borrow_mut(|flights| flights.remove(&self.0));
     }
 }
@@ -51,7 +58,10 @@ pub(crate) async fn deposit_from(args: &DepositFromArgs) -> Result<TransferView,
         caller: msg_caller(),
         now: now(),
     };
-    let call = with_jobs_mut(|jobs| jobs.begin_deposit(&at, args))?;
+    let call = {
+        let _meter = Meter::new("deposit_from");
+        with_jobs_mut(|jobs| jobs.begin_deposit(&at, args))?
+    };
     Ok(carry_out(call).await)
 }
 
@@ -62,7 +72,10 @@ pub(crate) async fn withdraw(args: &WithdrawArgs) -> Result<TransferView, MoneyE
     }
     // Whatever has changed while waiting, the core reads it now.
     let at = Moment { caller, now: now() };
-    let call = with_jobs_mut(|jobs| jobs.begin_withdrawal(&at, args))?;
+    let call = {
+        let _meter = Meter::new("withdraw");
+        with_jobs_mut(|jobs| jobs.begin_withdrawal(&at, args))?
+    };
     Ok(carry_out(call).await)
 }
 
@@ -71,17 +84,41 @@ async fn carry_out(call: TransferCall) -> TransferView {
     let TransferCall { transfer, call } = call;
     let flight = Flight::new(transfer);
     let outcome = ledger::make(&call).await;
+    let _meter = Meter::new("settle_transfer");
+    let unknown = match &outcome {
+        Outcome::Unknown(why) => Some(why.clone()),
+        _ => None,
+    };
     // The outcome is written first and alone: a trap here would forget it. What else has changed while waiting, the
     // core reads anew.
     let view = with_jobs_mut(|jobs| jobs.settle_transfer(now(), transfer, outcome));
     drop(flight);
+    if let Some(why) = unknown {
+        let tries = view.tries;
+        logs::warn(format_args!(
+            "transfer {transfer}, try {tries}: nobody knows whether it happened: {why}"
+        ));
+        if view.state == TransferState::Quarantined {
+            tell_quarantined(transfer);
+        }
+    }
     view
+}
+
+fn tell_quarantined(transfer: TransferId) {
+    logs::error(format_args!(
+        "transfer {transfer} is quarantined: look whether it happened, then call resolve_transfer"
+    ));
 }
 
 /// Tries again what has had no answer, and asks for the ledger's fee while it is unknown.
 pub(crate) async fn retry() {
-    let due = with_jobs_mut(|jobs| jobs.due_transfers(now(), limits::TRANSFERS_PER_RETRY_MAX));
-    for call in due {
+    let DueTransfers { calls, quarantined } = with_jobs_mut(|jobs| {
+        let _meter = Meter::new("retry_transfers");
+        jobs.due_transfers(now(), limits::TRANSFERS_PER_RETRY_MAX)
+    });
+    quarantined.into_iter().for_each(tell_quarantined);
+    for call in calls {
         // Each is a task of its own, so that a trap in one callback leaves the others alone.
         ic_cdk::futures::spawn(async move {
             carry_out(call).await;
@@ -110,10 +147,18 @@ pub(crate) fn resolve(id: TransferId, happened: bool) -> Result<TransferView, Mo
     if !ic_cdk::api::is_controller(&msg_caller()) {
         return Err(MoneyError::NotAController);
     }
+    let _meter = Meter::new("resolve_transfer");
     if Flight::is_under_way(id) {
         return Err(MoneyError::UnderWay(id));
     }
-    with_jobs_mut(|jobs| jobs.resolve_transfer(now(), id, happened))
+    let view = with_jobs_mut(|jobs| jobs.resolve_transfer(now(), id, happened))?;
+    let word = if happened {
+        "happened"
+    } else {
+        "did not happen"
+    };
+    logs::info(format_args!("transfer {id} was resolved: it {word}"));
+    Ok(view)
 }
 
 #[cfg(test)]

@@ -17,6 +17,17 @@ pub struct HttpRequest {
     pub body: Vec<u8>,
 }
 
+/// What there is to read; what is not asked for is not made.
+#[derive(Debug)]
+pub struct Pages<Page, Metrics, Logs> {
+    /// At `/`, for people.
+    pub page: Page,
+    /// At `/metrics`, as Prometheus text.
+    pub metrics: Metrics,
+    /// At `/logs`, the latest log lines.
+    pub logs: Logs,
+}
+
 /// What the canister answers.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize)]
 pub struct HttpResponse {
@@ -52,7 +63,7 @@ impl HttpResponse {
         Self::of(
             404,
             "text/plain; charset=utf-8",
-            "nothing here; there are / and /metrics\n".to_owned(),
+            "nothing here; there are /, /metrics and /logs\n".to_owned(),
         )
     }
 
@@ -69,18 +80,23 @@ impl HttpResponse {
         response
     }
 
-    /// Answers `GET` of a page or of the metrics; what is not asked for is not made.
-    pub fn route(
+    /// Answers `GET` of one of the pages.
+    pub fn route<Page, Metrics, Logs>(
         request: &HttpRequest,
-        page: impl FnOnce() -> String,
-        metrics: impl FnOnce() -> String,
-    ) -> Self {
+        pages: Pages<Page, Metrics, Logs>,
+    ) -> Self
+    where
+        Page: FnOnce() -> String,
+        Metrics: FnOnce() -> String,
+        Logs: FnOnce() -> String,
+    {
         if !matches!(request.method.as_str(), "GET" | "HEAD") {
             return Self::method_not_allowed();
         }
         match request.path() {
-            "" | "/" => Self::text(page()),
-            "/metrics" => Self::metrics(metrics()),
+            "" | "/" => Self::text((pages.page)()),
+            "/metrics" => Self::metrics((pages.metrics)()),
+            "/logs" => Self::text((pages.logs)()),
             _ => Self::not_found(),
         }
     }
@@ -111,7 +127,12 @@ mod tests {
             headers: Vec::new(),
             body: Vec::new(),
         };
-        let response = HttpResponse::route(&request, || "page".to_owned(), || "metrics".to_owned());
+        let pages = Pages {
+            page: || "page".to_owned(),
+            metrics: || "metrics".to_owned(),
+            logs: || "logs".to_owned(),
+        };
+        let response = HttpResponse::route(&request, pages);
         (
             response.status_code,
             String::from_utf8(response.body).unwrap(),
@@ -122,6 +143,7 @@ mod tests {
     fn pages_are_found_by_path_alone() {
         assert_eq!(get("GET", "/"), (200, "page".to_owned()));
         assert_eq!(get("GET", "/metrics?since=1"), (200, "metrics".to_owned()));
+        assert_eq!(get("GET", "/logs#end"), (200, "logs".to_owned()));
         assert_eq!(get("GET", "/nothing").0, 404);
         assert_eq!(get("POST", "/").0, 405);
     }

@@ -36,11 +36,20 @@ impl Metrics {
         values: &[(&str, u128)],
         help: &str,
     ) -> &mut Self {
-        self.header(name, "gauge", help);
-        for (kind, value) in values {
-            self.sample(name, Some((label, kind)), *value);
-        }
-        self
+        self.header(name, "gauge", help)
+            .samples(name, label, values)
+    }
+
+    /// A number of each kind that only grows.
+    pub fn counters(
+        &mut self,
+        name: &str,
+        label: &str,
+        values: &[(&str, u128)],
+        help: &str,
+    ) -> &mut Self {
+        self.header(name, "counter", help)
+            .samples(name, label, values)
     }
 
     /// The text.
@@ -55,6 +64,13 @@ impl Metrics {
             "# HELP {prefix}_{name} {help}\n# TYPE {prefix}_{name} {kind}\n"
         )
         .expect("strings take all");
+        self
+    }
+
+    fn samples(&mut self, name: &str, label: &str, values: &[(&str, u128)]) -> &mut Self {
+        for (kind, value) in values {
+            self.sample(name, Some((label, kind)), *value);
+        }
         self
     }
 
@@ -85,7 +101,8 @@ mod tests {
                 "state",
                 &[("queued", 1), ("running", 0)],
                 "Jobs that have not ended.",
-            );
+            )
+            .counters("calls_total", "method", &[("claim", 7)], "Calls.");
         expect![[r#"
             # HELP jobs_events_total Events in the log.
             # TYPE jobs_events_total counter
@@ -94,6 +111,9 @@ mod tests {
             # TYPE jobs_open gauge
             jobs_open{state="queued"} 1
             jobs_open{state="running"} 0
+            # HELP jobs_calls_total Calls.
+            # TYPE jobs_calls_total counter
+            jobs_calls_total{method="claim"} 7
         "#]]
         .assert_eq(&metrics.finish());
     }

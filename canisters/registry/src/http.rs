@@ -1,16 +1,21 @@
-//! The page for people and the metrics for machines.
+//! The page for people, the metrics for machines and the log lines.
 
-use assay_canister_kit::{HttpRequest, HttpResponse, Metrics};
+use assay_canister_kit::{HttpRequest, HttpResponse, Metrics, Pages};
 use assay_protocol::store::{Log, Table};
 use assay_registry_core::store::Store;
 
-use crate::memory::with_registry;
+use crate::{logs, memory::with_registry};
 
 /// Below this balance the canister counts as low on cycles.
 const CYCLES_LOW: u128 = 1_000_000_000_000;
 
 pub(crate) fn answer(request: &HttpRequest) -> HttpResponse {
-    HttpResponse::route(request, page, metrics)
+    let pages = Pages {
+        page,
+        metrics,
+        logs: logs::text,
+    };
+    HttpResponse::route(request, pages)
 }
 
 fn page() -> String {
@@ -18,7 +23,7 @@ fn page() -> String {
         let store = registry.store();
         format!(
             "Assay registry\n\n{} providers, {} workers, {} models, {} jobs canisters\n\n\
-             Numbers for machines: /metrics. How to call it: get_api_doc.\n",
+             Numbers for machines: /metrics. Log lines since the last upgrade: /logs. How to call it: get_api_doc.\n",
             store.providers.len(),
             store.workers.len(),
             store.models.len(),

@@ -5,6 +5,7 @@
 mod guard;
 mod http;
 mod lifecycle;
+mod logs;
 mod memory;
 
 use assay_canister_kit::{HttpRequest, HttpResponse};
@@ -58,7 +59,9 @@ fn deprecate_model(id: ModelId) -> Result<Model, RegistryError> {
 #[update]
 fn set_shards(shards: Vec<Principal>) -> Result<Vec<Principal>, RegistryError> {
     guard::controller()?;
-    with_registry_mut(|registry| registry.set_shards(&moment(), shards))
+    let set = with_registry_mut(|registry| registry.set_shards(&moment(), shards))?;
+    lifecycle::tell_shards(&set);
+    Ok(set)
 }
 
 #[query]

@@ -4,6 +4,7 @@ mod chat;
 mod demo;
 mod engine;
 mod job;
+mod money;
 mod receipt;
 mod simulate;
 mod status;
@@ -50,7 +51,13 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             Command::Chat(args) => chat::run(args).await,
             Command::Job(args) => job::run(args).await,
             Command::Status(args) => status::run(args).await,
-            Command::Receipt(args::Receipt::Get { id, out }) => receipt::get(id, &out).await,
+            Command::Money(args) => money::run(args).await,
+            Command::Receipt(args::Receipt::Export { id, out, identity }) => {
+                receipt::export(id, out, identity.as_deref()).await
+            }
+            Command::Receipt(args::Receipt::List { from, limit, json }) => {
+                receipt::list(from, limit, json).await
+            }
             Command::Receipt(args::Receipt::Verify { .. })
             | Command::Worker(_)
             | Command::Simulate(_)

@@ -64,16 +64,7 @@ pub(super) async fn deploy(
         },
     )
     .await?;
-    install(
-        network,
-        canisters.jobs,
-        &modules.jobs,
-        &JobsArgs {
-            registry: Some(canisters.registry),
-            fee_bps: None,
-        },
-    )
-    .await?;
+    install_jobs(network, canisters.jobs, canisters.registry, modules).await?;
     install_with(
         network,
         canisters.purse,
@@ -82,6 +73,30 @@ pub(super) async fn deploy(
     )
     .await?;
     Ok(canisters)
+}
+
+/// Creates and installs another jobs canister that follows the registry.
+pub(super) async fn shard(
+    network: &Network,
+    canisters: &Canisters,
+    modules: &Modules,
+) -> Result<Principal, Failure> {
+    let jobs = create(network, canisters.jobs, CANISTER_CYCLES).await?;
+    install_jobs(network, jobs, canisters.registry, modules).await?;
+    Ok(jobs)
+}
+
+async fn install_jobs(
+    network: &Network,
+    jobs: Principal,
+    registry: Principal,
+    modules: &Modules,
+) -> Result<(), CallError> {
+    let args = JobsArgs {
+        registry: Some(registry),
+        fee_bps: None,
+    };
+    install(network, jobs, &modules.jobs, &args).await
 }
 
 async fn create(
@@ -217,20 +232,20 @@ enum FundError {
     Other(String),
 }
 
-/// Lets the purse deposit cycles for somebody.
+/// Lets the purse deposit cycles for somebody in a jobs canister.
 pub(super) async fn fund(
     network: &Network,
-    canisters: &Canisters,
+    purse: Principal,
+    jobs: Principal,
     beneficiary: Principal,
     amount: Cycles,
 ) -> Result<(), Failure> {
     let args = FundArgs {
-        jobs: canisters.jobs,
+        jobs,
         beneficiary,
         amount,
     };
-    let answer: Result<Cycles, FundError> =
-        network.update(canisters.purse, "fund", (args,)).await?;
+    let answer: Result<Cycles, FundError> = network.update(purse, "fund", (args,)).await?;
     answer.map(|_| ()).map_err(|error| {
         Failure::Purse(match error {
             FundError::NotAController { caller } => format!("{caller} does not control it"),

@@ -105,7 +105,7 @@ struct Common {
     url: String,
     root_key: String,
     registry: String,
-    jobs: String,
+    jobs: Vec<String>,
     model_name: String,
     model_file: PathBuf,
     threads: u16,
@@ -156,13 +156,18 @@ impl Fleet {
                 url: url.to_owned(),
                 root_key: hex::encode(root_key),
                 registry: canisters.registry.to_text(),
-                jobs: canisters.jobs.to_text(),
+                jobs: vec![canisters.jobs.to_text()],
                 model_name: model_name.to_owned(),
                 model_file: options.model.clone(),
                 threads: options.threads,
             },
             processes: BTreeMap::new(),
         }
+    }
+
+    /// Lets workers that are configured from now on serve another jobs canister.
+    pub(super) fn add_shard(&mut self, shard: Principal) {
+        self.common.jobs.push(shard.to_text());
     }
 
     /// The workers by their providers' names.
@@ -382,7 +387,7 @@ struct NetworkSettings<'a> {
 #[derive(Serialize)]
 struct CanisterSettings<'a> {
     registry: &'a str,
-    jobs: Vec<&'a str>,
+    jobs: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -421,10 +426,7 @@ impl<'a> Settings<'a> {
             poll_milliseconds: 200,
             grace_seconds: 1,
             network: NetworkSettings { url, root_key },
-            canisters: CanisterSettings {
-                registry,
-                jobs: vec![jobs],
-            },
+            canisters: CanisterSettings { registry, jobs },
             identity: IdentitySettings {
                 pem: place.join("worker.pem"),
             },
@@ -449,7 +451,7 @@ mod tests {
             url: "http://127.0.0.1:4943".to_owned(),
             root_key: "3081".to_owned(),
             registry: "rwlgt-iiaaa-aaaaa-aaaaa-cai".to_owned(),
-            jobs: "rrkah-fqaaa-aaaaa-aaaaq-cai".to_owned(),
+            jobs: vec!["rrkah-fqaaa-aaaaa-aaaaq-cai".to_owned()],
             model_name: "tiny".to_owned(),
             model_file: PathBuf::from("/a folder/with \"quotes\" and \\ in it"),
             threads: 2,

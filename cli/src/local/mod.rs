@@ -23,6 +23,7 @@ use assay_worker::{
     identity::{self, Key},
     model::LocalModel,
 };
+use candid::Principal;
 use tokio::time::sleep;
 
 pub use self::{
@@ -203,6 +204,18 @@ impl LocalMarket {
         Ok(deploy::upgrade(&network, self.canisters.jobs, &modules.jobs).await?)
     }
 
+    /// Adds another jobs canister and lists it in the registry. Workers that are configured from now on serve it, too.
+    pub async fn add_shard(&mut self, modules: &Modules) -> Result<Principal, Failure> {
+        let network = self.connect(&self.operator).await?;
+        let shard = deploy::shard(&network, &self.canisters, modules).await?;
+        let registry = Registry::new(&network, self.canisters.registry);
+        let mut shards = registry.shards().await?;
+        shards.push(shard);
+        registry.set_shards(&shards).await?;
+        self.fleet.add_shard(shard);
+        Ok(shard)
+    }
+
     /// A connection under a key.
     pub async fn connect(&self, key: &Key) -> Result<Network, Failure> {
         Ok(Network::connect(&self.url, Some(key), &RootKey::Given(self.root_key.clone())).await?)
@@ -265,9 +278,20 @@ impl LocalMarket {
     /// Makes a requester whose balance comes out of the purse.
     pub async fn fund(&self, file: &str, amount: Cycles) -> Result<(Key, PathBuf), Failure> {
         let key = new_key(&self.dir, file)?;
-        let network = self.connect(&self.operator).await?;
-        deploy::fund(&network, &self.canisters, key.principal, amount).await?;
+        self.fund_at(self.canisters.jobs, key.principal, amount)
+            .await?;
         Ok((key, self.dir.join(file)))
+    }
+
+    /// Lets the purse pay into somebody's balance in one jobs canister.
+    pub async fn fund_at(
+        &self,
+        jobs: Principal,
+        beneficiary: Principal,
+        amount: Cycles,
+    ) -> Result<(), Failure> {
+        let network = self.connect(&self.operator).await?;
+        deploy::fund(&network, self.canisters.purse, jobs, beneficiary, amount).await
     }
 
     /// Lets the jobs canister read the registry now.

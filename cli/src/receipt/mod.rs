@@ -11,4 +11,4 @@ mod tests;
 pub use certificate::CertificateError;
 pub use file::{FILE_BYTES_MAX, FileError, ReceiptFile};
 pub use replay::{ReplayError, replay};
-pub use verify::{Proof, VerifyError, verify};
+pub use verify::{Proof, VerifyError, verify, verify_page};

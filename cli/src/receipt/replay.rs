@@ -21,7 +21,7 @@ pub enum ReplayError {
     },
     /// The request is not in the file.
     #[error(
-        "replay: the receipt was saved without its request, which only the requester can add: assay receipt get"
+        "replay: the receipt was saved without its request, which only the requester can add: assay receipt export"
     )]
     NoRequest,
     /// Another model.

@@ -5,7 +5,8 @@ use assay_protocol::{
     job::{JobState, Verdict},
     lease::{LeaseState, Role},
     receipt::{
-        CertifiedReceipt, RECEIPTS_LABEL, Receipt, ReceiptLease, ReceiptResult, SaltedRequest,
+        CertifiedReceipt, HashedReceipt, RECEIPTS_LABEL, Receipt, ReceiptLease, ReceiptResult,
+        ReceiptsPage, SaltedRequest,
     },
     request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
     result::{Finish, Usage},
@@ -222,6 +223,67 @@ fn an_honest_receipt_is_proven_with_and_without_its_request() {
     // A canister of the root subnet is certified without a delegation.
     certified.certificate = certificate(&state(&witness(&receipt()).digest()), &key(1), None);
     check(&certified).unwrap();
+}
+
+/// A page of these receipts, under one certificate.
+fn page_of(receipts: &[Receipt]) -> ReceiptsPage {
+    let leaves = receipts.iter().map(|receipt| {
+        label(
+            &receipt.job.0.to_be_bytes(),
+            leaf(receipt.hash().0.to_vec()),
+        )
+    });
+    let tree = leaves
+        .reduce(hash_tree::fork)
+        .unwrap_or_else(|| hash_tree::pruned([8; 32]));
+    let witness = label(RECEIPTS_LABEL, tree);
+    ReceiptsPage {
+        receipts: receipts
+            .iter()
+            .map(|receipt| HashedReceipt {
+                hash: receipt.hash(),
+                receipt: receipt.clone(),
+            })
+            .collect(),
+        next: None,
+        certificate: certificate(&state(&witness.digest()), &key(1), None),
+        witness: to_cbor(&witness),
+    }
+}
+
+#[test]
+fn a_page_is_proven_whole_and_any_change_of_it_is_refused() {
+    let root_key = der(&key(1));
+    let check = |page: &ReceiptsPage| verify_page(page, &canister(), &root_key);
+    let mut second = receipt();
+    second.job = JobId(8);
+    let page = page_of(&[receipt(), second]);
+    check(&page).unwrap();
+    check(&page_of(&[])).unwrap();
+
+    let changed = |change: fn(&mut ReceiptsPage)| {
+        let mut page = page.clone();
+        change(&mut page);
+        check(&page).unwrap_err()
+    };
+    let told = changed(|page| page.receipts[1].receipt.refund.0 += 1);
+    assert!(matches!(told, VerifyError::Changed { .. }), "{told}");
+    let told = changed(|page| page.receipts[0].hash.0[0] ^= 1);
+    assert!(matches!(told, VerifyError::Changed { .. }), "{told}");
+    let told = changed(|page| page.receipts[0].receipt.job = JobId(9));
+    assert_eq!(told, VerifyError::OtherJob { job: 9 });
+    let told = changed(|page| page.receipts[0].receipt.canister = Principal::anonymous());
+    assert!(matches!(told, VerifyError::OtherCanister { .. }), "{told}");
+    let told = changed(|page| page.witness = page_of(&[receipt()]).witness);
+    assert_eq!(told, VerifyError::OtherData);
+
+    let mut unequal = receipt();
+    unequal.refund.0 += 1;
+    let told = check(&page_of(&[unequal])).unwrap_err();
+    assert!(matches!(told, VerifyError::Amounts { .. }), "{told}");
+    let other = Principal::from_slice(&[9]);
+    assert!(verify_page(&page, &other, &root_key).is_err());
+    assert!(verify_page(&page, &canister(), &der(&key(2))).is_err());
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use assay_protocol::{
     Cycles, Hash32,
-    receipt::{CertifiedReceipt, RECEIPTS_LABEL, Receipt},
+    receipt::{CertifiedReceipt, HashedReceipt, RECEIPTS_LABEL, Receipt, ReceiptsPage},
 };
+use candid::Principal;
+use ic_certification::HashTree;
 
 use super::certificate::{self, CertificateError};
 
@@ -24,6 +26,12 @@ pub enum VerifyError {
     OtherJob {
         /// The job of the receipt.
         job: u64,
+    },
+    /// The receipt is another canister's.
+    #[error("receipt: it is canister {canister}'s, not that of the page")]
+    OtherCanister {
+        /// Which it names.
+        canister: Principal,
     },
     /// A field of the receipt was changed.
     #[error(
@@ -75,24 +83,8 @@ pub fn verify(certified: &CertifiedReceipt, root_key: &[u8]) -> Result<Proof, Ve
         witness,
         request,
     } = certified;
-    let certificate::Certified { data, time } =
-        certificate::certified(certificate, &receipt.canister, root_key)
-            .map_err(VerifyError::Certificate)?;
-
-    let tree = certificate::tree(witness).map_err(VerifyError::Witness)?;
-    if data != tree.digest() {
-        return Err(VerifyError::OtherData);
-    }
-    let leaf = certificate::find(&tree, &[RECEIPTS_LABEL, &receipt.job.0.to_be_bytes()])
-        .and_then(|leaf| Hash32::try_from(leaf).ok())
-        .ok_or(VerifyError::OtherJob { job: receipt.job.0 })?;
-    let found = receipt.hash();
-    if found != leaf {
-        return Err(VerifyError::Changed {
-            found,
-            certified: leaf,
-        });
-    }
+    let (tree, time) = certified_tree(certificate, witness, &receipt.canister, root_key)?;
+    let leaf = check_hash(receipt, &tree)?;
     if let Some(salted) = request {
         let found = salted.request.salted_hash(&salted.salt);
         if found != receipt.request_hash {
@@ -108,6 +100,70 @@ pub fn verify(certified: &CertifiedReceipt, root_key: &[u8]) -> Result<Proof, Ve
         hash: leaf,
         request: request.is_some(),
     })
+}
+
+/// Checks a page of receipts of one canister: all that [`verify`] checks of a single one, and that each has the hash that
+/// stands beside it.
+pub fn verify_page(
+    page: &ReceiptsPage,
+    canister: &Principal,
+    root_key: &[u8],
+) -> Result<(), VerifyError> {
+    let ReceiptsPage {
+        receipts,
+        next: _,
+        certificate,
+        witness,
+    } = page;
+    let (tree, _) = certified_tree(certificate, witness, canister, root_key)?;
+    for HashedReceipt { hash, receipt } in receipts {
+        if receipt.canister != *canister {
+            return Err(VerifyError::OtherCanister {
+                canister: receipt.canister,
+            });
+        }
+        let certified = check_hash(receipt, &tree)?;
+        if *hash != certified {
+            return Err(VerifyError::Changed {
+                found: *hash,
+                certified,
+            });
+        }
+        check_amounts(receipt)?;
+    }
+    Ok(())
+}
+
+/// The tree that a canister certifies, and when that was signed.
+fn certified_tree(
+    certificate: &[u8],
+    witness: &[u8],
+    canister: &Principal,
+    root_key: &[u8],
+) -> Result<(HashTree, u64), VerifyError> {
+    let certificate::Certified { data, time } =
+        certificate::certified(certificate, canister, root_key)
+            .map_err(VerifyError::Certificate)?;
+    let tree = certificate::tree(witness).map_err(VerifyError::Witness)?;
+    if data != tree.digest() {
+        return Err(VerifyError::OtherData);
+    }
+    Ok((tree, time))
+}
+
+/// The certified hash of a receipt, which must be its own.
+fn check_hash(receipt: &Receipt, tree: &HashTree) -> Result<Hash32, VerifyError> {
+    let leaf = certificate::find(tree, &[RECEIPTS_LABEL, &receipt.job.0.to_be_bytes()])
+        .and_then(|leaf| Hash32::try_from(leaf).ok())
+        .ok_or(VerifyError::OtherJob { job: receipt.job.0 })?;
+    let found = receipt.hash();
+    if found != leaf {
+        return Err(VerifyError::Changed {
+            found,
+            certified: leaf,
+        });
+    }
+    Ok(leaf)
 }
 
 fn check_amounts(receipt: &Receipt) -> Result<(), VerifyError> {

@@ -41,4 +41,4 @@ mod worker;
 pub use config::{ConfigError, JobsConfig, Rules};
 pub use market::{Horizon, Jobs};
 pub use sweep::Swept;
-pub use vault::{Move, Outcome, TransferCall};
+pub use vault::{DueTransfers, Move, Outcome, TransferCall};

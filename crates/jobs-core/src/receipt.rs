@@ -3,7 +3,8 @@
 use assay_protocol::{
     Hash32, JobId,
     job::JobError,
-    receipt::{Receipt, ReceiptLease},
+    limits,
+    receipt::{HashedReceipt, Receipt, ReceiptLease, ReceiptsArgs},
     store::Table,
 };
 
@@ -72,6 +73,25 @@ impl<B: Backend> Jobs<B> {
             return Err(JobError::NoReceiptYet(id));
         }
         Ok(receipt_of(&self.store, &self.meta(), &job))
+    }
+
+    /// A page of receipts in the order of their jobs, and where the next one begins if there may be more.
+    pub fn receipts(&self, args: &ReceiptsArgs) -> (Vec<HashedReceipt>, Option<JobId>) {
+        let ReceiptsArgs { from, limit } = *args;
+        let limit = limit.clamp(1, limits::PAGE_MAX) as usize;
+        let meta = self.meta();
+        let mut ended = self.store.receipts.range(from.unwrap_or(JobId(0))..);
+        let page = ended.by_ref().take(limit).map(|(id, hash)| {
+            let job = self
+                .store
+                .jobs
+                .get(&id)
+                .expect("BUG: every job with a receipt exists");
+            let receipt = receipt_of(&self.store, &meta, &job);
+            HashedReceipt { hash, receipt }
+        });
+        let page = page.collect();
+        (page, ended.next().map(|(id, _)| id))
     }
 
     /// Hashes of receipts from a job on, at most `limit`, in the order of the jobs: for building

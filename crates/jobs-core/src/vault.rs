@@ -22,7 +22,7 @@ use assay_protocol::{
 };
 use candid::Principal;
 
-pub use self::calls::{Move, Outcome, TransferCall};
+pub use self::calls::{DueTransfers, Move, Outcome, TransferCall};
 use self::views::view;
 use crate::{event::Event, market::Jobs, record::Transfer, store::Backend};
 
@@ -137,7 +137,7 @@ impl<B: Backend> Jobs<B> {
 
     /// The calls of pending transfers to make again now, looking at no more than `budget`; puts aside those whose
     /// ledger may not know a repeated call for the same much longer. To be called once a minute or so.
-    pub fn due_transfers(&mut self, now: Timestamp, budget: usize) -> Vec<TransferCall> {
+    pub fn due_transfers(&mut self, now: Timestamp, budget: usize) -> DueTransfers {
         let due: Vec<TransferId> = self
             .store
             .transfers_due
@@ -145,7 +145,7 @@ impl<B: Backend> Jobs<B> {
             .map(|(_, id)| id)
             .take(budget)
             .collect();
-        let mut calls = Vec::new();
+        let mut found = DueTransfers::default();
         for id in due {
             let transfer = self.stored_transfer(id);
             if transfer.state != TransferState::Pending {
@@ -153,6 +153,7 @@ impl<B: Backend> Jobs<B> {
             }
             if now >= last_try(transfer.begun_at) {
                 self.record(now, Event::TransferQuarantined { transfer: id });
+                found.quarantined.push(id);
                 continue;
             }
             let next_try = next_try(&transfer, now);
@@ -163,9 +164,9 @@ impl<B: Backend> Jobs<B> {
                     next_try,
                 },
             );
-            calls.push(self.call_of(&transfer));
+            found.calls.push(self.call_of(&transfer));
         }
-        calls
+        found
     }
 
     /// Ends a quarantined transfer by the word of a controller, who has looked whether it happened.

@@ -129,6 +129,10 @@ pub const CLAIM_BYTES_MAX: usize = 1024 * 1024;
 pub const PAGE_MAX: u32 = 100;
 /// Bytes of one page: well below what a reply may hold. A page ends before the record that would pass it.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Log lines that a canister keeps; the oldest goes when another comes.
+pub const LOG_LINES_MAX: usize = 1_000;
+/// Bytes of the text of one log line; what is longer is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 512;
 /// Leases in one heartbeat.
 pub const HEARTBEAT_LEASES_MAX: usize = 64;
 /// Bytes of a reason that a worker gives in words.

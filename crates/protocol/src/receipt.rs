@@ -213,6 +213,40 @@ pub struct CertifiedReceipt {
     pub request: Option<SaltedRequest>,
 }
 
+/// A page of the receipts of ended jobs, in the order of the jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ReceiptsArgs {
+    /// The first job that may be on it; absent is the very first. What [`ReceiptsPage::next`] said goes on from there.
+    pub from: Option<JobId>,
+    /// At most this many; 0 counts as 1, more than [`PAGE_MAX`](crate::limits::PAGE_MAX) as that.
+    pub limit: u32,
+}
+
+/// A receipt beside its certified hash.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct HashedReceipt {
+    /// The leaf in the certified tree.
+    pub hash: Hash32,
+    /// What happened; its [`Receipt::hash`] is that.
+    pub receipt: Receipt,
+}
+
+/// Receipts, and one proof for all of them. It has nothing but salted hashes of what was asked, so everybody may read
+/// it.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct ReceiptsPage {
+    /// In the order of the jobs. A job that is still open is not among them, and has its place once it has ended.
+    pub receipts: Vec<HashedReceipt>,
+    /// Where the next page begins; absent when there were no more.
+    pub next: Option<JobId>,
+    /// The subnet's certificate over the canister's certified data, in CBOR.
+    #[serde(with = "serde_bytes")]
+    pub certificate: Vec<u8>,
+    /// The hash tree from that data to every one of these receipts, in CBOR.
+    #[serde(with = "serde_bytes")]
+    pub witness: Vec<u8>,
+}
+
 /// A request with the salt of its hash.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct SaltedRequest {

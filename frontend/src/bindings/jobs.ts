@@ -198,6 +198,13 @@ export interface Stats {
      */
     treasury: Cycles;
 }
+export interface HashedReceipt {
+    receipt: Receipt;
+    /**
+     * The leaf in the certified tree: the hash of the receipt.
+     */
+    hash: Hash;
+}
 export type MoneyError = {
     __kind__: "NotAController";
     NotAController: null;
@@ -575,6 +582,16 @@ export type SubmitResult = {
  * A model version: the hash of its manifest in the registry.
  */
 export type ModelId = Hash;
+export interface ReceiptsArgs {
+    /**
+     * The first job that may be on the page; absent is the very first. `next` of the page before goes on there.
+     */
+    from?: JobId;
+    /**
+     * 0 counts as 1, more than 100 as 100.
+     */
+    limit: number;
+}
 export type Beat = {
     __kind__: "Continue";
     /**
@@ -874,20 +891,6 @@ export type QuoteResult = {
     __kind__: "Err";
     Err: SubmitError;
 };
-export type TranscriptResult = {
-    __kind__: "Ok";
-    Ok: Claim;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
-export interface WithdrawArgs {
-    to: Destination;
-    /**
-     * What shall arrive, 10^7 to 10^24 and more than the ledger's fee.
-     */
-    amount: Cycles;
-}
 export interface Answer {
     /**
      * For each output token, where they were asked for.
@@ -912,10 +915,24 @@ export interface Answer {
      */
     input_tokens: Uint32Array;
 }
+export interface WithdrawArgs {
+    to: Destination;
+    /**
+     * What shall arrive, 10^7 to 10^24 and more than the ledger's fee.
+     */
+    amount: Cycles;
+}
 export interface LogitBias {
     milli: number;
     token: number;
 }
+export type TranscriptResult = {
+    __kind__: "Ok";
+    Ok: Claim;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
 export interface HttpResponse {
     body: Uint8Array;
     headers: Array<[string, string]>;
@@ -1545,6 +1562,13 @@ export type SubmitError = {
  * Nanoseconds since 1970-01-01 UTC.
  */
 export type Timestamp = bigint;
+export type ReceiptsResponse = {
+    __kind__: "Ok";
+    Ok: ReceiptsPage;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+};
 export type ClaimResult = {
     __kind__: "Ok";
     Ok: Array<Order>;
@@ -1764,82 +1788,6 @@ export type JobResult = {
     __kind__: "Err";
     Err: JobError;
 };
-export type WorkResult = {
-    __kind__: "Ok";
-    Ok: WorkHint;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
-export interface Message {
-    /**
-     * May be empty where an assistant only calls tools.
-     */
-    content: string;
-    /**
-     * Calls that an assistant made; at most 64 in a request.
-     */
-    tool_calls?: Array<ToolCall>;
-    role: MessageRole;
-    /**
-     * Which call a tool answers.
-     */
-    tool_call_id?: string;
-}
-export interface StreamChunk {
-    /**
-     * The cursor after it.
-     */
-    cursor: bigint;
-    /**
-     * Text from the cursor on.
-     */
-    text: string;
-    state: JobState;
-    /**
-     * The generation this text belongs to; when it differs from the one asked, start over.
-     */
-    round: number;
-}
-export type SyncError = {
-    __kind__: "Busy";
-    /**
-     * It is being read already; what changed before this call may come a moment later.
-     */
-    Busy: null;
-} | {
-    __kind__: "Unreachable";
-    /**
-     * No answer from the registry; the canister tries again by itself.
-     */
-    Unreachable: string;
-} | {
-    __kind__: "NoRegistry";
-    /**
-     * No registry is set; a controller names one by an upgrade.
-     */
-    NoRegistry: null;
-} | {
-    __kind__: "Other";
-    /**
-     * Something newer than this client.
-     */
-    Other: string;
-};
-export interface Tool {
-    /**
-     * Letters, digits, _ and -; 1 to 64.
-     */
-    name: string;
-    /**
-     * JSON Schema of its arguments: a JSON object.
-     */
-    parameters?: string;
-    /**
-     * What it does, for the model to read.
-     */
-    description?: string;
-}
 export type WorkerError = {
     __kind__: "Invalid";
     /**
@@ -1921,6 +1869,97 @@ export type WorkerError = {
 } | {
     __kind__: "UnknownModel";
     UnknownModel: ModelId;
+};
+export type WorkResult = {
+    __kind__: "Ok";
+    Ok: WorkHint;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
+export interface Message {
+    /**
+     * May be empty where an assistant only calls tools.
+     */
+    content: string;
+    /**
+     * Calls that an assistant made; at most 64 in a request.
+     */
+    tool_calls?: Array<ToolCall>;
+    role: MessageRole;
+    /**
+     * Which call a tool answers.
+     */
+    tool_call_id?: string;
+}
+export interface Tool {
+    /**
+     * Letters, digits, _ and -; 1 to 64.
+     */
+    name: string;
+    /**
+     * JSON Schema of its arguments: a JSON object.
+     */
+    parameters?: string;
+    /**
+     * What it does, for the model to read.
+     */
+    description?: string;
+}
+export interface StreamChunk {
+    /**
+     * The cursor after it.
+     */
+    cursor: bigint;
+    /**
+     * Text from the cursor on.
+     */
+    text: string;
+    state: JobState;
+    /**
+     * The generation this text belongs to; when it differs from the one asked, start over.
+     */
+    round: number;
+}
+export interface ReceiptsPage {
+    /**
+     * The subnet's certificate over the canister's certified data, in CBOR.
+     */
+    certificate: Uint8Array;
+    /**
+     * Where the next page begins; absent when there were no more.
+     */
+    next?: JobId;
+    /**
+     * The hash tree from that data to each of these receipts, in CBOR.
+     */
+    witness: Uint8Array;
+    receipts: Array<HashedReceipt>;
+}
+export type SyncError = {
+    __kind__: "Busy";
+    /**
+     * It is being read already; what changed before this call may come a moment later.
+     */
+    Busy: null;
+} | {
+    __kind__: "Unreachable";
+    /**
+     * No answer from the registry; the canister tries again by itself.
+     */
+    Unreachable: string;
+} | {
+    __kind__: "NoRegistry";
+    /**
+     * No registry is set; a controller names one by an upgrade.
+     */
+    NoRegistry: null;
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
 };
 export interface HttpRequest {
     url: string;
@@ -2067,6 +2106,7 @@ export interface jobsInterface {
     quote(arg0: JobRequest): Promise<QuoteResult>;
     ready(slots: number): Promise<WorkerResult>;
     receipt(arg0: JobId): Promise<ReceiptResponse>;
+    receipts(arg0: ReceiptsArgs): Promise<ReceiptsResponse>;
     release_stake(): Promise<HoldingsResult>;
     resolve_transfer(arg0: TransferId, happened: boolean): Promise<TransferResult>;
     resume(): Promise<ControlResult>;
@@ -2087,7 +2127,7 @@ export interface jobsInterface {
     withdraw(arg0: WithdrawArgs): Promise<TransferResult>;
     work(): Promise<WorkResult>;
 }
-import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, ChatReply as _ChatReply, ChatResult as _ChatResult, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, ControlError as _ControlError, ControlResult as _ControlResult, Cycles as _Cycles, DepositError as _DepositError, DepositFromArgs as _DepositFromArgs, DepositResult as _DepositResult, Destination as _Destination, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HeartbeatResult as _HeartbeatResult, Holdings as _Holdings, HoldingsResult as _HoldingsResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LedgerAccount as _LedgerAccount, LedgerView as _LedgerView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, MoneyError as _MoneyError, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, TransferId as _TransferId, TransferKind as _TransferKind, TransferResult as _TransferResult, TransferState as _TransferState, TransferView as _TransferView, TransfersArgs as _TransfersArgs, Transition as _Transition, TreasuryResult as _TreasuryResult, Usage as _Usage, V1Call as _V1Call, V1Message as _V1Message, V1Offered as _V1Offered, V1Parameters as _V1Parameters, V1Property as _V1Property, V1Reply as _V1Reply, V1Request as _V1Request, V1Response as _V1Response, V1Tool as _V1Tool, Verdict as _Verdict, WithdrawArgs as _WithdrawArgs, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
+import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, ChatReply as _ChatReply, ChatResult as _ChatResult, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, ControlError as _ControlError, ControlResult as _ControlResult, Cycles as _Cycles, DepositError as _DepositError, DepositFromArgs as _DepositFromArgs, DepositResult as _DepositResult, Destination as _Destination, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HashedReceipt as _HashedReceipt, HeartbeatResult as _HeartbeatResult, Holdings as _Holdings, HoldingsResult as _HoldingsResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LedgerAccount as _LedgerAccount, LedgerView as _LedgerView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, MoneyError as _MoneyError, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ReceiptsArgs as _ReceiptsArgs, ReceiptsPage as _ReceiptsPage, ReceiptsResponse as _ReceiptsResponse, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, TransferId as _TransferId, TransferKind as _TransferKind, TransferResult as _TransferResult, TransferState as _TransferState, TransferView as _TransferView, TransfersArgs as _TransfersArgs, Transition as _Transition, TreasuryResult as _TreasuryResult, Usage as _Usage, V1Call as _V1Call, V1Message as _V1Message, V1Offered as _V1Offered, V1Parameters as _V1Parameters, V1Property as _V1Property, V1Reply as _V1Reply, V1Request as _V1Request, V1Response as _V1Response, V1Tool as _V1Tool, Verdict as _Verdict, WithdrawArgs as _WithdrawArgs, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
 export class Jobs implements jobsInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async abandon(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
@@ -2194,9 +2234,13 @@ export class Jobs implements jobsInterface {
         const result = await this.actor.receipt(arg0);
         return from_candid_ReceiptResponse_n174(result);
     }
+    async receipts(arg0: ReceiptsArgs): Promise<ReceiptsResponse> {
+        const result = await this.actor.receipts(to_candid_ReceiptsArgs_n193(arg0));
+        return from_candid_ReceiptsResponse_n195(result);
+    }
     async release_stake(): Promise<HoldingsResult> {
         const result = await this.actor.release_stake();
-        return from_candid_HoldingsResult_n193(result);
+        return from_candid_HoldingsResult_n203(result);
     }
     async resolve_transfer(arg0: TransferId, arg1: boolean): Promise<TransferResult> {
         const result = await this.actor.resolve_transfer(arg0, arg1);
@@ -2207,7 +2251,7 @@ export class Jobs implements jobsInterface {
         return from_candid_ControlResult_n164(result);
     }
     async reveal(arg0: RevealArgs): Promise<WorkerResult> {
-        const result = await this.actor.reveal(to_candid_RevealArgs_n195(arg0));
+        const result = await this.actor.reveal(to_candid_RevealArgs_n205(arg0));
         return from_candid_WorkerResult_n1(result);
     }
     async rules(): Promise<Rules> {
@@ -2224,7 +2268,7 @@ export class Jobs implements jobsInterface {
     }
     async stake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.stake(arg0);
-        return from_candid_HoldingsResult_n193(result);
+        return from_candid_HoldingsResult_n203(result);
     }
     async stats(): Promise<Stats> {
         const result = await this.actor.stats();
@@ -2232,43 +2276,43 @@ export class Jobs implements jobsInterface {
     }
     async stream(arg0: StreamArgs): Promise<StreamResult> {
         const result = await this.actor.stream(arg0);
-        return from_candid_StreamResult_n201(result);
+        return from_candid_StreamResult_n211(result);
     }
     async submit(arg0: SubmitArgs): Promise<SubmitResult> {
         const result = await this.actor.submit(to_candid_SubmitArgs_n16(arg0));
-        return from_candid_SubmitResult_n205(result);
+        return from_candid_SubmitResult_n215(result);
     }
     async sync_registry(): Promise<SyncResult> {
         const result = await this.actor.sync_registry();
-        return from_candid_SyncResult_n207(result);
+        return from_candid_SyncResult_n217(result);
     }
     async transcript(arg0: LeaseId): Promise<TranscriptResult> {
         const result = await this.actor.transcript(arg0);
-        return from_candid_TranscriptResult_n211(result);
+        return from_candid_TranscriptResult_n221(result);
     }
     async transfer(arg0: TransferId): Promise<TransferView | null> {
         const result = await this.actor.transfer(arg0);
-        return from_candid_opt_n215(result);
+        return from_candid_opt_n225(result);
     }
     async transfers(arg0: TransfersArgs): Promise<Array<TransferView>> {
-        const result = await this.actor.transfers(to_candid_TransfersArgs_n216(arg0));
-        return from_candid_vec_n218(result);
+        const result = await this.actor.transfers(to_candid_TransfersArgs_n226(arg0));
+        return from_candid_vec_n228(result);
     }
     async unstake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.unstake(arg0);
-        return from_candid_HoldingsResult_n193(result);
+        return from_candid_HoldingsResult_n203(result);
     }
     async v1_chat(arg0: V1Request): Promise<V1Response> {
-        const result = await this.actor.v1_chat(to_candid_V1Request_n219(arg0));
-        return from_candid_V1Response_n236(result);
+        const result = await this.actor.v1_chat(to_candid_V1Request_n229(arg0));
+        return from_candid_V1Response_n246(result);
     }
     async withdraw(arg0: WithdrawArgs): Promise<TransferResult> {
-        const result = await this.actor.withdraw(to_candid_WithdrawArgs_n240(arg0));
+        const result = await this.actor.withdraw(to_candid_WithdrawArgs_n250(arg0));
         return from_candid_TransferResult_n121(result);
     }
     async work(): Promise<WorkResult> {
         const result = await this.actor.work();
-        return from_candid_WorkResult_n246(result);
+        return from_candid_WorkResult_n256(result);
     }
 }
 function from_candid_Answer_n57(value: _Answer): Answer {
@@ -2298,8 +2342,8 @@ function from_candid_Chat_n84(value: _Chat): Chat {
 function from_candid_ClaimResult_n77(value: _ClaimResult): ClaimResult {
     return from_candid_variant_n78(value);
 }
-function from_candid_Claim_n213(value: _Claim): Claim {
-    return from_candid_record_n214(value);
+function from_candid_Claim_n223(value: _Claim): Claim {
+    return from_candid_record_n224(value);
 }
 function from_candid_ControlError_n166(value: _ControlError): ControlError {
     return from_candid_variant_n167(value);
@@ -2325,11 +2369,14 @@ function from_candid_FollowResult_n141(value: _FollowResult): FollowResult {
 function from_candid_Format_n107(value: _Format): Format {
     return from_candid_variant_n108(value);
 }
+function from_candid_HashedReceipt_n201(value: _HashedReceipt): HashedReceipt {
+    return from_candid_record_n202(value);
+}
 function from_candid_HeartbeatResult_n145(value: _HeartbeatResult): HeartbeatResult {
     return from_candid_variant_n146(value);
 }
-function from_candid_HoldingsResult_n193(value: _HoldingsResult): HoldingsResult {
-    return from_candid_variant_n194(value);
+function from_candid_HoldingsResult_n203(value: _HoldingsResult): HoldingsResult {
+    return from_candid_variant_n204(value);
 }
 function from_candid_Holdings_n151(value: _Holdings): Holdings {
     return from_candid_record_n152(value);
@@ -2355,8 +2402,8 @@ function from_candid_JobState_n9(value: _JobState): JobState {
 function from_candid_JobView_n46(value: _JobView): JobView {
     return from_candid_record_n47(value);
 }
-function from_candid_LeaseHint_n251(value: _LeaseHint): LeaseHint {
-    return from_candid_record_n252(value);
+function from_candid_LeaseHint_n261(value: _LeaseHint): LeaseHint {
+    return from_candid_record_n262(value);
 }
 function from_candid_LeaseState_n6(value: _LeaseState): LeaseState {
     return from_candid_variant_n7(value);
@@ -2412,6 +2459,12 @@ function from_candid_ReceiptResult_n181(value: _ReceiptResult): ReceiptResult {
 function from_candid_Receipt_n178(value: _Receipt): Receipt {
     return from_candid_record_n179(value);
 }
+function from_candid_ReceiptsPage_n197(value: _ReceiptsPage): ReceiptsPage {
+    return from_candid_record_n198(value);
+}
+function from_candid_ReceiptsResponse_n195(value: _ReceiptsResponse): ReceiptsResponse {
+    return from_candid_variant_n196(value);
+}
 function from_candid_Role_n69(value: _Role): Role {
     return from_candid_variant_n70(value);
 }
@@ -2421,23 +2474,23 @@ function from_candid_SaltedRequest_n187(value: _SaltedRequest): SaltedRequest {
 function from_candid_Sampling_n101(value: _Sampling): Sampling {
     return from_candid_record_n102(value);
 }
-function from_candid_StreamChunk_n203(value: _StreamChunk): StreamChunk {
-    return from_candid_record_n204(value);
+function from_candid_StreamChunk_n213(value: _StreamChunk): StreamChunk {
+    return from_candid_record_n214(value);
 }
-function from_candid_StreamResult_n201(value: _StreamResult): StreamResult {
-    return from_candid_variant_n202(value);
+function from_candid_StreamResult_n211(value: _StreamResult): StreamResult {
+    return from_candid_variant_n212(value);
 }
 function from_candid_SubmitError_n75(value: _SubmitError): SubmitError {
     return from_candid_variant_n76(value);
 }
-function from_candid_SubmitResult_n205(value: _SubmitResult): SubmitResult {
-    return from_candid_variant_n206(value);
+function from_candid_SubmitResult_n215(value: _SubmitResult): SubmitResult {
+    return from_candid_variant_n216(value);
 }
-function from_candid_SyncError_n209(value: _SyncError): SyncError {
-    return from_candid_variant_n210(value);
+function from_candid_SyncError_n219(value: _SyncError): SyncError {
+    return from_candid_variant_n220(value);
 }
-function from_candid_SyncResult_n207(value: _SyncResult): SyncResult {
-    return from_candid_variant_n208(value);
+function from_candid_SyncResult_n217(value: _SyncResult): SyncResult {
+    return from_candid_variant_n218(value);
 }
 function from_candid_Task_n82(value: _Task): Task {
     return from_candid_variant_n83(value);
@@ -2445,8 +2498,8 @@ function from_candid_Task_n82(value: _Task): Task {
 function from_candid_Tool_n88(value: _Tool): Tool {
     return from_candid_record_n89(value);
 }
-function from_candid_TranscriptResult_n211(value: _TranscriptResult): TranscriptResult {
-    return from_candid_variant_n212(value);
+function from_candid_TranscriptResult_n221(value: _TranscriptResult): TranscriptResult {
+    return from_candid_variant_n222(value);
 }
 function from_candid_TransferKind_n125(value: _TransferKind): TransferKind {
     return from_candid_variant_n126(value);
@@ -2466,20 +2519,20 @@ function from_candid_Transition_n51(value: _Transition): Transition {
 function from_candid_TreasuryResult_n143(value: _TreasuryResult): TreasuryResult {
     return from_candid_variant_n144(value);
 }
-function from_candid_V1Reply_n238(value: _V1Reply): V1Reply {
-    return from_candid_record_n239(value);
+function from_candid_V1Reply_n248(value: _V1Reply): V1Reply {
+    return from_candid_record_n249(value);
 }
-function from_candid_V1Response_n236(value: _V1Response): V1Response {
-    return from_candid_record_n237(value);
+function from_candid_V1Response_n246(value: _V1Response): V1Response {
+    return from_candid_record_n247(value);
 }
 function from_candid_Verdict_n64(value: _Verdict): Verdict {
     return from_candid_variant_n65(value);
 }
-function from_candid_WorkHint_n248(value: _WorkHint): WorkHint {
-    return from_candid_record_n249(value);
+function from_candid_WorkHint_n258(value: _WorkHint): WorkHint {
+    return from_candid_record_n259(value);
 }
-function from_candid_WorkResult_n246(value: _WorkResult): WorkResult {
-    return from_candid_variant_n247(value);
+function from_candid_WorkResult_n256(value: _WorkResult): WorkResult {
+    return from_candid_variant_n257(value);
 }
 function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
     return from_candid_variant_n4(value);
@@ -2517,7 +2570,10 @@ function from_candid_opt_n180(value: [] | [_ReceiptResult]): ReceiptResult | nul
 function from_candid_opt_n186(value: [] | [_SaltedRequest]): SaltedRequest | null {
     return value.length === 0 ? null : from_candid_SaltedRequest_n187(value[0]);
 }
-function from_candid_opt_n215(value: [] | [_TransferView]): TransferView | null {
+function from_candid_opt_n199(value: [] | [_JobId]): JobId | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n225(value: [] | [_TransferView]): TransferView | null {
     return value.length === 0 ? null : from_candid_TransferView_n123(value[0]);
 }
 function from_candid_opt_n48(value: [] | [_Hash]): Hash | null {
@@ -2916,7 +2972,37 @@ function from_candid_record_n190(value: {
         assurance: from_candid_Assurance_n73(value.assurance)
     };
 }
-function from_candid_record_n204(value: {
+function from_candid_record_n198(value: {
+    certificate: Uint8Array;
+    next: [] | [_JobId];
+    witness: Uint8Array;
+    receipts: Array<_HashedReceipt>;
+}): {
+    certificate: Uint8Array;
+    next?: JobId;
+    witness: Uint8Array;
+    receipts: Array<HashedReceipt>;
+} {
+    return {
+        certificate: value.certificate,
+        next: record_opt_to_undefined(from_candid_opt_n199(value.next)),
+        witness: value.witness,
+        receipts: from_candid_vec_n200(value.receipts)
+    };
+}
+function from_candid_record_n202(value: {
+    receipt: _Receipt;
+    hash: _Hash;
+}): {
+    receipt: Receipt;
+    hash: Hash;
+} {
+    return {
+        receipt: from_candid_Receipt_n178(value.receipt),
+        hash: value.hash
+    };
+}
+function from_candid_record_n214(value: {
     cursor: bigint;
     text: string;
     state: _JobState;
@@ -2934,7 +3020,7 @@ function from_candid_record_n204(value: {
         round: value.round
     };
 }
-function from_candid_record_n214(value: {
+function from_candid_record_n224(value: {
     output: Uint32Array;
     finish: _Finish;
 }): {
@@ -2946,16 +3032,16 @@ function from_candid_record_n214(value: {
         finish: from_candid_Finish_n60(value.finish)
     };
 }
-function from_candid_record_n237(value: {
+function from_candid_record_n247(value: {
     message: _V1Reply;
 }): {
     message: V1Reply;
 } {
     return {
-        message: from_candid_V1Reply_n238(value.message)
+        message: from_candid_V1Reply_n248(value.message)
     };
 }
-function from_candid_record_n239(value: {
+function from_candid_record_n249(value: {
     content: [] | [string];
     tool_calls: Array<_V1Call>;
 }): {
@@ -2967,7 +3053,7 @@ function from_candid_record_n239(value: {
         tool_calls: value.tool_calls
     };
 }
-function from_candid_record_n249(value: {
+function from_candid_record_n259(value: {
     unclaimed: number;
     leases: Array<_LeaseHint>;
     announce: boolean;
@@ -2978,11 +3064,11 @@ function from_candid_record_n249(value: {
 } {
     return {
         unclaimed: value.unclaimed,
-        leases: from_candid_vec_n250(value.leases),
+        leases: from_candid_vec_n260(value.leases),
         announce: value.announce
     };
 }
-function from_candid_record_n252(value: {
+function from_candid_record_n262(value: {
     lease: _LeaseId;
     state: _LeaseState;
     transcript_final: boolean;
@@ -4162,23 +4248,23 @@ function from_candid_variant_n192(value: {
         Version: value.Version
     } : value;
 }
-function from_candid_variant_n194(value: {
-    Ok: _Holdings;
+function from_candid_variant_n196(value: {
+    Ok: _ReceiptsPage;
 } | {
-    Err: _MoneyError;
+    Err: _JobError;
 }): {
     __kind__: "Ok";
-    Ok: Holdings;
+    Ok: ReceiptsPage;
 } | {
     __kind__: "Err";
-    Err: MoneyError;
+    Err: JobError;
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Holdings_n151(value.Ok)
+        Ok: from_candid_ReceiptsPage_n197(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_MoneyError_n137(value.Err)
+        Err: from_candid_JobError_n14(value.Err)
     } : value;
 }
 function from_candid_variant_n2(value: {
@@ -4200,7 +4286,26 @@ function from_candid_variant_n2(value: {
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n202(value: {
+function from_candid_variant_n204(value: {
+    Ok: _Holdings;
+} | {
+    Err: _MoneyError;
+}): {
+    __kind__: "Ok";
+    Ok: Holdings;
+} | {
+    __kind__: "Err";
+    Err: MoneyError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_Holdings_n151(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_MoneyError_n137(value.Err)
+    } : value;
+}
+function from_candid_variant_n212(value: {
     Ok: _StreamChunk;
 } | {
     Err: _JobError;
@@ -4213,13 +4318,13 @@ function from_candid_variant_n202(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_StreamChunk_n203(value.Ok)
+        Ok: from_candid_StreamChunk_n213(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n14(value.Err)
     } : value;
 }
-function from_candid_variant_n206(value: {
+function from_candid_variant_n216(value: {
     Ok: _Submitted;
 } | {
     Err: _SubmitError;
@@ -4238,7 +4343,7 @@ function from_candid_variant_n206(value: {
         Err: from_candid_SubmitError_n75(value.Err)
     } : value;
 }
-function from_candid_variant_n208(value: {
+function from_candid_variant_n218(value: {
     Ok: null;
 } | {
     Err: _SyncError;
@@ -4254,10 +4359,10 @@ function from_candid_variant_n208(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SyncError_n209(value.Err)
+        Err: from_candid_SyncError_n219(value.Err)
     } : value;
 }
-function from_candid_variant_n210(value: {
+function from_candid_variant_n220(value: {
     Busy: null;
 } | {
     Unreachable: string;
@@ -4292,7 +4397,7 @@ function from_candid_variant_n210(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n212(value: {
+function from_candid_variant_n222(value: {
     Ok: _Claim;
 } | {
     Err: _WorkerError;
@@ -4305,13 +4410,13 @@ function from_candid_variant_n212(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Claim_n213(value.Ok)
+        Ok: from_candid_Claim_n223(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n247(value: {
+function from_candid_variant_n257(value: {
     Ok: _WorkHint;
 } | {
     Err: _WorkerError;
@@ -4324,7 +4429,7 @@ function from_candid_variant_n247(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_WorkHint_n248(value.Ok)
+        Ok: from_candid_WorkHint_n258(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
@@ -5068,11 +5173,14 @@ function from_candid_vec_n157(value: Array<_JobLine>): Array<JobLine> {
 function from_candid_vec_n183(value: Array<_ReceiptLease>): Array<ReceiptLease> {
     return value.map((x)=>from_candid_ReceiptLease_n184(x));
 }
-function from_candid_vec_n218(value: Array<_TransferView>): Array<TransferView> {
+function from_candid_vec_n200(value: Array<_HashedReceipt>): Array<HashedReceipt> {
+    return value.map((x)=>from_candid_HashedReceipt_n201(x));
+}
+function from_candid_vec_n228(value: Array<_TransferView>): Array<TransferView> {
     return value.map((x)=>from_candid_TransferView_n123(x));
 }
-function from_candid_vec_n250(value: Array<_LeaseHint>): Array<LeaseHint> {
-    return value.map((x)=>from_candid_LeaseHint_n251(x));
+function from_candid_vec_n260(value: Array<_LeaseHint>): Array<LeaseHint> {
+    return value.map((x)=>from_candid_LeaseHint_n261(x));
 }
 function from_candid_vec_n50(value: Array<_Transition>): Array<Transition> {
     return value.map((x)=>from_candid_Transition_n51(x));
@@ -5104,8 +5212,8 @@ function to_candid_CommitArgs_n109(value: CommitArgs): _CommitArgs {
 function to_candid_DepositFromArgs_n119(value: DepositFromArgs): _DepositFromArgs {
     return to_candid_record_n120(value);
 }
-function to_candid_Destination_n242(value: Destination): _Destination {
-    return to_candid_variant_n243(value);
+function to_candid_Destination_n252(value: Destination): _Destination {
+    return to_candid_variant_n253(value);
 }
 function to_candid_Finish_n113(value: Finish): _Finish {
     return to_candid_variant_n114(value);
@@ -5119,8 +5227,8 @@ function to_candid_JobRequest_n18(value: JobRequest): _JobRequest {
 function to_candid_JobsArgs_n155(value: JobsArgs): _JobsArgs {
     return to_candid_record_n156(value);
 }
-function to_candid_LedgerAccount_n244(value: LedgerAccount): _LedgerAccount {
-    return to_candid_record_n245(value);
+function to_candid_LedgerAccount_n254(value: LedgerAccount): _LedgerAccount {
+    return to_candid_record_n255(value);
 }
 function to_candid_MessageRole_n32(value: MessageRole): _MessageRole {
     return to_candid_variant_n33(value);
@@ -5131,17 +5239,20 @@ function to_candid_Message_n30(value: Message): _Message {
 function to_candid_ModelRef_n20(value: ModelRef): _ModelRef {
     return to_candid_variant_n21(value);
 }
-function to_candid_Opening_n197(value: Opening): _Opening {
-    return to_candid_variant_n198(value);
+function to_candid_Opening_n207(value: Opening): _Opening {
+    return to_candid_variant_n208(value);
 }
 function to_candid_Parameters_n34(value: Parameters_): _Parameters {
     return to_candid_record_n35(value);
 }
-function to_candid_ResultBody_n199(value: ResultBody): _ResultBody {
-    return to_candid_record_n200(value);
+function to_candid_ReceiptsArgs_n193(value: ReceiptsArgs): _ReceiptsArgs {
+    return to_candid_record_n194(value);
 }
-function to_candid_RevealArgs_n195(value: RevealArgs): _RevealArgs {
-    return to_candid_record_n196(value);
+function to_candid_ResultBody_n209(value: ResultBody): _ResultBody {
+    return to_candid_record_n210(value);
+}
+function to_candid_RevealArgs_n205(value: RevealArgs): _RevealArgs {
+    return to_candid_record_n206(value);
 }
 function to_candid_Sampling_n36(value: Sampling): _Sampling {
     return to_candid_record_n37(value);
@@ -5155,32 +5266,32 @@ function to_candid_Task_n22(value: Task): _Task {
 function to_candid_Tool_n27(value: Tool): _Tool {
     return to_candid_record_n28(value);
 }
-function to_candid_TransfersArgs_n216(value: TransfersArgs): _TransfersArgs {
-    return to_candid_record_n217(value);
-}
-function to_candid_V1Message_n232(value: V1Message): _V1Message {
-    return to_candid_variant_n233(value);
-}
-function to_candid_V1Offered_n224(value: V1Offered): _V1Offered {
-    return to_candid_record_n225(value);
-}
-function to_candid_V1Parameters_n226(value: V1Parameters): _V1Parameters {
+function to_candid_TransfersArgs_n226(value: TransfersArgs): _TransfersArgs {
     return to_candid_record_n227(value);
 }
-function to_candid_V1Property_n229(value: V1Property): _V1Property {
-    return to_candid_record_n230(value);
+function to_candid_V1Message_n242(value: V1Message): _V1Message {
+    return to_candid_variant_n243(value);
 }
-function to_candid_V1Reply_n234(value: V1Reply): _V1Reply {
+function to_candid_V1Offered_n234(value: V1Offered): _V1Offered {
     return to_candid_record_n235(value);
 }
-function to_candid_V1Request_n219(value: V1Request): _V1Request {
-    return to_candid_record_n220(value);
+function to_candid_V1Parameters_n236(value: V1Parameters): _V1Parameters {
+    return to_candid_record_n237(value);
 }
-function to_candid_V1Tool_n222(value: V1Tool): _V1Tool {
-    return to_candid_variant_n223(value);
+function to_candid_V1Property_n239(value: V1Property): _V1Property {
+    return to_candid_record_n240(value);
 }
-function to_candid_WithdrawArgs_n240(value: WithdrawArgs): _WithdrawArgs {
-    return to_candid_record_n241(value);
+function to_candid_V1Reply_n244(value: V1Reply): _V1Reply {
+    return to_candid_record_n245(value);
+}
+function to_candid_V1Request_n229(value: V1Request): _V1Request {
+    return to_candid_record_n230(value);
+}
+function to_candid_V1Tool_n232(value: V1Tool): _V1Tool {
+    return to_candid_variant_n233(value);
+}
+function to_candid_WithdrawArgs_n250(value: WithdrawArgs): _WithdrawArgs {
+    return to_candid_record_n251(value);
 }
 function to_candid_opt_n11(value: Principal | null): [] | [Principal] {
     return value === null ? candid_none() : candid_some(value);
@@ -5278,7 +5389,19 @@ function to_candid_record_n19(value: {
         assurance: to_candid_Assurance_n40(value.assurance)
     };
 }
-function to_candid_record_n196(value: {
+function to_candid_record_n194(value: {
+    from?: JobId;
+    limit: number;
+}): {
+    from: [] | [_JobId];
+    limit: number;
+} {
+    return {
+        from: value.from ? candid_some(value.from) : candid_none(),
+        limit: value.limit
+    };
+}
+function to_candid_record_n206(value: {
     opening: Opening;
     lease: LeaseId;
     nonce: Hash;
@@ -5288,12 +5411,12 @@ function to_candid_record_n196(value: {
     nonce: _Hash;
 } {
     return {
-        opening: to_candid_Opening_n197(value.opening),
+        opening: to_candid_Opening_n207(value.opening),
         lease: value.lease,
         nonce: value.nonce
     };
 }
-function to_candid_record_n200(value: {
+function to_candid_record_n210(value: {
     logprobs?: Array<TokenLogprobs>;
     output_tokens: Uint32Array;
     trace_root: Hash;
@@ -5317,7 +5440,7 @@ function to_candid_record_n200(value: {
         input_tokens: value.input_tokens
     };
 }
-function to_candid_record_n217(value: {
+function to_candid_record_n227(value: {
     open: boolean;
     limit: number;
     before?: TransferId;
@@ -5335,7 +5458,7 @@ function to_candid_record_n217(value: {
         account: value.account ? candid_some(value.account) : candid_none()
     };
 }
-function to_candid_record_n220(value: {
+function to_candid_record_n230(value: {
     model: string;
     tools?: Array<V1Tool>;
     messages: Array<V1Message>;
@@ -5346,11 +5469,11 @@ function to_candid_record_n220(value: {
 } {
     return {
         model: value.model,
-        tools: value.tools ? candid_some(to_candid_vec_n221(value.tools)) : candid_none(),
-        messages: to_candid_vec_n231(value.messages)
+        tools: value.tools ? candid_some(to_candid_vec_n231(value.tools)) : candid_none(),
+        messages: to_candid_vec_n241(value.messages)
     };
 }
-function to_candid_record_n225(value: {
+function to_candid_record_n235(value: {
     name: string;
     parameters?: V1Parameters;
     description?: string;
@@ -5361,11 +5484,11 @@ function to_candid_record_n225(value: {
 } {
     return {
         name: value.name,
-        parameters: value.parameters ? candid_some(to_candid_V1Parameters_n226(value.parameters)) : candid_none(),
+        parameters: value.parameters ? candid_some(to_candid_V1Parameters_n236(value.parameters)) : candid_none(),
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n227(value: {
+function to_candid_record_n237(value: {
     type: string;
     properties?: Array<V1Property>;
     required?: Array<string>;
@@ -5376,11 +5499,11 @@ function to_candid_record_n227(value: {
 } {
     return {
         type: value.type,
-        properties: value.properties ? candid_some(to_candid_vec_n228(value.properties)) : candid_none(),
+        properties: value.properties ? candid_some(to_candid_vec_n238(value.properties)) : candid_none(),
         required: value.required ? candid_some(value.required) : candid_none()
     };
 }
-function to_candid_record_n230(value: {
+function to_candid_record_n240(value: {
     enum?: Array<string>;
     name: string;
     type: string;
@@ -5398,7 +5521,7 @@ function to_candid_record_n230(value: {
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n235(value: {
+function to_candid_record_n245(value: {
     content?: string;
     tool_calls: Array<V1Call>;
 }): {
@@ -5408,30 +5531,6 @@ function to_candid_record_n235(value: {
     return {
         content: value.content ? candid_some(value.content) : candid_none(),
         tool_calls: value.tool_calls
-    };
-}
-function to_candid_record_n241(value: {
-    to: Destination;
-    amount: Cycles;
-}): {
-    to: _Destination;
-    amount: _Cycles;
-} {
-    return {
-        to: to_candid_Destination_n242(value.to),
-        amount: value.amount
-    };
-}
-function to_candid_record_n245(value: {
-    owner: Principal;
-    subaccount?: Uint8Array;
-}): {
-    owner: Principal;
-    subaccount: [] | [Uint8Array];
-} {
-    return {
-        owner: value.owner,
-        subaccount: value.subaccount ? candid_some(value.subaccount) : candid_none()
     };
 }
 function to_candid_record_n25(value: {
@@ -5444,6 +5543,30 @@ function to_candid_record_n25(value: {
     return {
         tools: value.tools ? candid_some(to_candid_vec_n26(value.tools)) : candid_none(),
         messages: to_candid_vec_n29(value.messages)
+    };
+}
+function to_candid_record_n251(value: {
+    to: Destination;
+    amount: Cycles;
+}): {
+    to: _Destination;
+    amount: _Cycles;
+} {
+    return {
+        to: to_candid_Destination_n252(value.to),
+        amount: value.amount
+    };
+}
+function to_candid_record_n255(value: {
+    owner: Principal;
+    subaccount?: Uint8Array;
+}): {
+    owner: Principal;
+    subaccount: [] | [Uint8Array];
+} {
+    return {
+        owner: value.owner,
+        subaccount: value.subaccount ? candid_some(value.subaccount) : candid_none()
     };
 }
 function to_candid_record_n28(value: {
@@ -5544,7 +5667,7 @@ function to_candid_variant_n114(value: Finish): {
         Length: null
     } : value;
 }
-function to_candid_variant_n198(value: {
+function to_candid_variant_n208(value: {
     __kind__: "Result";
     Result: ResultBody;
 } | {
@@ -5565,7 +5688,7 @@ function to_candid_variant_n198(value: {
     };
 } {
     return value.__kind__ === "Result" ? {
-        Result: to_candid_ResultBody_n199(value.Result)
+        Result: to_candid_ResultBody_n209(value.Result)
     } : value.__kind__ === "Mismatch" ? {
         Mismatch: value.Mismatch
     } : value.__kind__ === "Agrees" ? {
@@ -5587,16 +5710,6 @@ function to_candid_variant_n21(value: {
         Name: value.Name
     } : value.__kind__ === "Version" ? {
         Version: value.Version
-    } : value;
-}
-function to_candid_variant_n223(value: {
-    __kind__: "function";
-    function: V1Offered;
-}): {
-    function: _V1Offered;
-} {
-    return value.__kind__ === "function" ? {
-        function: to_candid_V1Offered_n224(value.function)
     } : value;
 }
 function to_candid_variant_n23(value: {
@@ -5643,6 +5756,16 @@ function to_candid_variant_n23(value: {
     } : value;
 }
 function to_candid_variant_n233(value: {
+    __kind__: "function";
+    function: V1Offered;
+}): {
+    function: _V1Offered;
+} {
+    return value.__kind__ === "function" ? {
+        function: to_candid_V1Offered_n234(value.function)
+    } : value;
+}
+function to_candid_variant_n243(value: {
     __kind__: "tool";
     tool: {
         content: string;
@@ -5682,12 +5805,12 @@ function to_candid_variant_n233(value: {
     } : value.__kind__ === "user" ? {
         user: value.user
     } : value.__kind__ === "assistant" ? {
-        assistant: to_candid_V1Reply_n234(value.assistant)
+        assistant: to_candid_V1Reply_n244(value.assistant)
     } : value.__kind__ === "system" ? {
         system: value.system
     } : value;
 }
-function to_candid_variant_n243(value: {
+function to_candid_variant_n253(value: {
     __kind__: "Canister";
     Canister: Principal;
 } | {
@@ -5701,7 +5824,7 @@ function to_candid_variant_n243(value: {
     return value.__kind__ === "Canister" ? {
         Canister: value.Canister
     } : value.__kind__ === "Ledger" ? {
-        Ledger: to_candid_LedgerAccount_n244(value.Ledger)
+        Ledger: to_candid_LedgerAccount_n254(value.Ledger)
     } : value;
 }
 function to_candid_variant_n33(value: MessageRole): {
@@ -5799,14 +5922,14 @@ function to_candid_variant_n41(value: {
         Refereed: value.Refereed
     } : value;
 }
-function to_candid_vec_n221(value: Array<V1Tool>): Array<_V1Tool> {
-    return value.map((x)=>to_candid_V1Tool_n222(x));
+function to_candid_vec_n231(value: Array<V1Tool>): Array<_V1Tool> {
+    return value.map((x)=>to_candid_V1Tool_n232(x));
 }
-function to_candid_vec_n228(value: Array<V1Property>): Array<_V1Property> {
-    return value.map((x)=>to_candid_V1Property_n229(x));
+function to_candid_vec_n238(value: Array<V1Property>): Array<_V1Property> {
+    return value.map((x)=>to_candid_V1Property_n239(x));
 }
-function to_candid_vec_n231(value: Array<V1Message>): Array<_V1Message> {
-    return value.map((x)=>to_candid_V1Message_n232(x));
+function to_candid_vec_n241(value: Array<V1Message>): Array<_V1Message> {
+    return value.map((x)=>to_candid_V1Message_n242(x));
 }
 function to_candid_vec_n26(value: Array<Tool>): Array<_Tool> {
     return value.map((x)=>to_candid_Tool_n27(x));

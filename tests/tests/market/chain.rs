@@ -9,7 +9,7 @@ use assay_jobs_core::{
 use assay_protocol::{
     Cycles, Hash32, JobId,
     job::{DepositError, Stats},
-    receipt::{CertifiedReceipt, RECEIPTS_LABEL},
+    receipt::{CertifiedReceipt, HashedReceipt, RECEIPTS_LABEL, ReceiptsPage},
     registry::{
         Model, ModelFile, ModelManifest, Provider, ProviderArgs, Record, RegistryError, Worker,
         WorkerArgs,
@@ -65,6 +65,23 @@ pub(crate) enum SyncError {
     Busy,
     Unreachable(String),
     Other(String),
+}
+
+#[derive(CandidType)]
+struct HttpRequest {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// What a canister answers to a browser.
+#[derive(CandidType, Deserialize)]
+pub(crate) struct HttpResponse {
+    pub(crate) status_code: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    #[serde(with = "serde_bytes")]
+    pub(crate) body: Vec<u8>,
 }
 
 /// A call whose answer is still to come.
@@ -156,6 +173,11 @@ impl Chain {
         self.canisters.push(id);
         self.given += cycles;
         id
+    }
+
+    /// Lets the network's clock run and answers over HTTP, and gives the address.
+    pub(crate) fn go_live(&mut self) -> String {
+        self.network.make_live(None).into()
     }
 
     /// The network itself.
@@ -357,6 +379,24 @@ impl Chain {
         self.update(admin(), self.purse, "fund", (args,))
     }
 
+    /// What a canister answers to a browser.
+    pub(crate) fn http(&mut self, canister: Principal, method: &str, url: &str) -> HttpResponse {
+        let request = HttpRequest {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        self.query(admin(), canister, "http_request", (request,))
+    }
+
+    /// A page of a canister, which must be there.
+    pub(crate) fn page(&mut self, canister: Principal, url: &str) -> String {
+        let response = self.http(canister, "GET", url);
+        assert_eq!(response.status_code, 200, "{url}");
+        String::from_utf8(response.body).unwrap()
+    }
+
     /// The jobs canister's numbers.
     pub(crate) fn stats(&mut self) -> Stats {
         self.query(admin(), self.jobs, "stats", ())
@@ -397,6 +437,23 @@ impl Chain {
             LookupResult::Found(leaf) if leaf == hash => Ok(()),
             other => Err(format!("the witness of job {job} shows {other:?}")),
         }
+    }
+
+    /// Checks that one witness leads to every receipt of a page, in the same way.
+    pub(crate) fn check_page(&self, page: &ReceiptsPage) -> Result<(), String> {
+        for HashedReceipt { hash, receipt } in &page.receipts {
+            let certified = CertifiedReceipt {
+                receipt: receipt.clone(),
+                certificate: page.certificate.clone(),
+                witness: page.witness.clone(),
+                request: None,
+            };
+            self.check_witness(receipt.job, &certified)?;
+            if *hash != receipt.hash() {
+                return Err(format!("the hash of job {} is another", receipt.job));
+            }
+        }
+        Ok(())
     }
 
     /// What must hold of all money, at any time. (That the network makes and loses no cycles its own tests check after

@@ -3,9 +3,8 @@
 use std::{collections::BTreeSet, path::Path};
 
 use assay_tests::module;
-use candid::{CandidType, types::TypeInner};
+use candid::types::TypeInner;
 use candid_parser::utils::CandidSource;
-use serde::Deserialize;
 use wasmparser::{ExternalKind, Parser, Payload};
 
 use crate::chain::{Chain, admin};
@@ -83,34 +82,12 @@ fn modules_export_what_their_interface_promises_and_import_only_the_system() {
     }
 }
 
-#[derive(CandidType)]
-struct HttpRequest {
-    method: String,
-    url: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-#[derive(CandidType, Deserialize)]
-struct HttpResponse {
-    status_code: u16,
-    headers: Vec<(String, String)>,
-    #[serde(with = "serde_bytes")]
-    body: Vec<u8>,
-}
-
 #[test]
 fn canisters_have_a_page_metrics_and_a_document_for_callers() {
     let mut chain = Chain::new(1, 250);
     for (canister, name) in [(chain.registry, "registry"), (chain.jobs, "jobs")] {
         let mut get = |method: &str, url: &str| {
-            let request = HttpRequest {
-                method: method.to_owned(),
-                url: url.to_owned(),
-                headers: Vec::new(),
-                body: Vec::new(),
-            };
-            let response: HttpResponse = chain.query(admin(), canister, "http_request", (request,));
+            let response = chain.http(canister, method, url);
             assert!(
                 response
                     .headers

@@ -15,10 +15,10 @@ use assay_protocol::{
 use crate::{authority::submit, worker::CanisterMarket};
 
 /// Steps in the life of a checked job, between which an upgrade may come.
-const STEPS: usize = 6;
+pub(crate) const STEPS: usize = 6;
 
 /// Runs a checked job to its end, with an upgrade before the given step.
-fn run(upgrade_before: usize) {
+pub(crate) fn run(upgrade_before: usize) -> CanisterMarket {
     let mut fixture = Fixture::new(2, 1, 1);
     let mut market = CanisterMarket::new(&mut fixture, 250, 1);
     let asker = requester(0);
@@ -124,6 +124,7 @@ fn run(upgrade_before: usize) {
         assert_eq!(market.reveal(fixture.workers[*i], reveal), Ok(()));
     }
     assert_eq!(market.chain.stats().events, events);
+    market
 }
 
 fn find(

@@ -92,7 +92,7 @@ impl Bank {
         Self::with(chain, ledger)
     }
 
-    fn with(mut chain: Chain, ledger: Principal) -> Self {
+    pub(crate) fn with(mut chain: Chain, ledger: Principal) -> Self {
         let args = LedgerArgs {
             ledger: Some(ledger),
         };
@@ -171,7 +171,7 @@ impl Bank {
 }
 
 /// A ledger that is told how to behave.
-fn scripted(chain: &mut Chain) -> Principal {
+pub(crate) fn scripted(chain: &mut Chain) -> Principal {
     let ledger = chain.install("fault-ledger", &candid::encode_args(()).unwrap());
     let _: () = chain.update(admin(), ledger, "set_fee", (Nat::from(FEE),));
     let to = LedgerAccount::from(requester(0));

@@ -42,6 +42,13 @@ impl Market {
 
     /// A market of another model.
     pub(crate) async fn of(model: PathBuf, plans: &[ProviderPlan]) -> Self {
+        let mut market = Self::without_workers(model).await;
+        market.hire(plans).await;
+        market
+    }
+
+    /// A market in which nobody works yet.
+    pub(crate) async fn without_workers(model: PathBuf) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = MarketOptions {
             wasm_dir: needed("ASSAY_WASM_DIR"),
@@ -53,13 +60,17 @@ impl Market {
             // Compiled once for all tests here.
             module_cache: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("modules")),
         };
-        let mut market = LocalMarket::start(&options).await.unwrap();
-        market.add_workers(plans).await.unwrap();
-        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
-        market.wait_until_ready(&names).await.unwrap();
+        let market = LocalMarket::start(&options).await.unwrap();
         let (key, _) = market.fund("requester.pem", FUNDS).await.unwrap();
         let jobs = Jobs::new(&market.connect(&key).await.unwrap(), market.canisters.jobs);
         Self { market, jobs, dir }
+    }
+
+    /// Starts workers and waits until the first jobs canister would give them work.
+    pub(crate) async fn hire(&mut self, plans: &[ProviderPlan]) {
+        self.market.add_workers(plans).await.unwrap();
+        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
+        self.market.wait_until_ready(&names).await.unwrap();
     }
 
     /// Balance of the requester; what a job takes is what it paid and kept.
@@ -91,14 +102,19 @@ impl Market {
 
     /// Submits a request for so many times the quote.
     pub(crate) async fn submit(&self, times: u128, request: JobRequest) -> JobId {
-        let price_cap = Cycles(self.jobs.quote(&request).await.unwrap().price_max.0 * times);
+        Self::submit_to(&self.jobs, times, request).await
+    }
+
+    /// The same in this jobs canister.
+    pub(crate) async fn submit_to(jobs: &Jobs, times: u128, request: JobRequest) -> JobId {
+        let price_cap = Cycles(jobs.quote(&request).await.unwrap().price_max.0 * times);
         let args = SubmitArgs {
             request,
             price_cap,
             deadline_seconds: 600,
             idempotency_key: assay_worker::identity::random_bytes().unwrap()[..16].to_vec(),
         };
-        self.jobs.submit(&args).await.unwrap().job
+        jobs.submit(&args).await.unwrap().job
     }
 
     /// Waits until a job is as wanted.
@@ -124,9 +140,14 @@ impl Market {
     }
 
     pub(crate) async fn until_ended(&self, job: JobId) -> JobView {
+        self.until_ended_at(&self.jobs, job).await
+    }
+
+    /// The same in this jobs canister.
+    pub(crate) async fn until_ended_at(&self, jobs: &Jobs, job: JobId) -> JobView {
         let started = Instant::now();
         loop {
-            let view = self.jobs.job(job).await.unwrap();
+            let view = jobs.job(job).await.unwrap();
             if view.state.is_terminal() {
                 return view;
             }

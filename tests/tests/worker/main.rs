@@ -9,4 +9,5 @@ mod dapps;
 mod harness;
 mod lies;
 mod lives;
+mod shards;
 mod tasks;

@@ -1,7 +1,7 @@
 //! A jobs canister.
 
 use assay_protocol::{
-    Cycles, JobId, LeaseId,
+    Cycles, JobId, LeaseId, TransferId,
     job::{
         JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs,
         SubmitError, Submitted,
@@ -10,7 +10,11 @@ use assay_protocol::{
         Beat, Claim, CommitArgs, Earnings, Follow, Idle, Offer, Order, ProgressArgs, RevealArgs,
         WorkHint, WorkerError,
     },
-    receipt::CertifiedReceipt,
+    money::{
+        DepositFromArgs, Holdings, LedgerView, MoneyError, TransferView, TransfersArgs,
+        WithdrawArgs,
+    },
+    receipt::{CertifiedReceipt, ReceiptsArgs, ReceiptsPage},
     request::JobRequest,
 };
 use candid::{CandidType, Principal};
@@ -20,6 +24,7 @@ use super::{CallError, Network, Outcome};
 
 type Submit<T> = Result<T, Outcome<SubmitError>>;
 type Read<T> = Result<T, Outcome<JobError>>;
+type Money<T> = Result<T, Outcome<MoneyError>>;
 type Work<T> = Result<T, Outcome<WorkerError>>;
 
 /// Why the registry was not read.
@@ -98,9 +103,68 @@ impl Jobs {
         Outcome::fold(self.network.query(self.id, "receipt", (job,)).await)
     }
 
+    /// A page of receipts with one proof for all of them.
+    pub async fn receipts(&self, args: &ReceiptsArgs) -> Read<ReceiptsPage> {
+        Outcome::fold(self.network.query(self.id, "receipts", (args,)).await)
+    }
+
     /// A balance; the caller's own when `owner` is absent.
     pub async fn balance(&self, owner: Option<Principal>) -> Result<Cycles, CallError> {
         self.network.query(self.id, "balance", (owner,)).await
+    }
+
+    /// Balance and stake; the caller's own when `owner` is absent: a hint.
+    pub async fn holdings(&self, owner: Option<Principal>) -> Result<Holdings, CallError> {
+        self.network.query(self.id, "holdings", (owner,)).await
+    }
+
+    /// Puts a part of the caller's balance behind its workers.
+    pub async fn stake(&self, amount: Cycles) -> Money<Holdings> {
+        Outcome::fold(self.network.update(self.id, "stake", (amount,)).await)
+    }
+
+    /// Begins to take stake out.
+    pub async fn unstake(&self, amount: Cycles) -> Money<Holdings> {
+        Outcome::fold(self.network.update(self.id, "unstake", (amount,)).await)
+    }
+
+    /// Takes stake that has waited long enough into the balance.
+    pub async fn release_stake(&self) -> Money<Holdings> {
+        Outcome::fold(self.network.update(self.id, "release_stake", ()).await)
+    }
+
+    /// Gives a part of the caller's balance to the treasury, and tells what it holds.
+    pub async fn fund_treasury(&self, amount: Cycles) -> Money<Cycles> {
+        Outcome::fold(
+            self.network
+                .update(self.id, "fund_treasury", (amount,))
+                .await,
+        )
+    }
+
+    /// The market's ledger, if it has one: a hint.
+    pub async fn ledger(&self) -> Result<Option<LedgerView>, CallError> {
+        self.network.query(self.id, "ledger", ()).await
+    }
+
+    /// Takes cycles from the caller's account on the ledger, which must have approved it.
+    pub async fn deposit_from(&self, args: &DepositFromArgs) -> Money<TransferView> {
+        Outcome::fold(self.network.update(self.id, "deposit_from", (args,)).await)
+    }
+
+    /// Takes cycles out of the caller's balance.
+    pub async fn withdraw(&self, args: &WithdrawArgs) -> Money<TransferView> {
+        Outcome::fold(self.network.update(self.id, "withdraw", (args,)).await)
+    }
+
+    /// One transfer: a hint.
+    pub async fn transfer(&self, id: TransferId) -> Result<Option<TransferView>, CallError> {
+        self.network.query(self.id, "transfer", (id,)).await
+    }
+
+    /// A page of transfers, newest first: a hint.
+    pub async fn transfers(&self, args: &TransfersArgs) -> Result<Vec<TransferView>, CallError> {
+        self.network.query(self.id, "transfers", (args,)).await
     }
 
     /// The market's numbers: a hint.

@@ -69,6 +69,16 @@ impl Registry {
         self.network.query(self.id, "worker", (operator,)).await
     }
 
+    /// The jobs canisters. Asked as an update, so that the subnet certifies the list and not one node.
+    pub async fn shards(&self) -> Result<Vec<Principal>, CallError> {
+        self.network.update(self.id, "shards", ()).await
+    }
+
+    /// Replaces the list of jobs canisters; for controllers.
+    pub async fn set_shards(&self, shards: &[Principal]) -> Answer<Vec<Principal>> {
+        Outcome::fold(self.network.update(self.id, "set_shards", (shards,)).await)
+    }
+
     /// The model version of this name whose weights have this root, or any version with that root when no name is
     /// given. The list is a hint, but an id that is not the hash of its manifest is passed over.
     pub async fn find_model(

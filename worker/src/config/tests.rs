@@ -47,9 +47,7 @@ fn the_shipped_example_is_a_configuration_and_shows_the_defaults() {
     // Until the ids are put in it is refused, and says where they go.
     refused(EXAMPLE, "canisters.registry");
     let registry = EXAMPLE.replacen("\"aaaaa-aa\"", "\"rwlgt-iiaaa-aaaaa-aaaaa-cai\"", 1);
-    refused(&registry, "canisters.jobs");
-    let example =
-        check(&registry.replacen("\"aaaaa-aa\"", "\"rrkah-fqaaa-aaaaa-aaaaq-cai\"", 1)).unwrap();
+    let example = check(&registry).unwrap();
     assert_eq!(example.root_key, RootKey::Mainnet);
     let least = check(LEAST).unwrap();
     assert_eq!(
@@ -155,6 +153,25 @@ fn model_and_shard_counts_are_limited() {
         &LEAST.replace("jobs = [\"rrkah-fqaaa-aaaaa-aaaaq-cai\"]", "jobs = []"),
         "canisters.jobs",
     );
+    let many = |n: u8| {
+        let names: Vec<String> = (0..n)
+            .map(|i| format!("\"{}\"", Principal::from_slice(&[i, 1])))
+            .collect();
+        LEAST.replace("\"rrkah-fqaaa-aaaaa-aaaaq-cai\"", &names.join(", "))
+    };
+    let most = u8::try_from(limits::SHARDS_MAX).unwrap();
+    assert_eq!(check(&many(most)).unwrap().jobs.unwrap().len(), most.into());
+    refused(&many(most + 1), "canisters.jobs: 65");
+}
+
+#[test]
+fn jobs_canisters_are_named_once_or_left_to_the_registry() {
+    let line = "jobs = [\"rrkah-fqaaa-aaaaa-aaaaq-cai\"]";
+    let one = Principal::from_text("rrkah-fqaaa-aaaaa-aaaaq-cai").unwrap();
+    assert_eq!(check(LEAST).unwrap().jobs, Some(vec![one]));
+    assert_eq!(check(&LEAST.replace(line, "")).unwrap().jobs, None);
+    let twice = "jobs = [\"rrkah-fqaaa-aaaaa-aaaaq-cai\", \"rrkah-fqaaa-aaaaa-aaaaq-cai\"]";
+    refused(&LEAST.replace(line, twice), "is named twice");
 }
 
 #[test]

@@ -5,10 +5,14 @@ use assay_protocol::{
 
 use super::*;
 
+fn here() -> Principal {
+    Principal::from_slice(&[1, 1])
+}
+
 fn record(lease: u64) -> Record {
     let output = vec![1, 2, 3];
     Record {
-        canister: Principal::from_slice(&[1, 1]),
+        canister: here(),
         worker: Principal::from_slice(&[2]),
         job: JobId(9),
         role: Role::Generator,
@@ -54,8 +58,8 @@ fn records_come_back_whole_and_in_order_after_a_restart() {
         journal.records().unwrap(),
         [record(3), record(7), record(12)]
     );
-    journal.remove(LeaseId(7)).unwrap();
-    journal.remove(LeaseId(7)).unwrap();
+    journal.remove(here(), LeaseId(7)).unwrap();
+    journal.remove(here(), LeaseId(7)).unwrap();
     assert_eq!(journal.records().unwrap(), [record(3), record(12)]);
 }
 
@@ -121,21 +125,51 @@ fn truncated_flipped_newer_and_misplaced_records_are_refused_and_kept() {
 }
 
 #[test]
+fn equal_leases_of_two_canisters_do_not_meet() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let there = Principal::from_slice(&[1, 2]);
+    let mut other = record(7);
+    other.canister = there;
+    journal.save(&other).unwrap();
+    journal.save(&record(7)).unwrap();
+    assert_eq!(journal.records().unwrap(), [record(7), other.clone()]);
+    assert_eq!(journal.begin(here(), LeaseId(7)).unwrap(), 0);
+    assert_eq!(journal.begin(there, LeaseId(7)).unwrap(), 0);
+    journal.remove(here(), LeaseId(7)).unwrap();
+    assert_eq!(journal.records().unwrap(), [other]);
+    assert_eq!(journal.begin(there, LeaseId(7)).unwrap(), 1);
+}
+
+#[test]
+fn records_that_the_first_daemons_named_by_their_leases_alone_are_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let old = dir.path().join("leases/4.lease");
+    fs::write(&old, encode(&record(4))).unwrap();
+    assert_eq!(journal.records().unwrap(), [record(4)]);
+    assert!(!old.exists());
+    assert_eq!(journal.records().unwrap(), [record(4)]);
+    journal.remove(here(), LeaseId(4)).unwrap();
+    assert!(journal.records().unwrap().is_empty());
+}
+
+#[test]
 fn how_often_a_run_began_outlives_the_process_until_its_lease_ends() {
     let dir = tempfile::tempdir().unwrap();
     let (first, second) = (LeaseId(1), LeaseId(2));
     {
         let journal = Journal::open(dir.path()).unwrap();
-        assert_eq!(journal.begin(first).unwrap(), 0);
-        assert_eq!(journal.begin(second).unwrap(), 0);
+        assert_eq!(journal.begin(here(), first).unwrap(), 0);
+        assert_eq!(journal.begin(here(), second).unwrap(), 0);
     }
     let journal = Journal::open(dir.path()).unwrap();
     assert!(journal.records().unwrap().is_empty());
-    assert_eq!(journal.begin(first).unwrap(), 1);
-    journal.remove(first).unwrap();
-    journal.forget(second);
-    assert_eq!(journal.begin(first).unwrap(), 0);
-    assert_eq!(journal.begin(second).unwrap(), 0);
+    assert_eq!(journal.begin(here(), first).unwrap(), 1);
+    journal.remove(here(), first).unwrap();
+    journal.forget(here(), second);
+    assert_eq!(journal.begin(here(), first).unwrap(), 0);
+    assert_eq!(journal.begin(here(), second).unwrap(), 0);
 }
 
 #[test]
@@ -177,5 +211,5 @@ fn nobody_else_may_read_the_records() {
             & 0o777
     };
     assert_eq!(mode("state/leases"), 0o700);
-    assert_eq!(mode("state/leases/1.lease"), 0o600);
+    assert_eq!(mode(&format!("state/leases/{}-1.lease", here())), 0o600);
 }

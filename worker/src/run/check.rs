@@ -49,7 +49,6 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
         .is_some_and(|hint| hint.transcript_final)
     {
         match shared
-            .worker
             .jobs
             .follow(
                 order.lease,
@@ -123,7 +122,7 @@ fn mismatch(order: &Order, mismatch: Mismatch, usage: Usage) -> Done {
 async fn transcript(shared: &Shared, lease: LeaseId) -> Result<Claim, Fault> {
     let mut backoff = Backoff::network();
     loop {
-        match shared.worker.jobs.transcript(lease).await {
+        match shared.jobs.transcript(lease).await {
             Ok(claim) => return Ok(claim),
             // The hint was ahead of the truth, or wrong.
             Err(Outcome::Refused(WorkerError::TranscriptNotFinal(_))) => {

@@ -40,7 +40,7 @@ pub(crate) async fn run(
     // Replicas stay silent: what one publishes, another could copy.
     if order.role == Role::Generator {
         tokio::spawn(publish(
-            shared.worker.jobs.clone(),
+            shared.jobs.clone(),
             order.lease,
             order.streamed,
             receiver,

@@ -166,7 +166,7 @@ pub(crate) async fn run(shared: &Shared, ticket: &Ticket, order: Order) -> End {
                 Fault::Run(fault) if fault.is_of_request() => decline(shared, lease, &why).await,
                 _ => give_back(shared, lease, &why).await,
             }
-            shared.worker.journal.forget(lease);
+            shared.worker.journal.forget(shared.jobs.id, lease);
             End::Other
         }
     };
@@ -200,7 +200,7 @@ async fn commit(shared: &Shared, ticket: &Ticket, order: &Order) -> Result<(Reco
         settle::dawdle(ticket).await;
     }
 
-    let (canister, worker) = (shared.worker.jobs.id, shared.worker.jobs.network().me());
+    let (canister, worker) = (shared.jobs.id, shared.jobs.network().me());
     let nonce = nonce()?;
     let record = Record {
         canister,
@@ -225,7 +225,7 @@ async fn commit(shared: &Shared, ticket: &Ticket, order: &Order) -> Result<(Reco
 /// Notes that a run begins. One that took the worker down with it is not tried for ever, and one that is left from
 /// before a restart is only taken up if it can still end.
 fn begin(shared: &Shared, order: &Order) -> Result<(), Fault> {
-    let before = shared.worker.journal.begin(order.lease)?;
+    let before = shared.worker.journal.begin(shared.jobs.id, order.lease)?;
     if before >= BEGINNINGS_MAX {
         return Err(Fault::TriedOften(before));
     }
@@ -250,7 +250,7 @@ async fn compute(
 
 /// Tells the canister that this lease will have no result, so that another worker gets it at once.
 pub(crate) async fn give_back(shared: &Shared, lease: LeaseId, why: &str) {
-    if let Err(error) = shared.worker.jobs.abandon(lease, shortened(why)).await {
+    if let Err(error) = shared.jobs.abandon(lease, shortened(why)).await {
         // It may have ended by itself; if not, it expires.
         tracing::debug!(%lease, %error, "the lease could not be given back");
     }
@@ -258,7 +258,7 @@ pub(crate) async fn give_back(shared: &Shared, lease: LeaseId, why: &str) {
 
 /// Tells the canister that no worker with this model could do what the lease asks for.
 async fn decline(shared: &Shared, lease: LeaseId, why: &str) {
-    if let Err(error) = shared.worker.jobs.decline(lease, shortened(why)).await {
+    if let Err(error) = shared.jobs.decline(lease, shortened(why)).await {
         tracing::debug!(%lease, %error, "the lease could not be declined");
     }
 }

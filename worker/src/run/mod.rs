@@ -1,8 +1,10 @@
-//! The daemon's loop: looks for work, claims it, keeps it alive, and sees every lease to its end.
+//! The daemon's loops, one for each jobs canister: each looks for work, claims it, keeps it alive, and sees every lease to
+//! its end. What they share is this machine: its models, its state folder and its slots.
 //!
 //! It refuses to know what a lease computes. Queries only tell it when to ask; what it acts on comes from updates.
 
 mod check;
+mod floor;
 mod generate;
 mod lease;
 mod settle;
@@ -10,7 +12,10 @@ mod together;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, MutexGuard,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,13 +31,15 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use self::together::Together;
+use self::{floor::Floor, together::Together};
 use crate::{
     backoff::Backoff,
     cheat::Cheat,
     client::{Jobs, Outcome},
-    journal::{Journal, Record},
+    exit,
+    journal::{Journal, JournalError, Record},
     model::{LocalModel, VectorModel},
+    setup::{self, SetupError},
 };
 
 pub(crate) use lease::Ticket;
@@ -81,8 +88,8 @@ impl Offered {
 /// What the daemon works with.
 #[derive(Debug)]
 pub struct Worker {
-    /// The canister that it serves, under its own identity.
-    pub jobs: Jobs,
+    /// The canisters that it serves, each under its own identity.
+    pub shards: Vec<Jobs>,
     /// What it offers.
     pub models: Vec<Offered>,
     /// What survives a crash.
@@ -108,14 +115,39 @@ pub struct Summary {
     pub other: u64,
 }
 
-/// What all tasks of the daemon share.
+/// Why the daemon ends other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The state folder.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// No jobs canister can be served; why the last one cannot.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+impl ServeError {
+    /// The exit code that belongs to it.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Journal(_) => exit::STATE,
+            Self::Setup(error) => error.code(),
+        }
+    }
+}
+
+/// What all tasks for one jobs canister share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) worker: Worker,
-    tickets: Mutex<Tickets>,
+    pub(crate) worker: Arc<Worker>,
+    /// The canister.
+    pub(crate) jobs: Jobs,
+    /// Its place among the others.
+    shard: usize,
+    floor: Arc<Floor>,
     hints: watch::Sender<Hints>,
-    /// Makes the loop look again at once.
-    pub(crate) wake: Notify,
+    /// Leases that the canister was last told would be held at once.
+    announced: AtomicU16,
 }
 
 #[derive(Debug, Default)]
@@ -146,8 +178,25 @@ impl Tickets {
 }
 
 impl Shared {
+    fn new(worker: &Arc<Worker>, floor: &Arc<Floor>, shard: usize) -> Self {
+        Self {
+            worker: worker.clone(),
+            jobs: worker.shards[shard].clone(),
+            shard,
+            floor: floor.clone(),
+            hints: watch::Sender::new(Hints::default()),
+            // What a life before this one announced may still count.
+            announced: AtomicU16::new(u16::MAX),
+        }
+    }
+
     fn tickets(&self) -> MutexGuard<'_, Tickets> {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.floor.tickets(self.shard)
+    }
+
+    /// Makes the loop look again at once.
+    pub(crate) fn wake(&self) -> &Notify {
+        self.floor.wake(self.shard)
     }
 
     pub(crate) fn hints(&self) -> watch::Receiver<Hints> {
@@ -162,21 +211,76 @@ impl Shared {
     }
 }
 
-/// Serves until told to stop and done, or until the state folder fails.
-pub async fn serve(
-    worker: Worker,
+/// Serves until told to stop and done, or until the state folder fails or no canister can be served.
+pub async fn serve(worker: Worker, stop: watch::Receiver<bool>) -> Result<Summary, ServeError> {
+    let mut records = worker.journal.records()?;
+    let floor = Arc::new(Floor::new(worker.shards.len()));
+    let worker = Arc::new(worker);
+    let mut shards = JoinSet::new();
+    for (shard, jobs) in worker.shards.iter().enumerate() {
+        let own = |record: &mut Record| {
+            record.canister == jobs.id && record.worker == jobs.network().me()
+        };
+        let own = records.extract_if(.., own).collect();
+        let shared = Arc::new(Shared::new(&worker, &floor, shard));
+        shards.spawn(serve_shard(shared, own, stop.clone()));
+    }
+    for record in records {
+        warn!(lease = %record.reveal.lease, canister = %record.canister, "a record of another canister or identity lies in the state folder; it is left alone");
+    }
+    let mut summary = Summary::default();
+    let (mut served, mut refused) = (false, None);
+    while let Some(ended) = shards.join_next().await {
+        match ended {
+            Ok(Ok(Summary { revealed, other })) => {
+                served = true;
+                summary.revealed += revealed;
+                summary.other += other;
+            }
+            Ok(Err(error)) => {
+                if worker.shards.len() > 1 {
+                    error!(%error, "a jobs canister cannot be served");
+                }
+                refused = Some(error);
+            }
+            Err(error) => error!(%error, "BUG: the loop of a jobs canister panicked"),
+        }
+    }
+    info!(
+        revealed = summary.revealed,
+        other = summary.other,
+        "stopped"
+    );
+    match refused {
+        Some(error) if !served => Err(error.into()),
+        _ => Ok(summary),
+    }
+}
+
+/// Serves one canister until told to stop and done.
+async fn serve_shard(
+    shared: Arc<Shared>,
+    records: Vec<Record>,
     mut stop: watch::Receiver<bool>,
-) -> Result<Summary, crate::journal::JournalError> {
-    let records = worker.journal.records()?;
-    let shared = Arc::new(Shared {
-        worker,
-        tickets: Mutex::default(),
-        hints: watch::Sender::new(Hints::default()),
-        wake: Notify::new(),
-    });
+) -> Result<Summary, SetupError> {
     let mut tasks = JoinSet::new();
     resume(&shared, records, &mut tasks);
     let heart = tokio::spawn(heartbeats(shared.clone()));
+    let offers: Vec<Offer> = shared
+        .worker
+        .models
+        .iter()
+        .map(|offered| offered.offer)
+        .collect();
+    let announced = tokio::select! {
+        announced = setup::announce(&shared.jobs, &offers) => announced,
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    };
+    if let Err(error) = announced {
+        heart.abort();
+        return Err(error);
+    }
+    info!(jobs = %shared.jobs.id, "serving a jobs canister");
 
     let mut summary = Summary::default();
     let mut backoff = Backoff::network();
@@ -191,7 +295,7 @@ pub async fn serve(
             );
             deadline = Some(Instant::now() + shared.worker.grace);
             // Failing that, the announcement lapses by itself.
-            if let Err(error) = shared.worker.jobs.ready(0).await {
+            if let Err(error) = shared.jobs.ready(0).await {
                 debug!(%error, "could not withdraw the announced slots");
             }
         }
@@ -218,7 +322,7 @@ pub async fn serve(
         let over = deadline.unwrap_or_else(|| Instant::now() + pause * 2);
         tokio::select! {
             () = sleep(pause) => {}
-            () = shared.wake.notified() => {}
+            () = shared.wake().notified() => {}
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => count(ended, &mut summary),
             changed = stop.changed(), if !draining => if changed.is_err() { break },
             () = sleep_until(over), if deadline.is_some() => {
@@ -228,11 +332,6 @@ pub async fn serve(
         }
     }
     heart.abort();
-    info!(
-        revealed = summary.revealed,
-        other = summary.other,
-        "stopped"
-    );
     Ok(summary)
 }
 
@@ -240,12 +339,6 @@ pub async fn serve(
 fn resume(shared: &Arc<Shared>, records: Vec<Record>, tasks: &mut JoinSet<lease::End>) {
     for record in records {
         let lease = record.reveal.lease;
-        if record.canister != shared.worker.jobs.id
-            || record.worker != shared.worker.jobs.network().me()
-        {
-            warn!(%lease, canister = %record.canister, "a record of another canister or identity lies in the state folder; it is left alone");
-            continue;
-        }
         info!(job = %record.job, %lease, role = ?record.role, "taking up a lease from before the restart");
         let ticket = admit(shared, lease);
         let shared = shared.clone();
@@ -269,19 +362,14 @@ async fn look(
         unclaimed,
         announce,
         leases,
-    } = shared.worker.jobs.work().await?;
+    } = shared.jobs.work().await?;
     let running: Vec<LeaseId> = leases
         .iter()
         .filter(|hint| hint.state == LeaseState::Leased)
         .map(|hint| hint.lease)
         .collect();
-    let (known, dropped, free, live) = {
+    let (known, dropped, live) = {
         let tickets = shared.tickets();
-        let busy = tickets
-            .live
-            .values()
-            .filter(|ticket| ticket.is_computing())
-            .count();
         let known: Vec<LeaseId> = running
             .iter()
             .copied()
@@ -292,12 +380,7 @@ async fn look(
             .copied()
             .filter(|lease| !tickets.live.contains_key(lease))
             .collect();
-        (
-            known,
-            dropped,
-            usize::from(shared.worker.slots).saturating_sub(busy),
-            tickets.live.len(),
-        )
+        (known, dropped, tickets.live.len())
     };
     shared.hints.send_modify(|hints| {
         hints.number += 1;
@@ -310,17 +393,32 @@ async fn look(
     }
     // Others were claimed by an earlier life, or the answer to their claim was lost: claiming gives them again.
     if unclaimed > 0 || known.len() < running.len() {
-        for order in shared.worker.jobs.claim(&known).await? {
+        for order in shared.jobs.claim(&known).await? {
             accept(shared, order, draining, tasks);
         }
-    } else if announce && free > 0 && !draining {
-        // The canister counts leases held at once, committed ones included; those hold no slot here.
-        let slots = u16::try_from(free + live)
-            .unwrap_or(SLOTS_MAX)
-            .min(SLOTS_MAX);
-        shared.worker.jobs.ready(slots).await?;
+    } else if !draining && let Some(slots) = to_announce(shared, announce, live) {
+        shared.jobs.ready(slots).await?;
+        shared.announced.store(slots, Ordering::Relaxed);
     }
     Ok(())
+}
+
+/// How many leases to announce now, if any word is due. The canister counts leases held at once, committed ones
+/// included; those hold no slot here.
+fn to_announce(shared: &Shared, lapsing: bool, live: usize) -> Option<u16> {
+    let count = |leases: usize| u16::try_from(leases).unwrap_or(SLOTS_MAX).min(SLOTS_MAX);
+    let free = usize::from(shared.worker.slots).saturating_sub(shared.floor.busy());
+    let (held, room) = (count(live), count(free + live));
+    let announced = shared.announced.load(Ordering::Relaxed);
+    let alone = shared.worker.shards.len() == 1;
+    if free > 0 && (lapsing || (!alone && announced < room)) {
+        Some(room)
+    } else if free == 0 && !alone && announced > held {
+        // Leases of other canisters took the slots that this one still counts on.
+        Some(held)
+    } else {
+        None
+    }
 }
 
 fn accept(shared: &Arc<Shared>, order: Order, draining: bool, tasks: &mut JoinSet<lease::End>) {
@@ -328,6 +426,7 @@ fn accept(shared: &Arc<Shared>, order: Order, draining: bool, tasks: &mut JoinSe
         return;
     }
     let ticket = admit(shared, order.lease);
+    shared.floor.wake_others(shared.shard);
     if draining {
         ticket.end("the worker is stopping");
     }
@@ -355,7 +454,7 @@ fn count(ended: Result<lease::End, tokio::task::JoinError>, summary: &mut Summar
 /// Forgets a lease that has ended.
 pub(crate) fn dismiss(shared: &Shared, lease: LeaseId) {
     shared.tickets().forget(lease);
-    shared.wake.notify_one();
+    shared.wake().notify_one();
 }
 
 /// The grace period is over: leases without a commitment are given back, those with one are revealed after a restart.
@@ -402,7 +501,7 @@ async fn heartbeats(shared: Arc<Shared>) {
         pause = period;
         for leases in live.chunks(HEARTBEAT_LEASES_MAX) {
             // One that hangs must not keep the next from coming before leases run out.
-            match timeout(period, shared.worker.jobs.heartbeat(leases)).await {
+            match timeout(period, shared.jobs.heartbeat(leases)).await {
                 Ok(Ok(beats)) => {
                     backoff.reset();
                     for (lease, beat) in beats {

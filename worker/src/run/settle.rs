@@ -62,7 +62,7 @@ pub(crate) async fn settle(shared: &Shared, ticket: &Ticket, record: &Record) ->
         None => {
             ticket.committed();
             // A slot is free and the reveal may be due.
-            shared.wake.notify_one();
+            shared.wake().notify_one();
             open(shared, ticket, record).await
         }
     };
@@ -78,7 +78,11 @@ pub(crate) async fn settle(shared: &Shared, ticket: &Ticket, record: &Record) ->
         // Where the lease still waits for another commitment there will be none.
         give_back(shared, record.reveal.lease, &error.to_string()).await;
     }
-    if let Err(error) = shared.worker.journal.remove(record.reveal.lease) {
+    if let Err(error) = shared
+        .worker
+        .journal
+        .remove(record.canister, record.reveal.lease)
+    {
         warn!(%error, "a record of an ended lease stays in the state folder");
     }
     settled
@@ -89,7 +93,7 @@ async fn send_commitment(shared: &Shared, ticket: &Ticket, record: &Record) -> O
     let mut backoff = Backoff::network();
     loop {
         let answer = tokio::select! {
-            answer = shared.worker.jobs.commit(&record.commit) => answer,
+            answer = shared.jobs.commit(&record.commit) => answer,
             why = ticket.over() => return Some(Settled::Ended(why)),
         };
         match answer {
@@ -136,7 +140,7 @@ async fn open(shared: &Shared, ticket: &Ticket, record: &Record) -> Settled {
         if !due {
             return Settled::Ended("the daemon stops".to_owned());
         }
-        match shared.worker.jobs.reveal(&record.reveal).await {
+        match shared.jobs.reveal(&record.reveal).await {
             Ok(())
             | Err(Outcome::Refused(WorkerError::WrongState {
                 state: LeaseState::Revealed,

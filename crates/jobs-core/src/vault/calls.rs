@@ -12,6 +12,15 @@ pub struct TransferCall {
     pub call: Move,
 }
 
+/// What is to be done about transfers without an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueTransfers {
+    /// To be made again now.
+    pub calls: Vec<TransferCall>,
+    /// Put aside for a controller just now.
+    pub quarantined: Vec<TransferId>,
+}
+
 /// What moves the money. Every try of a transfer says the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {

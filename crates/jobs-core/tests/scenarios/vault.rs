@@ -84,7 +84,7 @@ impl Teller {
             }
             "fee" => self.market.jobs.set_ledger_fee(now, cycles(1)),
             "due" => {
-                let calls = self.market.jobs.due_transfers(now, 100);
+                let calls = self.market.jobs.due_transfers(now, 100).calls;
                 if calls.is_empty() {
                     self.tell("nothing is due");
                 }
@@ -457,7 +457,7 @@ fn every_try_says_the_same() {
     market.jobs.set_ledger_fee(now, Cycles(2 * MILLION));
     market.reopen();
     assert_eq!(
-        market.jobs.due_transfers(now, 9),
+        market.jobs.due_transfers(now, 9).calls,
         std::slice::from_ref(&first)
     );
     let Move::Collect { from, to, .. } = &first.call else {
@@ -479,5 +479,5 @@ fn every_try_says_the_same() {
     market.stand_still(120_000_000_000);
     let now = market.now();
     market.jobs.set_ledger_fee(now, Cycles(3 * MILLION));
-    assert_eq!(market.jobs.due_transfers(now, 9), [first]);
+    assert_eq!(market.jobs.due_transfers(now, 9).calls, [first]);
 }

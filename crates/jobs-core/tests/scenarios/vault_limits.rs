@@ -139,7 +139,7 @@ fn one_account_has_so_many_open_transfers_and_all_together_so_many() {
     // Quarantined ones count on, ended ones do not.
     market.stand_still(limits::TRANSFER_WINDOW_SECONDS * 1_000_000_000);
     let now = market.now();
-    assert_eq!(market.jobs.due_transfers(now, 100), []);
+    assert_eq!(market.jobs.due_transfers(now, 100).calls, []);
     assert_eq!(market.jobs.stats().quarantined, u64::from(max));
     assert!(collect(&mut market, requester(0), FEE).is_err());
     let done = Outcome::Done { block: None };
@@ -335,7 +335,7 @@ fn one_go_makes_so_many_calls_and_leaves_the_others_to_the_next() {
     let now = market.now();
     let mut made = Vec::new();
     for budget in [0, 2, 2, 2, 2] {
-        let calls = market.jobs.due_transfers(now, budget);
+        let calls = market.jobs.due_transfers(now, budget).calls;
         made.push(calls.iter().map(|call| call.transfer.0).collect::<Vec<_>>());
     }
     expect!["[[], [1, 2], [3, 4], [5], []]"].assert_eq(&format!("{made:?}"));

@@ -6,9 +6,11 @@ use assay_protocol::{
     job::{JobError, JobsArgs, StreamArgs},
     lease::{Opening, ProgressArgs},
     limits,
+    receipt::{ReceiptLease, ReceiptsArgs},
     request::Assurance,
     store::{Log, Table},
 };
+use candid::Principal;
 use expect_test::expect;
 
 use crate::bench::{Bench, request};
@@ -329,6 +331,70 @@ fn numbers_for_everyone_add_up() {
         .paid;
     assert_eq!((Cycles(earned), paid), (Cycles(172), Cycles(172)));
     expect!["4"].assert_eq(&bench.market.jobs.stats().providers.to_string());
+}
+
+#[test]
+fn receipts_of_ended_jobs_are_read_page_by_page_in_the_order_of_jobs() {
+    // One more than a page holds, and one that is still open in the middle of them.
+    const OPEN: u64 = 50;
+    let last = u64::from(limits::PAGE_MAX) + 2;
+    let mut bench = Bench::new(4, 1);
+    for job in 1..=last {
+        bench.run("submit checked1");
+        if job != OPEN {
+            bench.run("cancel");
+        }
+    }
+    let read = |bench: &Bench, from: Option<u64>, limit| {
+        let args = ReceiptsArgs {
+            from: from.map(JobId),
+            limit,
+        };
+        let (page, next) = bench.market.jobs.receipts(&args);
+        for entry in &page {
+            assert_eq!(entry.hash, entry.receipt.hash());
+        }
+        let ids: Vec<u64> = page.iter().map(|entry| entry.receipt.job.0).collect();
+        (ids, next.map(|next| next.0))
+    };
+    let all: Vec<u64> = (1..=last).filter(|job| *job != OPEN).collect();
+    let max = limits::PAGE_MAX as usize;
+    assert_eq!(
+        read(&bench, None, limits::PAGE_MAX + 1),
+        (all[..max].to_vec(), Some(last))
+    );
+    assert_eq!(read(&bench, Some(last), 7), (vec![last], None));
+    assert_eq!(read(&bench, Some(last + 1), 7), (vec![], None));
+    assert_eq!(read(&bench, Some(0), 0), (vec![1], Some(2)));
+    assert_eq!(read(&bench, Some(49), 1), (vec![49], Some(51)));
+    // It has its place once it has ended.
+    bench.run(&format!("cancel {OPEN}"));
+    assert_eq!(read(&bench, Some(49), 2), (vec![49, OPEN], Some(51)));
+}
+
+#[test]
+fn a_page_of_the_longest_receipts_fits_into_a_reply() {
+    let mut bench = Bench::new(4, 1);
+    bench.run("submit checked1; go; claim; G commits; C1 commits; G reveals; C1 reveals");
+    let args = ReceiptsArgs {
+        from: None,
+        limit: 1,
+    };
+    let (mut page, _) = bench.market.jobs.receipts(&args);
+    let longest = &mut page[0].receipt;
+    let lease = ReceiptLease {
+        worker: Principal::from_slice(&[1; 29]),
+        provider: Principal::from_slice(&[2; 29]),
+        root: Some(Hash32([3; 32])),
+        paid: Cycles(u128::MAX),
+        forfeited: Cycles(u128::MAX),
+        bonus: Cycles(u128::MAX),
+        ..longest.leases[0]
+    };
+    longest.leases = vec![lease; limits::LEASES_PER_JOB_MAX as usize];
+    let page = vec![page[0].clone(); limits::PAGE_MAX as usize];
+    let bytes = candid::encode_one(page).expect("it is plain data").len();
+    assert!(bytes <= limits::PAGE_BYTES_MAX, "{bytes}");
 }
 
 #[test]

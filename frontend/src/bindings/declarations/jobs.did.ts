@@ -262,6 +262,13 @@ export type Format = { 'Text' : null } |
  * 32 bytes.
  */
 export type Hash = Uint8Array;
+export interface HashedReceipt {
+  'receipt' : Receipt,
+  /**
+   * The leaf in the certified tree: the hash of the receipt.
+   */
+  'hash' : Hash,
+}
 export type HeartbeatResult = { 'Ok' : Array<[LeaseId, Beat]> } |
   { 'Err' : WorkerError };
 /**
@@ -1109,6 +1116,37 @@ export interface ReceiptResult {
   'finish' : Finish,
   'usage' : Usage,
 }
+export interface ReceiptsArgs {
+  /**
+   * The first job that may be on the page; absent is the very first. `next` of the page before goes on there.
+   */
+  'from' : [] | [JobId],
+  /**
+   * 0 counts as 1, more than 100 as 100.
+   */
+  'limit' : number,
+}
+/**
+ * Receipts of ended jobs in the order of the jobs, and one proof for all of them. A job that ends later than a newer
+ * one has its place among those that were read already.
+ */
+export interface ReceiptsPage {
+  /**
+   * The subnet's certificate over the canister's certified data, in CBOR.
+   */
+  'certificate' : Uint8Array,
+  /**
+   * Where the next page begins; absent when there were no more.
+   */
+  'next' : [] | [JobId],
+  /**
+   * The hash tree from that data to each of these receipts, in CBOR.
+   */
+  'witness' : Uint8Array,
+  'receipts' : Array<HashedReceipt>,
+}
+export type ReceiptsResponse = { 'Ok' : ReceiptsPage } |
+  { 'Err' : JobError };
 export interface ResultBody {
   /**
    * For each output token, where they were asked for.
@@ -1853,6 +1891,10 @@ export interface _SERVICE {
   'ready' : ActorMethod<[number], WorkerResult>,
   'receipt' : ActorMethod<[JobId], ReceiptResponse>,
   /**
+   * Everybody may read them: of what was asked they have salted hashes only.
+   */
+  'receipts' : ActorMethod<[ReceiptsArgs], ReceiptsResponse>,
+  /**
    * Seven days after `unstake`: into the caller's balance.
    */
   'release_stake' : ActorMethod<[], HoldingsResult>,
@@ -2420,6 +2462,21 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Ok' : CertifiedReceipt,
     'Err' : JobError,
   });
+  const ReceiptsArgs = IDL.Record({
+    'from' : IDL.Opt(JobId),
+    'limit' : IDL.Nat32,
+  });
+  const HashedReceipt = IDL.Record({ 'receipt' : Receipt, 'hash' : Hash });
+  const ReceiptsPage = IDL.Record({
+    'certificate' : IDL.Vec(IDL.Nat8),
+    'next' : IDL.Opt(JobId),
+    'witness' : IDL.Vec(IDL.Nat8),
+    'receipts' : IDL.Vec(HashedReceipt),
+  });
+  const ReceiptsResponse = IDL.Variant({
+    'Ok' : ReceiptsPage,
+    'Err' : JobError,
+  });
   const HoldingsResult = IDL.Variant({ 'Ok' : Holdings, 'Err' : MoneyError });
   const ResultBody = IDL.Record({
     'logprobs' : IDL.Opt(IDL.Vec(TokenLogprobs)),
@@ -2586,6 +2643,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'quote' : IDL.Func([JobRequest], [QuoteResult], ['query']),
     'ready' : IDL.Func([IDL.Nat16], [WorkerResult], []),
     'receipt' : IDL.Func([JobId], [ReceiptResponse], ['query']),
+    'receipts' : IDL.Func([ReceiptsArgs], [ReceiptsResponse], ['query']),
     'release_stake' : IDL.Func([], [HoldingsResult], []),
     'resolve_transfer' : IDL.Func([TransferId, IDL.Bool], [TransferResult], []),
     'resume' : IDL.Func([], [ControlResult], []),

@@ -270,8 +270,14 @@ fn what_nobody_can_tell_waits_for_a_controller() {
         assert_eq!(bank.transfer(id).state, TransferState::Quarantined);
     }
     assert_eq!(bank.chain.stats().quarantined, 2);
-    assert_eq!(bank.balance(), 2 * TRILLION - 2 * FEE);
     let jobs = bank.chain.jobs;
+    let logs = bank.chain.page(jobs, "/logs");
+    for id in [happened.id, not.id] {
+        let unheard = format!(" WARN  transfer {id}, try 1: nobody knows whether it happened: ");
+        let aside = format!(" ERROR transfer {id} is quarantined: ");
+        assert!(logs.contains(&unheard) && logs.contains(&aside), "{logs}");
+    }
+    assert_eq!(bank.balance(), 2 * TRILLION - 2 * FEE);
     let told: Result<TransferView, MoneyError> =
         bank.chain
             .update(stranger(), jobs, "resolve_transfer", (not.id, false));
@@ -282,6 +288,12 @@ fn what_nobody_can_tell_waits_for_a_controller() {
     ));
     let told = bank.resolve(happened.id, true).unwrap();
     assert_eq!(told.state, TransferState::Done { block: None });
+    let logs = bank.chain.page(jobs, "/logs");
+    let resolved = format!(
+        " INFO  transfer {} was resolved: it happened\n",
+        happened.id
+    );
+    assert!(logs.ends_with(&resolved), "{logs}");
     bank.chain.skip(2 * 3_600 + 1);
     let told = bank.resolve(not.id, false).unwrap();
     assert!(matches!(told.state, TransferState::Failed(_)));

@@ -131,7 +131,7 @@ impl VaultWorld {
 
     pub(super) fn retry(&mut self, market: &mut MemoryMarket) {
         let (now, budget) = (market.now(), self.rng.usize(1..=20));
-        for call in market.jobs.due_transfers(now, budget) {
+        for call in market.jobs.due_transfers(now, budget).calls {
             self.call(market, call);
         }
     }
