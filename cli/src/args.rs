@@ -270,6 +270,12 @@ pub(crate) enum MoneyCommand {
     },
     /// Take stake that has waited seven days into your balance
     Release,
+    /// Give a part of your balance to the pool that pays for people without money
+    FundSponsor {
+        /// How much
+        #[arg(value_name = "CYCLES", value_parser = cycles)]
+        amount: Cycles,
+    },
     /// Give a part of your balance to the treasury, which pays for audits
     FundTreasury {
         /// How much

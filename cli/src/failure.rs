@@ -6,7 +6,7 @@ use assay_engine::{forward::SessionError, run::RunError, tokenizer::TokenizerErr
 use assay_localnet::StartError;
 use assay_protocol::{
     TransferId,
-    job::{JobError, SubmitError},
+    job::{ControlError, JobError, SubmitError},
     lease::WorkerError,
     money::{MoneyError, TransferState, TransferView},
     registry::RegistryError,
@@ -106,6 +106,9 @@ pub enum Failure {
     /// The market refused to show a job.
     #[error("the market refused: {0}")]
     Job(JobError),
+    /// The market refused what only its controllers may do.
+    #[error("the market refused: {0}")]
+    Control(ControlError),
     /// The registry refused.
     #[error("the registry refused: {0}")]
     Registry(RegistryError),
@@ -255,6 +258,7 @@ impl Failure {
             | Self::Job(_)
             | Self::Registry(_)
             | Self::Worker(_)
+            | Self::Control(_)
             | Self::Purse(_)
             | Self::TransferFailed { .. }
             | Self::TransferOpen { .. }

@@ -205,7 +205,7 @@ fn release_stake() -> Result<Holdings, MoneyError> {
 
 #[update]
 fn fund_sponsor(amount: Cycles) -> Result<Cycles, MoneyError> {
-    act(|jobs, at| jobs.fund_sponsor(at, amount))
+    act("fund_sponsor", |jobs, at| jobs.fund_sponsor(at, amount))
 }
 
 #[update]
@@ -348,13 +348,15 @@ fn resume() -> Result<(), ControlError> {
 #[update]
 fn add_canaries(canaries: Vec<Canary>) -> Result<(), CanaryError> {
     canary_keeper()?;
-    act(|jobs, at| jobs.add_canaries(at, &canaries))
+    act("add_canaries", |jobs, at| jobs.add_canaries(at, &canaries))
 }
 
 #[update]
 fn take_canary_back(number: u64) -> Result<(), CanaryError> {
     canary_keeper()?;
-    act(|jobs, at| jobs.take_canary_back(at, number))
+    act("take_canary_back", |jobs, at| {
+        jobs.take_canary_back(at, number)
+    })
 }
 
 #[query]

@@ -111,19 +111,25 @@ pub(super) async fn run(args: Money) -> Result<u8, Failure> {
         MoneyCommand::Stake { amount } => tell_holdings(me, &jobs.stake(amount).await?, json),
         MoneyCommand::Unstake { amount } => tell_holdings(me, &jobs.unstake(amount).await?, json),
         MoneyCommand::Release => tell_holdings(me, &jobs.release_stake().await?, json),
+        MoneyCommand::FundSponsor { amount } => {
+            let pool = jobs.fund_sponsor(amount).await?;
+            Ok(tell_fund("sponsor", pool, json))
+        }
         MoneyCommand::FundTreasury { amount } => {
             let treasury = jobs.fund_treasury(amount).await?;
-            if json {
-                out(format_args!(
-                    "{:#}",
-                    json!({ "treasury": treasury.0.to_string() })
-                ));
-            } else {
-                out(format_args!("treasury    {treasury} cycles"));
-            }
-            Ok(exit::OK)
+            Ok(tell_fund("treasury", treasury, json))
         }
     }
+}
+
+/// What one of the market's own funds holds now.
+fn tell_fund(name: &str, holds: Cycles, json: bool) -> u8 {
+    if json {
+        out(format_args!("{:#}", json!({ name: holds.0.to_string() })));
+    } else {
+        out(format_args!("{name:<11} {holds} cycles"));
+    }
+    exit::OK
 }
 
 /// Lets the market take the amount from the caller's account on the ledger, then asks it to.
@@ -191,6 +197,7 @@ fn show_holdings(account: Principal, holdings: &Holdings) {
         locked,
         unbonding,
         unbonding_until,
+        sponsored,
     } = holdings;
     out(format_args!("account     {account}"));
     out(format_args!("balance     {free} cycles"));
@@ -202,6 +209,11 @@ fn show_holdings(account: Principal, holdings: &Holdings) {
             "unbonding   {unbonding} cycles; after {until}: assay money release"
         ));
     }
+    if *sponsored > Cycles::ZERO {
+        out(format_args!(
+            "sponsored   up to {sponsored} cycles today, where your balance lacks them"
+        ));
+    }
 }
 
 fn holdings_json(account: Principal, holdings: &Holdings) -> Value {
@@ -211,6 +223,7 @@ fn holdings_json(account: Principal, holdings: &Holdings) -> Value {
         locked,
         unbonding,
         unbonding_until,
+        sponsored,
     } = holdings;
     json!({
         "account": account.to_text(),
@@ -219,6 +232,7 @@ fn holdings_json(account: Principal, holdings: &Holdings) -> Value {
         "locked": locked.0.to_string(),
         "unbonding": unbonding.0.to_string(),
         "unbonding_until": unbonding_until.map(|until| until.0),
+        "sponsored": sponsored.0.to_string(),
     })
 }
 

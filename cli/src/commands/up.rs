@@ -14,6 +14,10 @@ use crate::{
 
 /// What the requester gets from the purse.
 const FUNDS: Cycles = Cycles(100_000_000_000_000);
+/// What the market may spend on people without money: in all, on each in a day, and on all of them in a day.
+const GUESTS: Cycles = Cycles(10_000_000_000_000);
+const GUEST_DAILY: Cycles = Cycles(10_000_000_000);
+const GUESTS_DAILY: Cycles = Cycles(1_000_000_000_000);
 /// How often the workers are looked after.
 const CARE: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -33,6 +37,15 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         let (_, requester) = step("purse", async {
             let funded = market.fund("requester.pem", FUNDS).await?;
             Ok((funded, format!("{FUNDS} cycles for the requester")))
+        })
+        .await?;
+        step("guests", async {
+            let (caller, all) = (GUEST_DAILY, GUESTS_DAILY);
+            market.sponsor(GUESTS, caller, all).await?;
+            Ok((
+                (),
+                format!("{GUESTS} cycles for people without money, {caller} a day for each, {all} for all"),
+            ))
         })
         .await?;
         UpFile {

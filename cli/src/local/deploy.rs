@@ -1,6 +1,9 @@
 //! Creating canisters and installing their modules through the management canister.
 
-use assay_protocol::{Cycles, job::DepositError};
+use assay_protocol::{
+    Cycles,
+    job::{ControlError, DepositError},
+};
 use assay_worker::client::{CallError, Network};
 use candid::{CandidType, Nat, Principal};
 use ic_management_canister_types::{
@@ -42,6 +45,35 @@ struct RegistryArgs {
 struct JobsArgs {
     registry: Option<Principal>,
     fee_bps: Option<u16>,
+}
+
+/// What controllers of a jobs canister set.
+#[derive(CandidType, Deserialize)]
+struct Rules {
+    trusted_after: u32,
+    audit_ppm_min: u32,
+    stake_factor: u32,
+    reveal_bond: Cycles,
+    sponsor_caller_daily: Cycles,
+    sponsor_daily: Cycles,
+    canary_ppm: u32,
+}
+
+/// Lets the market's sponsor pool pay so much in a day, for each caller and for all.
+pub(super) async fn sponsor(
+    network: &Network,
+    jobs: Principal,
+    caller_daily: Cycles,
+    daily: Cycles,
+) -> Result<(), Failure> {
+    let rules: Rules = network.query(jobs, "rules", ()).await?;
+    let rules = Rules {
+        sponsor_caller_daily: caller_daily,
+        sponsor_daily: daily,
+        ..rules
+    };
+    let told: Result<(), ControlError> = network.update(jobs, "set_rules", (rules,)).await?;
+    told.map_err(Failure::Control)
 }
 
 /// Creates and installs all canisters.

@@ -283,6 +283,21 @@ impl LocalMarket {
         Ok((key, self.dir.join(file)))
     }
 
+    /// Lets the market pay for people without money: out of a pool that the purse fills, so much in a day.
+    pub async fn sponsor(
+        &self,
+        pool: Cycles,
+        caller_daily: Cycles,
+        daily: Cycles,
+    ) -> Result<(), Failure> {
+        let network = self.connect(&self.operator).await?;
+        let id = self.canisters.jobs;
+        deploy::sponsor(&network, id, caller_daily, daily).await?;
+        self.fund_at(id, self.operator.principal, pool).await?;
+        Jobs::new(&network, id).fund_sponsor(pool).await?;
+        Ok(())
+    }
+
     /// Lets the purse pay into somebody's balance in one jobs canister.
     pub async fn fund_at(
         &self,

@@ -16,7 +16,6 @@ use assay_protocol::{
     request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
 use candid::{Principal, encode_one};
-use pocket_ic::ErrorCode;
 
 use crate::chain::{Chain, FundArgs, FundError, JobsArgs, SyncError, admin, worker_args};
 

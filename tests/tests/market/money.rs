@@ -143,6 +143,8 @@ fn money_comes_in_stands_behind_workers_and_leaves_by_the_command_line() {
 
     let told = person.json(&["money", "fund-treasury", "1T"]);
     assert_eq!(told["treasury"], cycles(TRILLION));
+    let told = person.json(&["money", "fund-sponsor", "1_000_000_000"]);
+    assert_eq!(told["sponsor"], cycles(1_000_000_000));
 
     // Out: to another's account, and, where the market itself holds none, not as cycles.
     let other = requester(3).to_text();

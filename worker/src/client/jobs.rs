@@ -142,6 +142,15 @@ impl Jobs {
         )
     }
 
+    /// Gives a part of the caller's balance to the sponsor pool, and tells what it holds.
+    pub async fn fund_sponsor(&self, amount: Cycles) -> Money<Cycles> {
+        Outcome::fold(
+            self.network
+                .update(self.id, "fund_sponsor", (amount,))
+                .await,
+        )
+    }
+
     /// The market's ledger, if it has one: a hint.
     pub async fn ledger(&self) -> Result<Option<LedgerView>, CallError> {
         self.network.query(self.id, "ledger", ()).await
