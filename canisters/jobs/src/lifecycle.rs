@@ -82,10 +82,14 @@ pub(crate) fn tell_rules(rules: &Rules) {
         audit_ppm_min,
         stake_factor,
         reveal_bond,
+        sponsor_caller_daily,
+        sponsor_daily,
+        canary_ppm,
     } = rules;
     logs::info(format_args!(
         "rules set: trusted after {trusted_after}, audits at least {audit_ppm_min} ppm, stake factor {stake_factor}, \
-         reveal bond {reveal_bond} cycles"
+         reveal bond {reveal_bond} cycles, sponsored a day {sponsor_caller_daily} for each and {sponsor_daily} for all, \
+         canaries {canary_ppm} ppm"
     ));
 }
 

@@ -129,8 +129,8 @@ export interface Stats {
      */
     staked: Cycles;
     /**
-     * Cycles that ever came in: always the sum of the free, held, staked, reserved and withdrawing ones, the treasury, and
-     * what has been withdrawn.
+     * Cycles that ever came in: always the sum of the free, held, staked, reserved and withdrawing ones, the treasury, the
+     * sponsor pool, and what has been withdrawn.
      */
     deposited: Cycles;
     /**
@@ -174,6 +174,10 @@ export interface Stats {
      */
     unverified: bigint;
     workers: bigint;
+    /**
+     * What the sponsor pool holds for people without money.
+     */
+    sponsor: Cycles;
     inconclusive: bigint;
     providers: bigint;
     models: bigint;
@@ -366,6 +370,13 @@ export type TreasuryResult = {
     __kind__: "Err";
     Err: MoneyError;
 };
+export interface CanaryPage {
+    canaries: Array<CanaryView>;
+    /**
+     * How many wait to be asked, all pages together.
+     */
+    waiting: number;
+}
 export interface V1Offered {
     name: string;
     parameters?: V1Parameters;
@@ -394,9 +405,21 @@ export interface DepositFromArgs {
 }
 export interface Rules {
     /**
+     * For a million jobs, how many canaries are asked as long as some wait; at most 200_000, 20_000 at first.
+     */
+    canary_ppm: number;
+    /**
+     * What the sponsor pool pays for one caller in a day (UTC); at most 10^19, 0 at first.
+     */
+    sponsor_caller_daily: Cycles;
+    /**
      * Of a million such answers, how many are audited at least; 50_000 at first.
      */
     audit_ppm_min: number;
+    /**
+     * What it pays for all of them together; at most 10^19, 0 at first.
+     */
+    sponsor_daily: Cycles;
     /**
      * Confirmed results after which a worker's `Single` answers may go unchecked; at most 1_000, 10 at first.
      */
@@ -476,6 +499,17 @@ export interface InstallArgs {
      * Trust, audits and stake.
      */
     rules?: Rules;
+}
+export interface Canary {
+    request: JobRequest;
+    /**
+     * The result root of the right answer, as the receipt of a verified job shows it.
+     */
+    root: Hash;
+    /**
+     * What may be paid for it; what is left goes back to who gave it.
+     */
+    price_cap: Cycles;
 }
 export interface LeaseHint {
     lease: LeaseId;
@@ -693,6 +727,43 @@ export type ChatReply = {
      */
     Pending: {
         job: JobId;
+    };
+};
+export type CanaryError = {
+    __kind__: "NotAController";
+    NotAController: Principal;
+} | {
+    __kind__: "Request";
+    Request: {
+        error: SubmitError;
+        index: number;
+    };
+} | {
+    __kind__: "Full";
+    Full: {
+        waiting: number;
+    };
+} | {
+    __kind__: "NotWaiting";
+    NotWaiting: {
+        number: bigint;
+    };
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+} | {
+    __kind__: "Count";
+    Count: {
+        got: number;
+    };
+} | {
+    __kind__: "InsufficientFunds";
+    InsufficientFunds: {
+        balance: Cycles;
+        needed: Cycles;
     };
 };
 export type TransferResult = {
@@ -1059,6 +1130,10 @@ export interface Holdings {
      * Balance.
      */
     free: Cycles;
+    /**
+     * What the sponsor pool would still pay for the account's jobs today.
+     */
+    sponsored: Cycles;
     locked: Cycles;
     /**
      * Stake behind the account's workers, and how much of it stands behind leases now.
@@ -1638,6 +1713,10 @@ export interface JobView {
      */
     paid: Cycles;
     /**
+     * How much of that the sponsor pool gave; a refund goes back there first.
+     */
+    sponsored: Cycles;
+    /**
      * When it expires; once it has a commitment, up to two minutes later.
      */
     deadline: Timestamp;
@@ -1677,6 +1756,13 @@ export interface V1Property {
 export interface V1Response {
     message: V1Reply;
 }
+export type CanariesResult = {
+    __kind__: "Ok";
+    Ok: CanaryPage;
+} | {
+    __kind__: "Err";
+    Err: CanaryError;
+};
 /**
  * 32 bytes.
  */
@@ -1774,6 +1860,13 @@ export interface CertifiedReceipt {
      */
     witness: Uint8Array;
 }
+export type CanaryResult = {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: CanaryError;
+};
 export type WorkerResult = {
     __kind__: "Ok";
     Ok: null;
@@ -1788,6 +1881,20 @@ export type JobResult = {
     __kind__: "Err";
     Err: JobError;
 };
+export interface CanaryView {
+    /**
+     * Once it is asked.
+     */
+    job?: JobId;
+    /**
+     * From 1.
+     */
+    number: bigint;
+    /**
+     * Once it has ended.
+     */
+    outcome?: CanaryOutcome;
+}
 export type WorkerError = {
     __kind__: "Invalid";
     /**
@@ -1870,13 +1977,6 @@ export type WorkerError = {
     __kind__: "UnknownModel";
     UnknownModel: ModelId;
 };
-export type WorkResult = {
-    __kind__: "Ok";
-    Ok: WorkHint;
-} | {
-    __kind__: "Err";
-    Err: WorkerError;
-};
 export interface Message {
     /**
      * May be empty where an assistant only calls tools.
@@ -1891,20 +1991,6 @@ export interface Message {
      * Which call a tool answers.
      */
     tool_call_id?: string;
-}
-export interface Tool {
-    /**
-     * Letters, digits, _ and -; 1 to 64.
-     */
-    name: string;
-    /**
-     * JSON Schema of its arguments: a JSON object.
-     */
-    parameters?: string;
-    /**
-     * What it does, for the model to read.
-     */
-    description?: string;
 }
 export interface StreamChunk {
     /**
@@ -1921,6 +2007,20 @@ export interface StreamChunk {
      */
     round: number;
 }
+export interface Tool {
+    /**
+     * Letters, digits, _ and -; 1 to 64.
+     */
+    name: string;
+    /**
+     * JSON Schema of its arguments: a JSON object.
+     */
+    parameters?: string;
+    /**
+     * What it does, for the model to read.
+     */
+    description?: string;
+}
 export interface ReceiptsPage {
     /**
      * The subnet's certificate over the canister's certified data, in CBOR.
@@ -1936,6 +2036,13 @@ export interface ReceiptsPage {
     witness: Uint8Array;
     receipts: Array<HashedReceipt>;
 }
+export type WorkResult = {
+    __kind__: "Ok";
+    Ok: WorkHint;
+} | {
+    __kind__: "Err";
+    Err: WorkerError;
+};
 export type SyncError = {
     __kind__: "Busy";
     /**
@@ -1966,6 +2073,28 @@ export interface HttpRequest {
     method: string;
     body: Uint8Array;
     headers: Array<[string, string]>;
+}
+export enum CanaryOutcome {
+    /**
+     * Taken back before it was asked.
+     */
+    TakenBack = "TakenBack",
+    /**
+     * The worker gave the known answer.
+     */
+    Right = "Right",
+    /**
+     * A worker gave another answer, and a checker confirmed that: the known answer is wrong, or they collude.
+     */
+    Refuted = "Refuted",
+    /**
+     * There was no answer, or nobody could tell.
+     */
+    Unanswered = "Unanswered",
+    /**
+     * A worker gave another answer, and checkers rejected it.
+     */
+    Caught = "Caught"
 }
 export enum Finish {
     /**
@@ -2081,7 +2210,9 @@ export enum Verdict {
 }
 export interface jobsInterface {
     abandon(arg0: LeaseId, why: string): Promise<WorkerResult>;
+    add_canaries(arg0: Array<Canary>): Promise<CanaryResult>;
     balance(owner: Principal | null): Promise<Cycles>;
+    canaries(before: bigint | null): Promise<CanariesResult>;
     cancel(arg0: JobId): Promise<CancelResult>;
     chat(arg0: SubmitArgs): Promise<ChatResult>;
     claim(known: BigUint64Array): Promise<ClaimResult>;
@@ -2092,6 +2223,7 @@ export interface jobsInterface {
     earnings(account: Principal): Promise<Earnings>;
     explain(operator: Principal): Promise<Idle>;
     follow(arg0: LeaseId, from: number): Promise<FollowResult>;
+    fund_sponsor(arg0: Cycles): Promise<TreasuryResult>;
     fund_treasury(arg0: Cycles): Promise<TreasuryResult>;
     get_api_doc(): Promise<string>;
     heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult>;
@@ -2119,6 +2251,7 @@ export interface jobsInterface {
     stream(arg0: StreamArgs): Promise<StreamResult>;
     submit(arg0: SubmitArgs): Promise<SubmitResult>;
     sync_registry(): Promise<SyncResult>;
+    take_canary_back(number: bigint): Promise<CanaryResult>;
     transcript(arg0: LeaseId): Promise<TranscriptResult>;
     transfer(arg0: TransferId): Promise<TransferView | null>;
     transfers(arg0: TransfersArgs): Promise<Array<TransferView>>;
@@ -2127,31 +2260,39 @@ export interface jobsInterface {
     withdraw(arg0: WithdrawArgs): Promise<TransferResult>;
     work(): Promise<WorkResult>;
 }
-import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, ChatReply as _ChatReply, ChatResult as _ChatResult, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, ControlError as _ControlError, ControlResult as _ControlResult, Cycles as _Cycles, DepositError as _DepositError, DepositFromArgs as _DepositFromArgs, DepositResult as _DepositResult, Destination as _Destination, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HashedReceipt as _HashedReceipt, HeartbeatResult as _HeartbeatResult, Holdings as _Holdings, HoldingsResult as _HoldingsResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LedgerAccount as _LedgerAccount, LedgerView as _LedgerView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, MoneyError as _MoneyError, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ReceiptsArgs as _ReceiptsArgs, ReceiptsPage as _ReceiptsPage, ReceiptsResponse as _ReceiptsResponse, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, TransferId as _TransferId, TransferKind as _TransferKind, TransferResult as _TransferResult, TransferState as _TransferState, TransferView as _TransferView, TransfersArgs as _TransfersArgs, Transition as _Transition, TreasuryResult as _TreasuryResult, Usage as _Usage, V1Call as _V1Call, V1Message as _V1Message, V1Offered as _V1Offered, V1Parameters as _V1Parameters, V1Property as _V1Property, V1Reply as _V1Reply, V1Request as _V1Request, V1Response as _V1Response, V1Tool as _V1Tool, Verdict as _Verdict, WithdrawArgs as _WithdrawArgs, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
+import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CanariesResult as _CanariesResult, Canary as _Canary, CanaryError as _CanaryError, CanaryOutcome as _CanaryOutcome, CanaryPage as _CanaryPage, CanaryResult as _CanaryResult, CanaryView as _CanaryView, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, ChatReply as _ChatReply, ChatResult as _ChatResult, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, ControlError as _ControlError, ControlResult as _ControlResult, Cycles as _Cycles, DepositError as _DepositError, DepositFromArgs as _DepositFromArgs, DepositResult as _DepositResult, Destination as _Destination, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HashedReceipt as _HashedReceipt, HeartbeatResult as _HeartbeatResult, Holdings as _Holdings, HoldingsResult as _HoldingsResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LedgerAccount as _LedgerAccount, LedgerView as _LedgerView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, MoneyError as _MoneyError, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ReceiptsArgs as _ReceiptsArgs, ReceiptsPage as _ReceiptsPage, ReceiptsResponse as _ReceiptsResponse, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, TransferId as _TransferId, TransferKind as _TransferKind, TransferResult as _TransferResult, TransferState as _TransferState, TransferView as _TransferView, TransfersArgs as _TransfersArgs, Transition as _Transition, TreasuryResult as _TreasuryResult, Usage as _Usage, V1Call as _V1Call, V1Message as _V1Message, V1Offered as _V1Offered, V1Parameters as _V1Parameters, V1Property as _V1Property, V1Reply as _V1Reply, V1Request as _V1Request, V1Response as _V1Response, V1Tool as _V1Tool, Verdict as _Verdict, WithdrawArgs as _WithdrawArgs, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
 export class Jobs implements jobsInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async abandon(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
         const result = await this.actor.abandon(arg0, arg1);
         return from_candid_WorkerResult_n1(result);
     }
+    async add_canaries(arg0: Array<Canary>): Promise<CanaryResult> {
+        const result = await this.actor.add_canaries(to_candid_vec_n11(arg0));
+        return from_candid_CanaryResult_n38(result);
+    }
     async balance(arg0: Principal | null): Promise<Cycles> {
-        const result = await this.actor.balance(to_candid_opt_n11(arg0));
+        const result = await this.actor.balance(to_candid_opt_n45(arg0));
         return result;
+    }
+    async canaries(arg0: bigint | null): Promise<CanariesResult> {
+        const result = await this.actor.canaries(to_candid_opt_n46(arg0));
+        return from_candid_CanariesResult_n47(result);
     }
     async cancel(arg0: JobId): Promise<CancelResult> {
         const result = await this.actor.cancel(arg0);
-        return from_candid_CancelResult_n12(result);
+        return from_candid_CancelResult_n58(result);
     }
     async chat(arg0: SubmitArgs): Promise<ChatResult> {
-        const result = await this.actor.chat(to_candid_SubmitArgs_n16(arg0));
-        return from_candid_ChatResult_n42(result);
+        const result = await this.actor.chat(to_candid_SubmitArgs_n62(arg0));
+        return from_candid_ChatResult_n64(result);
     }
     async claim(arg0: BigUint64Array): Promise<ClaimResult> {
         const result = await this.actor.claim(arg0);
-        return from_candid_ClaimResult_n77(result);
+        return from_candid_ClaimResult_n97(result);
     }
     async commit(arg0: CommitArgs): Promise<WorkerResult> {
-        const result = await this.actor.commit(to_candid_CommitArgs_n109(arg0));
+        const result = await this.actor.commit(to_candid_CommitArgs_n129(arg0));
         return from_candid_WorkerResult_n1(result);
     }
     async decline(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
@@ -2160,11 +2301,11 @@ export class Jobs implements jobsInterface {
     }
     async deposit(arg0: DepositArgs): Promise<DepositResult> {
         const result = await this.actor.deposit(arg0);
-        return from_candid_DepositResult_n115(result);
+        return from_candid_DepositResult_n135(result);
     }
     async deposit_from(arg0: DepositFromArgs): Promise<TransferResult> {
-        const result = await this.actor.deposit_from(to_candid_DepositFromArgs_n119(arg0));
-        return from_candid_TransferResult_n121(result);
+        const result = await this.actor.deposit_from(to_candid_DepositFromArgs_n139(arg0));
+        return from_candid_TransferResult_n141(result);
     }
     async earnings(arg0: Principal): Promise<Earnings> {
         const result = await this.actor.earnings(arg0);
@@ -2172,15 +2313,19 @@ export class Jobs implements jobsInterface {
     }
     async explain(arg0: Principal): Promise<Idle> {
         const result = await this.actor.explain(arg0);
-        return from_candid_Idle_n139(result);
+        return from_candid_Idle_n159(result);
     }
     async follow(arg0: LeaseId, arg1: number): Promise<FollowResult> {
         const result = await this.actor.follow(arg0, arg1);
-        return from_candid_FollowResult_n141(result);
+        return from_candid_FollowResult_n161(result);
+    }
+    async fund_sponsor(arg0: Cycles): Promise<TreasuryResult> {
+        const result = await this.actor.fund_sponsor(arg0);
+        return from_candid_TreasuryResult_n163(result);
     }
     async fund_treasury(arg0: Cycles): Promise<TreasuryResult> {
         const result = await this.actor.fund_treasury(arg0);
-        return from_candid_TreasuryResult_n143(result);
+        return from_candid_TreasuryResult_n163(result);
     }
     async get_api_doc(): Promise<string> {
         const result = await this.actor.get_api_doc();
@@ -2188,11 +2333,11 @@ export class Jobs implements jobsInterface {
     }
     async heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult> {
         const result = await this.actor.heartbeat(arg0);
-        return from_candid_HeartbeatResult_n145(result);
+        return from_candid_HeartbeatResult_n165(result);
     }
     async holdings(arg0: Principal | null): Promise<Holdings> {
-        const result = await this.actor.holdings(to_candid_opt_n11(arg0));
-        return from_candid_Holdings_n151(result);
+        const result = await this.actor.holdings(to_candid_opt_n45(arg0));
+        return from_candid_Holdings_n171(result);
     }
     async http_request(arg0: HttpRequest): Promise<HttpResponse> {
         const result = await this.actor.http_request(arg0);
@@ -2200,31 +2345,31 @@ export class Jobs implements jobsInterface {
     }
     async job(arg0: JobId): Promise<JobResult> {
         const result = await this.actor.job(arg0);
-        return from_candid_JobResult_n153(result);
+        return from_candid_JobResult_n173(result);
     }
     async jobs(arg0: JobsArgs): Promise<Array<JobLine>> {
-        const result = await this.actor.jobs(to_candid_JobsArgs_n155(arg0));
-        return from_candid_vec_n157(result);
+        const result = await this.actor.jobs(to_candid_JobsArgs_n175(arg0));
+        return from_candid_vec_n177(result);
     }
     async ledger(): Promise<LedgerView | null> {
         const result = await this.actor.ledger();
-        return from_candid_opt_n160(result);
+        return from_candid_opt_n180(result);
     }
     async pause(arg0: string): Promise<ControlResult> {
         const result = await this.actor.pause(arg0);
-        return from_candid_ControlResult_n164(result);
+        return from_candid_ControlResult_n184(result);
     }
     async paused(): Promise<string | null> {
         const result = await this.actor.paused();
-        return from_candid_opt_n90(result);
+        return from_candid_opt_n110(result);
     }
     async progress(arg0: ProgressArgs): Promise<ProgressResult> {
         const result = await this.actor.progress(arg0);
-        return from_candid_ProgressResult_n168(result);
+        return from_candid_ProgressResult_n188(result);
     }
     async quote(arg0: JobRequest): Promise<QuoteResult> {
-        const result = await this.actor.quote(to_candid_JobRequest_n18(arg0));
-        return from_candid_QuoteResult_n170(result);
+        const result = await this.actor.quote(to_candid_JobRequest_n14(arg0));
+        return from_candid_QuoteResult_n190(result);
     }
     async ready(arg0: number): Promise<WorkerResult> {
         const result = await this.actor.ready(arg0);
@@ -2232,26 +2377,26 @@ export class Jobs implements jobsInterface {
     }
     async receipt(arg0: JobId): Promise<ReceiptResponse> {
         const result = await this.actor.receipt(arg0);
-        return from_candid_ReceiptResponse_n174(result);
+        return from_candid_ReceiptResponse_n194(result);
     }
     async receipts(arg0: ReceiptsArgs): Promise<ReceiptsResponse> {
-        const result = await this.actor.receipts(to_candid_ReceiptsArgs_n193(arg0));
-        return from_candid_ReceiptsResponse_n195(result);
+        const result = await this.actor.receipts(to_candid_ReceiptsArgs_n213(arg0));
+        return from_candid_ReceiptsResponse_n215(result);
     }
     async release_stake(): Promise<HoldingsResult> {
         const result = await this.actor.release_stake();
-        return from_candid_HoldingsResult_n203(result);
+        return from_candid_HoldingsResult_n222(result);
     }
     async resolve_transfer(arg0: TransferId, arg1: boolean): Promise<TransferResult> {
         const result = await this.actor.resolve_transfer(arg0, arg1);
-        return from_candid_TransferResult_n121(result);
+        return from_candid_TransferResult_n141(result);
     }
     async resume(): Promise<ControlResult> {
         const result = await this.actor.resume();
-        return from_candid_ControlResult_n164(result);
+        return from_candid_ControlResult_n184(result);
     }
     async reveal(arg0: RevealArgs): Promise<WorkerResult> {
-        const result = await this.actor.reveal(to_candid_RevealArgs_n205(arg0));
+        const result = await this.actor.reveal(to_candid_RevealArgs_n224(arg0));
         return from_candid_WorkerResult_n1(result);
     }
     async rules(): Promise<Rules> {
@@ -2264,11 +2409,11 @@ export class Jobs implements jobsInterface {
     }
     async set_rules(arg0: Rules): Promise<ControlResult> {
         const result = await this.actor.set_rules(arg0);
-        return from_candid_ControlResult_n164(result);
+        return from_candid_ControlResult_n184(result);
     }
     async stake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.stake(arg0);
-        return from_candid_HoldingsResult_n203(result);
+        return from_candid_HoldingsResult_n222(result);
     }
     async stats(): Promise<Stats> {
         const result = await this.actor.stats();
@@ -2276,263 +2421,285 @@ export class Jobs implements jobsInterface {
     }
     async stream(arg0: StreamArgs): Promise<StreamResult> {
         const result = await this.actor.stream(arg0);
-        return from_candid_StreamResult_n211(result);
+        return from_candid_StreamResult_n230(result);
     }
     async submit(arg0: SubmitArgs): Promise<SubmitResult> {
-        const result = await this.actor.submit(to_candid_SubmitArgs_n16(arg0));
-        return from_candid_SubmitResult_n215(result);
+        const result = await this.actor.submit(to_candid_SubmitArgs_n62(arg0));
+        return from_candid_SubmitResult_n234(result);
     }
     async sync_registry(): Promise<SyncResult> {
         const result = await this.actor.sync_registry();
-        return from_candid_SyncResult_n217(result);
+        return from_candid_SyncResult_n236(result);
+    }
+    async take_canary_back(arg0: bigint): Promise<CanaryResult> {
+        const result = await this.actor.take_canary_back(arg0);
+        return from_candid_CanaryResult_n38(result);
     }
     async transcript(arg0: LeaseId): Promise<TranscriptResult> {
         const result = await this.actor.transcript(arg0);
-        return from_candid_TranscriptResult_n221(result);
+        return from_candid_TranscriptResult_n240(result);
     }
     async transfer(arg0: TransferId): Promise<TransferView | null> {
         const result = await this.actor.transfer(arg0);
-        return from_candid_opt_n225(result);
+        return from_candid_opt_n244(result);
     }
     async transfers(arg0: TransfersArgs): Promise<Array<TransferView>> {
-        const result = await this.actor.transfers(to_candid_TransfersArgs_n226(arg0));
-        return from_candid_vec_n228(result);
+        const result = await this.actor.transfers(to_candid_TransfersArgs_n245(arg0));
+        return from_candid_vec_n247(result);
     }
     async unstake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.unstake(arg0);
-        return from_candid_HoldingsResult_n203(result);
+        return from_candid_HoldingsResult_n222(result);
     }
     async v1_chat(arg0: V1Request): Promise<V1Response> {
-        const result = await this.actor.v1_chat(to_candid_V1Request_n229(arg0));
-        return from_candid_V1Response_n246(result);
+        const result = await this.actor.v1_chat(to_candid_V1Request_n248(arg0));
+        return from_candid_V1Response_n265(result);
     }
     async withdraw(arg0: WithdrawArgs): Promise<TransferResult> {
-        const result = await this.actor.withdraw(to_candid_WithdrawArgs_n250(arg0));
-        return from_candid_TransferResult_n121(result);
+        const result = await this.actor.withdraw(to_candid_WithdrawArgs_n269(arg0));
+        return from_candid_TransferResult_n141(result);
     }
     async work(): Promise<WorkResult> {
         const result = await this.actor.work();
-        return from_candid_WorkResult_n256(result);
+        return from_candid_WorkResult_n275(result);
     }
 }
-function from_candid_Answer_n57(value: _Answer): Answer {
-    return from_candid_record_n58(value);
+function from_candid_Answer_n79(value: _Answer): Answer {
+    return from_candid_record_n80(value);
 }
-function from_candid_Assurance_n73(value: _Assurance): Assurance {
-    return from_candid_variant_n74(value);
+function from_candid_Assurance_n95(value: _Assurance): Assurance {
+    return from_candid_variant_n96(value);
 }
-function from_candid_Beat_n149(value: _Beat): Beat {
-    return from_candid_variant_n150(value);
+function from_candid_Beat_n169(value: _Beat): Beat {
+    return from_candid_variant_n170(value);
 }
-function from_candid_CancelResult_n12(value: _CancelResult): CancelResult {
-    return from_candid_variant_n13(value);
+function from_candid_CanariesResult_n47(value: _CanariesResult): CanariesResult {
+    return from_candid_variant_n48(value);
 }
-function from_candid_CertifiedReceipt_n176(value: _CertifiedReceipt): CertifiedReceipt {
-    return from_candid_record_n177(value);
+function from_candid_CanaryError_n40(value: _CanaryError): CanaryError {
+    return from_candid_variant_n41(value);
 }
-function from_candid_ChatReply_n44(value: _ChatReply): ChatReply {
-    return from_candid_variant_n45(value);
+function from_candid_CanaryOutcome_n56(value: _CanaryOutcome): CanaryOutcome {
+    return from_candid_variant_n57(value);
 }
-function from_candid_ChatResult_n42(value: _ChatResult): ChatResult {
-    return from_candid_variant_n43(value);
+function from_candid_CanaryPage_n49(value: _CanaryPage): CanaryPage {
+    return from_candid_record_n50(value);
 }
-function from_candid_Chat_n84(value: _Chat): Chat {
-    return from_candid_record_n85(value);
+function from_candid_CanaryResult_n38(value: _CanaryResult): CanaryResult {
+    return from_candid_variant_n39(value);
 }
-function from_candid_ClaimResult_n77(value: _ClaimResult): ClaimResult {
-    return from_candid_variant_n78(value);
+function from_candid_CanaryView_n52(value: _CanaryView): CanaryView {
+    return from_candid_record_n53(value);
 }
-function from_candid_Claim_n223(value: _Claim): Claim {
-    return from_candid_record_n224(value);
+function from_candid_CancelResult_n58(value: _CancelResult): CancelResult {
+    return from_candid_variant_n59(value);
 }
-function from_candid_ControlError_n166(value: _ControlError): ControlError {
-    return from_candid_variant_n167(value);
+function from_candid_CertifiedReceipt_n196(value: _CertifiedReceipt): CertifiedReceipt {
+    return from_candid_record_n197(value);
 }
-function from_candid_ControlResult_n164(value: _ControlResult): ControlResult {
-    return from_candid_variant_n165(value);
+function from_candid_ChatReply_n66(value: _ChatReply): ChatReply {
+    return from_candid_variant_n67(value);
 }
-function from_candid_DepositError_n117(value: _DepositError): DepositError {
-    return from_candid_variant_n118(value);
+function from_candid_ChatResult_n64(value: _ChatResult): ChatResult {
+    return from_candid_variant_n65(value);
 }
-function from_candid_DepositResult_n115(value: _DepositResult): DepositResult {
-    return from_candid_variant_n116(value);
+function from_candid_Chat_n104(value: _Chat): Chat {
+    return from_candid_record_n105(value);
 }
-function from_candid_Destination_n131(value: _Destination): Destination {
-    return from_candid_variant_n132(value);
+function from_candid_ClaimResult_n97(value: _ClaimResult): ClaimResult {
+    return from_candid_variant_n98(value);
 }
-function from_candid_Finish_n60(value: _Finish): Finish {
+function from_candid_Claim_n242(value: _Claim): Claim {
+    return from_candid_record_n243(value);
+}
+function from_candid_ControlError_n186(value: _ControlError): ControlError {
+    return from_candid_variant_n187(value);
+}
+function from_candid_ControlResult_n184(value: _ControlResult): ControlResult {
+    return from_candid_variant_n185(value);
+}
+function from_candid_DepositError_n137(value: _DepositError): DepositError {
+    return from_candid_variant_n138(value);
+}
+function from_candid_DepositResult_n135(value: _DepositResult): DepositResult {
+    return from_candid_variant_n136(value);
+}
+function from_candid_Destination_n151(value: _Destination): Destination {
+    return from_candid_variant_n152(value);
+}
+function from_candid_Finish_n82(value: _Finish): Finish {
+    return from_candid_variant_n83(value);
+}
+function from_candid_FollowResult_n161(value: _FollowResult): FollowResult {
+    return from_candid_variant_n162(value);
+}
+function from_candid_Format_n127(value: _Format): Format {
+    return from_candid_variant_n128(value);
+}
+function from_candid_HashedReceipt_n220(value: _HashedReceipt): HashedReceipt {
+    return from_candid_record_n221(value);
+}
+function from_candid_HeartbeatResult_n165(value: _HeartbeatResult): HeartbeatResult {
+    return from_candid_variant_n166(value);
+}
+function from_candid_HoldingsResult_n222(value: _HoldingsResult): HoldingsResult {
+    return from_candid_variant_n223(value);
+}
+function from_candid_Holdings_n171(value: _Holdings): Holdings {
+    return from_candid_record_n172(value);
+}
+function from_candid_Idle_n159(value: _Idle): Idle {
+    return from_candid_variant_n160(value);
+}
+function from_candid_JobError_n60(value: _JobError): JobError {
     return from_candid_variant_n61(value);
 }
-function from_candid_FollowResult_n141(value: _FollowResult): FollowResult {
-    return from_candid_variant_n142(value);
+function from_candid_JobLine_n178(value: _JobLine): JobLine {
+    return from_candid_record_n179(value);
 }
-function from_candid_Format_n107(value: _Format): Format {
-    return from_candid_variant_n108(value);
+function from_candid_JobRequest_n209(value: _JobRequest): JobRequest {
+    return from_candid_record_n210(value);
 }
-function from_candid_HashedReceipt_n201(value: _HashedReceipt): HashedReceipt {
-    return from_candid_record_n202(value);
-}
-function from_candid_HeartbeatResult_n145(value: _HeartbeatResult): HeartbeatResult {
-    return from_candid_variant_n146(value);
-}
-function from_candid_HoldingsResult_n203(value: _HoldingsResult): HoldingsResult {
-    return from_candid_variant_n204(value);
-}
-function from_candid_Holdings_n151(value: _Holdings): Holdings {
-    return from_candid_record_n152(value);
-}
-function from_candid_Idle_n139(value: _Idle): Idle {
-    return from_candid_variant_n140(value);
-}
-function from_candid_JobError_n14(value: _JobError): JobError {
-    return from_candid_variant_n15(value);
-}
-function from_candid_JobLine_n158(value: _JobLine): JobLine {
-    return from_candid_record_n159(value);
-}
-function from_candid_JobRequest_n189(value: _JobRequest): JobRequest {
-    return from_candid_record_n190(value);
-}
-function from_candid_JobResult_n153(value: _JobResult): JobResult {
-    return from_candid_variant_n154(value);
+function from_candid_JobResult_n173(value: _JobResult): JobResult {
+    return from_candid_variant_n174(value);
 }
 function from_candid_JobState_n9(value: _JobState): JobState {
     return from_candid_variant_n10(value);
 }
-function from_candid_JobView_n46(value: _JobView): JobView {
-    return from_candid_record_n47(value);
+function from_candid_JobView_n68(value: _JobView): JobView {
+    return from_candid_record_n69(value);
 }
-function from_candid_LeaseHint_n261(value: _LeaseHint): LeaseHint {
-    return from_candid_record_n262(value);
+function from_candid_LeaseHint_n280(value: _LeaseHint): LeaseHint {
+    return from_candid_record_n281(value);
 }
 function from_candid_LeaseState_n6(value: _LeaseState): LeaseState {
     return from_candid_variant_n7(value);
 }
-function from_candid_LeaseView_n67(value: _LeaseView): LeaseView {
-    return from_candid_record_n68(value);
+function from_candid_LeaseView_n89(value: _LeaseView): LeaseView {
+    return from_candid_record_n90(value);
 }
-function from_candid_LedgerAccount_n128(value: _LedgerAccount): LedgerAccount {
-    return from_candid_record_n129(value);
+function from_candid_LedgerAccount_n148(value: _LedgerAccount): LedgerAccount {
+    return from_candid_record_n149(value);
 }
-function from_candid_LedgerView_n161(value: _LedgerView): LedgerView {
-    return from_candid_record_n162(value);
-}
-function from_candid_MessageRole_n95(value: _MessageRole): MessageRole {
-    return from_candid_variant_n96(value);
-}
-function from_candid_Message_n92(value: _Message): Message {
-    return from_candid_record_n93(value);
-}
-function from_candid_ModelRef_n191(value: _ModelRef): ModelRef {
-    return from_candid_variant_n192(value);
-}
-function from_candid_MoneyError_n137(value: _MoneyError): MoneyError {
-    return from_candid_variant_n138(value);
-}
-function from_candid_Order_n80(value: _Order): Order {
-    return from_candid_record_n81(value);
-}
-function from_candid_Parameters_n97(value: _Parameters): Parameters_ {
-    return from_candid_record_n98(value);
-}
-function from_candid_ProgressResult_n168(value: _ProgressResult): ProgressResult {
-    return from_candid_variant_n169(value);
-}
-function from_candid_QuoteResult_n170(value: _QuoteResult): QuoteResult {
-    return from_candid_variant_n171(value);
-}
-function from_candid_Quote_n172(value: _Quote): Quote {
-    return from_candid_record_n173(value);
-}
-function from_candid_Reason_n54(value: _Reason): Reason {
-    return from_candid_variant_n55(value);
-}
-function from_candid_ReceiptLease_n184(value: _ReceiptLease): ReceiptLease {
-    return from_candid_record_n185(value);
-}
-function from_candid_ReceiptResponse_n174(value: _ReceiptResponse): ReceiptResponse {
-    return from_candid_variant_n175(value);
-}
-function from_candid_ReceiptResult_n181(value: _ReceiptResult): ReceiptResult {
+function from_candid_LedgerView_n181(value: _LedgerView): LedgerView {
     return from_candid_record_n182(value);
 }
-function from_candid_Receipt_n178(value: _Receipt): Receipt {
-    return from_candid_record_n179(value);
+function from_candid_MessageRole_n115(value: _MessageRole): MessageRole {
+    return from_candid_variant_n116(value);
 }
-function from_candid_ReceiptsPage_n197(value: _ReceiptsPage): ReceiptsPage {
-    return from_candid_record_n198(value);
+function from_candid_Message_n112(value: _Message): Message {
+    return from_candid_record_n113(value);
 }
-function from_candid_ReceiptsResponse_n195(value: _ReceiptsResponse): ReceiptsResponse {
-    return from_candid_variant_n196(value);
-}
-function from_candid_Role_n69(value: _Role): Role {
-    return from_candid_variant_n70(value);
-}
-function from_candid_SaltedRequest_n187(value: _SaltedRequest): SaltedRequest {
-    return from_candid_record_n188(value);
-}
-function from_candid_Sampling_n101(value: _Sampling): Sampling {
-    return from_candid_record_n102(value);
-}
-function from_candid_StreamChunk_n213(value: _StreamChunk): StreamChunk {
-    return from_candid_record_n214(value);
-}
-function from_candid_StreamResult_n211(value: _StreamResult): StreamResult {
+function from_candid_ModelRef_n211(value: _ModelRef): ModelRef {
     return from_candid_variant_n212(value);
 }
-function from_candid_SubmitError_n75(value: _SubmitError): SubmitError {
-    return from_candid_variant_n76(value);
+function from_candid_MoneyError_n157(value: _MoneyError): MoneyError {
+    return from_candid_variant_n158(value);
 }
-function from_candid_SubmitResult_n215(value: _SubmitResult): SubmitResult {
+function from_candid_Order_n100(value: _Order): Order {
+    return from_candid_record_n101(value);
+}
+function from_candid_Parameters_n117(value: _Parameters): Parameters_ {
+    return from_candid_record_n118(value);
+}
+function from_candid_ProgressResult_n188(value: _ProgressResult): ProgressResult {
+    return from_candid_variant_n189(value);
+}
+function from_candid_QuoteResult_n190(value: _QuoteResult): QuoteResult {
+    return from_candid_variant_n191(value);
+}
+function from_candid_Quote_n192(value: _Quote): Quote {
+    return from_candid_record_n193(value);
+}
+function from_candid_Reason_n76(value: _Reason): Reason {
+    return from_candid_variant_n77(value);
+}
+function from_candid_ReceiptLease_n204(value: _ReceiptLease): ReceiptLease {
+    return from_candid_record_n205(value);
+}
+function from_candid_ReceiptResponse_n194(value: _ReceiptResponse): ReceiptResponse {
+    return from_candid_variant_n195(value);
+}
+function from_candid_ReceiptResult_n201(value: _ReceiptResult): ReceiptResult {
+    return from_candid_record_n202(value);
+}
+function from_candid_Receipt_n198(value: _Receipt): Receipt {
+    return from_candid_record_n199(value);
+}
+function from_candid_ReceiptsPage_n217(value: _ReceiptsPage): ReceiptsPage {
+    return from_candid_record_n218(value);
+}
+function from_candid_ReceiptsResponse_n215(value: _ReceiptsResponse): ReceiptsResponse {
     return from_candid_variant_n216(value);
 }
-function from_candid_SyncError_n219(value: _SyncError): SyncError {
-    return from_candid_variant_n220(value);
+function from_candid_Role_n91(value: _Role): Role {
+    return from_candid_variant_n92(value);
 }
-function from_candid_SyncResult_n217(value: _SyncResult): SyncResult {
-    return from_candid_variant_n218(value);
+function from_candid_SaltedRequest_n207(value: _SaltedRequest): SaltedRequest {
+    return from_candid_record_n208(value);
 }
-function from_candid_Task_n82(value: _Task): Task {
-    return from_candid_variant_n83(value);
+function from_candid_Sampling_n121(value: _Sampling): Sampling {
+    return from_candid_record_n122(value);
 }
-function from_candid_Tool_n88(value: _Tool): Tool {
-    return from_candid_record_n89(value);
+function from_candid_StreamChunk_n232(value: _StreamChunk): StreamChunk {
+    return from_candid_record_n233(value);
 }
-function from_candid_TranscriptResult_n221(value: _TranscriptResult): TranscriptResult {
-    return from_candid_variant_n222(value);
+function from_candid_StreamResult_n230(value: _StreamResult): StreamResult {
+    return from_candid_variant_n231(value);
 }
-function from_candid_TransferKind_n125(value: _TransferKind): TransferKind {
-    return from_candid_variant_n126(value);
+function from_candid_SubmitError_n43(value: _SubmitError): SubmitError {
+    return from_candid_variant_n44(value);
 }
-function from_candid_TransferResult_n121(value: _TransferResult): TransferResult {
-    return from_candid_variant_n122(value);
+function from_candid_SubmitResult_n234(value: _SubmitResult): SubmitResult {
+    return from_candid_variant_n235(value);
 }
-function from_candid_TransferState_n133(value: _TransferState): TransferState {
-    return from_candid_variant_n134(value);
+function from_candid_SyncError_n238(value: _SyncError): SyncError {
+    return from_candid_variant_n239(value);
 }
-function from_candid_TransferView_n123(value: _TransferView): TransferView {
-    return from_candid_record_n124(value);
+function from_candid_SyncResult_n236(value: _SyncResult): SyncResult {
+    return from_candid_variant_n237(value);
 }
-function from_candid_Transition_n51(value: _Transition): Transition {
-    return from_candid_record_n52(value);
+function from_candid_Task_n102(value: _Task): Task {
+    return from_candid_variant_n103(value);
 }
-function from_candid_TreasuryResult_n143(value: _TreasuryResult): TreasuryResult {
-    return from_candid_variant_n144(value);
+function from_candid_Tool_n108(value: _Tool): Tool {
+    return from_candid_record_n109(value);
 }
-function from_candid_V1Reply_n248(value: _V1Reply): V1Reply {
-    return from_candid_record_n249(value);
+function from_candid_TranscriptResult_n240(value: _TranscriptResult): TranscriptResult {
+    return from_candid_variant_n241(value);
 }
-function from_candid_V1Response_n246(value: _V1Response): V1Response {
-    return from_candid_record_n247(value);
+function from_candid_TransferKind_n145(value: _TransferKind): TransferKind {
+    return from_candid_variant_n146(value);
 }
-function from_candid_Verdict_n64(value: _Verdict): Verdict {
-    return from_candid_variant_n65(value);
+function from_candid_TransferResult_n141(value: _TransferResult): TransferResult {
+    return from_candid_variant_n142(value);
 }
-function from_candid_WorkHint_n258(value: _WorkHint): WorkHint {
-    return from_candid_record_n259(value);
+function from_candid_TransferState_n153(value: _TransferState): TransferState {
+    return from_candid_variant_n154(value);
 }
-function from_candid_WorkResult_n256(value: _WorkResult): WorkResult {
-    return from_candid_variant_n257(value);
+function from_candid_TransferView_n143(value: _TransferView): TransferView {
+    return from_candid_record_n144(value);
+}
+function from_candid_Transition_n73(value: _Transition): Transition {
+    return from_candid_record_n74(value);
+}
+function from_candid_TreasuryResult_n163(value: _TreasuryResult): TreasuryResult {
+    return from_candid_variant_n164(value);
+}
+function from_candid_V1Reply_n267(value: _V1Reply): V1Reply {
+    return from_candid_record_n268(value);
+}
+function from_candid_V1Response_n265(value: _V1Response): V1Response {
+    return from_candid_record_n266(value);
+}
+function from_candid_Verdict_n86(value: _Verdict): Verdict {
+    return from_candid_variant_n87(value);
+}
+function from_candid_WorkHint_n277(value: _WorkHint): WorkHint {
+    return from_candid_record_n278(value);
+}
+function from_candid_WorkResult_n275(value: _WorkResult): WorkResult {
+    return from_candid_variant_n276(value);
 }
 function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
     return from_candid_variant_n4(value);
@@ -2540,82 +2707,196 @@ function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
 function from_candid_WorkerResult_n1(value: _WorkerResult): WorkerResult {
     return from_candid_variant_n2(value);
 }
-function from_candid_opt_n100(value: [] | [Array<string>]): Array<string> | null {
+function from_candid_opt_n106(value: [] | [Array<_Tool>]): Array<Tool> | null {
+    return value.length === 0 ? null : from_candid_vec_n107(value[0]);
+}
+function from_candid_opt_n110(value: [] | [string]): string | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n103(value: [] | [number]): number | null {
+function from_candid_opt_n114(value: [] | [Array<_ToolCall>]): Array<ToolCall> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n104(value: [] | [number]): number | null {
+function from_candid_opt_n119(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n105(value: [] | [Array<_LogitBias>]): Array<LogitBias> | null {
+function from_candid_opt_n120(value: [] | [Array<string>]): Array<string> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n106(value: [] | [_Format]): Format | null {
-    return value.length === 0 ? null : from_candid_Format_n107(value[0]);
-}
-function from_candid_opt_n136(value: [] | [bigint]): bigint | null {
+function from_candid_opt_n123(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n160(value: [] | [_LedgerView]): LedgerView | null {
-    return value.length === 0 ? null : from_candid_LedgerView_n161(value[0]);
-}
-function from_candid_opt_n163(value: [] | [_Cycles]): Cycles | null {
+function from_candid_opt_n124(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n180(value: [] | [_ReceiptResult]): ReceiptResult | null {
-    return value.length === 0 ? null : from_candid_ReceiptResult_n181(value[0]);
-}
-function from_candid_opt_n186(value: [] | [_SaltedRequest]): SaltedRequest | null {
-    return value.length === 0 ? null : from_candid_SaltedRequest_n187(value[0]);
-}
-function from_candid_opt_n199(value: [] | [_JobId]): JobId | null {
+function from_candid_opt_n125(value: [] | [Array<_LogitBias>]): Array<LogitBias> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n225(value: [] | [_TransferView]): TransferView | null {
-    return value.length === 0 ? null : from_candid_TransferView_n123(value[0]);
+function from_candid_opt_n126(value: [] | [_Format]): Format | null {
+    return value.length === 0 ? null : from_candid_Format_n127(value[0]);
 }
-function from_candid_opt_n48(value: [] | [_Hash]): Hash | null {
+function from_candid_opt_n156(value: [] | [bigint]): bigint | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n49(value: [] | [_Timestamp]): Timestamp | null {
+function from_candid_opt_n180(value: [] | [_LedgerView]): LedgerView | null {
+    return value.length === 0 ? null : from_candid_LedgerView_n181(value[0]);
+}
+function from_candid_opt_n183(value: [] | [_Cycles]): Cycles | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n53(value: [] | [_LeaseId]): LeaseId | null {
+function from_candid_opt_n200(value: [] | [_ReceiptResult]): ReceiptResult | null {
+    return value.length === 0 ? null : from_candid_ReceiptResult_n201(value[0]);
+}
+function from_candid_opt_n206(value: [] | [_SaltedRequest]): SaltedRequest | null {
+    return value.length === 0 ? null : from_candid_SaltedRequest_n207(value[0]);
+}
+function from_candid_opt_n244(value: [] | [_TransferView]): TransferView | null {
+    return value.length === 0 ? null : from_candid_TransferView_n143(value[0]);
+}
+function from_candid_opt_n54(value: [] | [_JobId]): JobId | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n56(value: [] | [_Answer]): Answer | null {
-    return value.length === 0 ? null : from_candid_Answer_n57(value[0]);
+function from_candid_opt_n55(value: [] | [_CanaryOutcome]): CanaryOutcome | null {
+    return value.length === 0 ? null : from_candid_CanaryOutcome_n56(value[0]);
 }
-function from_candid_opt_n59(value: [] | [Array<_TokenLogprobs>]): Array<TokenLogprobs> | null {
+function from_candid_opt_n70(value: [] | [_Hash]): Hash | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n62(value: [] | [Uint8Array]): Uint8Array | null {
+function from_candid_opt_n71(value: [] | [_Timestamp]): Timestamp | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n63(value: [] | [_Verdict]): Verdict | null {
-    return value.length === 0 ? null : from_candid_Verdict_n64(value[0]);
-}
-function from_candid_opt_n71(value: [] | [_Reason]): Reason | null {
-    return value.length === 0 ? null : from_candid_Reason_n54(value[0]);
-}
-function from_candid_opt_n72(value: [] | [_Usage]): Usage | null {
+function from_candid_opt_n75(value: [] | [_LeaseId]): LeaseId | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n86(value: [] | [Array<_Tool>]): Array<Tool> | null {
-    return value.length === 0 ? null : from_candid_vec_n87(value[0]);
+function from_candid_opt_n78(value: [] | [_Answer]): Answer | null {
+    return value.length === 0 ? null : from_candid_Answer_n79(value[0]);
 }
-function from_candid_opt_n90(value: [] | [string]): string | null {
+function from_candid_opt_n81(value: [] | [Array<_TokenLogprobs>]): Array<TokenLogprobs> | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n94(value: [] | [Array<_ToolCall>]): Array<ToolCall> | null {
+function from_candid_opt_n84(value: [] | [Uint8Array]): Uint8Array | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n99(value: [] | [number]): number | null {
+function from_candid_opt_n85(value: [] | [_Verdict]): Verdict | null {
+    return value.length === 0 ? null : from_candid_Verdict_n86(value[0]);
+}
+function from_candid_opt_n93(value: [] | [_Reason]): Reason | null {
+    return value.length === 0 ? null : from_candid_Reason_n76(value[0]);
+}
+function from_candid_opt_n94(value: [] | [_Usage]): Usage | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_record_n102(value: {
+function from_candid_record_n101(value: {
+    job: _JobId;
+    model: _ModelId;
+    model_root: _Hash;
+    role: _Role;
+    seed: bigint;
+    task: _Task;
+    parameters: _Parameters;
+    deadline: _Timestamp;
+    lease: _LeaseId;
+    run_deadline: _Timestamp;
+    streamed: number;
+    input_tokens_max: number;
+    round: number;
+}): {
+    job: JobId;
+    model: ModelId;
+    model_root: Hash;
+    role: Role;
+    seed: bigint;
+    task: Task;
+    parameters: Parameters_;
+    deadline: Timestamp;
+    lease: LeaseId;
+    run_deadline: Timestamp;
+    streamed: number;
+    input_tokens_max: number;
+    round: number;
+} {
+    return {
+        job: value.job,
+        model: value.model,
+        model_root: value.model_root,
+        role: from_candid_Role_n91(value.role),
+        seed: value.seed,
+        task: from_candid_Task_n102(value.task),
+        parameters: from_candid_Parameters_n117(value.parameters),
+        deadline: value.deadline,
+        lease: value.lease,
+        run_deadline: value.run_deadline,
+        streamed: value.streamed,
+        input_tokens_max: value.input_tokens_max,
+        round: value.round
+    };
+}
+function from_candid_record_n105(value: {
+    tools: [] | [Array<_Tool>];
+    messages: Array<_Message>;
+}): {
+    tools?: Array<Tool>;
+    messages: Array<Message>;
+} {
+    return {
+        tools: record_opt_to_undefined(from_candid_opt_n106(value.tools)),
+        messages: from_candid_vec_n111(value.messages)
+    };
+}
+function from_candid_record_n109(value: {
+    name: string;
+    parameters: [] | [string];
+    description: [] | [string];
+}): {
+    name: string;
+    parameters?: string;
+    description?: string;
+} {
+    return {
+        name: value.name,
+        parameters: record_opt_to_undefined(from_candid_opt_n110(value.parameters)),
+        description: record_opt_to_undefined(from_candid_opt_n110(value.description))
+    };
+}
+function from_candid_record_n113(value: {
+    content: string;
+    tool_calls: [] | [Array<_ToolCall>];
+    role: _MessageRole;
+    tool_call_id: [] | [string];
+}): {
+    content: string;
+    tool_calls?: Array<ToolCall>;
+    role: MessageRole;
+    tool_call_id?: string;
+} {
+    return {
+        content: value.content,
+        tool_calls: record_opt_to_undefined(from_candid_opt_n114(value.tool_calls)),
+        role: from_candid_MessageRole_n115(value.role),
+        tool_call_id: record_opt_to_undefined(from_candid_opt_n110(value.tool_call_id))
+    };
+}
+function from_candid_record_n118(value: {
+    logprobs: [] | [number];
+    stop: [] | [Array<string>];
+    max_tokens: number;
+    sampling: _Sampling;
+    format: [] | [_Format];
+}): {
+    logprobs?: number;
+    stop?: Array<string>;
+    max_tokens: number;
+    sampling: Sampling;
+    format?: Format;
+} {
+    return {
+        logprobs: record_opt_to_undefined(from_candid_opt_n119(value.logprobs)),
+        stop: record_opt_to_undefined(from_candid_opt_n120(value.stop)),
+        max_tokens: value.max_tokens,
+        sampling: from_candid_Sampling_n121(value.sampling),
+        format: record_opt_to_undefined(from_candid_opt_n126(value.format))
+    };
+}
+function from_candid_record_n122(value: {
     top_k: number;
     frequency_penalty_milli: [] | [number];
     repetition_penalty_milli: [] | [number];
@@ -2638,17 +2919,17 @@ function from_candid_record_n102(value: {
 } {
     return {
         top_k: value.top_k,
-        frequency_penalty_milli: record_opt_to_undefined(from_candid_opt_n103(value.frequency_penalty_milli)),
-        repetition_penalty_milli: record_opt_to_undefined(from_candid_opt_n104(value.repetition_penalty_milli)),
+        frequency_penalty_milli: record_opt_to_undefined(from_candid_opt_n123(value.frequency_penalty_milli)),
+        repetition_penalty_milli: record_opt_to_undefined(from_candid_opt_n124(value.repetition_penalty_milli)),
         top_p_ppm: value.top_p_ppm,
-        presence_penalty_milli: record_opt_to_undefined(from_candid_opt_n103(value.presence_penalty_milli)),
-        repetition_window: record_opt_to_undefined(from_candid_opt_n104(value.repetition_window)),
+        presence_penalty_milli: record_opt_to_undefined(from_candid_opt_n123(value.presence_penalty_milli)),
+        repetition_window: record_opt_to_undefined(from_candid_opt_n124(value.repetition_window)),
         temperature_milli: value.temperature_milli,
-        min_p_ppm: record_opt_to_undefined(from_candid_opt_n104(value.min_p_ppm)),
-        logit_bias: record_opt_to_undefined(from_candid_opt_n105(value.logit_bias))
+        min_p_ppm: record_opt_to_undefined(from_candid_opt_n124(value.min_p_ppm)),
+        logit_bias: record_opt_to_undefined(from_candid_opt_n125(value.logit_bias))
     };
 }
-function from_candid_record_n124(value: {
+function from_candid_record_n144(value: {
     id: _TransferId;
     fee: _Cycles;
     tries: number;
@@ -2674,23 +2955,23 @@ function from_candid_record_n124(value: {
         fee: value.fee,
         tries: value.tries,
         begun_at: value.begun_at,
-        kind: from_candid_TransferKind_n125(value.kind),
-        state: from_candid_TransferState_n133(value.state),
+        kind: from_candid_TransferKind_n145(value.kind),
+        state: from_candid_TransferState_n153(value.state),
         account: value.account,
-        ended_at: record_opt_to_undefined(from_candid_opt_n49(value.ended_at)),
+        ended_at: record_opt_to_undefined(from_candid_opt_n71(value.ended_at)),
         amount: value.amount
     };
 }
-function from_candid_record_n127(value: {
+function from_candid_record_n147(value: {
     from: _LedgerAccount;
 }): {
     from: LedgerAccount;
 } {
     return {
-        from: from_candid_LedgerAccount_n128(value.from)
+        from: from_candid_LedgerAccount_n148(value.from)
     };
 }
-function from_candid_record_n129(value: {
+function from_candid_record_n149(value: {
     owner: Principal;
     subaccount: [] | [Uint8Array];
 }): {
@@ -2699,35 +2980,37 @@ function from_candid_record_n129(value: {
 } {
     return {
         owner: value.owner,
-        subaccount: record_opt_to_undefined(from_candid_opt_n62(value.subaccount))
+        subaccount: record_opt_to_undefined(from_candid_opt_n84(value.subaccount))
     };
 }
-function from_candid_record_n130(value: {
+function from_candid_record_n150(value: {
     to: _Destination;
 }): {
     to: Destination;
 } {
     return {
-        to: from_candid_Destination_n131(value.to)
+        to: from_candid_Destination_n151(value.to)
     };
 }
-function from_candid_record_n135(value: {
+function from_candid_record_n155(value: {
     block: [] | [bigint];
 }): {
     block?: bigint;
 } {
     return {
-        block: record_opt_to_undefined(from_candid_opt_n136(value.block))
+        block: record_opt_to_undefined(from_candid_opt_n156(value.block))
     };
 }
-function from_candid_record_n152(value: {
+function from_candid_record_n172(value: {
     free: _Cycles;
+    sponsored: _Cycles;
     locked: _Cycles;
     stake: _Cycles;
     unbonding: _Cycles;
     unbonding_until: [] | [_Timestamp];
 }): {
     free: Cycles;
+    sponsored: Cycles;
     locked: Cycles;
     stake: Cycles;
     unbonding: Cycles;
@@ -2735,13 +3018,14 @@ function from_candid_record_n152(value: {
 } {
     return {
         free: value.free,
+        sponsored: value.sponsored,
         locked: value.locked,
         stake: value.stake,
         unbonding: value.unbonding,
-        unbonding_until: record_opt_to_undefined(from_candid_opt_n49(value.unbonding_until))
+        unbonding_until: record_opt_to_undefined(from_candid_opt_n71(value.unbonding_until))
     };
 }
-function from_candid_record_n159(value: {
+function from_candid_record_n179(value: {
     id: _JobId;
     model: _ModelId;
     requester: Principal;
@@ -2760,12 +3044,12 @@ function from_candid_record_n159(value: {
         id: value.id,
         model: value.model,
         requester: value.requester,
-        verdict: record_opt_to_undefined(from_candid_opt_n63(value.verdict)),
+        verdict: record_opt_to_undefined(from_candid_opt_n85(value.verdict)),
         state: from_candid_JobState_n9(value.state),
         submitted_at: value.submitted_at
     };
 }
-function from_candid_record_n162(value: {
+function from_candid_record_n182(value: {
     id: Principal;
     fee: [] | [_Cycles];
 }): {
@@ -2774,10 +3058,10 @@ function from_candid_record_n162(value: {
 } {
     return {
         id: value.id,
-        fee: record_opt_to_undefined(from_candid_opt_n163(value.fee))
+        fee: record_opt_to_undefined(from_candid_opt_n183(value.fee))
     };
 }
-function from_candid_record_n173(value: {
+function from_candid_record_n193(value: {
     model: _ModelId;
     wait_seconds: [] | [number];
     price_expected: _Cycles;
@@ -2794,14 +3078,14 @@ function from_candid_record_n173(value: {
 } {
     return {
         model: value.model,
-        wait_seconds: record_opt_to_undefined(from_candid_opt_n104(value.wait_seconds)),
+        wait_seconds: record_opt_to_undefined(from_candid_opt_n124(value.wait_seconds)),
         price_expected: value.price_expected,
         providers: value.providers,
         price_max: value.price_max,
         queued: value.queued
     };
 }
-function from_candid_record_n177(value: {
+function from_candid_record_n197(value: {
     certificate: Uint8Array;
     receipt: _Receipt;
     request: [] | [_SaltedRequest];
@@ -2814,12 +3098,12 @@ function from_candid_record_n177(value: {
 } {
     return {
         certificate: value.certificate,
-        receipt: from_candid_Receipt_n178(value.receipt),
-        request: record_opt_to_undefined(from_candid_opt_n186(value.request)),
+        receipt: from_candid_Receipt_n198(value.receipt),
+        request: record_opt_to_undefined(from_candid_opt_n206(value.request)),
         witness: value.witness
     };
 }
-function from_candid_record_n179(value: {
+function from_candid_record_n199(value: {
     fee: _Cycles;
     job: _JobId;
     request_hash: _Hash;
@@ -2864,25 +3148,25 @@ function from_candid_record_n179(value: {
         fee: value.fee,
         job: value.job,
         request_hash: value.request_hash,
-        result: record_opt_to_undefined(from_candid_opt_n180(value.result)),
+        result: record_opt_to_undefined(from_candid_opt_n200(value.result)),
         model: value.model,
         subsidy: value.subsidy,
         model_root: value.model_root,
         class: value.class,
-        seed: record_opt_to_undefined(from_candid_opt_n136(value.seed)),
-        verdict: record_opt_to_undefined(from_candid_opt_n63(value.verdict)),
+        seed: record_opt_to_undefined(from_candid_opt_n156(value.seed)),
+        verdict: record_opt_to_undefined(from_candid_opt_n85(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n183(value.leases),
+        leases: from_candid_vec_n203(value.leases),
         canister: value.canister,
         royalty: value.royalty,
         ended_at: value.ended_at,
         escrow: value.escrow,
         submitted_at: value.submitted_at,
-        assurance: from_candid_Assurance_n73(value.assurance),
+        assurance: from_candid_Assurance_n95(value.assurance),
         refund: value.refund
     };
 }
-function from_candid_record_n182(value: {
+function from_candid_record_n202(value: {
     answer_sha256: _Hash;
     trace_root: _Hash;
     root: _Hash;
@@ -2899,11 +3183,11 @@ function from_candid_record_n182(value: {
         answer_sha256: value.answer_sha256,
         trace_root: value.trace_root,
         root: value.root,
-        finish: from_candid_Finish_n60(value.finish),
+        finish: from_candid_Finish_n82(value.finish),
         usage: value.usage
     };
 }
-function from_candid_record_n185(value: {
+function from_candid_record_n205(value: {
     provider: Principal;
     paid: _Cycles;
     role: _Role;
@@ -2929,8 +3213,8 @@ function from_candid_record_n185(value: {
     return {
         provider: value.provider,
         paid: value.paid,
-        role: from_candid_Role_n69(value.role),
-        root: record_opt_to_undefined(from_candid_opt_n48(value.root)),
+        role: from_candid_Role_n91(value.role),
+        root: record_opt_to_undefined(from_candid_opt_n70(value.root)),
         lease: value.lease,
         state: from_candid_LeaseState_n6(value.state),
         forfeited: value.forfeited,
@@ -2939,7 +3223,7 @@ function from_candid_record_n185(value: {
         round: value.round
     };
 }
-function from_candid_record_n188(value: {
+function from_candid_record_n208(value: {
     request: _JobRequest;
     salt: _Hash;
 }): {
@@ -2947,11 +3231,11 @@ function from_candid_record_n188(value: {
     salt: Hash;
 } {
     return {
-        request: from_candid_JobRequest_n189(value.request),
+        request: from_candid_JobRequest_n209(value.request),
         salt: value.salt
     };
 }
-function from_candid_record_n190(value: {
+function from_candid_record_n210(value: {
     model: _ModelRef;
     seed: [] | [bigint];
     task: _Task;
@@ -2965,14 +3249,14 @@ function from_candid_record_n190(value: {
     assurance: Assurance;
 } {
     return {
-        model: from_candid_ModelRef_n191(value.model),
-        seed: record_opt_to_undefined(from_candid_opt_n136(value.seed)),
-        task: from_candid_Task_n82(value.task),
-        parameters: from_candid_Parameters_n97(value.parameters),
-        assurance: from_candid_Assurance_n73(value.assurance)
+        model: from_candid_ModelRef_n211(value.model),
+        seed: record_opt_to_undefined(from_candid_opt_n156(value.seed)),
+        task: from_candid_Task_n102(value.task),
+        parameters: from_candid_Parameters_n117(value.parameters),
+        assurance: from_candid_Assurance_n95(value.assurance)
     };
 }
-function from_candid_record_n198(value: {
+function from_candid_record_n218(value: {
     certificate: Uint8Array;
     next: [] | [_JobId];
     witness: Uint8Array;
@@ -2985,12 +3269,12 @@ function from_candid_record_n198(value: {
 } {
     return {
         certificate: value.certificate,
-        next: record_opt_to_undefined(from_candid_opt_n199(value.next)),
+        next: record_opt_to_undefined(from_candid_opt_n54(value.next)),
         witness: value.witness,
-        receipts: from_candid_vec_n200(value.receipts)
+        receipts: from_candid_vec_n219(value.receipts)
     };
 }
-function from_candid_record_n202(value: {
+function from_candid_record_n221(value: {
     receipt: _Receipt;
     hash: _Hash;
 }): {
@@ -2998,11 +3282,11 @@ function from_candid_record_n202(value: {
     hash: Hash;
 } {
     return {
-        receipt: from_candid_Receipt_n178(value.receipt),
+        receipt: from_candid_Receipt_n198(value.receipt),
         hash: value.hash
     };
 }
-function from_candid_record_n214(value: {
+function from_candid_record_n233(value: {
     cursor: bigint;
     text: string;
     state: _JobState;
@@ -3020,7 +3304,7 @@ function from_candid_record_n214(value: {
         round: value.round
     };
 }
-function from_candid_record_n224(value: {
+function from_candid_record_n243(value: {
     output: Uint32Array;
     finish: _Finish;
 }): {
@@ -3029,19 +3313,19 @@ function from_candid_record_n224(value: {
 } {
     return {
         output: value.output,
-        finish: from_candid_Finish_n60(value.finish)
+        finish: from_candid_Finish_n82(value.finish)
     };
 }
-function from_candid_record_n247(value: {
+function from_candid_record_n266(value: {
     message: _V1Reply;
 }): {
     message: V1Reply;
 } {
     return {
-        message: from_candid_V1Reply_n248(value.message)
+        message: from_candid_V1Reply_n267(value.message)
     };
 }
-function from_candid_record_n249(value: {
+function from_candid_record_n268(value: {
     content: [] | [string];
     tool_calls: Array<_V1Call>;
 }): {
@@ -3049,11 +3333,11 @@ function from_candid_record_n249(value: {
     tool_calls: Array<V1Call>;
 } {
     return {
-        content: record_opt_to_undefined(from_candid_opt_n90(value.content)),
+        content: record_opt_to_undefined(from_candid_opt_n110(value.content)),
         tool_calls: value.tool_calls
     };
 }
-function from_candid_record_n259(value: {
+function from_candid_record_n278(value: {
     unclaimed: number;
     leases: Array<_LeaseHint>;
     announce: boolean;
@@ -3064,11 +3348,11 @@ function from_candid_record_n259(value: {
 } {
     return {
         unclaimed: value.unclaimed,
-        leases: from_candid_vec_n260(value.leases),
+        leases: from_candid_vec_n279(value.leases),
         announce: value.announce
     };
 }
-function from_candid_record_n262(value: {
+function from_candid_record_n281(value: {
     lease: _LeaseId;
     state: _LeaseState;
     transcript_final: boolean;
@@ -3086,7 +3370,58 @@ function from_candid_record_n262(value: {
         reveal_open: value.reveal_open
     };
 }
-function from_candid_record_n47(value: {
+function from_candid_record_n42(value: {
+    error: _SubmitError;
+    index: number;
+}): {
+    error: SubmitError;
+    index: number;
+} {
+    return {
+        error: from_candid_SubmitError_n43(value.error),
+        index: value.index
+    };
+}
+function from_candid_record_n5(value: {
+    lease: _LeaseId;
+    state: _LeaseState;
+}): {
+    lease: LeaseId;
+    state: LeaseState;
+} {
+    return {
+        lease: value.lease,
+        state: from_candid_LeaseState_n6(value.state)
+    };
+}
+function from_candid_record_n50(value: {
+    canaries: Array<_CanaryView>;
+    waiting: number;
+}): {
+    canaries: Array<CanaryView>;
+    waiting: number;
+} {
+    return {
+        canaries: from_candid_vec_n51(value.canaries),
+        waiting: value.waiting
+    };
+}
+function from_candid_record_n53(value: {
+    job: [] | [_JobId];
+    number: bigint;
+    outcome: [] | [_CanaryOutcome];
+}): {
+    job?: JobId;
+    number: bigint;
+    outcome?: CanaryOutcome;
+} {
+    return {
+        job: record_opt_to_undefined(from_candid_opt_n54(value.job)),
+        number: value.number,
+        outcome: record_opt_to_undefined(from_candid_opt_n55(value.outcome))
+    };
+}
+function from_candid_record_n69(value: {
     id: _JobId;
     fee: _Cycles;
     model: _ModelId;
@@ -3095,6 +3430,7 @@ function from_candid_record_n47(value: {
     kept_until: [] | [_Timestamp];
     subsidy: _Cycles;
     paid: _Cycles;
+    sponsored: _Cycles;
     deadline: _Timestamp;
     history: Array<_Transition>;
     answer: [] | [_Answer];
@@ -3116,6 +3452,7 @@ function from_candid_record_n47(value: {
     kept_until?: Timestamp;
     subsidy: Cycles;
     paid: Cycles;
+    sponsored: Cycles;
     deadline: Timestamp;
     history: Array<Transition>;
     answer?: Answer;
@@ -3133,38 +3470,27 @@ function from_candid_record_n47(value: {
         id: value.id,
         fee: value.fee,
         model: value.model,
-        result_root: record_opt_to_undefined(from_candid_opt_n48(value.result_root)),
+        result_root: record_opt_to_undefined(from_candid_opt_n70(value.result_root)),
         requester: value.requester,
-        kept_until: record_opt_to_undefined(from_candid_opt_n49(value.kept_until)),
+        kept_until: record_opt_to_undefined(from_candid_opt_n71(value.kept_until)),
         subsidy: value.subsidy,
         paid: value.paid,
+        sponsored: value.sponsored,
         deadline: value.deadline,
-        history: from_candid_vec_n50(value.history),
-        answer: record_opt_to_undefined(from_candid_opt_n56(value.answer)),
-        verdict: record_opt_to_undefined(from_candid_opt_n63(value.verdict)),
+        history: from_candid_vec_n72(value.history),
+        answer: record_opt_to_undefined(from_candid_opt_n78(value.answer)),
+        verdict: record_opt_to_undefined(from_candid_opt_n85(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n66(value.leases),
-        usage: record_opt_to_undefined(from_candid_opt_n72(value.usage)),
-        ended_at: record_opt_to_undefined(from_candid_opt_n49(value.ended_at)),
+        leases: from_candid_vec_n88(value.leases),
+        usage: record_opt_to_undefined(from_candid_opt_n94(value.usage)),
+        ended_at: record_opt_to_undefined(from_candid_opt_n71(value.ended_at)),
         escrow: value.escrow,
         submitted_at: value.submitted_at,
-        assurance: from_candid_Assurance_n73(value.assurance),
+        assurance: from_candid_Assurance_n95(value.assurance),
         refund: value.refund
     };
 }
-function from_candid_record_n5(value: {
-    lease: _LeaseId;
-    state: _LeaseState;
-}): {
-    lease: LeaseId;
-    state: LeaseState;
-} {
-    return {
-        lease: value.lease,
-        state: from_candid_LeaseState_n6(value.state)
-    };
-}
-function from_candid_record_n52(value: {
+function from_candid_record_n74(value: {
     at: _Timestamp;
     lease: [] | [_LeaseId];
     state: _JobState;
@@ -3177,12 +3503,24 @@ function from_candid_record_n52(value: {
 } {
     return {
         at: value.at,
-        lease: record_opt_to_undefined(from_candid_opt_n53(value.lease)),
+        lease: record_opt_to_undefined(from_candid_opt_n75(value.lease)),
         state: from_candid_JobState_n9(value.state),
-        reason: from_candid_Reason_n54(value.reason)
+        reason: from_candid_Reason_n76(value.reason)
     };
 }
-function from_candid_record_n58(value: {
+function from_candid_record_n8(value: {
+    job: _JobId;
+    state: _JobState;
+}): {
+    job: JobId;
+    state: JobState;
+} {
+    return {
+        job: value.job,
+        state: from_candid_JobState_n9(value.state)
+    };
+}
+function from_candid_record_n80(value: {
     logprobs: [] | [Array<_TokenLogprobs>];
     output_tokens: Uint32Array;
     trace_root: _Hash;
@@ -3200,16 +3538,16 @@ function from_candid_record_n58(value: {
     input_tokens: Uint32Array;
 } {
     return {
-        logprobs: record_opt_to_undefined(from_candid_opt_n59(value.logprobs)),
+        logprobs: record_opt_to_undefined(from_candid_opt_n81(value.logprobs)),
         output_tokens: value.output_tokens,
         trace_root: value.trace_root,
         text: value.text,
-        finish: from_candid_Finish_n60(value.finish),
-        embedding: record_opt_to_undefined(from_candid_opt_n62(value.embedding)),
+        finish: from_candid_Finish_n82(value.finish),
+        embedding: record_opt_to_undefined(from_candid_opt_n84(value.embedding)),
         input_tokens: value.input_tokens
     };
 }
-function from_candid_record_n68(value: {
+function from_candid_record_n90(value: {
     id: _LeaseId;
     provider: Principal;
     paid: _Cycles;
@@ -3242,8 +3580,8 @@ function from_candid_record_n68(value: {
         id: value.id,
         provider: value.provider,
         paid: value.paid,
-        role: from_candid_Role_n69(value.role),
-        root: record_opt_to_undefined(from_candid_opt_n48(value.root)),
+        role: from_candid_Role_n91(value.role),
+        root: record_opt_to_undefined(from_candid_opt_n70(value.root)),
         deadline: value.deadline,
         state: from_candid_LeaseState_n6(value.state),
         forfeited: value.forfeited,
@@ -3251,136 +3589,13 @@ function from_candid_record_n68(value: {
         bonus: value.bonus,
         worker: value.worker,
         round: value.round,
-        reason: record_opt_to_undefined(from_candid_opt_n71(value.reason))
+        reason: record_opt_to_undefined(from_candid_opt_n93(value.reason))
     };
 }
-function from_candid_record_n8(value: {
-    job: _JobId;
-    state: _JobState;
-}): {
-    job: JobId;
-    state: JobState;
-} {
-    return {
-        job: value.job,
-        state: from_candid_JobState_n9(value.state)
-    };
-}
-function from_candid_record_n81(value: {
-    job: _JobId;
-    model: _ModelId;
-    model_root: _Hash;
-    role: _Role;
-    seed: bigint;
-    task: _Task;
-    parameters: _Parameters;
-    deadline: _Timestamp;
-    lease: _LeaseId;
-    run_deadline: _Timestamp;
-    streamed: number;
-    input_tokens_max: number;
-    round: number;
-}): {
-    job: JobId;
-    model: ModelId;
-    model_root: Hash;
-    role: Role;
-    seed: bigint;
-    task: Task;
-    parameters: Parameters_;
-    deadline: Timestamp;
-    lease: LeaseId;
-    run_deadline: Timestamp;
-    streamed: number;
-    input_tokens_max: number;
-    round: number;
-} {
-    return {
-        job: value.job,
-        model: value.model,
-        model_root: value.model_root,
-        role: from_candid_Role_n69(value.role),
-        seed: value.seed,
-        task: from_candid_Task_n82(value.task),
-        parameters: from_candid_Parameters_n97(value.parameters),
-        deadline: value.deadline,
-        lease: value.lease,
-        run_deadline: value.run_deadline,
-        streamed: value.streamed,
-        input_tokens_max: value.input_tokens_max,
-        round: value.round
-    };
-}
-function from_candid_record_n85(value: {
-    tools: [] | [Array<_Tool>];
-    messages: Array<_Message>;
-}): {
-    tools?: Array<Tool>;
-    messages: Array<Message>;
-} {
-    return {
-        tools: record_opt_to_undefined(from_candid_opt_n86(value.tools)),
-        messages: from_candid_vec_n91(value.messages)
-    };
-}
-function from_candid_record_n89(value: {
-    name: string;
-    parameters: [] | [string];
-    description: [] | [string];
-}): {
-    name: string;
-    parameters?: string;
-    description?: string;
-} {
-    return {
-        name: value.name,
-        parameters: record_opt_to_undefined(from_candid_opt_n90(value.parameters)),
-        description: record_opt_to_undefined(from_candid_opt_n90(value.description))
-    };
-}
-function from_candid_record_n93(value: {
-    content: string;
-    tool_calls: [] | [Array<_ToolCall>];
-    role: _MessageRole;
-    tool_call_id: [] | [string];
-}): {
-    content: string;
-    tool_calls?: Array<ToolCall>;
-    role: MessageRole;
-    tool_call_id?: string;
-} {
-    return {
-        content: value.content,
-        tool_calls: record_opt_to_undefined(from_candid_opt_n94(value.tool_calls)),
-        role: from_candid_MessageRole_n95(value.role),
-        tool_call_id: record_opt_to_undefined(from_candid_opt_n90(value.tool_call_id))
-    };
-}
-function from_candid_record_n98(value: {
-    logprobs: [] | [number];
-    stop: [] | [Array<string>];
-    max_tokens: number;
-    sampling: _Sampling;
-    format: [] | [_Format];
-}): {
-    logprobs?: number;
-    stop?: Array<string>;
-    max_tokens: number;
-    sampling: Sampling;
-    format?: Format;
-} {
-    return {
-        logprobs: record_opt_to_undefined(from_candid_opt_n99(value.logprobs)),
-        stop: record_opt_to_undefined(from_candid_opt_n100(value.stop)),
-        max_tokens: value.max_tokens,
-        sampling: from_candid_Sampling_n101(value.sampling),
-        format: record_opt_to_undefined(from_candid_opt_n106(value.format))
-    };
-}
-function from_candid_tuple_n148(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
+function from_candid_tuple_n168(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
     return [
         value[0],
-        from_candid_Beat_n149(value[1])
+        from_candid_Beat_n169(value[1])
     ];
 }
 function from_candid_variant_n10(value: {
@@ -3402,7 +3617,65 @@ function from_candid_variant_n10(value: {
 }): JobState {
     return "Queued" in value ? JobState.Queued : "Failed" in value ? JobState.Failed : "Running" in value ? JobState.Running : "Extended" in value ? JobState.Extended : "Cancelled" in value ? JobState.Cancelled : "Revealing" in value ? JobState.Revealing : "Expired" in value ? JobState.Expired : "Settled" in value ? JobState.Settled : value;
 }
-function from_candid_variant_n108(value: {
+function from_candid_variant_n103(value: {
+    Chat: _Chat;
+} | {
+    Embedding: {
+        text: string;
+    };
+} | {
+    Training: {
+        checkpoint_root: _Hash;
+    };
+} | {
+    Completion: {
+        prompt: string;
+    };
+}): {
+    __kind__: "Chat";
+    Chat: Chat;
+} | {
+    __kind__: "Embedding";
+    Embedding: {
+        text: string;
+    };
+} | {
+    __kind__: "Training";
+    Training: {
+        checkpoint_root: Hash;
+    };
+} | {
+    __kind__: "Completion";
+    Completion: {
+        prompt: string;
+    };
+} {
+    return "Chat" in value ? {
+        __kind__: "Chat",
+        Chat: from_candid_Chat_n104(value.Chat)
+    } : "Embedding" in value ? {
+        __kind__: "Embedding",
+        Embedding: value.Embedding
+    } : "Training" in value ? {
+        __kind__: "Training",
+        Training: value.Training
+    } : "Completion" in value ? {
+        __kind__: "Completion",
+        Completion: value.Completion
+    } : value;
+}
+function from_candid_variant_n116(value: {
+    System: null;
+} | {
+    Tool: null;
+} | {
+    User: null;
+} | {
+    Assistant: null;
+}): MessageRole {
+    return "System" in value ? MessageRole.System : "Tool" in value ? MessageRole.Tool : "User" in value ? MessageRole.User : "Assistant" in value ? MessageRole.Assistant : value;
+}
+function from_candid_variant_n128(value: {
     Text: null;
 } | {
     JsonObject: null;
@@ -3429,7 +3702,7 @@ function from_candid_variant_n108(value: {
         JsonSchema: value.JsonSchema
     } : value;
 }
-function from_candid_variant_n116(value: {
+function from_candid_variant_n136(value: {
     Ok: _Cycles;
 } | {
     Err: _DepositError;
@@ -3445,10 +3718,10 @@ function from_candid_variant_n116(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_DepositError_n117(value.Err)
+        Err: from_candid_DepositError_n137(value.Err)
     } : value;
 }
-function from_candid_variant_n118(value: {
+function from_candid_variant_n138(value: {
     Anonymous: null;
 } | {
     NothingAttached: null;
@@ -3483,7 +3756,7 @@ function from_candid_variant_n118(value: {
         LowOnCycles: value.LowOnCycles
     } : value;
 }
-function from_candid_variant_n122(value: {
+function from_candid_variant_n142(value: {
     Ok: _TransferView;
 } | {
     Err: _MoneyError;
@@ -3496,13 +3769,13 @@ function from_candid_variant_n122(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_TransferView_n123(value.Ok)
+        Ok: from_candid_TransferView_n143(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_MoneyError_n137(value.Err)
+        Err: from_candid_MoneyError_n157(value.Err)
     } : value;
 }
-function from_candid_variant_n126(value: {
+function from_candid_variant_n146(value: {
     Deposit: {
         from: _LedgerAccount;
     };
@@ -3523,32 +3796,13 @@ function from_candid_variant_n126(value: {
 } {
     return "Deposit" in value ? {
         __kind__: "Deposit",
-        Deposit: from_candid_record_n127(value.Deposit)
+        Deposit: from_candid_record_n147(value.Deposit)
     } : "Withdrawal" in value ? {
         __kind__: "Withdrawal",
-        Withdrawal: from_candid_record_n130(value.Withdrawal)
+        Withdrawal: from_candid_record_n150(value.Withdrawal)
     } : value;
 }
-function from_candid_variant_n13(value: {
-    Ok: null;
-} | {
-    Err: _JobError;
-}): {
-    __kind__: "Ok";
-    Ok: null;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: value.Ok
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
-    } : value;
-}
-function from_candid_variant_n132(value: {
+function from_candid_variant_n152(value: {
     Canister: Principal;
 } | {
     Ledger: _LedgerAccount;
@@ -3564,10 +3818,10 @@ function from_candid_variant_n132(value: {
         Canister: value.Canister
     } : "Ledger" in value ? {
         __kind__: "Ledger",
-        Ledger: from_candid_LedgerAccount_n128(value.Ledger)
+        Ledger: from_candid_LedgerAccount_n148(value.Ledger)
     } : value;
 }
-function from_candid_variant_n134(value: {
+function from_candid_variant_n154(value: {
     Failed: string;
 } | {
     Done: {
@@ -3597,7 +3851,7 @@ function from_candid_variant_n134(value: {
         Failed: value.Failed
     } : "Done" in value ? {
         __kind__: "Done",
-        Done: from_candid_record_n135(value.Done)
+        Done: from_candid_record_n155(value.Done)
     } : "Quarantined" in value ? {
         __kind__: "Quarantined",
         Quarantined: value.Quarantined
@@ -3606,7 +3860,7 @@ function from_candid_variant_n134(value: {
         Pending: value.Pending
     } : value;
 }
-function from_candid_variant_n138(value: {
+function from_candid_variant_n158(value: {
     NotAController: null;
 } | {
     NothingUnbonding: null;
@@ -3845,7 +4099,7 @@ function from_candid_variant_n138(value: {
         InsufficientFunds: value.InsufficientFunds
     } : value;
 }
-function from_candid_variant_n140(value: {
+function from_candid_variant_n160(value: {
     NoDemand: null;
 } | {
     TooDear: null;
@@ -3960,7 +4214,7 @@ function from_candid_variant_n140(value: {
         UnknownWorker: value.UnknownWorker
     } : value;
 }
-function from_candid_variant_n142(value: {
+function from_candid_variant_n162(value: {
     Ok: _Follow;
 } | {
     Err: _WorkerError;
@@ -3979,7 +4233,7 @@ function from_candid_variant_n142(value: {
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n144(value: {
+function from_candid_variant_n164(value: {
     Ok: _Cycles;
 } | {
     Err: _MoneyError;
@@ -3995,10 +4249,10 @@ function from_candid_variant_n144(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_MoneyError_n137(value.Err)
+        Err: from_candid_MoneyError_n157(value.Err)
     } : value;
 }
-function from_candid_variant_n146(value: {
+function from_candid_variant_n166(value: {
     Ok: Array<[_LeaseId, _Beat]>;
 } | {
     Err: _WorkerError;
@@ -4011,84 +4265,13 @@ function from_candid_variant_n146(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_vec_n147(value.Ok)
+        Ok: from_candid_vec_n167(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n15(value: {
-    Ended: {
-        job: _JobId;
-        state: _JobState;
-    };
-} | {
-    NoReceiptYet: _JobId;
-} | {
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    TooLate: _JobId;
-} | {
-    NotYours: _JobId;
-} | {
-    UnknownJob: _JobId;
-} | {
-    Other: string;
-}): {
-    __kind__: "Ended";
-    Ended: {
-        job: JobId;
-        state: JobState;
-    };
-} | {
-    __kind__: "NoReceiptYet";
-    NoReceiptYet: JobId;
-} | {
-    __kind__: "Invalid";
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    __kind__: "TooLate";
-    TooLate: JobId;
-} | {
-    __kind__: "NotYours";
-    NotYours: JobId;
-} | {
-    __kind__: "UnknownJob";
-    UnknownJob: JobId;
-} | {
-    __kind__: "Other";
-    Other: string;
-} {
-    return "Ended" in value ? {
-        __kind__: "Ended",
-        Ended: from_candid_record_n8(value.Ended)
-    } : "NoReceiptYet" in value ? {
-        __kind__: "NoReceiptYet",
-        NoReceiptYet: value.NoReceiptYet
-    } : "Invalid" in value ? {
-        __kind__: "Invalid",
-        Invalid: value.Invalid
-    } : "TooLate" in value ? {
-        __kind__: "TooLate",
-        TooLate: value.TooLate
-    } : "NotYours" in value ? {
-        __kind__: "NotYours",
-        NotYours: value.NotYours
-    } : "UnknownJob" in value ? {
-        __kind__: "UnknownJob",
-        UnknownJob: value.UnknownJob
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : value;
-}
-function from_candid_variant_n150(value: {
+function from_candid_variant_n170(value: {
     Continue: _Timestamp;
 } | {
     Stop: _Reason;
@@ -4104,10 +4287,10 @@ function from_candid_variant_n150(value: {
         Continue: value.Continue
     } : "Stop" in value ? {
         __kind__: "Stop",
-        Stop: from_candid_Reason_n54(value.Stop)
+        Stop: from_candid_Reason_n76(value.Stop)
     } : value;
 }
-function from_candid_variant_n154(value: {
+function from_candid_variant_n174(value: {
     Ok: _JobView;
 } | {
     Err: _JobError;
@@ -4120,13 +4303,13 @@ function from_candid_variant_n154(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_JobView_n46(value.Ok)
+        Ok: from_candid_JobView_n68(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
+        Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
-function from_candid_variant_n165(value: {
+function from_candid_variant_n185(value: {
     Ok: null;
 } | {
     Err: _ControlError;
@@ -4142,10 +4325,10 @@ function from_candid_variant_n165(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_ControlError_n166(value.Err)
+        Err: from_candid_ControlError_n186(value.Err)
     } : value;
 }
-function from_candid_variant_n167(value: {
+function from_candid_variant_n187(value: {
     Invalid: string;
 } | {
     NotAController: Principal;
@@ -4172,7 +4355,7 @@ function from_candid_variant_n167(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n169(value: {
+function from_candid_variant_n189(value: {
     Ok: _Beat;
 } | {
     Err: _WorkerError;
@@ -4185,13 +4368,13 @@ function from_candid_variant_n169(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Beat_n149(value.Ok)
+        Ok: from_candid_Beat_n169(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n171(value: {
+function from_candid_variant_n191(value: {
     Ok: _Quote;
 } | {
     Err: _SubmitError;
@@ -4204,13 +4387,13 @@ function from_candid_variant_n171(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Quote_n172(value.Ok)
+        Ok: from_candid_Quote_n192(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SubmitError_n75(value.Err)
+        Err: from_candid_SubmitError_n43(value.Err)
     } : value;
 }
-function from_candid_variant_n175(value: {
+function from_candid_variant_n195(value: {
     Ok: _CertifiedReceipt;
 } | {
     Err: _JobError;
@@ -4223,48 +4406,10 @@ function from_candid_variant_n175(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_CertifiedReceipt_n176(value.Ok)
+        Ok: from_candid_CertifiedReceipt_n196(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
-    } : value;
-}
-function from_candid_variant_n192(value: {
-    Name: string;
-} | {
-    Version: _ModelId;
-}): {
-    __kind__: "Name";
-    Name: string;
-} | {
-    __kind__: "Version";
-    Version: ModelId;
-} {
-    return "Name" in value ? {
-        __kind__: "Name",
-        Name: value.Name
-    } : "Version" in value ? {
-        __kind__: "Version",
-        Version: value.Version
-    } : value;
-}
-function from_candid_variant_n196(value: {
-    Ok: _ReceiptsPage;
-} | {
-    Err: _JobError;
-}): {
-    __kind__: "Ok";
-    Ok: ReceiptsPage;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_ReceiptsPage_n197(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
+        Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
 function from_candid_variant_n2(value: {
@@ -4286,7 +4431,45 @@ function from_candid_variant_n2(value: {
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n204(value: {
+function from_candid_variant_n212(value: {
+    Name: string;
+} | {
+    Version: _ModelId;
+}): {
+    __kind__: "Name";
+    Name: string;
+} | {
+    __kind__: "Version";
+    Version: ModelId;
+} {
+    return "Name" in value ? {
+        __kind__: "Name",
+        Name: value.Name
+    } : "Version" in value ? {
+        __kind__: "Version",
+        Version: value.Version
+    } : value;
+}
+function from_candid_variant_n216(value: {
+    Ok: _ReceiptsPage;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: ReceiptsPage;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_ReceiptsPage_n217(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n60(value.Err)
+    } : value;
+}
+function from_candid_variant_n223(value: {
     Ok: _Holdings;
 } | {
     Err: _MoneyError;
@@ -4299,13 +4482,13 @@ function from_candid_variant_n204(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Holdings_n151(value.Ok)
+        Ok: from_candid_Holdings_n171(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_MoneyError_n137(value.Err)
+        Err: from_candid_MoneyError_n157(value.Err)
     } : value;
 }
-function from_candid_variant_n212(value: {
+function from_candid_variant_n231(value: {
     Ok: _StreamChunk;
 } | {
     Err: _JobError;
@@ -4318,13 +4501,13 @@ function from_candid_variant_n212(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_StreamChunk_n213(value.Ok)
+        Ok: from_candid_StreamChunk_n232(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_JobError_n14(value.Err)
+        Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
-function from_candid_variant_n216(value: {
+function from_candid_variant_n235(value: {
     Ok: _Submitted;
 } | {
     Err: _SubmitError;
@@ -4340,10 +4523,10 @@ function from_candid_variant_n216(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SubmitError_n75(value.Err)
+        Err: from_candid_SubmitError_n43(value.Err)
     } : value;
 }
-function from_candid_variant_n218(value: {
+function from_candid_variant_n237(value: {
     Ok: null;
 } | {
     Err: _SyncError;
@@ -4359,10 +4542,10 @@ function from_candid_variant_n218(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SyncError_n219(value.Err)
+        Err: from_candid_SyncError_n238(value.Err)
     } : value;
 }
-function from_candid_variant_n220(value: {
+function from_candid_variant_n239(value: {
     Busy: null;
 } | {
     Unreachable: string;
@@ -4397,7 +4580,7 @@ function from_candid_variant_n220(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n222(value: {
+function from_candid_variant_n241(value: {
     Ok: _Claim;
 } | {
     Err: _WorkerError;
@@ -4410,13 +4593,13 @@ function from_candid_variant_n222(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Claim_n223(value.Ok)
+        Ok: from_candid_Claim_n242(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n257(value: {
+function from_candid_variant_n276(value: {
     Ok: _WorkHint;
 } | {
     Err: _WorkerError;
@@ -4429,10 +4612,29 @@ function from_candid_variant_n257(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_WorkHint_n258(value.Ok)
+        Ok: from_candid_WorkHint_n277(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
+    } : value;
+}
+function from_candid_variant_n39(value: {
+    Ok: null;
+} | {
+    Err: _CanaryError;
+}): {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: CanaryError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_CanaryError_n40(value.Err)
     } : value;
 }
 function from_candid_variant_n4(value: {
@@ -4578,7 +4780,391 @@ function from_candid_variant_n4(value: {
         UnknownModel: value.UnknownModel
     } : value;
 }
-function from_candid_variant_n43(value: {
+function from_candid_variant_n41(value: {
+    NotAController: Principal;
+} | {
+    Request: {
+        error: _SubmitError;
+        index: number;
+    };
+} | {
+    Full: {
+        waiting: number;
+    };
+} | {
+    NotWaiting: {
+        number: bigint;
+    };
+} | {
+    Other: string;
+} | {
+    Count: {
+        got: number;
+    };
+} | {
+    InsufficientFunds: {
+        balance: _Cycles;
+        needed: _Cycles;
+    };
+}): {
+    __kind__: "NotAController";
+    NotAController: Principal;
+} | {
+    __kind__: "Request";
+    Request: {
+        error: SubmitError;
+        index: number;
+    };
+} | {
+    __kind__: "Full";
+    Full: {
+        waiting: number;
+    };
+} | {
+    __kind__: "NotWaiting";
+    NotWaiting: {
+        number: bigint;
+    };
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "Count";
+    Count: {
+        got: number;
+    };
+} | {
+    __kind__: "InsufficientFunds";
+    InsufficientFunds: {
+        balance: Cycles;
+        needed: Cycles;
+    };
+} {
+    return "NotAController" in value ? {
+        __kind__: "NotAController",
+        NotAController: value.NotAController
+    } : "Request" in value ? {
+        __kind__: "Request",
+        Request: from_candid_record_n42(value.Request)
+    } : "Full" in value ? {
+        __kind__: "Full",
+        Full: value.Full
+    } : "NotWaiting" in value ? {
+        __kind__: "NotWaiting",
+        NotWaiting: value.NotWaiting
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "Count" in value ? {
+        __kind__: "Count",
+        Count: value.Count
+    } : "InsufficientFunds" in value ? {
+        __kind__: "InsufficientFunds",
+        InsufficientFunds: value.InsufficientFunds
+    } : value;
+}
+function from_candid_variant_n44(value: {
+    NotEnoughProviders: {
+        needed: number;
+        providers: number;
+    };
+} | {
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    Anonymous: null;
+} | {
+    Paused: string;
+} | {
+    TooManyOpenJobs: {
+        max: number;
+        open: number;
+    };
+} | {
+    DeprecatedModel: string;
+} | {
+    KeyReused: {
+        job: _JobId;
+    };
+} | {
+    NotAvailableYet: string;
+} | {
+    QueueFull: null;
+} | {
+    PriceCapTooLow: {
+        cap: _Cycles;
+        price_max: _Cycles;
+    };
+} | {
+    NoTrustedWorker: {
+        valid: number;
+    };
+} | {
+    ContextTooLong: {
+        max: number;
+        output: number;
+        input: number;
+    };
+} | {
+    Other: string;
+} | {
+    LowOnCycles: null;
+} | {
+    UnknownModel: string;
+} | {
+    InsufficientFunds: {
+        attached: _Cycles;
+        balance: _Cycles;
+        needed: _Cycles;
+    };
+}): {
+    __kind__: "NotEnoughProviders";
+    NotEnoughProviders: {
+        needed: number;
+        providers: number;
+    };
+} | {
+    __kind__: "Invalid";
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "Paused";
+    Paused: string;
+} | {
+    __kind__: "TooManyOpenJobs";
+    TooManyOpenJobs: {
+        max: number;
+        open: number;
+    };
+} | {
+    __kind__: "DeprecatedModel";
+    DeprecatedModel: string;
+} | {
+    __kind__: "KeyReused";
+    KeyReused: {
+        job: JobId;
+    };
+} | {
+    __kind__: "NotAvailableYet";
+    NotAvailableYet: string;
+} | {
+    __kind__: "QueueFull";
+    QueueFull: null;
+} | {
+    __kind__: "PriceCapTooLow";
+    PriceCapTooLow: {
+        cap: Cycles;
+        price_max: Cycles;
+    };
+} | {
+    __kind__: "NoTrustedWorker";
+    NoTrustedWorker: {
+        valid: number;
+    };
+} | {
+    __kind__: "ContextTooLong";
+    ContextTooLong: {
+        max: number;
+        output: number;
+        input: number;
+    };
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
+} | {
+    __kind__: "UnknownModel";
+    UnknownModel: string;
+} | {
+    __kind__: "InsufficientFunds";
+    InsufficientFunds: {
+        attached: Cycles;
+        balance: Cycles;
+        needed: Cycles;
+    };
+} {
+    return "NotEnoughProviders" in value ? {
+        __kind__: "NotEnoughProviders",
+        NotEnoughProviders: value.NotEnoughProviders
+    } : "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "Anonymous" in value ? {
+        __kind__: "Anonymous",
+        Anonymous: value.Anonymous
+    } : "Paused" in value ? {
+        __kind__: "Paused",
+        Paused: value.Paused
+    } : "TooManyOpenJobs" in value ? {
+        __kind__: "TooManyOpenJobs",
+        TooManyOpenJobs: value.TooManyOpenJobs
+    } : "DeprecatedModel" in value ? {
+        __kind__: "DeprecatedModel",
+        DeprecatedModel: value.DeprecatedModel
+    } : "KeyReused" in value ? {
+        __kind__: "KeyReused",
+        KeyReused: value.KeyReused
+    } : "NotAvailableYet" in value ? {
+        __kind__: "NotAvailableYet",
+        NotAvailableYet: value.NotAvailableYet
+    } : "QueueFull" in value ? {
+        __kind__: "QueueFull",
+        QueueFull: value.QueueFull
+    } : "PriceCapTooLow" in value ? {
+        __kind__: "PriceCapTooLow",
+        PriceCapTooLow: value.PriceCapTooLow
+    } : "NoTrustedWorker" in value ? {
+        __kind__: "NoTrustedWorker",
+        NoTrustedWorker: value.NoTrustedWorker
+    } : "ContextTooLong" in value ? {
+        __kind__: "ContextTooLong",
+        ContextTooLong: value.ContextTooLong
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
+    } : "UnknownModel" in value ? {
+        __kind__: "UnknownModel",
+        UnknownModel: value.UnknownModel
+    } : "InsufficientFunds" in value ? {
+        __kind__: "InsufficientFunds",
+        InsufficientFunds: value.InsufficientFunds
+    } : value;
+}
+function from_candid_variant_n48(value: {
+    Ok: _CanaryPage;
+} | {
+    Err: _CanaryError;
+}): {
+    __kind__: "Ok";
+    Ok: CanaryPage;
+} | {
+    __kind__: "Err";
+    Err: CanaryError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_CanaryPage_n49(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_CanaryError_n40(value.Err)
+    } : value;
+}
+function from_candid_variant_n57(value: {
+    TakenBack: null;
+} | {
+    Right: null;
+} | {
+    Refuted: null;
+} | {
+    Unanswered: null;
+} | {
+    Caught: null;
+}): CanaryOutcome {
+    return "TakenBack" in value ? CanaryOutcome.TakenBack : "Right" in value ? CanaryOutcome.Right : "Refuted" in value ? CanaryOutcome.Refuted : "Unanswered" in value ? CanaryOutcome.Unanswered : "Caught" in value ? CanaryOutcome.Caught : value;
+}
+function from_candid_variant_n59(value: {
+    Ok: null;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: null;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n60(value.Err)
+    } : value;
+}
+function from_candid_variant_n61(value: {
+    Ended: {
+        job: _JobId;
+        state: _JobState;
+    };
+} | {
+    NoReceiptYet: _JobId;
+} | {
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    TooLate: _JobId;
+} | {
+    NotYours: _JobId;
+} | {
+    UnknownJob: _JobId;
+} | {
+    Other: string;
+}): {
+    __kind__: "Ended";
+    Ended: {
+        job: JobId;
+        state: JobState;
+    };
+} | {
+    __kind__: "NoReceiptYet";
+    NoReceiptYet: JobId;
+} | {
+    __kind__: "Invalid";
+    Invalid: {
+        field: string;
+        problem: string;
+    };
+} | {
+    __kind__: "TooLate";
+    TooLate: JobId;
+} | {
+    __kind__: "NotYours";
+    NotYours: JobId;
+} | {
+    __kind__: "UnknownJob";
+    UnknownJob: JobId;
+} | {
+    __kind__: "Other";
+    Other: string;
+} {
+    return "Ended" in value ? {
+        __kind__: "Ended",
+        Ended: from_candid_record_n8(value.Ended)
+    } : "NoReceiptYet" in value ? {
+        __kind__: "NoReceiptYet",
+        NoReceiptYet: value.NoReceiptYet
+    } : "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "TooLate" in value ? {
+        __kind__: "TooLate",
+        TooLate: value.TooLate
+    } : "NotYours" in value ? {
+        __kind__: "NotYours",
+        NotYours: value.NotYours
+    } : "UnknownJob" in value ? {
+        __kind__: "UnknownJob",
+        UnknownJob: value.UnknownJob
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : value;
+}
+function from_candid_variant_n65(value: {
     Ok: _ChatReply;
 } | {
     Err: _SubmitError;
@@ -4591,13 +5177,13 @@ function from_candid_variant_n43(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_ChatReply_n44(value.Ok)
+        Ok: from_candid_ChatReply_n66(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SubmitError_n75(value.Err)
+        Err: from_candid_SubmitError_n43(value.Err)
     } : value;
 }
-function from_candid_variant_n45(value: {
+function from_candid_variant_n67(value: {
     Ended: _JobView;
 } | {
     Pending: {
@@ -4614,13 +5200,32 @@ function from_candid_variant_n45(value: {
 } {
     return "Ended" in value ? {
         __kind__: "Ended",
-        Ended: from_candid_JobView_n46(value.Ended)
+        Ended: from_candid_JobView_n68(value.Ended)
     } : "Pending" in value ? {
         __kind__: "Pending",
         Pending: value.Pending
     } : value;
 }
-function from_candid_variant_n55(value: {
+function from_candid_variant_n7(value: {
+    Committed: null;
+} | {
+    Abandoned: null;
+} | {
+    Late: null;
+} | {
+    Lost: null;
+} | {
+    Revealed: null;
+} | {
+    Released: null;
+} | {
+    Leased: null;
+} | {
+    Silent: null;
+}): LeaseState {
+    return "Committed" in value ? LeaseState.Committed : "Abandoned" in value ? LeaseState.Abandoned : "Late" in value ? LeaseState.Late : "Lost" in value ? LeaseState.Lost : "Revealed" in value ? LeaseState.Revealed : "Released" in value ? LeaseState.Released : "Leased" in value ? LeaseState.Leased : "Silent" in value ? LeaseState.Silent : value;
+}
+function from_candid_variant_n77(value: {
     Abandoned: string;
 } | {
     NoLongerNeeded: null;
@@ -4807,14 +5412,14 @@ function from_candid_variant_n55(value: {
         CheckerDisagrees: value.CheckerDisagrees
     } : value;
 }
-function from_candid_variant_n61(value: {
+function from_candid_variant_n83(value: {
     Stop: null;
 } | {
     Length: null;
 }): Finish {
     return "Stop" in value ? Finish.Stop : "Length" in value ? Finish.Length : value;
 }
-function from_candid_variant_n65(value: {
+function from_candid_variant_n87(value: {
     Inconclusive: null;
 } | {
     Unverified: null;
@@ -4823,26 +5428,7 @@ function from_candid_variant_n65(value: {
 }): Verdict {
     return "Inconclusive" in value ? Verdict.Inconclusive : "Unverified" in value ? Verdict.Unverified : "Verified" in value ? Verdict.Verified : value;
 }
-function from_candid_variant_n7(value: {
-    Committed: null;
-} | {
-    Abandoned: null;
-} | {
-    Late: null;
-} | {
-    Lost: null;
-} | {
-    Revealed: null;
-} | {
-    Released: null;
-} | {
-    Leased: null;
-} | {
-    Silent: null;
-}): LeaseState {
-    return "Committed" in value ? LeaseState.Committed : "Abandoned" in value ? LeaseState.Abandoned : "Late" in value ? LeaseState.Late : "Lost" in value ? LeaseState.Lost : "Revealed" in value ? LeaseState.Revealed : "Released" in value ? LeaseState.Released : "Leased" in value ? LeaseState.Leased : "Silent" in value ? LeaseState.Silent : value;
-}
-function from_candid_variant_n70(value: {
+function from_candid_variant_n92(value: {
     Generator: null;
 } | {
     Replica: null;
@@ -4851,7 +5437,7 @@ function from_candid_variant_n70(value: {
 }): Role {
     return "Generator" in value ? Role.Generator : "Replica" in value ? Role.Replica : "Checker" in value ? Role.Checker : value;
 }
-function from_candid_variant_n74(value: {
+function from_candid_variant_n96(value: {
     Equality: {
         total: number;
     };
@@ -4908,186 +5494,7 @@ function from_candid_variant_n74(value: {
         Refereed: value.Refereed
     } : value;
 }
-function from_candid_variant_n76(value: {
-    NotEnoughProviders: {
-        needed: number;
-        providers: number;
-    };
-} | {
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    Anonymous: null;
-} | {
-    Paused: string;
-} | {
-    TooManyOpenJobs: {
-        max: number;
-        open: number;
-    };
-} | {
-    DeprecatedModel: string;
-} | {
-    KeyReused: {
-        job: _JobId;
-    };
-} | {
-    NotAvailableYet: string;
-} | {
-    QueueFull: null;
-} | {
-    PriceCapTooLow: {
-        cap: _Cycles;
-        price_max: _Cycles;
-    };
-} | {
-    NoTrustedWorker: {
-        valid: number;
-    };
-} | {
-    ContextTooLong: {
-        max: number;
-        output: number;
-        input: number;
-    };
-} | {
-    Other: string;
-} | {
-    LowOnCycles: null;
-} | {
-    UnknownModel: string;
-} | {
-    InsufficientFunds: {
-        attached: _Cycles;
-        balance: _Cycles;
-        needed: _Cycles;
-    };
-}): {
-    __kind__: "NotEnoughProviders";
-    NotEnoughProviders: {
-        needed: number;
-        providers: number;
-    };
-} | {
-    __kind__: "Invalid";
-    Invalid: {
-        field: string;
-        problem: string;
-    };
-} | {
-    __kind__: "Anonymous";
-    Anonymous: null;
-} | {
-    __kind__: "Paused";
-    Paused: string;
-} | {
-    __kind__: "TooManyOpenJobs";
-    TooManyOpenJobs: {
-        max: number;
-        open: number;
-    };
-} | {
-    __kind__: "DeprecatedModel";
-    DeprecatedModel: string;
-} | {
-    __kind__: "KeyReused";
-    KeyReused: {
-        job: JobId;
-    };
-} | {
-    __kind__: "NotAvailableYet";
-    NotAvailableYet: string;
-} | {
-    __kind__: "QueueFull";
-    QueueFull: null;
-} | {
-    __kind__: "PriceCapTooLow";
-    PriceCapTooLow: {
-        cap: Cycles;
-        price_max: Cycles;
-    };
-} | {
-    __kind__: "NoTrustedWorker";
-    NoTrustedWorker: {
-        valid: number;
-    };
-} | {
-    __kind__: "ContextTooLong";
-    ContextTooLong: {
-        max: number;
-        output: number;
-        input: number;
-    };
-} | {
-    __kind__: "Other";
-    Other: string;
-} | {
-    __kind__: "LowOnCycles";
-    LowOnCycles: null;
-} | {
-    __kind__: "UnknownModel";
-    UnknownModel: string;
-} | {
-    __kind__: "InsufficientFunds";
-    InsufficientFunds: {
-        attached: Cycles;
-        balance: Cycles;
-        needed: Cycles;
-    };
-} {
-    return "NotEnoughProviders" in value ? {
-        __kind__: "NotEnoughProviders",
-        NotEnoughProviders: value.NotEnoughProviders
-    } : "Invalid" in value ? {
-        __kind__: "Invalid",
-        Invalid: value.Invalid
-    } : "Anonymous" in value ? {
-        __kind__: "Anonymous",
-        Anonymous: value.Anonymous
-    } : "Paused" in value ? {
-        __kind__: "Paused",
-        Paused: value.Paused
-    } : "TooManyOpenJobs" in value ? {
-        __kind__: "TooManyOpenJobs",
-        TooManyOpenJobs: value.TooManyOpenJobs
-    } : "DeprecatedModel" in value ? {
-        __kind__: "DeprecatedModel",
-        DeprecatedModel: value.DeprecatedModel
-    } : "KeyReused" in value ? {
-        __kind__: "KeyReused",
-        KeyReused: value.KeyReused
-    } : "NotAvailableYet" in value ? {
-        __kind__: "NotAvailableYet",
-        NotAvailableYet: value.NotAvailableYet
-    } : "QueueFull" in value ? {
-        __kind__: "QueueFull",
-        QueueFull: value.QueueFull
-    } : "PriceCapTooLow" in value ? {
-        __kind__: "PriceCapTooLow",
-        PriceCapTooLow: value.PriceCapTooLow
-    } : "NoTrustedWorker" in value ? {
-        __kind__: "NoTrustedWorker",
-        NoTrustedWorker: value.NoTrustedWorker
-    } : "ContextTooLong" in value ? {
-        __kind__: "ContextTooLong",
-        ContextTooLong: value.ContextTooLong
-    } : "Other" in value ? {
-        __kind__: "Other",
-        Other: value.Other
-    } : "LowOnCycles" in value ? {
-        __kind__: "LowOnCycles",
-        LowOnCycles: value.LowOnCycles
-    } : "UnknownModel" in value ? {
-        __kind__: "UnknownModel",
-        UnknownModel: value.UnknownModel
-    } : "InsufficientFunds" in value ? {
-        __kind__: "InsufficientFunds",
-        InsufficientFunds: value.InsufficientFunds
-    } : value;
-}
-function from_candid_variant_n78(value: {
+function from_candid_variant_n98(value: {
     Ok: Array<_Order>;
 } | {
     Err: _WorkerError;
@@ -5100,203 +5507,169 @@ function from_candid_variant_n78(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_vec_n79(value.Ok)
+        Ok: from_candid_vec_n99(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n83(value: {
-    Chat: _Chat;
-} | {
-    Embedding: {
-        text: string;
-    };
-} | {
-    Training: {
-        checkpoint_root: _Hash;
-    };
-} | {
-    Completion: {
-        prompt: string;
-    };
-}): {
-    __kind__: "Chat";
-    Chat: Chat;
-} | {
-    __kind__: "Embedding";
-    Embedding: {
-        text: string;
-    };
-} | {
-    __kind__: "Training";
-    Training: {
-        checkpoint_root: Hash;
-    };
-} | {
-    __kind__: "Completion";
-    Completion: {
-        prompt: string;
-    };
-} {
-    return "Chat" in value ? {
-        __kind__: "Chat",
-        Chat: from_candid_Chat_n84(value.Chat)
-    } : "Embedding" in value ? {
-        __kind__: "Embedding",
-        Embedding: value.Embedding
-    } : "Training" in value ? {
-        __kind__: "Training",
-        Training: value.Training
-    } : "Completion" in value ? {
-        __kind__: "Completion",
-        Completion: value.Completion
-    } : value;
+function from_candid_vec_n107(value: Array<_Tool>): Array<Tool> {
+    return value.map((x)=>from_candid_Tool_n108(x));
 }
-function from_candid_variant_n96(value: {
-    System: null;
-} | {
-    Tool: null;
-} | {
-    User: null;
-} | {
-    Assistant: null;
-}): MessageRole {
-    return "System" in value ? MessageRole.System : "Tool" in value ? MessageRole.Tool : "User" in value ? MessageRole.User : "Assistant" in value ? MessageRole.Assistant : value;
+function from_candid_vec_n111(value: Array<_Message>): Array<Message> {
+    return value.map((x)=>from_candid_Message_n112(x));
 }
-function from_candid_vec_n147(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
-    return value.map((x)=>from_candid_tuple_n148(x));
+function from_candid_vec_n167(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
+    return value.map((x)=>from_candid_tuple_n168(x));
 }
-function from_candid_vec_n157(value: Array<_JobLine>): Array<JobLine> {
-    return value.map((x)=>from_candid_JobLine_n158(x));
+function from_candid_vec_n177(value: Array<_JobLine>): Array<JobLine> {
+    return value.map((x)=>from_candid_JobLine_n178(x));
 }
-function from_candid_vec_n183(value: Array<_ReceiptLease>): Array<ReceiptLease> {
-    return value.map((x)=>from_candid_ReceiptLease_n184(x));
+function from_candid_vec_n203(value: Array<_ReceiptLease>): Array<ReceiptLease> {
+    return value.map((x)=>from_candid_ReceiptLease_n204(x));
 }
-function from_candid_vec_n200(value: Array<_HashedReceipt>): Array<HashedReceipt> {
-    return value.map((x)=>from_candid_HashedReceipt_n201(x));
+function from_candid_vec_n219(value: Array<_HashedReceipt>): Array<HashedReceipt> {
+    return value.map((x)=>from_candid_HashedReceipt_n220(x));
 }
-function from_candid_vec_n228(value: Array<_TransferView>): Array<TransferView> {
-    return value.map((x)=>from_candid_TransferView_n123(x));
+function from_candid_vec_n247(value: Array<_TransferView>): Array<TransferView> {
+    return value.map((x)=>from_candid_TransferView_n143(x));
 }
-function from_candid_vec_n260(value: Array<_LeaseHint>): Array<LeaseHint> {
-    return value.map((x)=>from_candid_LeaseHint_n261(x));
+function from_candid_vec_n279(value: Array<_LeaseHint>): Array<LeaseHint> {
+    return value.map((x)=>from_candid_LeaseHint_n280(x));
 }
-function from_candid_vec_n50(value: Array<_Transition>): Array<Transition> {
-    return value.map((x)=>from_candid_Transition_n51(x));
+function from_candid_vec_n51(value: Array<_CanaryView>): Array<CanaryView> {
+    return value.map((x)=>from_candid_CanaryView_n52(x));
 }
-function from_candid_vec_n66(value: Array<_LeaseView>): Array<LeaseView> {
-    return value.map((x)=>from_candid_LeaseView_n67(x));
+function from_candid_vec_n72(value: Array<_Transition>): Array<Transition> {
+    return value.map((x)=>from_candid_Transition_n73(x));
 }
-function from_candid_vec_n79(value: Array<_Order>): Array<Order> {
-    return value.map((x)=>from_candid_Order_n80(x));
+function from_candid_vec_n88(value: Array<_LeaseView>): Array<LeaseView> {
+    return value.map((x)=>from_candid_LeaseView_n89(x));
 }
-function from_candid_vec_n87(value: Array<_Tool>): Array<Tool> {
-    return value.map((x)=>from_candid_Tool_n88(x));
+function from_candid_vec_n99(value: Array<_Order>): Array<Order> {
+    return value.map((x)=>from_candid_Order_n100(x));
 }
-function from_candid_vec_n91(value: Array<_Message>): Array<Message> {
-    return value.map((x)=>from_candid_Message_n92(x));
+function to_candid_Assurance_n36(value: Assurance): _Assurance {
+    return to_candid_variant_n37(value);
 }
-function to_candid_Assurance_n40(value: Assurance): _Assurance {
-    return to_candid_variant_n41(value);
+function to_candid_Canary_n12(value: Canary): _Canary {
+    return to_candid_record_n13(value);
 }
-function to_candid_Chat_n24(value: Chat): _Chat {
-    return to_candid_record_n25(value);
+function to_candid_Chat_n20(value: Chat): _Chat {
+    return to_candid_record_n21(value);
 }
-function to_candid_Claim_n111(value: Claim): _Claim {
-    return to_candid_record_n112(value);
+function to_candid_Claim_n131(value: Claim): _Claim {
+    return to_candid_record_n132(value);
 }
-function to_candid_CommitArgs_n109(value: CommitArgs): _CommitArgs {
-    return to_candid_record_n110(value);
+function to_candid_CommitArgs_n129(value: CommitArgs): _CommitArgs {
+    return to_candid_record_n130(value);
 }
-function to_candid_DepositFromArgs_n119(value: DepositFromArgs): _DepositFromArgs {
-    return to_candid_record_n120(value);
+function to_candid_DepositFromArgs_n139(value: DepositFromArgs): _DepositFromArgs {
+    return to_candid_record_n140(value);
 }
-function to_candid_Destination_n252(value: Destination): _Destination {
-    return to_candid_variant_n253(value);
+function to_candid_Destination_n271(value: Destination): _Destination {
+    return to_candid_variant_n272(value);
 }
-function to_candid_Finish_n113(value: Finish): _Finish {
-    return to_candid_variant_n114(value);
+function to_candid_Finish_n133(value: Finish): _Finish {
+    return to_candid_variant_n134(value);
 }
-function to_candid_Format_n38(value: Format): _Format {
-    return to_candid_variant_n39(value);
+function to_candid_Format_n34(value: Format): _Format {
+    return to_candid_variant_n35(value);
 }
-function to_candid_JobRequest_n18(value: JobRequest): _JobRequest {
-    return to_candid_record_n19(value);
+function to_candid_JobRequest_n14(value: JobRequest): _JobRequest {
+    return to_candid_record_n15(value);
 }
-function to_candid_JobsArgs_n155(value: JobsArgs): _JobsArgs {
-    return to_candid_record_n156(value);
+function to_candid_JobsArgs_n175(value: JobsArgs): _JobsArgs {
+    return to_candid_record_n176(value);
 }
-function to_candid_LedgerAccount_n254(value: LedgerAccount): _LedgerAccount {
-    return to_candid_record_n255(value);
+function to_candid_LedgerAccount_n273(value: LedgerAccount): _LedgerAccount {
+    return to_candid_record_n274(value);
 }
-function to_candid_MessageRole_n32(value: MessageRole): _MessageRole {
-    return to_candid_variant_n33(value);
+function to_candid_MessageRole_n28(value: MessageRole): _MessageRole {
+    return to_candid_variant_n29(value);
 }
-function to_candid_Message_n30(value: Message): _Message {
+function to_candid_Message_n26(value: Message): _Message {
+    return to_candid_record_n27(value);
+}
+function to_candid_ModelRef_n16(value: ModelRef): _ModelRef {
+    return to_candid_variant_n17(value);
+}
+function to_candid_Opening_n226(value: Opening): _Opening {
+    return to_candid_variant_n227(value);
+}
+function to_candid_Parameters_n30(value: Parameters_): _Parameters {
     return to_candid_record_n31(value);
 }
-function to_candid_ModelRef_n20(value: ModelRef): _ModelRef {
-    return to_candid_variant_n21(value);
+function to_candid_ReceiptsArgs_n213(value: ReceiptsArgs): _ReceiptsArgs {
+    return to_candid_record_n214(value);
 }
-function to_candid_Opening_n207(value: Opening): _Opening {
-    return to_candid_variant_n208(value);
+function to_candid_ResultBody_n228(value: ResultBody): _ResultBody {
+    return to_candid_record_n229(value);
 }
-function to_candid_Parameters_n34(value: Parameters_): _Parameters {
-    return to_candid_record_n35(value);
+function to_candid_RevealArgs_n224(value: RevealArgs): _RevealArgs {
+    return to_candid_record_n225(value);
 }
-function to_candid_ReceiptsArgs_n193(value: ReceiptsArgs): _ReceiptsArgs {
-    return to_candid_record_n194(value);
+function to_candid_Sampling_n32(value: Sampling): _Sampling {
+    return to_candid_record_n33(value);
 }
-function to_candid_ResultBody_n209(value: ResultBody): _ResultBody {
-    return to_candid_record_n210(value);
+function to_candid_SubmitArgs_n62(value: SubmitArgs): _SubmitArgs {
+    return to_candid_record_n63(value);
 }
-function to_candid_RevealArgs_n205(value: RevealArgs): _RevealArgs {
-    return to_candid_record_n206(value);
+function to_candid_Task_n18(value: Task): _Task {
+    return to_candid_variant_n19(value);
 }
-function to_candid_Sampling_n36(value: Sampling): _Sampling {
-    return to_candid_record_n37(value);
+function to_candid_Tool_n23(value: Tool): _Tool {
+    return to_candid_record_n24(value);
 }
-function to_candid_SubmitArgs_n16(value: SubmitArgs): _SubmitArgs {
-    return to_candid_record_n17(value);
+function to_candid_TransfersArgs_n245(value: TransfersArgs): _TransfersArgs {
+    return to_candid_record_n246(value);
 }
-function to_candid_Task_n22(value: Task): _Task {
-    return to_candid_variant_n23(value);
+function to_candid_V1Message_n261(value: V1Message): _V1Message {
+    return to_candid_variant_n262(value);
 }
-function to_candid_Tool_n27(value: Tool): _Tool {
-    return to_candid_record_n28(value);
+function to_candid_V1Offered_n253(value: V1Offered): _V1Offered {
+    return to_candid_record_n254(value);
 }
-function to_candid_TransfersArgs_n226(value: TransfersArgs): _TransfersArgs {
-    return to_candid_record_n227(value);
+function to_candid_V1Parameters_n255(value: V1Parameters): _V1Parameters {
+    return to_candid_record_n256(value);
 }
-function to_candid_V1Message_n242(value: V1Message): _V1Message {
-    return to_candid_variant_n243(value);
+function to_candid_V1Property_n258(value: V1Property): _V1Property {
+    return to_candid_record_n259(value);
 }
-function to_candid_V1Offered_n234(value: V1Offered): _V1Offered {
-    return to_candid_record_n235(value);
+function to_candid_V1Reply_n263(value: V1Reply): _V1Reply {
+    return to_candid_record_n264(value);
 }
-function to_candid_V1Parameters_n236(value: V1Parameters): _V1Parameters {
-    return to_candid_record_n237(value);
+function to_candid_V1Request_n248(value: V1Request): _V1Request {
+    return to_candid_record_n249(value);
 }
-function to_candid_V1Property_n239(value: V1Property): _V1Property {
-    return to_candid_record_n240(value);
+function to_candid_V1Tool_n251(value: V1Tool): _V1Tool {
+    return to_candid_variant_n252(value);
 }
-function to_candid_V1Reply_n244(value: V1Reply): _V1Reply {
-    return to_candid_record_n245(value);
+function to_candid_WithdrawArgs_n269(value: WithdrawArgs): _WithdrawArgs {
+    return to_candid_record_n270(value);
 }
-function to_candid_V1Request_n229(value: V1Request): _V1Request {
-    return to_candid_record_n230(value);
-}
-function to_candid_V1Tool_n232(value: V1Tool): _V1Tool {
-    return to_candid_variant_n233(value);
-}
-function to_candid_WithdrawArgs_n250(value: WithdrawArgs): _WithdrawArgs {
-    return to_candid_record_n251(value);
-}
-function to_candid_opt_n11(value: Principal | null): [] | [Principal] {
+function to_candid_opt_n45(value: Principal | null): [] | [Principal] {
     return value === null ? candid_none() : candid_some(value);
 }
-function to_candid_record_n110(value: {
+function to_candid_opt_n46(value: bigint | null): [] | [bigint] {
+    return value === null ? candid_none() : candid_some(value);
+}
+function to_candid_record_n13(value: {
+    request: JobRequest;
+    root: Hash;
+    price_cap: Cycles;
+}): {
+    request: _JobRequest;
+    root: _Hash;
+    price_cap: _Cycles;
+} {
+    return {
+        request: to_candid_JobRequest_n14(value.request),
+        root: value.root,
+        price_cap: value.price_cap
+    };
+}
+function to_candid_record_n130(value: {
     claim?: Claim;
     lease: LeaseId;
     commitment: Hash;
@@ -5306,12 +5679,12 @@ function to_candid_record_n110(value: {
     commitment: _Hash;
 } {
     return {
-        claim: value.claim ? candid_some(to_candid_Claim_n111(value.claim)) : candid_none(),
+        claim: value.claim ? candid_some(to_candid_Claim_n131(value.claim)) : candid_none(),
         lease: value.lease,
         commitment: value.commitment
     };
 }
-function to_candid_record_n112(value: {
+function to_candid_record_n132(value: {
     output: Uint32Array;
     finish: Finish;
 }): {
@@ -5320,10 +5693,10 @@ function to_candid_record_n112(value: {
 } {
     return {
         output: value.output,
-        finish: to_candid_Finish_n113(value.finish)
+        finish: to_candid_Finish_n133(value.finish)
     };
 }
-function to_candid_record_n120(value: {
+function to_candid_record_n140(value: {
     from_subaccount?: Uint8Array;
     amount: Cycles;
 }): {
@@ -5335,7 +5708,28 @@ function to_candid_record_n120(value: {
         amount: value.amount
     };
 }
-function to_candid_record_n156(value: {
+function to_candid_record_n15(value: {
+    model: ModelRef;
+    seed?: bigint;
+    task: Task;
+    parameters: Parameters_;
+    assurance: Assurance;
+}): {
+    model: _ModelRef;
+    seed: [] | [bigint];
+    task: _Task;
+    parameters: _Parameters;
+    assurance: _Assurance;
+} {
+    return {
+        model: to_candid_ModelRef_n16(value.model),
+        seed: value.seed ? candid_some(value.seed) : candid_none(),
+        task: to_candid_Task_n18(value.task),
+        parameters: to_candid_Parameters_n30(value.parameters),
+        assurance: to_candid_Assurance_n36(value.assurance)
+    };
+}
+function to_candid_record_n176(value: {
     requester?: Principal;
     limit: number;
     before?: JobId;
@@ -5350,46 +5744,19 @@ function to_candid_record_n156(value: {
         before: value.before ? candid_some(value.before) : candid_none()
     };
 }
-function to_candid_record_n17(value: {
-    request: JobRequest;
-    deadline_seconds: number;
-    price_cap: Cycles;
-    idempotency_key: Uint8Array;
+function to_candid_record_n21(value: {
+    tools?: Array<Tool>;
+    messages: Array<Message>;
 }): {
-    request: _JobRequest;
-    deadline_seconds: number;
-    price_cap: _Cycles;
-    idempotency_key: Uint8Array;
+    tools: [] | [Array<_Tool>];
+    messages: Array<_Message>;
 } {
     return {
-        request: to_candid_JobRequest_n18(value.request),
-        deadline_seconds: value.deadline_seconds,
-        price_cap: value.price_cap,
-        idempotency_key: value.idempotency_key
+        tools: value.tools ? candid_some(to_candid_vec_n22(value.tools)) : candid_none(),
+        messages: to_candid_vec_n25(value.messages)
     };
 }
-function to_candid_record_n19(value: {
-    model: ModelRef;
-    seed?: bigint;
-    task: Task;
-    parameters: Parameters_;
-    assurance: Assurance;
-}): {
-    model: _ModelRef;
-    seed: [] | [bigint];
-    task: _Task;
-    parameters: _Parameters;
-    assurance: _Assurance;
-} {
-    return {
-        model: to_candid_ModelRef_n20(value.model),
-        seed: value.seed ? candid_some(value.seed) : candid_none(),
-        task: to_candid_Task_n22(value.task),
-        parameters: to_candid_Parameters_n34(value.parameters),
-        assurance: to_candid_Assurance_n40(value.assurance)
-    };
-}
-function to_candid_record_n194(value: {
+function to_candid_record_n214(value: {
     from?: JobId;
     limit: number;
 }): {
@@ -5401,7 +5768,7 @@ function to_candid_record_n194(value: {
         limit: value.limit
     };
 }
-function to_candid_record_n206(value: {
+function to_candid_record_n225(value: {
     opening: Opening;
     lease: LeaseId;
     nonce: Hash;
@@ -5411,12 +5778,12 @@ function to_candid_record_n206(value: {
     nonce: _Hash;
 } {
     return {
-        opening: to_candid_Opening_n207(value.opening),
+        opening: to_candid_Opening_n226(value.opening),
         lease: value.lease,
         nonce: value.nonce
     };
 }
-function to_candid_record_n210(value: {
+function to_candid_record_n229(value: {
     logprobs?: Array<TokenLogprobs>;
     output_tokens: Uint32Array;
     trace_root: Hash;
@@ -5436,11 +5803,26 @@ function to_candid_record_n210(value: {
         output_tokens: value.output_tokens,
         trace_root: value.trace_root,
         answer: value.answer,
-        finish: to_candid_Finish_n113(value.finish),
+        finish: to_candid_Finish_n133(value.finish),
         input_tokens: value.input_tokens
     };
 }
-function to_candid_record_n227(value: {
+function to_candid_record_n24(value: {
+    name: string;
+    parameters?: string;
+    description?: string;
+}): {
+    name: string;
+    parameters: [] | [string];
+    description: [] | [string];
+} {
+    return {
+        name: value.name,
+        parameters: value.parameters ? candid_some(value.parameters) : candid_none(),
+        description: value.description ? candid_some(value.description) : candid_none()
+    };
+}
+function to_candid_record_n246(value: {
     open: boolean;
     limit: number;
     before?: TransferId;
@@ -5458,7 +5840,7 @@ function to_candid_record_n227(value: {
         account: value.account ? candid_some(value.account) : candid_none()
     };
 }
-function to_candid_record_n230(value: {
+function to_candid_record_n249(value: {
     model: string;
     tools?: Array<V1Tool>;
     messages: Array<V1Message>;
@@ -5469,11 +5851,11 @@ function to_candid_record_n230(value: {
 } {
     return {
         model: value.model,
-        tools: value.tools ? candid_some(to_candid_vec_n231(value.tools)) : candid_none(),
-        messages: to_candid_vec_n241(value.messages)
+        tools: value.tools ? candid_some(to_candid_vec_n250(value.tools)) : candid_none(),
+        messages: to_candid_vec_n260(value.messages)
     };
 }
-function to_candid_record_n235(value: {
+function to_candid_record_n254(value: {
     name: string;
     parameters?: V1Parameters;
     description?: string;
@@ -5484,11 +5866,11 @@ function to_candid_record_n235(value: {
 } {
     return {
         name: value.name,
-        parameters: value.parameters ? candid_some(to_candid_V1Parameters_n236(value.parameters)) : candid_none(),
+        parameters: value.parameters ? candid_some(to_candid_V1Parameters_n255(value.parameters)) : candid_none(),
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n237(value: {
+function to_candid_record_n256(value: {
     type: string;
     properties?: Array<V1Property>;
     required?: Array<string>;
@@ -5499,11 +5881,11 @@ function to_candid_record_n237(value: {
 } {
     return {
         type: value.type,
-        properties: value.properties ? candid_some(to_candid_vec_n238(value.properties)) : candid_none(),
+        properties: value.properties ? candid_some(to_candid_vec_n257(value.properties)) : candid_none(),
         required: value.required ? candid_some(value.required) : candid_none()
     };
 }
-function to_candid_record_n240(value: {
+function to_candid_record_n259(value: {
     enum?: Array<string>;
     name: string;
     type: string;
@@ -5521,7 +5903,7 @@ function to_candid_record_n240(value: {
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n245(value: {
+function to_candid_record_n264(value: {
     content?: string;
     tool_calls: Array<V1Call>;
 }): {
@@ -5533,58 +5915,7 @@ function to_candid_record_n245(value: {
         tool_calls: value.tool_calls
     };
 }
-function to_candid_record_n25(value: {
-    tools?: Array<Tool>;
-    messages: Array<Message>;
-}): {
-    tools: [] | [Array<_Tool>];
-    messages: Array<_Message>;
-} {
-    return {
-        tools: value.tools ? candid_some(to_candid_vec_n26(value.tools)) : candid_none(),
-        messages: to_candid_vec_n29(value.messages)
-    };
-}
-function to_candid_record_n251(value: {
-    to: Destination;
-    amount: Cycles;
-}): {
-    to: _Destination;
-    amount: _Cycles;
-} {
-    return {
-        to: to_candid_Destination_n252(value.to),
-        amount: value.amount
-    };
-}
-function to_candid_record_n255(value: {
-    owner: Principal;
-    subaccount?: Uint8Array;
-}): {
-    owner: Principal;
-    subaccount: [] | [Uint8Array];
-} {
-    return {
-        owner: value.owner,
-        subaccount: value.subaccount ? candid_some(value.subaccount) : candid_none()
-    };
-}
-function to_candid_record_n28(value: {
-    name: string;
-    parameters?: string;
-    description?: string;
-}): {
-    name: string;
-    parameters: [] | [string];
-    description: [] | [string];
-} {
-    return {
-        name: value.name,
-        parameters: value.parameters ? candid_some(value.parameters) : candid_none(),
-        description: value.description ? candid_some(value.description) : candid_none()
-    };
-}
-function to_candid_record_n31(value: {
+function to_candid_record_n27(value: {
     content: string;
     tool_calls?: Array<ToolCall>;
     role: MessageRole;
@@ -5598,11 +5929,35 @@ function to_candid_record_n31(value: {
     return {
         content: value.content,
         tool_calls: value.tool_calls ? candid_some(value.tool_calls) : candid_none(),
-        role: to_candid_MessageRole_n32(value.role),
+        role: to_candid_MessageRole_n28(value.role),
         tool_call_id: value.tool_call_id ? candid_some(value.tool_call_id) : candid_none()
     };
 }
-function to_candid_record_n35(value: {
+function to_candid_record_n270(value: {
+    to: Destination;
+    amount: Cycles;
+}): {
+    to: _Destination;
+    amount: _Cycles;
+} {
+    return {
+        to: to_candid_Destination_n271(value.to),
+        amount: value.amount
+    };
+}
+function to_candid_record_n274(value: {
+    owner: Principal;
+    subaccount?: Uint8Array;
+}): {
+    owner: Principal;
+    subaccount: [] | [Uint8Array];
+} {
+    return {
+        owner: value.owner,
+        subaccount: value.subaccount ? candid_some(value.subaccount) : candid_none()
+    };
+}
+function to_candid_record_n31(value: {
     logprobs?: number;
     stop?: Array<string>;
     max_tokens: number;
@@ -5619,11 +5974,11 @@ function to_candid_record_n35(value: {
         logprobs: value.logprobs ? candid_some(value.logprobs) : candid_none(),
         stop: value.stop ? candid_some(value.stop) : candid_none(),
         max_tokens: value.max_tokens,
-        sampling: to_candid_Sampling_n36(value.sampling),
-        format: value.format ? candid_some(to_candid_Format_n38(value.format)) : candid_none()
+        sampling: to_candid_Sampling_n32(value.sampling),
+        format: value.format ? candid_some(to_candid_Format_n34(value.format)) : candid_none()
     };
 }
-function to_candid_record_n37(value: {
+function to_candid_record_n33(value: {
     top_k: number;
     frequency_penalty_milli?: number;
     repetition_penalty_milli?: number;
@@ -5656,7 +6011,25 @@ function to_candid_record_n37(value: {
         logit_bias: value.logit_bias ? candid_some(value.logit_bias) : candid_none()
     };
 }
-function to_candid_variant_n114(value: Finish): {
+function to_candid_record_n63(value: {
+    request: JobRequest;
+    deadline_seconds: number;
+    price_cap: Cycles;
+    idempotency_key: Uint8Array;
+}): {
+    request: _JobRequest;
+    deadline_seconds: number;
+    price_cap: _Cycles;
+    idempotency_key: Uint8Array;
+} {
+    return {
+        request: to_candid_JobRequest_n14(value.request),
+        deadline_seconds: value.deadline_seconds,
+        price_cap: value.price_cap,
+        idempotency_key: value.idempotency_key
+    };
+}
+function to_candid_variant_n134(value: Finish): {
     Stop: null;
 } | {
     Length: null;
@@ -5667,35 +6040,7 @@ function to_candid_variant_n114(value: Finish): {
         Length: null
     } : value;
 }
-function to_candid_variant_n208(value: {
-    __kind__: "Result";
-    Result: ResultBody;
-} | {
-    __kind__: "Mismatch";
-    Mismatch: Mismatch;
-} | {
-    __kind__: "Agrees";
-    Agrees: {
-        root: Hash;
-    };
-}): {
-    Result: _ResultBody;
-} | {
-    Mismatch: _Mismatch;
-} | {
-    Agrees: {
-        root: _Hash;
-    };
-} {
-    return value.__kind__ === "Result" ? {
-        Result: to_candid_ResultBody_n209(value.Result)
-    } : value.__kind__ === "Mismatch" ? {
-        Mismatch: value.Mismatch
-    } : value.__kind__ === "Agrees" ? {
-        Agrees: value.Agrees
-    } : value;
-}
-function to_candid_variant_n21(value: {
+function to_candid_variant_n17(value: {
     __kind__: "Name";
     Name: string;
 } | {
@@ -5712,7 +6057,7 @@ function to_candid_variant_n21(value: {
         Version: value.Version
     } : value;
 }
-function to_candid_variant_n23(value: {
+function to_candid_variant_n19(value: {
     __kind__: "Chat";
     Chat: Chat;
 } | {
@@ -5746,7 +6091,7 @@ function to_candid_variant_n23(value: {
     };
 } {
     return value.__kind__ === "Chat" ? {
-        Chat: to_candid_Chat_n24(value.Chat)
+        Chat: to_candid_Chat_n20(value.Chat)
     } : value.__kind__ === "Embedding" ? {
         Embedding: value.Embedding
     } : value.__kind__ === "Training" ? {
@@ -5755,17 +6100,45 @@ function to_candid_variant_n23(value: {
         Completion: value.Completion
     } : value;
 }
-function to_candid_variant_n233(value: {
+function to_candid_variant_n227(value: {
+    __kind__: "Result";
+    Result: ResultBody;
+} | {
+    __kind__: "Mismatch";
+    Mismatch: Mismatch;
+} | {
+    __kind__: "Agrees";
+    Agrees: {
+        root: Hash;
+    };
+}): {
+    Result: _ResultBody;
+} | {
+    Mismatch: _Mismatch;
+} | {
+    Agrees: {
+        root: _Hash;
+    };
+} {
+    return value.__kind__ === "Result" ? {
+        Result: to_candid_ResultBody_n228(value.Result)
+    } : value.__kind__ === "Mismatch" ? {
+        Mismatch: value.Mismatch
+    } : value.__kind__ === "Agrees" ? {
+        Agrees: value.Agrees
+    } : value;
+}
+function to_candid_variant_n252(value: {
     __kind__: "function";
     function: V1Offered;
 }): {
     function: _V1Offered;
 } {
     return value.__kind__ === "function" ? {
-        function: to_candid_V1Offered_n234(value.function)
+        function: to_candid_V1Offered_n253(value.function)
     } : value;
 }
-function to_candid_variant_n243(value: {
+function to_candid_variant_n262(value: {
     __kind__: "tool";
     tool: {
         content: string;
@@ -5805,12 +6178,12 @@ function to_candid_variant_n243(value: {
     } : value.__kind__ === "user" ? {
         user: value.user
     } : value.__kind__ === "assistant" ? {
-        assistant: to_candid_V1Reply_n244(value.assistant)
+        assistant: to_candid_V1Reply_n263(value.assistant)
     } : value.__kind__ === "system" ? {
         system: value.system
     } : value;
 }
-function to_candid_variant_n253(value: {
+function to_candid_variant_n272(value: {
     __kind__: "Canister";
     Canister: Principal;
 } | {
@@ -5824,10 +6197,10 @@ function to_candid_variant_n253(value: {
     return value.__kind__ === "Canister" ? {
         Canister: value.Canister
     } : value.__kind__ === "Ledger" ? {
-        Ledger: to_candid_LedgerAccount_n254(value.Ledger)
+        Ledger: to_candid_LedgerAccount_n273(value.Ledger)
     } : value;
 }
-function to_candid_variant_n33(value: MessageRole): {
+function to_candid_variant_n29(value: MessageRole): {
     System: null;
 } | {
     Tool: null;
@@ -5846,7 +6219,7 @@ function to_candid_variant_n33(value: MessageRole): {
         Assistant: null
     } : value;
 }
-function to_candid_variant_n39(value: {
+function to_candid_variant_n35(value: {
     __kind__: "Text";
     Text: null;
 } | {
@@ -5870,7 +6243,7 @@ function to_candid_variant_n39(value: {
         JsonSchema: value.JsonSchema
     } : value;
 }
-function to_candid_variant_n41(value: {
+function to_candid_variant_n37(value: {
     __kind__: "Equality";
     Equality: {
         total: number;
@@ -5922,20 +6295,23 @@ function to_candid_variant_n41(value: {
         Refereed: value.Refereed
     } : value;
 }
-function to_candid_vec_n231(value: Array<V1Tool>): Array<_V1Tool> {
-    return value.map((x)=>to_candid_V1Tool_n232(x));
+function to_candid_vec_n11(value: Array<Canary>): Array<_Canary> {
+    return value.map((x)=>to_candid_Canary_n12(x));
 }
-function to_candid_vec_n238(value: Array<V1Property>): Array<_V1Property> {
-    return value.map((x)=>to_candid_V1Property_n239(x));
+function to_candid_vec_n22(value: Array<Tool>): Array<_Tool> {
+    return value.map((x)=>to_candid_Tool_n23(x));
 }
-function to_candid_vec_n241(value: Array<V1Message>): Array<_V1Message> {
-    return value.map((x)=>to_candid_V1Message_n242(x));
+function to_candid_vec_n25(value: Array<Message>): Array<_Message> {
+    return value.map((x)=>to_candid_Message_n26(x));
 }
-function to_candid_vec_n26(value: Array<Tool>): Array<_Tool> {
-    return value.map((x)=>to_candid_Tool_n27(x));
+function to_candid_vec_n250(value: Array<V1Tool>): Array<_V1Tool> {
+    return value.map((x)=>to_candid_V1Tool_n251(x));
 }
-function to_candid_vec_n29(value: Array<Message>): Array<_Message> {
-    return value.map((x)=>to_candid_Message_n30(x));
+function to_candid_vec_n257(value: Array<V1Property>): Array<_V1Property> {
+    return value.map((x)=>to_candid_V1Property_n258(x));
+}
+function to_candid_vec_n260(value: Array<V1Message>): Array<_V1Message> {
+    return value.map((x)=>to_candid_V1Message_n261(x));
 }
 export interface CreateActorOptions {
     agent?: Agent;

@@ -160,7 +160,10 @@ fn model_and_shard_counts_are_limited() {
         LEAST.replace("\"rrkah-fqaaa-aaaaa-aaaaq-cai\"", &names.join(", "))
     };
     let most = u8::try_from(limits::SHARDS_MAX).unwrap();
-    assert_eq!(check(&many(most)).unwrap().jobs.unwrap().len(), most.into());
+    assert_eq!(
+        check(&many(most)).unwrap().jobs.unwrap().len(),
+        usize::from(most)
+    );
     refused(&many(most + 1), "canisters.jobs: 65");
 }
 

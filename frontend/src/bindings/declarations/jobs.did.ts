@@ -78,6 +78,90 @@ export type Beat = {
      */
     'Stop' : Reason
   };
+export type CanariesResult = { 'Ok' : CanaryPage } |
+  { 'Err' : CanaryError };
+/**
+ * A question whose right answer is known: with a seed, for a `Single` answer of a model whose answers can be compared.
+ */
+export interface Canary {
+  'request' : JobRequest,
+  /**
+   * The result root of the right answer, as the receipt of a verified job shows it.
+   */
+  'root' : Hash,
+  /**
+   * What may be paid for it; what is left goes back to who gave it.
+   */
+  'price_cap' : Cycles,
+}
+/**
+ * Why canaries were not taken. Nothing changed.
+ */
+export type CanaryError = { 'NotAController' : Principal } |
+  { 'Request' : { 'error' : SubmitError, 'index' : number } } |
+  { 'Full' : { 'waiting' : number } } |
+  { 'NotWaiting' : { 'number' : bigint } } |
+  {
+    /**
+     * Something newer than this client.
+     */
+    'Other' : string
+  } |
+  { 'Count' : { 'got' : number } } |
+  { 'InsufficientFunds' : { 'balance' : Cycles, 'needed' : Cycles } };
+export type CanaryOutcome = {
+    /**
+     * Taken back before it was asked.
+     */
+    'TakenBack' : null
+  } |
+  {
+    /**
+     * The worker gave the known answer.
+     */
+    'Right' : null
+  } |
+  {
+    /**
+     * A worker gave another answer, and a checker confirmed that: the known answer is wrong, or they collude.
+     */
+    'Refuted' : null
+  } |
+  {
+    /**
+     * There was no answer, or nobody could tell.
+     */
+    'Unanswered' : null
+  } |
+  {
+    /**
+     * A worker gave another answer, and checkers rejected it.
+     */
+    'Caught' : null
+  };
+export interface CanaryPage {
+  'canaries' : Array<CanaryView>,
+  /**
+   * How many wait to be asked, all pages together.
+   */
+  'waiting' : number,
+}
+export type CanaryResult = { 'Ok' : null } |
+  { 'Err' : CanaryError };
+export interface CanaryView {
+  /**
+   * Once it is asked.
+   */
+  'job' : [] | [JobId],
+  /**
+   * From 1.
+   */
+  'number' : bigint,
+  /**
+   * Once it has ended.
+   */
+  'outcome' : [] | [CanaryOutcome],
+}
 export type CancelResult = { 'Ok' : null } |
   { 'Err' : JobError };
 /**
@@ -279,6 +363,10 @@ export interface Holdings {
    * Balance.
    */
   'free' : Cycles,
+  /**
+   * What the sponsor pool would still pay for the account's jobs today.
+   */
+  'sponsored' : Cycles,
   'locked' : Cycles,
   /**
    * Stake behind the account's workers, and how much of it stands behind leases now.
@@ -523,6 +611,10 @@ export interface JobView {
    * Paid to workers.
    */
   'paid' : Cycles,
+  /**
+   * How much of that the sponsor pool gave; a refund goes back there first.
+   */
+  'sponsored' : Cycles,
   /**
    * When it expires; once it has a commitment, up to two minutes later.
    */
@@ -1201,9 +1293,21 @@ export type Role = {
  */
 export interface Rules {
   /**
+   * For a million jobs, how many canaries are asked as long as some wait; at most 200_000, 20_000 at first.
+   */
+  'canary_ppm' : number,
+  /**
+   * What the sponsor pool pays for one caller in a day (UTC); at most 10^19, 0 at first.
+   */
+  'sponsor_caller_daily' : Cycles,
+  /**
    * Of a million such answers, how many are audited at least; 50_000 at first.
    */
   'audit_ppm_min' : number,
+  /**
+   * What it pays for all of them together; at most 10^19, 0 at first.
+   */
+  'sponsor_daily' : Cycles,
   /**
    * Confirmed results after which a worker's `Single` answers may go unchecked; at most 1_000, 10 at first.
    */
@@ -1269,8 +1373,8 @@ export interface Stats {
    */
   'staked' : Cycles,
   /**
-   * Cycles that ever came in: always the sum of the free, held, staked, reserved and withdrawing ones, the treasury, and
-   * what has been withdrawn.
+   * Cycles that ever came in: always the sum of the free, held, staked, reserved and withdrawing ones, the treasury, the
+   * sponsor pool, and what has been withdrawn.
    */
   'deposited' : Cycles,
   /**
@@ -1314,6 +1418,10 @@ export interface Stats {
    */
   'unverified' : bigint,
   'workers' : bigint,
+  /**
+   * What the sponsor pool holds for people without money.
+   */
+  'sponsor' : Cycles,
   'inconclusive' : bigint,
   'providers' : bigint,
   'models' : bigint,
@@ -1803,9 +1911,18 @@ export interface _SERVICE {
    */
   'abandon' : ActorMethod<[LeaseId, string], WorkerResult>,
   /**
+   * Questions whose answers are known, asked among the jobs of others; 1 to 20, all or none. Their price caps come from
+   * the caller's balance.
+   */
+  'add_canaries' : ActorMethod<[Array<Canary>], CanaryResult>,
+  /**
    * The caller's own balance when the owner is absent.
    */
   'balance' : ActorMethod<[[] | [Principal]], Cycles>,
+  /**
+   * Newest first, at most 100, before this number.
+   */
+  'canaries' : ActorMethod<[[] | [bigint]], CanariesResult>,
   /**
    * Ends a job that nobody has committed to, and gives its escrow back.
    */
@@ -1842,6 +1959,10 @@ export interface _SERVICE {
    * Provisional tokens of the generation that the caller's lease checks.
    */
   'follow' : ActorMethod<[LeaseId, number], FollowResult>,
+  /**
+   * From the caller's balance into the sponsor pool, which pays for people without money; answers with what it holds.
+   */
+  'fund_sponsor' : ActorMethod<[Cycles], TreasuryResult>,
   /**
    * From the caller's balance into the treasury, which pays for audits; answers with what it holds.
    */
@@ -1928,6 +2049,10 @@ export interface _SERVICE {
    */
   'sync_registry' : ActorMethod<[], SyncResult>,
   /**
+   * One that was not asked yet.
+   */
+  'take_canary_back' : ActorMethod<[bigint], CanaryResult>,
+  /**
    * The final tokens of the generation that the caller's lease checks; counts as a heartbeat.
    */
   'transcript' : ActorMethod<[LeaseId], TranscriptResult>,
@@ -1956,7 +2081,10 @@ export interface _SERVICE {
 export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   const Cycles = IDL.Nat;
   const Rules = IDL.Record({
+    'canary_ppm' : IDL.Nat32,
+    'sponsor_caller_daily' : Cycles,
     'audit_ppm_min' : IDL.Nat32,
+    'sponsor_daily' : Cycles,
     'trusted_after' : IDL.Nat32,
     'stake_factor' : IDL.Nat32,
     'reveal_bond' : Cycles,
@@ -2008,16 +2136,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'UnknownModel' : ModelId,
   });
   const WorkerResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : WorkerError });
-  const JobError = IDL.Variant({
-    'Ended' : IDL.Record({ 'job' : JobId, 'state' : JobState }),
-    'NoReceiptYet' : JobId,
-    'Invalid' : IDL.Record({ 'field' : IDL.Text, 'problem' : IDL.Text }),
-    'TooLate' : JobId,
-    'NotYours' : JobId,
-    'UnknownJob' : JobId,
-    'Other' : IDL.Text,
-  });
-  const CancelResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : JobError });
   const ModelRef = IDL.Variant({ 'Name' : IDL.Text, 'Version' : ModelId });
   const Tool = IDL.Record({
     'name' : IDL.Text,
@@ -2089,6 +2207,80 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'parameters' : Parameters,
     'assurance' : Assurance,
   });
+  const Canary = IDL.Record({
+    'request' : JobRequest,
+    'root' : Hash,
+    'price_cap' : Cycles,
+  });
+  const SubmitError = IDL.Variant({
+    'NotEnoughProviders' : IDL.Record({
+      'needed' : IDL.Nat32,
+      'providers' : IDL.Nat32,
+    }),
+    'Invalid' : IDL.Record({ 'field' : IDL.Text, 'problem' : IDL.Text }),
+    'Anonymous' : IDL.Null,
+    'Paused' : IDL.Text,
+    'TooManyOpenJobs' : IDL.Record({ 'max' : IDL.Nat32, 'open' : IDL.Nat32 }),
+    'DeprecatedModel' : IDL.Text,
+    'KeyReused' : IDL.Record({ 'job' : JobId }),
+    'NotAvailableYet' : IDL.Text,
+    'QueueFull' : IDL.Null,
+    'PriceCapTooLow' : IDL.Record({ 'cap' : Cycles, 'price_max' : Cycles }),
+    'NoTrustedWorker' : IDL.Record({ 'valid' : IDL.Nat32 }),
+    'ContextTooLong' : IDL.Record({
+      'max' : IDL.Nat32,
+      'output' : IDL.Nat32,
+      'input' : IDL.Nat32,
+    }),
+    'Other' : IDL.Text,
+    'LowOnCycles' : IDL.Null,
+    'UnknownModel' : IDL.Text,
+    'InsufficientFunds' : IDL.Record({
+      'attached' : Cycles,
+      'balance' : Cycles,
+      'needed' : Cycles,
+    }),
+  });
+  const CanaryError = IDL.Variant({
+    'NotAController' : IDL.Principal,
+    'Request' : IDL.Record({ 'error' : SubmitError, 'index' : IDL.Nat32 }),
+    'Full' : IDL.Record({ 'waiting' : IDL.Nat32 }),
+    'NotWaiting' : IDL.Record({ 'number' : IDL.Nat64 }),
+    'Other' : IDL.Text,
+    'Count' : IDL.Record({ 'got' : IDL.Nat32 }),
+    'InsufficientFunds' : IDL.Record({ 'balance' : Cycles, 'needed' : Cycles }),
+  });
+  const CanaryResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : CanaryError });
+  const CanaryOutcome = IDL.Variant({
+    'TakenBack' : IDL.Null,
+    'Right' : IDL.Null,
+    'Refuted' : IDL.Null,
+    'Unanswered' : IDL.Null,
+    'Caught' : IDL.Null,
+  });
+  const CanaryView = IDL.Record({
+    'job' : IDL.Opt(JobId),
+    'number' : IDL.Nat64,
+    'outcome' : IDL.Opt(CanaryOutcome),
+  });
+  const CanaryPage = IDL.Record({
+    'canaries' : IDL.Vec(CanaryView),
+    'waiting' : IDL.Nat32,
+  });
+  const CanariesResult = IDL.Variant({
+    'Ok' : CanaryPage,
+    'Err' : CanaryError,
+  });
+  const JobError = IDL.Variant({
+    'Ended' : IDL.Record({ 'job' : JobId, 'state' : JobState }),
+    'NoReceiptYet' : JobId,
+    'Invalid' : IDL.Record({ 'field' : IDL.Text, 'problem' : IDL.Text }),
+    'TooLate' : JobId,
+    'NotYours' : JobId,
+    'UnknownJob' : JobId,
+    'Other' : IDL.Text,
+  });
+  const CancelResult = IDL.Variant({ 'Ok' : IDL.Null, 'Err' : JobError });
   const SubmitArgs = IDL.Record({
     'request' : JobRequest,
     'deadline_seconds' : IDL.Nat32,
@@ -2179,6 +2371,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'kept_until' : IDL.Opt(Timestamp),
     'subsidy' : Cycles,
     'paid' : Cycles,
+    'sponsored' : Cycles,
     'deadline' : Timestamp,
     'history' : IDL.Vec(Transition),
     'answer' : IDL.Opt(Answer),
@@ -2195,35 +2388,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   const ChatReply = IDL.Variant({
     'Ended' : JobView,
     'Pending' : IDL.Record({ 'job' : JobId }),
-  });
-  const SubmitError = IDL.Variant({
-    'NotEnoughProviders' : IDL.Record({
-      'needed' : IDL.Nat32,
-      'providers' : IDL.Nat32,
-    }),
-    'Invalid' : IDL.Record({ 'field' : IDL.Text, 'problem' : IDL.Text }),
-    'Anonymous' : IDL.Null,
-    'Paused' : IDL.Text,
-    'TooManyOpenJobs' : IDL.Record({ 'max' : IDL.Nat32, 'open' : IDL.Nat32 }),
-    'DeprecatedModel' : IDL.Text,
-    'KeyReused' : IDL.Record({ 'job' : JobId }),
-    'NotAvailableYet' : IDL.Text,
-    'QueueFull' : IDL.Null,
-    'PriceCapTooLow' : IDL.Record({ 'cap' : Cycles, 'price_max' : Cycles }),
-    'NoTrustedWorker' : IDL.Record({ 'valid' : IDL.Nat32 }),
-    'ContextTooLong' : IDL.Record({
-      'max' : IDL.Nat32,
-      'output' : IDL.Nat32,
-      'input' : IDL.Nat32,
-    }),
-    'Other' : IDL.Text,
-    'LowOnCycles' : IDL.Null,
-    'UnknownModel' : IDL.Text,
-    'InsufficientFunds' : IDL.Record({
-      'attached' : Cycles,
-      'balance' : Cycles,
-      'needed' : Cycles,
-    }),
   });
   const ChatResult = IDL.Variant({ 'Ok' : ChatReply, 'Err' : SubmitError });
   const Order = IDL.Record({
@@ -2355,6 +2519,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   });
   const Holdings = IDL.Record({
     'free' : Cycles,
+    'sponsored' : Cycles,
     'locked' : Cycles,
     'stake' : Cycles,
     'unbonding' : Cycles,
@@ -2519,6 +2684,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'leases' : IDL.Nat64,
     'unverified' : IDL.Nat64,
     'workers' : IDL.Nat64,
+    'sponsor' : Cycles,
     'inconclusive' : IDL.Nat64,
     'providers' : IDL.Nat64,
     'models' : IDL.Nat64,
@@ -2618,7 +2784,9 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   
   return IDL.Service({
     'abandon' : IDL.Func([LeaseId, IDL.Text], [WorkerResult], []),
+    'add_canaries' : IDL.Func([IDL.Vec(Canary)], [CanaryResult], []),
     'balance' : IDL.Func([IDL.Opt(IDL.Principal)], [Cycles], ['query']),
+    'canaries' : IDL.Func([IDL.Opt(IDL.Nat64)], [CanariesResult], ['query']),
     'cancel' : IDL.Func([JobId], [CancelResult], []),
     'chat' : IDL.Func([SubmitArgs], [ChatResult], []),
     'claim' : IDL.Func([IDL.Vec(LeaseId)], [ClaimResult], []),
@@ -2629,6 +2797,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'earnings' : IDL.Func([IDL.Principal], [Earnings], ['query']),
     'explain' : IDL.Func([IDL.Principal], [Idle], ['query']),
     'follow' : IDL.Func([LeaseId, IDL.Nat32], [FollowResult], ['query']),
+    'fund_sponsor' : IDL.Func([Cycles], [TreasuryResult], []),
     'fund_treasury' : IDL.Func([Cycles], [TreasuryResult], []),
     'get_api_doc' : IDL.Func([], [IDL.Text], ['query']),
     'heartbeat' : IDL.Func([IDL.Vec(LeaseId)], [HeartbeatResult], []),
@@ -2656,6 +2825,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'stream' : IDL.Func([StreamArgs], [StreamResult], ['query']),
     'submit' : IDL.Func([SubmitArgs], [SubmitResult], []),
     'sync_registry' : IDL.Func([], [SyncResult], []),
+    'take_canary_back' : IDL.Func([IDL.Nat64], [CanaryResult], []),
     'transcript' : IDL.Func([LeaseId], [TranscriptResult], []),
     'transfer' : IDL.Func([TransferId], [IDL.Opt(TransferView)], ['query']),
     'transfers' : IDL.Func([TransfersArgs], [IDL.Vec(TransferView)], ['query']),
@@ -2669,7 +2839,10 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
 export const init: (args: { IDL: typeof IDL }) => IDL.Type[] = ({ IDL }) => {
   const Cycles = IDL.Nat;
   const Rules = IDL.Record({
+    'canary_ppm' : IDL.Nat32,
+    'sponsor_caller_daily' : Cycles,
     'audit_ppm_min' : IDL.Nat32,
+    'sponsor_daily' : Cycles,
     'trusted_after' : IDL.Nat32,
     'stake_factor' : IDL.Nat32,
     'reveal_bond' : Cycles,
