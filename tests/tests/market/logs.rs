@@ -41,7 +41,7 @@ fn operators_read_what_was_installed_set_and_upgraded() {
         said[1..],
         [
             format!("INFO  registry {registry}, ledger none, fee 250 basis points"),
-            "INFO  rules set: trusted after 0, audits at least 0 ppm, stake factor 0, reveal bond 0 cycles"
+            "INFO  rules set: trusted after 0, audits at least 0 ppm, stake factor 0, reveal bond 0 cycles, sponsored a day 0 for each and 0 for all, canaries 0 ppm"
                 .to_owned()
         ]
     );
@@ -61,7 +61,7 @@ fn operators_read_what_was_installed_set_and_upgraded() {
         [
             "WARN  paused: moving to another subnet",
             "INFO  resumed",
-            "INFO  rules set: trusted after 10, audits at least 50000 ppm, stake factor 0, reveal bond 0 cycles",
+            "INFO  rules set: trusted after 10, audits at least 50000 ppm, stake factor 0, reveal bond 0 cycles, sponsored a day 0 for each and 0 for all, canaries 20000 ppm",
         ]
     );
 
