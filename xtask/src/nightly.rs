@@ -13,12 +13,11 @@ use crate::{launch, process, tests_run};
 
 /// Markets in the simulator, and steps of each.
 const MARKETS: (u64, u64) = (100_000, 10_000);
-/// Seeds of random commands to the core.
-const CORE: u64 = 2_560;
-/// Seeds of random commands to the canisters.
-const CANISTERS: u64 = 1_000;
-/// Tests of the tier begin with this, and are ignored otherwise.
-const TESTS: &str = "nightly_";
+/// Random commands to the core and to the canisters: package, names of the tests, seeds.
+const RANDOM: [(&str, &str, u64); 2] = [
+    ("assay-jobs-core", "random_markets", 2_560),
+    ("assay-tests", "random::seed", 1_000),
+];
 /// How many seeds those tests run.
 const SEEDS_VARIABLE: &str = "ASSAY_NIGHTLY_SEEDS";
 
@@ -52,13 +51,13 @@ pub(crate) fn run(
         eprintln!("error: {error:#}");
         ended = ExitCode::FAILURE;
     }
-    for (package, seeds) in [("assay-jobs-core", CORE), ("assay-tests", CANISTERS)] {
+    for (package, tests, seeds) in RANDOM {
         let told = tests_run::run(
             workspace,
             may_install,
             &[package.to_owned()],
-            Some(TESTS),
-            &["--ignored".to_owned()],
+            Some(tests),
+            &[],
             &[(SEEDS_VARIABLE, shared(seeds).to_string())],
         )?;
         if told != ExitCode::SUCCESS {

@@ -103,20 +103,18 @@ fn assert_reached(counts: &BTreeMap<&'static str, u32>) {
     }
 }
 
+/// Seeds: 256, or as many as `cargo xtask nightly` asks for.
+fn seeds() -> u64 {
+    let asked = std::env::var("ASSAY_NIGHTLY_SEEDS").ok();
+    asked.map_or(256, |seeds| seeds.parse().expect("a number of seeds"))
+}
+
 #[test]
 fn invariants_hold_in_random_markets_1() {
-    assert_reached(&run(0..128));
+    assert_reached(&run(0..seeds() / 2));
 }
 
 #[test]
 fn invariants_hold_in_random_markets_2() {
-    assert_reached(&run(128..256));
-}
-
-#[test]
-#[ignore = "takes minutes: `cargo xtask nightly` runs it"]
-fn nightly_invariants_hold_in_random_markets() {
-    let seeds = std::env::var("ASSAY_NIGHTLY_SEEDS").ok();
-    let seeds = seeds.map_or(2_560, |seeds| seeds.parse().expect("a number of seeds"));
-    run(256..256 + seeds);
+    assert_reached(&run(seeds() / 2..seeds()));
 }

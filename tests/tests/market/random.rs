@@ -12,8 +12,18 @@ use assay_protocol::Cycles;
 use crate::worker::CanisterMarket;
 
 const STEPS: usize = 300;
+/// Tests that run side by side.
+const TESTS: usize = 20;
 
-fn run(seed: u64, steps: usize) {
+/// Seeds: one for each test, or as many as are asked for.
+fn seeds() -> u64 {
+    let asked = std::env::var("ASSAY_NIGHTLY_SEEDS").ok();
+    asked.map_or(TESTS as u64, |seeds| {
+        seeds.parse().expect("a number of seeds")
+    })
+}
+
+fn run(seed: u64) {
     let plan = Plan {
         attach: false,
         funds: 50_000_000,
@@ -38,9 +48,9 @@ fn run(seed: u64, steps: usize) {
     let mut fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
     let mut market = CanisterMarket::with_rules(&mut fixture, plan.fee_bps, plan.rules, seed);
     let mut world = World::new(plan, seed, &mut market, fixture);
-    for step in 0..steps {
+    for step in 0..STEPS {
         // Somewhere in the middle, at another place for every seed.
-        if step == steps / 4 + (seed as usize * 7) % (steps / 2) {
+        if step == STEPS / 4 + (seed as usize * 7) % (STEPS / 2) {
             market.upgrade();
         }
         if let Err(what) = world.step(&mut market) {
@@ -62,7 +72,10 @@ macro_rules! seeds {
     ($($name:ident $seed:literal),* $(,)?) => {
         $(#[test]
         fn $name() {
-            run($seed, STEPS);
+            // More of them if `cargo xtask nightly` asks for that: every twentieth is this test's.
+            for seed in ($seed..seeds()).step_by(TESTS) {
+                run(seed);
+            }
         })*
     };
 }
@@ -71,14 +84,4 @@ seeds! {
     seed_00 0, seed_01 1, seed_02 2, seed_03 3, seed_04 4, seed_05 5, seed_06 6, seed_07 7, seed_08 8, seed_09 9,
     seed_10 10, seed_11 11, seed_12 12, seed_13 13, seed_14 14, seed_15 15, seed_16 16, seed_17 17, seed_18 18,
     seed_19 19,
-}
-
-#[test]
-#[ignore = "takes hours: `cargo xtask nightly` runs it"]
-fn nightly_canisters_do_what_the_core_does() {
-    let seeds = std::env::var("ASSAY_NIGHTLY_SEEDS").ok();
-    let seeds = seeds.map_or(1_000, |seeds| seeds.parse().expect("a number of seeds"));
-    for seed in 100..100 + seeds {
-        run(seed, 500);
-    }
 }

@@ -60,7 +60,7 @@ impl Simulation {
     ) -> Result<(), String> {
         let now = self.schedule.now();
         let (until, stopped) = self.frozen;
-        if now < until && !(stopped && !call.is_guaranteed()) {
+        if now < until && (call.is_guaranteed() || !stopped) {
             // What waits comes in any order.
             let delay = until - now + self.rng.u64(..2_000);
             if call.is_guaranteed() || now + delay <= sent + CALL_LIFE {
