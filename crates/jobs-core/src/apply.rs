@@ -4,6 +4,8 @@
 //! log to an empty store gives the same logged tables again. Hints are kept in step as far as the
 //! event says.
 
+mod canaries;
+mod sponsor;
 mod transfers;
 
 use assay_protocol::{
@@ -22,10 +24,9 @@ use crate::{
     market::round,
     receipt::receipt_of,
     record::{
-        Account, Ask, Audit, CanaryEntry, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta,
-        Pulse, Sponsored, Trust, Unbonding, Wanted, WorkerEntry,
+        Account, Ask, Audit, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta, Pulse,
+        Trust, Unbonding, Wanted, WorkerEntry,
     },
-    sponsor::day,
     store::{Backend, Cell, Store},
 };
 
@@ -302,42 +303,7 @@ impl<B: Backend> Step<'_, B> {
                 self.debit(*account, *amount);
                 self.meta.sponsor.0 += amount.0;
             }
-            Event::CanaryAdded {
-                number,
-                account,
-                payer,
-                amount,
-            } => {
-                self.debit(*payer, *amount);
-                self.credit(*account, *amount);
-                self.store.canaries.insert(
-                    *number,
-                    CanaryEntry {
-                        account: *account,
-                        payer: *payer,
-                        job: None,
-                        outcome: None,
-                    },
-                );
-                self.store.canary_queue.insert(*number, ());
-                self.store.decoys.insert(*account, *number);
-                self.meta.last_canary = *number;
-                self.meta.canaries_waiting += 1;
-                self.meta.canaries_open += 1;
-            }
-            Event::CanaryReturned {
-                number,
-                amount,
-                outcome,
-            } => {
-                let mut canary = self.canary(*number);
-                self.debit(canary.account, *amount);
-                self.credit(canary.payer, *amount);
-                canary.outcome = Some(*outcome);
-                self.unqueue_canary(*number);
-                self.meta.canaries_open -= 1;
-                self.store.canaries.insert(*number, canary);
-            }
+            Event::CanaryAdded { .. } | Event::CanaryReturned { .. } => self.canary(event),
             Event::TreasuryFunded { account, amount } => {
                 self.debit(*account, *amount);
                 self.meta.treasury.0 += amount.0;
@@ -421,59 +387,6 @@ impl<B: Backend> Step<'_, B> {
         }
     }
 
-    /// The sponsor pool pays a part of a caller's escrow.
-    fn sponsor(&mut self, caller: Principal, amount: Cycles) {
-        if amount == Cycles::ZERO {
-            return;
-        }
-        let today = day(self.at);
-        if self.meta.sponsor_day != today {
-            self.meta.sponsor_day = today;
-            self.meta.sponsor_spent = Cycles::ZERO;
-        }
-        let own = self.store.sponsored.get(&caller).unwrap_or_default();
-        let spent = match own.day == today {
-            true => own.spent.0 + amount.0,
-            false => amount.0,
-        };
-        let spent = Cycles(spent);
-        self.store
-            .sponsored
-            .insert(caller, Sponsored { day: today, spent });
-        self.meta.sponsor.0 -= amount.0;
-        self.meta.sponsor_spent.0 += amount.0;
-    }
-
-    /// What a job did not need goes back to the sponsor pool, and counts no more on the day on which it was paid.
-    fn unsponsor(&mut self, job: &Job, amount: Cycles) {
-        if amount == Cycles::ZERO {
-            return;
-        }
-        self.meta.sponsor.0 += amount.0;
-        let paid_on = day(job.submitted_at);
-        if self.meta.sponsor_day == paid_on {
-            self.meta.sponsor_spent.0 -= amount.0;
-        }
-        if let Some(mut own) = self.store.sponsored.get(&job.requester)
-            && own.day == paid_on
-        {
-            own.spent.0 -= amount.0;
-            self.store.sponsored.insert(job.requester, own);
-        }
-    }
-
-    fn canary(&self, number: u64) -> CanaryEntry {
-        let canary = self.store.canaries.get(&number);
-        canary.expect("BUG: a canary is known")
-    }
-
-    /// A canary waits no more, if it did.
-    fn unqueue_canary(&mut self, number: u64) {
-        if self.store.canary_queue.remove(&number).is_some() {
-            self.meta.canaries_waiting -= 1;
-        }
-    }
-
     fn submitted(&mut self, id: JobId, terms: &Terms) {
         let Terms {
             requester,
@@ -503,14 +416,7 @@ impl<B: Backend> Step<'_, B> {
         self.meta.deposited.0 += from_call.0;
         self.meta.held.0 += escrow.0;
         self.meta.last_job = id.0;
-        if self.meta.canaries_waiting > 0
-            && let Some(number) = self.store.decoys.get(requester)
-        {
-            let mut canary = self.canary(number);
-            canary.job = Some(id);
-            self.unqueue_canary(number);
-            self.store.canaries.insert(number, canary);
-        }
+        self.canary_asked(*requester, id);
         *self.meta.counts.of(JobState::Queued, None) += 1;
         let job = Job {
             id,

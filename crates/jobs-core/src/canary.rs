@@ -39,7 +39,7 @@ impl<B: Backend> Jobs<B> {
                 got: u32::try_from(canaries.len()).unwrap_or(u32::MAX),
             });
         }
-        let waiting = self.meta().canaries_waiting;
+        let waiting = self.canaries_waiting();
         if waiting as usize + canaries.len() > limits::CANARIES_MAX {
             return Err(CanaryError::Full { waiting });
         }
@@ -62,7 +62,7 @@ impl<B: Backend> Jobs<B> {
         let secret = secret.ok_or_else(|| CanaryError::Other(STARTING.into()))?;
         self.touch(at.now);
         for canary in canaries {
-            let number = self.meta().last_canary + 1;
+            let number = self.store.canaries.len() + 1;
             // As the principal of a public key is made.
             let key = Hasher::new("assay-canary-1").hash(&secret).u64(number);
             let account = Principal::self_authenticating(key.finish().0);
@@ -92,20 +92,23 @@ impl<B: Backend> Jobs<B> {
 
     /// Canaries, newest first, before this number; for controllers only.
     pub fn canaries(&self, before: Option<u64>) -> CanaryPage {
-        let last = self.meta().last_canary;
-        let newest = before.map_or(last, |before| last.min(before.saturating_sub(1)));
-        let numbers = (1..=newest).rev().take(limits::PAGE_MAX as usize);
+        let older = self.store.canaries.range(..before.unwrap_or(u64::MAX));
         CanaryPage {
-            canaries: numbers
-                .filter_map(|number| Some((number, self.store.canaries.get(&number)?)))
+            canaries: older
+                .rev()
+                .take(limits::PAGE_MAX as usize)
                 .map(|(number, entry)| CanaryView {
                     number,
                     job: entry.job,
                     outcome: entry.outcome,
                 })
                 .collect(),
-            waiting: self.meta().canaries_waiting,
+            waiting: self.canaries_waiting(),
         }
+    }
+
+    fn canaries_waiting(&self) -> u32 {
+        u32::try_from(self.store.canary_queue.len()).unwrap_or(u32::MAX)
     }
 
     fn check_canary(&self, canary: &Canary) -> Result<(), SubmitError> {
@@ -143,7 +146,7 @@ impl<B: Backend> Jobs<B> {
         let ppm = u128::from(self.config().rules.canary_ppm);
         let from = self.volatile_canary_from;
         self.volatile_canary_from = horizon.max(from);
-        if ppm == 0 || self.meta().canaries_waiting == 0 {
+        if ppm == 0 || self.canaries_waiting() == 0 {
             return;
         }
         for _ in 0..horizon.0.saturating_sub(from.0).min(DRAWS_MAX) {
@@ -160,18 +163,13 @@ impl<B: Backend> Jobs<B> {
         let Some(draw) = self.volatile_canaries.pop() else {
             return;
         };
-        let last = self.meta().last_canary;
-        if last == 0 {
-            return;
-        }
         // The next one that waits from a drawn place on, so that their order says nothing.
-        let start = 1 + (draw % u128::from(last)) as u64;
-        let mut waiting = self.store.canary_queue.keys(start..);
-        let first = || self.store.canary_queue.keys(..).next();
-        let Some(number) = waiting.next().or_else(first) else {
+        let start = (draw % u128::from(self.store.canaries.len().max(1))) as u64 + 1;
+        let queue = &self.store.canary_queue;
+        let next = queue.keys(start..).next();
+        let Some(number) = next.or_else(|| queue.keys(..).next()) else {
             return;
         };
-        drop(waiting);
         let (Some(entry), Some(canary)) = (
             self.store.canaries.get(&number),
             self.store.canary_texts.get(&number),
@@ -195,25 +193,25 @@ impl<B: Backend> Jobs<B> {
 
     /// What a job must be answered, if it is a canary.
     pub(crate) fn known_answer(&self, job: &Job) -> Option<Hash32> {
-        if self.meta().canaries_open == 0 {
+        self.open_canary(job).map(|(_, root)| root)
+    }
+
+    /// Number and known answer of the canary that a job asks.
+    fn open_canary(&self, job: &Job) -> Option<(u64, Hash32)> {
+        if self.store.canary_texts.len() == 0 {
             return None;
         }
         let number = self.store.decoys.get(&job.requester)?;
-        self.store
-            .canary_texts
-            .get(&number)
-            .map(|canary| canary.root)
+        let canary = self.store.canary_texts.get(&number)?;
+        Some((number, canary.root))
     }
 
     /// A job has ended: if it was a canary, what is left of its money goes back.
-    pub(crate) fn end_canary(&mut self, now: Timestamp, id: JobId) {
-        let job = self.stored_job(id);
-        let Some(known) = self.known_answer(&job) else {
+    pub(crate) fn end_canary(&mut self, now: Timestamp, job: &Job) {
+        let Some((number, known)) = self.open_canary(job) else {
             return;
         };
-        let Some(number) = self.store.decoys.get(&job.requester) else {
-            return;
-        };
+        let job = self.stored_job(job.id);
         let mut leases = job.leases.iter().filter_map(|id| self.store.leases.get(id));
         let caught = leases.any(|lease| {
             lease.role == Role::Generator && lease.judgement == Some(Judgement::Wrong)

@@ -80,12 +80,6 @@ pub struct Meta {
     pub sponsor_day: u64,
     /// What it paid on that day, less what came back.
     pub sponsor_spent: Cycles,
-    /// The number of the newest canary.
-    pub last_canary: u64,
-    /// Canaries that were not asked yet.
-    pub canaries_waiting: u32,
-    /// Canaries whose money has not gone back.
-    pub canaries_open: u32,
     /// Why no new jobs are let in, if none are.
     pub paused: Option<String>,
 }

@@ -501,7 +501,7 @@ impl<B: Backend> Jobs<B> {
                 settlement: Box::new(settlement),
             },
         );
-        self.end_canary(now, job.id);
+        self.end_canary(now, job);
     }
 
     /// What every lease that was found right is paid: at its own ask, for the tokens it worked on.

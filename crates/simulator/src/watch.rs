@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use assay_jobs_core::{
     config::Rules,
     event::Event,
-    testing::{Ledger, Market, Worked, check_hidden},
+    testing::{Ledger, Market, Worked, check_hidden, ensure},
 };
 use assay_protocol::{
     JobId, LeaseId, Timestamp,
@@ -79,10 +79,6 @@ pub(crate) struct Watch {
     fee_bps: u16,
     rules: Rules,
     longest: u32,
-}
-
-pub(crate) fn ensure(condition: bool, what: impl FnOnce() -> String) -> Result<(), String> {
-    if condition { Ok(()) } else { Err(what()) }
 }
 
 impl Watch {

@@ -51,6 +51,6 @@ pub fn check_hidden(
 }
 
 /// That something holds, or what does not.
-pub(super) fn ensure(condition: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+pub fn ensure(condition: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if condition { Ok(()) } else { Err(what()) }
 }

@@ -24,7 +24,7 @@ pub use fixture::{
     Fixture, MODELS, canister, funder, ledger, model_owner, payout, provider, requester, stranger,
     worker,
 };
-pub use hidden::check_hidden;
+pub use hidden::{check_hidden, ensure};
 pub use invariants::check_invariants;
 pub use memory::MemoryMarket;
 pub use money::{Ledger, Worked};

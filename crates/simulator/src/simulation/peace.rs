@@ -1,10 +1,10 @@
 //! The time of peace: everything comes to its end, and the market answers what it is asked.
 
-use assay_jobs_core::testing::Market;
+use assay_jobs_core::testing::{Market, ensure};
 use assay_protocol::limits;
 
 use super::{Simulation, network::CALL_LIFE};
-use crate::{message::Party, plan::AMPLE, probe::Probes, watch::ensure};
+use crate::{message::Party, plan::AMPLE, probe::Probes};
 
 impl Simulation {
     /// The time of peace: everything comes to its end, and the market answers what it is asked.
