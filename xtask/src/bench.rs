@@ -3,4 +3,5 @@
 pub(crate) mod canbench;
 pub(crate) mod engine;
 pub(crate) mod localnet;
+pub(crate) mod market;
 pub(crate) mod metering;

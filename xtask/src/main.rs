@@ -26,6 +26,7 @@ mod wasm;
 mod web;
 mod workspace;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -129,6 +130,24 @@ enum Bench {
     Metering,
     /// The engine beside llama.cpp, in alternating runs on the default model.
     Engine(bench::engine::Args),
+    /// What a checked answer costs beside an unchecked one: compute, latency and cycles, with real workers.
+    Market {
+        /// Questions; each is asked once in both ways, and the median counts.
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=99))]
+        rounds: u16,
+        /// Threads of each worker.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+        threads: u16,
+    },
+    /// What one job costs in markets that have settled a thousand jobs, and ten times as many, and so on.
+    Growth {
+        /// The most jobs; a million take an hour and most of 24 GB.
+        #[arg(long, default_value = "1000000")]
+        jobs: NonZeroU64,
+        /// Also draw the costs into this file as SVG.
+        #[arg(long, value_name = "FILE")]
+        plot: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -199,6 +218,12 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Bench::Canbench => bench::canbench::run(&workspace, may_install),
             Bench::Metering => bench::metering::run(&workspace, may_install),
             Bench::Engine(args) => bench::engine::run(&workspace, may_install, &args),
+            Bench::Market { rounds, threads } => {
+                bench::market::run(&workspace, may_install, rounds, threads)
+            }
+            Bench::Growth { jobs, plot } => {
+                bench::market::growth(&workspace, may_install, jobs, plot.as_deref())
+            }
         },
         Task::Fuzz(args) => fuzz::run(
             &workspace,

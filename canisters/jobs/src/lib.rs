@@ -13,7 +13,7 @@ mod ledger;
 mod lifecycle;
 mod logs;
 mod matching;
-mod memory;
+pub mod memory;
 mod meter;
 mod sync;
 mod timers;
@@ -384,6 +384,9 @@ fn paused() -> Option<String> {
 
 #[update]
 async fn sync_registry() -> Result<(), SyncError> {
+    if msg_caller() == Principal::anonymous() {
+        return Err(SyncError::Anonymous);
+    }
     drop(Meter::new("sync_registry"));
     sync::run().await
 }

@@ -207,7 +207,7 @@ mod tests {
             ..Settings::default()
         };
         let refused = merge(newer, InstallArgs::default()).unwrap_err();
-        assert!(refused.contains("layout v2, newer than v1"), "{refused}");
+        assert!(refused.contains("layout v3, newer than v2"), "{refused}");
     }
 
     #[test]

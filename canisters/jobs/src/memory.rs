@@ -11,17 +11,17 @@ use assay_jobs_core::{
     event::Entry,
     store::{Backend, Cell, Record, Store, TableKey},
 };
-use assay_protocol::Timestamp;
+use assay_protocol::{JobId, ModelId, Timestamp, store::Table as _};
 use candid::Principal;
 use ic_stable_structures::{
     DefaultMemoryImpl,
-    memory_manager::{MemoryId, MemoryManager, VirtualMemory},
+    memory_manager::{MemoryId, MemoryManager},
 };
 use serde::{Deserialize, Serialize};
 
 /// The layout of stable memory that this code reads and writes. It counts up with every change that older code could
 /// not read; each one that was ever released has an image among the tests.
-pub(crate) const LAYOUT: u32 = 1;
+pub(crate) const LAYOUT: u32 = 2;
 /// Pages by which a memory grows: 2 MiB, so that all memories together can reach 64 GiB. Fixed for ever at install.
 const BUCKET_PAGES: u16 = 32;
 
@@ -36,7 +36,7 @@ mod ids {
     pub(super) const JOBS: MemoryId = MemoryId::new(5);
     pub(super) const LEASES: MemoryId = MemoryId::new(6);
     pub(super) const KEYS: MemoryId = MemoryId::new(7);
-    pub(super) const WANTED: MemoryId = MemoryId::new(8);
+    pub(super) const WANTED_1: MemoryId = MemoryId::new(8);
     pub(super) const HELD: MemoryId = MemoryId::new(9);
     pub(super) const BY_REQUESTER: MemoryId = MemoryId::new(10);
     pub(super) const MODELS: MemoryId = MemoryId::new(11);
@@ -64,6 +64,8 @@ mod ids {
     pub(super) const DECOYS: MemoryId = MemoryId::new(33);
     pub(super) const CANARY_TEXTS: MemoryId = MemoryId::new(34);
     pub(super) const SPONSORED: MemoryId = MemoryId::new(35);
+    pub(super) const WANTED: MemoryId = MemoryId::new(36);
+    pub(super) const DEMAND: MemoryId = MemoryId::new(37);
 }
 
 /// What was set at install and at upgrades.
@@ -81,9 +83,15 @@ pub(crate) struct Settings {
     pub(crate) ledger: Option<Principal>,
 }
 
+/// A place in the queue of layout 1, which was one for all models; what else it said follows from the job.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Wanted1 {
+    model: ModelId,
+}
+
 /// Stable memory.
 #[derive(Debug)]
-pub(crate) struct Stable;
+pub struct Stable;
 
 impl Backend for Stable {
     type Table<K: TableKey, V: Record> = StableTable<K, V>;
@@ -93,7 +101,7 @@ impl Backend for Stable {
 
 /// One value of the core in stable memory.
 #[derive(Debug)]
-pub(crate) struct StableCell<V: Record + Default>(StableValue<V>);
+pub struct StableCell<V: Record + Default>(StableValue<V>);
 
 impl<V: Record + Default> Cell<V> for StableCell<V> {
     fn get(&self) -> V {
@@ -110,7 +118,8 @@ type Memories = MemoryManager<DefaultMemoryImpl>;
 thread_local! {
     static MEMORIES: Memories =
         Memories::init_with_bucket_size(DefaultMemoryImpl::default(), BUCKET_PAGES);
-    static SETTINGS: StableValue<Settings> = StableValue::init(memory(ids::SETTINGS), Settings::default());
+    static SETTINGS: StableValue<Settings> =
+        MEMORIES.with(|memories| StableValue::init(memories.get(ids::SETTINGS), Settings::default()));
     /// Absent until install or upgrade has opened it.
     static JOBS: RefCell<Option<Jobs<Stable>>> = const { RefCell::new(None) };
 }
@@ -124,7 +133,7 @@ pub(crate) fn open(
     settings: &Settings,
     rules: Option<Rules>,
 ) -> Result<(), ConfigError> {
-    let store = store();
+    let store = MEMORIES.with(store);
     let before = store.meta.get().config.map(|config| config.rules);
     let config = JobsConfig {
         canister,
@@ -167,53 +176,66 @@ pub(crate) fn set_settings(settings: Settings) {
     SETTINGS.with(|value| value.set(settings));
 }
 
-fn memory(id: MemoryId) -> VirtualMemory<DefaultMemoryImpl> {
-    MEMORIES.with(|memories| memories.get(id))
+/// The tables of the market that this memory holds, for whoever wants to look at one or to go on with it elsewhere.
+pub fn store_in(memory: DefaultMemoryImpl) -> Store<Stable> {
+    store(&Memories::init_with_bucket_size(memory, BUCKET_PAGES))
 }
 
-fn table<K: TableKey, V: Record>(id: MemoryId) -> StableTable<K, V> {
-    StableTable::init(memory(id))
+fn store(memories: &Memories) -> Store<Stable> {
+    let mut store = tables(memories);
+    let mut before: StableTable<JobId, Wanted1> = StableTable::init(memories.get(ids::WANTED_1));
+    let queue: Vec<(JobId, Wanted1)> = before.range(..).collect();
+    for (job, _) in &queue {
+        before.remove(job);
+    }
+    store.queue_again(queue.into_iter().map(|(job, place)| (place.model, job)));
+    store
 }
 
-fn cell<V: Record + Default>(id: MemoryId) -> StableCell<V> {
-    StableCell(StableValue::init(memory(id), V::default()))
+fn table<K: TableKey, V: Record>(memories: &Memories, id: MemoryId) -> StableTable<K, V> {
+    StableTable::init(memories.get(id))
 }
 
-fn store() -> Store<Stable> {
+fn cell<V: Record + Default>(memories: &Memories, id: MemoryId) -> StableCell<V> {
+    StableCell(StableValue::init(memories.get(id), V::default()))
+}
+
+fn tables(memories: &Memories) -> Store<Stable> {
     Store {
-        log: StableLog::init(memory(ids::LOG_INDEX), memory(ids::LOG)),
-        meta: cell(ids::META),
-        accounts: table(ids::ACCOUNTS),
-        jobs: table(ids::JOBS),
-        leases: table(ids::LEASES),
-        keys: table(ids::KEYS),
-        wanted: table(ids::WANTED),
-        audits: table(ids::AUDITS),
-        held: table(ids::HELD),
-        by_requester: table(ids::BY_REQUESTER),
-        models: table(ids::MODELS),
-        names: table(ids::NAMES),
-        payouts: table(ids::PAYOUTS),
-        workers: table(ids::WORKERS),
-        asks: table(ids::ASKS),
-        trust: table(ids::TRUST),
-        receipts: table(ids::RECEIPTS),
-        transfers: table(ids::TRANSFERS),
-        transfers_by_account: table(ids::TRANSFERS_BY_ACCOUNT),
-        transfers_due: table(ids::TRANSFERS_DUE),
-        sponsored: table(ids::SPONSORED),
-        canaries: table(ids::CANARIES),
-        canary_queue: table(ids::CANARY_QUEUE),
-        decoys: table(ids::DECOYS),
-        canary_texts: table(ids::CANARY_TEXTS),
-        requests: table(ids::REQUESTS),
-        claims: table(ids::CLAIMS),
-        openings: table(ids::OPENINGS),
-        vitals: cell(ids::VITALS),
-        presence: table(ids::PRESENCE),
-        pulses: table(ids::PULSES),
-        due: table(ids::DUE),
-        streams: table(ids::STREAMS),
-        chunks: table(ids::CHUNKS),
+        log: StableLog::init(memories.get(ids::LOG_INDEX), memories.get(ids::LOG)),
+        meta: cell(memories, ids::META),
+        accounts: table(memories, ids::ACCOUNTS),
+        jobs: table(memories, ids::JOBS),
+        leases: table(memories, ids::LEASES),
+        keys: table(memories, ids::KEYS),
+        wanted: table(memories, ids::WANTED),
+        demand: table(memories, ids::DEMAND),
+        audits: table(memories, ids::AUDITS),
+        held: table(memories, ids::HELD),
+        by_requester: table(memories, ids::BY_REQUESTER),
+        models: table(memories, ids::MODELS),
+        names: table(memories, ids::NAMES),
+        payouts: table(memories, ids::PAYOUTS),
+        workers: table(memories, ids::WORKERS),
+        asks: table(memories, ids::ASKS),
+        trust: table(memories, ids::TRUST),
+        receipts: table(memories, ids::RECEIPTS),
+        transfers: table(memories, ids::TRANSFERS),
+        transfers_by_account: table(memories, ids::TRANSFERS_BY_ACCOUNT),
+        transfers_due: table(memories, ids::TRANSFERS_DUE),
+        sponsored: table(memories, ids::SPONSORED),
+        canaries: table(memories, ids::CANARIES),
+        canary_queue: table(memories, ids::CANARY_QUEUE),
+        decoys: table(memories, ids::DECOYS),
+        canary_texts: table(memories, ids::CANARY_TEXTS),
+        requests: table(memories, ids::REQUESTS),
+        claims: table(memories, ids::CLAIMS),
+        openings: table(memories, ids::OPENINGS),
+        vitals: cell(memories, ids::VITALS),
+        presence: table(memories, ids::PRESENCE),
+        pulses: table(memories, ids::PULSES),
+        due: table(memories, ids::DUE),
+        streams: table(memories, ids::STREAMS),
+        chunks: table(memories, ids::CHUNKS),
     }
 }

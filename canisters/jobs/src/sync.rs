@@ -31,6 +31,9 @@ pub(crate) enum SyncError {
         "the registry is being read already; what changed before this call may come a moment later"
     )]
     Busy,
+    /// The call is not signed.
+    #[error("anonymous callers cannot make it read the registry; sign the call")]
+    Anonymous,
     /// It does not answer.
     #[error("no answer from the registry ({0}); the canister tries again by itself")]
     Unreachable(String),

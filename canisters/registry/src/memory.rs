@@ -12,11 +12,12 @@
 //! 7   shards     canister               nothing
 //! 8   events     where entries begin
 //! 9   events     entries                Event
+//! 10  layout     the number of the layout
 //! ```
 
 use std::cell::RefCell;
 
-use assay_canister_kit::{StableLog, StableTable};
+use assay_canister_kit::{StableLog, StableTable, StableValue};
 use assay_registry_core::{
     Registry,
     event::Event,
@@ -37,6 +38,11 @@ const PLACES: MemoryId = MemoryId::new(6);
 const SHARDS: MemoryId = MemoryId::new(7);
 const EVENTS_INDEX: MemoryId = MemoryId::new(8);
 const EVENTS: MemoryId = MemoryId::new(9);
+const LAYOUT_NUMBER: MemoryId = MemoryId::new(10);
+
+/// The layout of stable memory that this code reads and writes. It counts up with every change that older code could
+/// not read; each one that was ever released has an image among the tests. The first one had no number.
+pub(crate) const LAYOUT: u32 = 1;
 
 /// Pages by which a memory grows: 1 MiB, so that all memories together can reach 32 GiB. Fixed for ever at install.
 const BUCKET_PAGES: u16 = 16;
@@ -50,8 +56,25 @@ impl Backend for Stable {
     type Log = StableLog<Event>;
 }
 
+type Memories = MemoryManager<DefaultMemoryImpl>;
+
 thread_local! {
-    static REGISTRY: RefCell<Registry<Stable>> = RefCell::new(Registry::new(open()));
+    static MEMORIES: Memories =
+        Memories::init_with_bucket_size(DefaultMemoryImpl::default(), BUCKET_PAGES);
+    static REGISTRY: RefCell<Registry<Stable>> =
+        RefCell::new(Registry::new(MEMORIES.with(open)));
+    static WRITTEN_LAYOUT: StableValue<u32> =
+        MEMORIES.with(|memories| StableValue::init(memories.get(LAYOUT_NUMBER), LAYOUT));
+}
+
+/// The layout that was written last; in new memory, the present one.
+pub(crate) fn written_layout() -> u32 {
+    WRITTEN_LAYOUT.with(StableValue::get)
+}
+
+/// Says that this code's layout is the one that is written from now on.
+pub(crate) fn set_written_layout() {
+    WRITTEN_LAYOUT.with(|value| value.set(LAYOUT));
 }
 
 /// Reads the registry.
@@ -64,8 +87,7 @@ pub(crate) fn with_registry_mut<R>(change: impl FnOnce(&mut Registry<Stable>) ->
     REGISTRY.with_borrow_mut(change)
 }
 
-fn open() -> Store<Stable> {
-    let memories = MemoryManager::init_with_bucket_size(DefaultMemoryImpl::default(), BUCKET_PAGES);
+fn open(memories: &Memories) -> Store<Stable> {
     Store {
         providers: StableTable::init(memories.get(PROVIDERS)),
         workers: StableTable::init(memories.get(WORKERS)),

@@ -25,7 +25,7 @@ use crate::{
     receipt::receipt_of,
     record::{
         Account, Ask, Audit, Due, Ended, Job, Judgement, KeyHolder, Lease, Live, Meta, Pulse,
-        Trust, Unbonding, Wanted, WorkerEntry,
+        Trust, Unbonding, WorkerEntry,
     },
     store::{Backend, Cell, Store},
 };
@@ -651,18 +651,7 @@ impl<B: Backend> Step<'_, B> {
     /// Keeps the queue in step with what a job lacks.
     fn refresh(&mut self, job: &Job) {
         let lack = lack(job, &round(self.store, job));
-        if lack.total() == 0 {
-            self.store.wanted.remove(&job.id);
-        } else {
-            self.store.wanted.insert(
-                job.id,
-                Wanted {
-                    model: job.model,
-                    generators: lack.generators,
-                    checkers: lack.checkers,
-                },
-            );
-        }
+        set_wanted(self.store, job.model, job.id, lack.total() > 0);
     }
 
     /// Moves the time at which a job ends in any case.
@@ -810,6 +799,28 @@ impl<B: Backend> Step<'_, B> {
             .get(&operator)
             .expect("BUG: an event names a worker that exists")
     }
+}
+
+/// Puts a job into its model's queue, or takes it out.
+pub(crate) fn set_wanted<B: Backend>(
+    store: &mut Store<B>,
+    model: ModelId,
+    job: JobId,
+    wanted: bool,
+) {
+    let place = (model, job);
+    let before = match wanted {
+        true => store.wanted.insert(place, ()),
+        false => store.wanted.remove(&place),
+    };
+    if before.is_some() == wanted {
+        return;
+    }
+    let queued = store.demand.get(&model).unwrap_or(0);
+    match if wanted { queued + 1 } else { queued - 1 } {
+        0 => store.demand.remove(&model),
+        queued => store.demand.insert(model, queued),
+    };
 }
 
 /// Moves the deadline in force of a live lease. The entry of due things stays where it is unless

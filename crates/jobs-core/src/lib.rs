@@ -27,6 +27,7 @@ mod matching;
 mod pricing;
 mod provisional;
 mod query;
+mod queue;
 mod receipt;
 mod requests;
 mod reveal;

@@ -6,10 +6,7 @@
 //! rejected or silent never again in the job; one that lost or gave back a lease only if nobody
 //! else is around.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp, lease::Role, limits, price::Rates,
@@ -22,12 +19,13 @@ use crate::{
     leases::{is_active, is_barred, is_shunned, lack},
     market::{Horizon, Jobs},
     pricing::{size_max, within},
-    record::{Job, Lease, Live, Presence, Trust, Wanted},
+    record::{Job, Lease, Live, Presence, Trust},
     stake::Locked,
     store::Backend,
 };
 
-/// What reading one offer counts in [`limits::MATCH_WORK_MAX`]: its worker's records are read with it.
+/// What reading one offer counts in [`limits::MATCH_WORK_MAX`]: its worker's records are read with it. A model's place in
+/// the queue counts as much.
 const READING_WORK: usize = 16;
 /// What trying a job counts, and what a grant does: their records are read and written.
 const TRYING_WORK: usize = 200;
@@ -74,6 +72,19 @@ struct Crowd {
     around: Vec<(Principal, Rates)>,
     /// Whether answers of the model can be compared.
     verifiable: bool,
+    /// How many workers had seats when one of the candidates was found among them.
+    seated_among: usize,
+}
+
+impl Crowd {
+    /// Whether one of the candidates still has a seat; looked at again when seats were taken.
+    fn is_seated(&mut self, seats: &BTreeMap<Principal, Seat>) -> bool {
+        let seated = |candidate: &Candidate| seats.contains_key(&candidate.worker);
+        if self.seated_among != seats.len() && self.candidates.iter().any(seated) {
+            self.seated_among = seats.len();
+        }
+        self.seated_among == seats.len()
+    }
 }
 
 /// Providers that may not, or should not, work on a job now.
@@ -88,7 +99,7 @@ pub(crate) struct Closed {
 impl<B: Backend> Jobs<B> {
     /// Whether matching could find something to do.
     pub fn needs_match(&self) -> bool {
-        (self.volatile_match_due && !self.store.wanted.is_empty()) || !self.store.audits.is_empty()
+        (self.volatile_match_due && self.is_work_wanted()) || !self.store.audits.is_empty()
     }
 
     /// Draws the audits that are due and assigns ready workers to jobs, as far as both were there at `horizon`, which is
@@ -107,69 +118,52 @@ impl<B: Backend> Jobs<B> {
         self.draw_audits(now, &horizon, &mut draws);
         self.draw_canaries(horizon.job, &mut draws);
         let news = self.volatile_match_news;
+        let (seats, offered) = self.seats(now);
         let mut hand = Hand {
-            seats: self.seats(now),
+            seats,
             stakes: Stakes::default(),
             draws,
         };
-        let (rows, complete) = self.waiting(until);
+        let mut work = (hand.seats.len() + offered.len()) * READING_WORK;
+        let mut walk = self.walk(offered, self.volatile_match_after, until);
         let mut models: BTreeMap<ModelId, Crowd> = BTreeMap::new();
         let (mut granted, mut tried) = (0, 0);
-        let mut work = hand.seats.len() * READING_WORK;
         let mut next = JobId(0);
-        for (i, (id, wanted)) in rows.iter().enumerate() {
+        while let Some((id, model)) = walk.next() {
             if hand.seats.is_empty() {
                 break;
             }
             // The first is always tried, so every call gets on.
-            if i > 0 && (tried == limits::MATCH_JOBS_MAX || work >= limits::MATCH_WORK_MAX) {
+            if tried == limits::MATCH_JOBS_MAX || tried > 0 && work >= limits::MATCH_WORK_MAX {
                 next = JobId(id.0 - 1);
                 break;
             }
-            let crowd = models.entry(wanted.model).or_insert_with(|| {
-                let (crowd, asks) = self.crowd(now, wanted.model, &hand.seats);
+            let crowd = models.entry(model).or_insert_with(|| {
+                let (crowd, asks) = self.crowd(now, model, &hand.seats);
                 work += asks * READING_WORK;
                 crowd
             });
-            if crowd.candidates.is_empty() {
+            if !crowd.is_seated(&hand.seats) {
+                // None of its jobs finds anybody before there is news.
                 continue;
             }
             tried += 1;
-            let leases = self.fill(now, live, *id, crowd, &mut hand);
+            let leases = self.fill(now, live, id, crowd, &mut hand);
             // One draw for each lease, and one that found nobody.
             work += (leases + 1) * (crowd.candidates.len() + crowd.around.len());
             work += TRYING_WORK + leases * GRANT_WORK;
             granted += leases;
-        }
-        if next == JobId(0) && !complete && !hand.seats.is_empty() {
-            next = rows.last().map_or(JobId(0), |(id, _)| *id);
+            self.walk_on(&mut walk, id, model);
         }
         self.volatile_match_after = next;
         self.volatile_match_news = news;
         // Jobs behind the horizon wait for newer randomness; news during the pass make another one.
-        self.volatile_match_due =
-            next != JobId(0) || news || self.store.wanted.keys(until..).next().is_some();
+        self.volatile_match_due = next != JobId(0) || news || self.next_job() > until;
         granted
     }
 
-    /// A part of the queue, and whether it reaches the queue's end.
-    fn waiting(&self, until: JobId) -> (Vec<(JobId, Wanted)>, bool) {
-        let after = (
-            Bound::Excluded(self.volatile_match_after),
-            Bound::Excluded(until),
-        );
-        let rows: Vec<_> = self
-            .store
-            .wanted
-            .range(after)
-            .take(limits::MATCH_SCAN_MAX)
-            .collect();
-        let complete = rows.len() < limits::MATCH_SCAN_MAX;
-        (rows, complete)
-    }
-
-    /// Ready workers that may hold another lease.
-    fn seats(&self, now: Timestamp) -> BTreeMap<Principal, Seat> {
+    /// Ready workers that may hold another lease, and the models they offer.
+    fn seats(&self, now: Timestamp) -> (BTreeMap<Principal, Seat>, BTreeSet<ModelId>) {
         let ready = self
             .store
             .presence
@@ -182,9 +176,14 @@ impl<B: Backend> Jobs<B> {
                 .get(&operator)
                 .filter(|worker| worker.status == WorkerStatus::Active)?;
             let free = u32::from(presence.slots.min(worker.slots)).saturating_sub(worker.live);
-            (free > 0).then_some((operator, Seat { free }))
+            (free > 0).then_some((operator, Seat { free }, worker.offers))
         };
-        ready.filter_map(seat).collect()
+        let (mut seats, mut offered) = (BTreeMap::new(), BTreeSet::new());
+        for (operator, seat, offers) in ready.filter_map(seat) {
+            seats.insert(operator, seat);
+            offered.extend(offers.iter().map(|offer| offer.model));
+        }
+        (seats, offered)
     }
 
     /// Who offers a model, and how many offers were read for it.
@@ -402,14 +401,17 @@ impl<B: Backend> Jobs<B> {
         closed
     }
 
-    /// Whether some worker that may take a lease of this job is around, busy or not.
-    pub(crate) fn is_anybody_around(&self, now: Timestamp, job: &Job) -> bool {
+    /// Whether some worker that may take a lease of this job is around, busy or not; and how many offers were read.
+    pub(crate) fn is_anybody_around(&self, now: Timestamp, job: &Job) -> (bool, usize) {
         let closed = self.closed(job);
-        self.asks(job.model).any(|(worker, ask)| {
+        let mut read = 0;
+        let around = self.asks(job.model).any(|(worker, ask)| {
+            read += 1;
             within(ask.rates, job.ceilings)
                 && !closed.out.contains(&ask.provider)
                 && self.is_around(worker, now)
-        })
+        });
+        (around, read)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the market tells: jobs, accounts, hints and numbers. Nothing here changes anything.
 
+use std::collections::BTreeMap;
+
 use assay_protocol::{
-    Cycles, JobId, Timestamp,
+    Cycles, JobId, ModelId, Timestamp,
     job::{JobError, JobLine, JobView, JobsArgs, LeaseView, Stats},
     lease::{Earnings, Idle, LeaseHint, LeaseState, Offer, Opening, Role, WorkHint, WorkerError},
     limits,
@@ -186,14 +188,18 @@ impl<B: Backend> Jobs<B> {
             };
         }
         let mut idle = Idle::NoDemand;
-        let offer = |wanted| worker.offers.iter().find(|offer| offer.model == wanted);
-        let wanting = self
-            .store
-            .wanted
-            .range(..)
-            .filter_map(|(id, wanted)| Some((id, offer(wanted.model)?)));
-        for (id, offer) in wanting.take(limits::EXPLAIN_JOBS_MAX) {
-            let job = self.stored_job(id);
+        let offers: BTreeMap<ModelId, &Offer> = worker
+            .offers
+            .iter()
+            .map(|offer| (offer.model, offer))
+            .collect();
+        let mut walk = self.walk(offers.keys().copied(), JobId(0), self.next_job());
+        for _ in 0..limits::EXPLAIN_JOBS_MAX {
+            let Some((id, model)) = walk.next() else {
+                break;
+            };
+            self.walk_on(&mut walk, id, model);
+            let (job, offer) = (self.stored_job(id), offers[&model]);
             let closed = self.closed(&job);
             if let Some(why) = self.unfit(&job, &worker, offer, now) {
                 idle = why;

@@ -439,17 +439,6 @@ pub enum Judgement {
     Undecided,
 }
 
-/// A job's place in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wanted {
-    /// The model its workers must offer.
-    pub model: ModelId,
-    /// Generators or replicas it lacks.
-    pub generators: u32,
-    /// Checkers it lacks.
-    pub checkers: u32,
-}
-
 /// What the market needs to know of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelEntry {

@@ -34,13 +34,8 @@ impl<B: Backend> Jobs<B> {
         asked::check(request)?;
         let model = self.model_for(request)?;
         let price = self.price_of(now, &model, request)?;
-        let waiting = self
-            .store
-            .wanted
-            .range(..)
-            .filter(|(_, wanted)| wanted.model == model.id)
-            .count();
-        let queued = u32::try_from(waiting).unwrap_or(u32::MAX);
+        let queued = self.store.demand.get(&model.id).unwrap_or(0);
+        let queued = u32::try_from(queued).unwrap_or(u32::MAX);
         Ok(Quote {
             model: model.id,
             price_max: price.max,
@@ -196,6 +191,22 @@ impl<B: Backend> Jobs<B> {
     ) -> Result<Cycles, DepositError> {
         if beneficiary == Principal::anonymous() {
             return Err(DepositError::Anonymous);
+        }
+        let config = self.config();
+        let problem = if beneficiary == Principal::management_canister() {
+            "is the management canister, which keeps nothing for anybody"
+        } else if beneficiary == config.canister {
+            "is this market, which owns no balance in itself"
+        } else if config.ledger == Some(beneficiary) {
+            "is the ledger, which never asks for it back"
+        } else {
+            ""
+        };
+        if !problem.is_empty() {
+            return Err(DepositError::BadBeneficiary {
+                beneficiary,
+                problem: problem.into(),
+            });
         }
         if amount == Cycles::ZERO {
             return Err(DepositError::NothingAttached);

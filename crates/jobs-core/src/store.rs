@@ -18,10 +18,11 @@ use candid::Principal;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    apply::set_wanted,
     event::Entry,
     record::{
         Account, Ask, CanaryEntry, Chunk, Due, Job, Key, KeyHolder, Lease, Live, Meta, ModelEntry,
-        Opened, Presence, Pulse, Sponsored, StreamHead, Transfer, Trust, TrustKey, Vitals, Wanted,
+        Opened, Presence, Pulse, Sponsored, StreamHead, Transfer, Trust, TrustKey, Vitals,
         WorkerEntry,
     },
 };
@@ -70,8 +71,10 @@ pub struct Store<B: Backend> {
     pub leases: B::Table<LeaseId, Lease>,
     /// Logged: idempotency keys, by requester and key.
     pub keys: B::Table<Key, KeyHolder>,
-    /// Logged: jobs that want workers, in the order of submission.
-    pub wanted: B::Table<JobId, Wanted>,
+    /// Logged: jobs that want workers, by model and in the order of submission.
+    pub wanted: B::Table<(ModelId, JobId), ()>,
+    /// Logged: how many jobs of a model want workers; no entry where none does.
+    pub demand: B::Table<ModelId, u64>,
     /// Logged: jobs whose audit is to be drawn, and the log's length when their answers were committed.
     pub audits: B::Table<JobId, u64>,
     /// Logged: live leases by worker.
@@ -132,6 +135,15 @@ pub struct Store<B: Backend> {
     pub chunks: B::Table<(LeaseId, u32), Chunk>,
 }
 
+impl<B: Backend> Store<B> {
+    /// Puts jobs that want workers back into the queue, where a medium kept it in another form.
+    pub fn queue_again(&mut self, jobs: impl IntoIterator<Item = (ModelId, JobId)>) {
+        for (model, job) in jobs {
+            set_wanted(self, model, job, true);
+        }
+    }
+}
+
 impl<B: Backend> Debug for Store<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
@@ -175,6 +187,7 @@ impl Default for Store<Memory> {
             leases: MemoryTable::default(),
             keys: MemoryTable::default(),
             wanted: MemoryTable::default(),
+            demand: MemoryTable::default(),
             audits: MemoryTable::default(),
             held: MemoryTable::default(),
             by_requester: MemoryTable::default(),

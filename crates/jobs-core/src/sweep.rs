@@ -13,6 +13,9 @@ use crate::{
     store::Backend,
 };
 
+/// How many offers are read for as much as one due thing costs.
+const OFFERS_PER_THING: usize = 20;
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -23,19 +26,19 @@ pub struct Swept {
 }
 
 impl<B: Backend> Jobs<B> {
-    /// Ends what is overdue, looking at no more than `budget` things. To be called at least every
+    /// Ends what is overdue, looking at no more than `budget` things, or at fewer that cost as much. To be called at least every
     /// [`limits::SWEEP_SECONDS`] while jobs are open; a longer silence of all updates counts as a
     /// stall and moves the deadlines on.
     pub fn sweep(&mut self, now: Timestamp, budget: usize) -> Swept {
         let live = self.touch(now);
-        let mut swept = Swept::default();
+        let (mut swept, mut offers) = (Swept::default(), 0);
         while let Some((at, due)) = self.first_due().filter(|(at, _)| *at < live) {
-            if swept.handled == budget {
+            if swept.handled + offers / OFFERS_PER_THING >= budget {
                 swept.more = true;
                 break;
             }
             swept.handled += 1;
-            self.handle(now, live, at, due);
+            offers += self.handle(now, live, at, due);
         }
         swept
     }
@@ -49,7 +52,8 @@ impl<B: Backend> Jobs<B> {
         self.store.due.keys(..).next()
     }
 
-    fn handle(&mut self, now: Timestamp, live: Live, at: Live, due: Due) {
+    /// Gives the number of offers that were read for it.
+    fn handle(&mut self, now: Timestamp, live: Live, at: Live, due: Due) -> usize {
         match due {
             Due::Lease(id) => {
                 // Heartbeats do not move the entry; it moves on here.
@@ -68,10 +72,11 @@ impl<B: Backend> Jobs<B> {
                 }
             }
             Due::Job(id) => self.end_overdue_job(now, live, id),
-            Due::Wait(id) => self.end_wait(now, live, id),
+            Due::Wait(id) => return self.end_wait(now, live, id),
             Due::Key(id) => self.record(now, Event::KeyForgotten { job: id }),
             Due::Payload(id) => self.prune(now, id),
         }
+        0
     }
 
     /// Drops what was asked and answered in a job that ended long ago. One with much provisional output takes several
@@ -94,19 +99,24 @@ impl<B: Backend> Jobs<B> {
         self.record(now, Event::Pruned { job: id });
     }
 
-    /// Goes on waiting for a missing worker while one may come, and gives up otherwise.
-    fn end_wait(&mut self, now: Timestamp, live: Live, id: JobId) {
+    /// Goes on waiting for a missing worker while one may come, and gives up otherwise. Gives the number of offers that
+    /// were read.
+    fn end_wait(&mut self, now: Timestamp, live: Live, id: JobId) -> usize {
         self.end_overdue_job(now, live, id);
         let job = self.stored_job(id);
         if job.state.is_terminal() {
-            return;
+            return 0;
         }
         if job.deadline < live {
-            return self.end_expired(now, &job);
+            self.end_expired(now, &job);
+            return 0;
         }
-        let round = self.round(&job);
-        let missing = lack(&job, &round).total() > 0;
-        if missing && self.is_anybody_around(now, &job) {
+        let missing = lack(&job, &self.round(&job)).total() > 0;
+        let (around, offers) = match missing {
+            true => self.is_anybody_around(now, &job),
+            false => (false, 0),
+        };
+        if around {
             let until = live
                 .plus_seconds(limits::EXTENSION_SECONDS)
                 .min(job.deadline);
@@ -114,5 +124,6 @@ impl<B: Backend> Jobs<B> {
         } else {
             self.end_undone(now, &job, Reason::NoMoreWorkers);
         }
+        offers
     }
 }

@@ -538,6 +538,14 @@ pub enum DepositError {
     /// The anonymous principal holds no balance.
     #[error("the anonymous principal cannot hold a balance; name another beneficiary")]
     Anonymous,
+    /// Whoever could never take it out again.
+    #[error("beneficiary: {beneficiary} {problem}; name another one")]
+    BadBeneficiary {
+        /// Who was named.
+        beneficiary: Principal,
+        /// What is wrong with that.
+        problem: String,
+    },
     /// The canister could not keep working for the money it would take in.
     #[error(
         "the market is low on cycles and takes no deposits; try again later or on another shard"

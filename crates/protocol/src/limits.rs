@@ -48,7 +48,7 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 64;
 /// Jobs of one requester that are not ended.
 pub const OPEN_JOBS_PER_REQUESTER_MAX: usize = 32;
 /// Jobs that are not ended, all requesters together.
-pub const OPEN_JOBS_MAX: usize = 10_000;
+pub const OPEN_JOBS_MAX: usize = 100_000;
 /// Checkers a requester may ask for.
 pub const CHECKERS_MAX: u8 = 5;
 /// Replicas a requester may ask for.
@@ -93,8 +93,6 @@ pub const KEY_SECONDS: u64 = 24 * 3_600;
 pub const PAYLOAD_SECONDS: u64 = 30 * 24 * 3_600;
 /// Pieces of provisional output that are dropped at once.
 pub const CHUNKS_DROPPED_MAX: usize = 200;
-/// Queued jobs that one matching looks through.
-pub const MATCH_SCAN_MAX: usize = 2_000;
 /// Queued jobs that one matching tries to fill.
 pub const MATCH_JOBS_MAX: usize = 200;
 /// Work of one matching, in candidates weighed or as much; it ends with the job that passes this.

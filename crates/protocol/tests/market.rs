@@ -3,6 +3,7 @@
 
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
+    hash::HashError,
     job::{JobState, Reason, SubmitArgs, Verdict},
     lease::{Beat, Claim, LeaseState, Mismatch, Opening, RevealArgs, Role, commitment},
     limits,
@@ -666,9 +667,119 @@ fn a_hash_of_another_length_does_not_decode() {
     }
     let bytes = Encode!(&serde_bytes::ByteBuf::from(vec![1; 32])).expect("it encodes");
     assert_eq!(Decode!(&bytes, Hash32).expect("32 bytes"), Hash32([1; 32]));
-    assert!("ab".parse::<Hash32>().is_err() && "x".repeat(64).parse::<Hash32>().is_err());
+    for length in [31, 33] {
+        let told = Hash32::try_from(&vec![1; length][..]);
+        assert_eq!(told, Err(HashError::Length(length)));
+    }
+    assert_eq!("ab".parse::<Hash32>(), Err(HashError::Length(1)));
+    assert_eq!("a".repeat(63).parse::<Hash32>(), Err(HashError::NotHex));
+    assert_eq!("x".repeat(64).parse::<Hash32>(), Err(HashError::NotHex));
+    let mixed = "aB".repeat(32);
+    let read = mixed.parse();
+    assert_eq!(read, Ok(Hash32([0xab; 32])), "either case is read");
     assert_eq!(
         Hash32([0xab; 32]).to_string().parse(),
         Ok(Hash32([0xab; 32]))
     );
+}
+
+#[test]
+fn a_request_of_a_client_that_knows_no_options_is_read() {
+    #[derive(CandidType)]
+    struct OldSampling {
+        temperature_milli: u32,
+        top_p_ppm: u32,
+        top_k: u32,
+    }
+    #[derive(CandidType)]
+    struct OldParameters {
+        max_tokens: u32,
+        sampling: OldSampling,
+    }
+    #[derive(CandidType)]
+    struct OldMessage {
+        role: MessageRole,
+        content: String,
+    }
+    #[derive(CandidType)]
+    struct OldChat {
+        messages: Vec<OldMessage>,
+    }
+    #[derive(CandidType)]
+    enum OldTask {
+        Chat(OldChat),
+    }
+    #[derive(CandidType)]
+    struct OldRequest {
+        model: ModelRef,
+        task: OldTask,
+        parameters: OldParameters,
+        assurance: Assurance,
+    }
+    let now = request();
+    let Task::Chat(chat) = &now.task else {
+        panic!("it is a chat");
+    };
+    let old = |message: &Message| OldMessage {
+        role: message.role,
+        content: message.content.clone(),
+    };
+    let plain = |message: &Message| Message::new(message.role, message.content.clone());
+    let sampling = now.parameters.sampling.clone();
+    let asked = OldRequest {
+        model: now.model.clone(),
+        task: OldTask::Chat(OldChat {
+            messages: chat.messages.iter().map(old).collect(),
+        }),
+        parameters: OldParameters {
+            max_tokens: 64,
+            sampling: OldSampling {
+                temperature_milli: sampling.temperature_milli,
+                top_p_ppm: sampling.top_p_ppm,
+                top_k: sampling.top_k,
+            },
+        },
+        assurance: now.assurance,
+    };
+    let bytes = Encode!(&asked).expect("it encodes");
+    let read = Decode!(&bytes, JobRequest).expect("it decodes");
+    let expected = JobRequest {
+        task: Task::Chat(Chat {
+            messages: chat.messages.iter().map(plain).collect(),
+            tools: None,
+        }),
+        parameters: Parameters::new(
+            64,
+            Sampling {
+                temperature_milli: sampling.temperature_milli,
+                top_p_ppm: sampling.top_p_ppm,
+                top_k: sampling.top_k,
+                ..Sampling::GREEDY
+            },
+        ),
+        seed: None,
+        ..now
+    };
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn an_unknown_variant_is_refused_and_counts_as_none_where_it_is_optional() {
+    #[derive(CandidType)]
+    enum NewRole {
+        Narrator,
+    }
+    let bytes = Encode!(&NewRole::Narrator).expect("it encodes");
+    let error = Decode!(&bytes, MessageRole).expect_err("nobody knows it");
+    assert!(
+        format!("{error:?}").contains("Unknown variant field"),
+        "{error:?}"
+    );
+    // So Candid has it: what an option holds and nobody can read is not there.
+    #[derive(CandidType)]
+    enum NewFormat {
+        Table,
+    }
+    let bytes = Encode!(&Some(NewFormat::Table)).expect("it encodes");
+    assert_eq!(Decode!(&bytes, Option<Format>).expect("it decodes"), None);
 }

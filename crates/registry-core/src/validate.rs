@@ -132,6 +132,9 @@ fn file(field: &str, file: &ModelFile) -> Checked {
         .try_for_each(|(i, url)| self::url(&format!("{field}.urls[{i}]"), url))
 }
 
+/// Names that mean another machine to everybody (RFC 6761, RFC 6762, and ICANN's `internal`).
+const LOCAL_ENDINGS: [&str; 3] = [".localhost", ".local", ".internal"];
+
 /// An address that a worker may be sent to: HTTPS, of a named host, without a password in it.
 fn url(field: &str, url: &str) -> Checked {
     if url.len() > URL_BYTES_MAX {
@@ -167,7 +170,8 @@ fn url(field: &str, url: &str) -> Checked {
             .rsplit('.')
             .next()
             .is_some_and(|top| top.starts_with(|first: char| first.is_ascii_alphabetic()))
-        && host.parse::<IpAddr>().is_err();
+        && host.parse::<IpAddr>().is_err()
+        && !LOCAL_ENDINGS.iter().any(|ending| host.ends_with(ending));
     if named {
         Ok(())
     } else {

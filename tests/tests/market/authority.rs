@@ -6,16 +6,21 @@ use assay_jobs_core::{
 };
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId,
-    job::{DepositArgs, DepositError, JobError, Quote, SubmitArgs, SubmitError, Submitted},
+    canary::{Canary, CanaryError},
+    job::{
+        ChatReply, ControlError, DepositArgs, DepositError, JobError, Quote, SubmitArgs,
+        SubmitError, Submitted,
+    },
     lease::{
         Beat, Claim, CommitArgs, Offer, Opening, Order, ProgressArgs, RevealArgs, WorkHint,
         WorkerError,
     },
     limits,
+    money::{Holdings, MoneyError},
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
     request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
-use candid::{Principal, encode_one};
+use candid::{CandidType, Principal, encode_one};
 
 use crate::chain::{Chain, FundArgs, FundError, JobsArgs, SyncError, admin, worker_args};
 
@@ -401,4 +406,166 @@ fn a_canister_that_could_not_go_on_working_takes_no_new_money() {
     let args = submit(ModelRef::Name("tiny".to_owned()), 1);
     let told: Result<Submitted, SubmitError> = chain.update(requester(0), jobs, "submit", (args,));
     assert_eq!(told, Err(SubmitError::LowOnCycles));
+}
+
+#[test]
+fn anonymous_callers_have_no_money_to_move_and_no_answer_to_wait_for() {
+    let mut chain = Chain::new(1, 0);
+    let (jobs, nobody) = (chain.jobs, Principal::anonymous());
+    let events = chain.stats().events;
+    let held: [Result<Holdings, MoneyError>; 3] = [
+        chain.update(nobody, jobs, "stake", (Cycles(1),)),
+        chain.update(nobody, jobs, "unstake", (Cycles(1),)),
+        chain.update(nobody, jobs, "release_stake", ()),
+    ];
+    assert!(
+        held.iter().all(|told| *told == Err(MoneyError::Anonymous)),
+        "{held:?}"
+    );
+    for method in ["fund_sponsor", "fund_treasury"] {
+        let told: Result<Cycles, MoneyError> = chain.update(nobody, jobs, method, (Cycles(1),));
+        assert_eq!(told, Err(MoneyError::Anonymous), "{method}");
+    }
+    let args = submit(ModelRef::Name("tiny".to_owned()), 1);
+    let told: Result<ChatReply, SubmitError> = chain.update(nobody, jobs, "chat", (args,));
+    assert_eq!(told, Err(SubmitError::Anonymous));
+    let told: Result<(), SyncError> = chain.update(nobody, jobs, "sync_registry", ());
+    assert_eq!(told, Err(SyncError::Anonymous));
+    assert_eq!(chain.stats().events, events, "nothing was recorded");
+}
+
+#[test]
+fn only_controllers_set_rules_pause_resume_and_keep_canaries() {
+    let mut chain = Chain::new(1, 0);
+    let jobs = chain.jobs;
+    let events = chain.stats().events;
+    for caller in [stranger(), Principal::anonymous()] {
+        let refused: [Result<(), ControlError>; 3] = [
+            chain.update(caller, jobs, "set_rules", (Rules::default(),)),
+            chain.update(caller, jobs, "pause", ("mine now",)),
+            chain.update(caller, jobs, "resume", ()),
+        ];
+        let not_theirs = Err(ControlError::NotAController(caller));
+        assert!(
+            refused.iter().all(|told| *told == not_theirs),
+            "{refused:?}"
+        );
+        let refused: [Result<(), CanaryError>; 2] = [
+            chain.update(caller, jobs, "add_canaries", (Vec::<Canary>::new(),)),
+            chain.update(caller, jobs, "take_canary_back", (1u64,)),
+        ];
+        let not_theirs = Err(CanaryError::NotAController(caller));
+        assert!(
+            refused.iter().all(|told| *told == not_theirs),
+            "{refused:?}"
+        );
+    }
+    // Who controls it hears what is wrong.
+    let wild = Rules {
+        stake_factor: limits::STAKE_FACTOR_MAX + 1,
+        ..Rules::LAX
+    };
+    let told: Result<(), ControlError> = chain.update(admin(), jobs, "set_rules", (wild,));
+    let problem = "stake_factor: 101, at most 100 is allowed".to_owned();
+    assert_eq!(told, Err(ControlError::Invalid(problem)));
+    let told: Result<(), CanaryError> = chain.update(admin(), jobs, "take_canary_back", (1u64,));
+    assert_eq!(told, Err(CanaryError::NotWaiting { number: 1 }));
+    let rules: Rules = chain.query(admin(), jobs, "rules", ());
+    assert_eq!((rules, chain.stats().events), (Rules::LAX, events));
+}
+
+#[test]
+fn cycles_that_a_method_does_not_take_go_back() {
+    const SENT: u128 = 10_000_000_000_000;
+    let mut chain = Chain::new(1, 0);
+    let probe = chain.install("probe", &encode_one(None::<u64>).unwrap());
+    let (jobs, registry) = (chain.jobs, chain.registry);
+    for (canister, method) in [
+        (jobs, "release_stake"),
+        (jobs, "resume"),
+        (jobs, "sync_registry"),
+        (jobs, "stats"),
+        (registry, "shards"),
+    ] {
+        let (ours, theirs) = (chain.cycles(probe), chain.cycles(canister));
+        let told: Result<Cycles, String> =
+            chain.update(stranger(), probe, "send_cycles", (canister, method, SENT));
+        assert!(told.is_err(), "{method} answers with no amount: {told:?}");
+        assert!(ours - chain.cycles(probe) < SENT / 100, "{method}");
+        assert!(chain.cycles(canister) <= theirs, "{method}");
+    }
+    assert_eq!(chain.stats().deposited, Cycles::ZERO);
+    chain.check_money().unwrap();
+}
+
+#[test]
+fn bad_install_arguments_are_named_and_leave_everything_as_it_was() {
+    #[derive(CandidType)]
+    struct RegistryArgs {
+        shards: Option<Vec<Principal>>,
+    }
+    let mut chain = Chain::new(1, 250);
+    let (registry, jobs) = (chain.registry, chain.jobs);
+    let before = [registry, jobs].map(|canister| chain.page(canister, "/logs"));
+    let many = (0..=limits::SHARDS_MAX as u64).map(|i| Principal::from_slice(&i.to_be_bytes()));
+    for (shards, says) in [
+        (
+            vec![jobs, Principal::anonymous()],
+            "shards[1]: is the anonymous principal, which belongs to everybody",
+        ),
+        (many.collect(), "limit reached: jobs canisters, at most 64"),
+    ] {
+        let args = RegistryArgs {
+            shards: Some(shards),
+        };
+        let arg = encode_one(Some(args)).unwrap();
+        let reject = chain.upgrade(registry, "registry", &arg).unwrap_err();
+        let says = format!("install arguments: {says}");
+        assert!(reject.reject_message.contains(&says), "{reject:?}");
+    }
+    let none = JobsArgs::default();
+    let wild = Rules {
+        stake_factor: limits::STAKE_FACTOR_MAX + 1,
+        ..Rules::LAX
+    };
+    for (args, says) in [
+        (
+            JobsArgs {
+                registry: Some(stranger()),
+                ..none
+            },
+            "registry: this market follows ",
+        ),
+        (
+            JobsArgs {
+                fee_bps: Some(limits::FEE_BPS_MAX + 1),
+                ..none
+            },
+            "fee_bps: 2001 basis points, at most 2000 are allowed",
+        ),
+        (
+            JobsArgs {
+                rules: Some(wild),
+                ..none
+            },
+            "stake_factor: 101, at most 100 is allowed",
+        ),
+    ] {
+        let arg = encode_one(Some(args)).unwrap();
+        let reject = chain.upgrade(jobs, "jobs", &arg).unwrap_err();
+        let says = format!("install arguments: {says}");
+        assert!(reject.reject_message.contains(&says), "{reject:?}");
+    }
+    for (canister, name) in [(registry, "registry"), (jobs, "jobs")] {
+        chain.upgrade(canister, name, b"no arguments").unwrap_err();
+    }
+    // What lies on the heap would be gone if any of them had been upgraded.
+    let after = [registry, jobs].map(|canister| chain.page(canister, "/logs"));
+    assert_eq!(after, before);
+    let most = JobsArgs {
+        fee_bps: Some(limits::FEE_BPS_MAX),
+        ..none
+    };
+    let arg = encode_one(Some(most)).unwrap();
+    chain.upgrade(jobs, "jobs", &arg).unwrap();
 }

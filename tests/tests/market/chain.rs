@@ -63,6 +63,7 @@ pub(crate) enum FundError {
 pub(crate) enum SyncError {
     NoRegistry,
     Busy,
+    Anonymous,
     Unreachable(String),
     Other(String),
 }
@@ -519,7 +520,7 @@ pub(crate) fn worker_args(worker: &Worker) -> WorkerArgs {
     }
 }
 
-fn decode<R: CandidType + DeserializeOwned>(method: &str, reply: &[u8]) -> R {
+pub(crate) fn decode<R: CandidType + DeserializeOwned>(method: &str, reply: &[u8]) -> R {
     let (value,) = decode_args::<(R,)>(reply)
         .unwrap_or_else(|error| panic!("{method} answers something else: {error}"));
     value

@@ -1,8 +1,13 @@
 //! Calls whose bytes are no arguments: each is refused before it has cost much, and changes nothing.
 
 use assay_jobs_core::testing::stranger;
-use candid::Principal;
+use assay_protocol::{
+    Hash32, LeaseId,
+    lease::{Claim, Opening},
+};
+use candid::{CandidType, Principal, encode_one};
 use pocket_ic::ErrorCode;
+use serde_bytes::ByteBuf;
 
 use crate::chain::Chain;
 
@@ -62,7 +67,7 @@ fn record(fields: &[(u32, u8)]) -> Vec<u8> {
 /// What no method takes, by what is wrong with it.
 fn garbage() -> Vec<(&'static str, Vec<u8>)> {
     let long = |count: usize| number(count as u64);
-    let mut nested: Vec<Vec<u8>> = (0..10_000)
+    let mut nested: Vec<Vec<u8>> = (0..9_999)
         .map(|i| {
             let mut entry = vec![RECORD, 1, 0];
             entry.extend(number(i + 1));
@@ -88,6 +93,18 @@ fn garbage() -> Vec<(&'static str, Vec<u8>)> {
         (
             "ten thousand types",
             message(&vec![vec![OPTION, TEXT]; 10_000], &[0], b"\x00"),
+        ),
+        (
+            "ten thousand and one types",
+            message(&vec![vec![OPTION, TEXT]; 10_001], &[0], b"\x00"),
+        ),
+        (
+            "a field of four billion nothings that nobody knows",
+            message(
+                &[record(&[(1, 1)]), vec![VECTOR, NULL]],
+                &[0],
+                b"\xff\xff\xff\xff\x0f",
+            ),
         ),
         ("records ten thousand deep", message(&nested, &[0], b"")),
         (
@@ -169,4 +186,115 @@ fn bytes_that_are_no_arguments_are_refused_cheaply_and_change_nothing() {
     }
     assert_eq!(chain.stats().events, events);
     chain.check_money().unwrap();
+}
+
+const PRINCIPAL: u8 = 0x68;
+
+/// A commitment and a reveal whose hashes may have any length.
+#[derive(CandidType)]
+struct AnyCommit {
+    lease: LeaseId,
+    commitment: ByteBuf,
+    claim: Option<Claim>,
+}
+
+#[derive(CandidType)]
+struct AnyReveal {
+    lease: LeaseId,
+    nonce: ByteBuf,
+    opening: Opening,
+}
+
+#[test]
+fn values_that_their_types_do_not_have_are_refused_and_their_neighbours_are_read() {
+    let mut chain = Chain::new(1, 0);
+    let (jobs, registry) = (chain.jobs, chain.registry);
+    let blob = |bytes: usize| ByteBuf::from(vec![1; bytes]);
+    let model = |bytes: usize| encode_one(blob(bytes)).unwrap();
+    let commit = |bytes: usize| {
+        encode_one(AnyCommit {
+            lease: LeaseId(1),
+            commitment: blob(bytes),
+            claim: None,
+        })
+        .unwrap()
+    };
+    let reveal = |bytes: usize| {
+        let root = Hash32([1; 32]);
+        encode_one(AnyReveal {
+            lease: LeaseId(1),
+            nonce: blob(bytes),
+            opening: Opening::Agrees { root },
+        })
+        .unwrap()
+    };
+    let principal = |bytes: u8| {
+        let value = [vec![1, bytes], vec![7; bytes.into()]].concat();
+        message(&[], &[PRINCIPAL], &value)
+    };
+    let text = |value: &[u8]| message(&[], &[TEXT], value);
+    // Just below 2^128, and exactly that.
+    let most = [vec![0xff; 18], vec![3]].concat();
+    let past = [vec![0x80; 18], vec![4]].concat();
+    let nothings = |count: &[u8]| {
+        let value = [b"\x01", count].concat();
+        message(&[vec![VECTOR, NULL]], &[NAT, 0], &value)
+    };
+    let events = chain.stats().events;
+    let short = "a hash has 32 bytes, this has 31";
+    let long = "a hash has 32 bytes, this has 33";
+    for (canister, method, bytes, problem) in [
+        (
+            registry,
+            "drain_worker",
+            principal(30),
+            "Principal is longer than 29 bytes",
+        ),
+        (registry, "deprecate_model", model(31), short),
+        (registry, "deprecate_model", model(33), long),
+        (jobs, "commit", commit(31), short),
+        (jobs, "commit", commit(33), long),
+        (jobs, "reveal", reveal(31), short),
+        (jobs, "reveal", reveal(33), long),
+        (
+            jobs,
+            "pause",
+            text(b"\x02\xc0\xaf"),
+            "invalid utf-8 sequence",
+        ),
+        (
+            jobs,
+            "pause",
+            text(b"\x03\xed\xa0\x80"),
+            "invalid utf-8 sequence",
+        ),
+        (jobs, "pause", text(b"\x01\xc3"), "incomplete utf-8"),
+        (jobs, "stake", message(&[], &[NAT], &past), "nat overflow"),
+        (
+            jobs,
+            "stake",
+            nothings(b"\xff\xff\xff\xff\x0f"),
+            "Skipping cost exceeds the limit",
+        ),
+    ] {
+        let told = chain.update_raw(stranger(), canister, method, bytes);
+        let reject = told.expect_err(problem);
+        assert!(
+            reject.reject_message.contains(problem),
+            "{method}: {reject:?}"
+        );
+    }
+    for (canister, method, bytes) in [
+        (registry, "drain_worker", principal(29)),
+        (registry, "deprecate_model", model(32)),
+        (jobs, "commit", commit(32)),
+        (jobs, "reveal", reveal(32)),
+        (jobs, "pause", text(b"\x02\xc3\xa9")),
+        (jobs, "stake", message(&[], &[NAT], &most)),
+        (jobs, "stake", nothings(b"\x02")),
+    ] {
+        let told = chain.update_raw(stranger(), canister, method, bytes);
+        told.unwrap_or_else(|reject| panic!("{method}: {reject:?}"));
+    }
+    assert_eq!(chain.stats().events, events);
 }

@@ -24,7 +24,7 @@ use pocket_ic::common::rest::BlobCompression;
 use crate::{chain::admin, worker::CanisterMarket};
 
 /// Layouts with an image, the present one last.
-const LAYOUTS: [u32; 1] = [1];
+const LAYOUTS: [u32; 2] = [1, 2];
 /// Decides who and what is in an image.
 const SEED: u64 = 5;
 const STEPS_MAX: usize = 800;

@@ -34,7 +34,7 @@ fn operators_read_what_was_installed_set_and_upgraded() {
     let said = lines(&mut chain, jobs);
     assert!(
         said[0].starts_with("INFO  installed: release 0.0.0, canister version ")
-            && said[0].ends_with(", layout v1 over new memory"),
+            && said[0].ends_with(", layout v2 over new memory"),
         "{said:#?}"
     );
     assert_eq!(
@@ -66,7 +66,11 @@ fn operators_read_what_was_installed_set_and_upgraded() {
     );
 
     let said = lines(&mut chain, registry);
-    assert!(said[0].starts_with("INFO  installed: release 0.0.0, canister version "));
+    assert!(
+        said[0].starts_with("INFO  installed: release 0.0.0, canister version ")
+            && said[0].ends_with(", layout v1 over v1"),
+        "{said:#?}"
+    );
     assert_eq!(said[1..], ["INFO  0 jobs canisters are listed: "]);
     let told: Result<Vec<Principal>, RegistryError> =
         chain.update(admin(), registry, "set_shards", (vec![jobs],));
@@ -81,7 +85,7 @@ fn operators_read_what_was_installed_set_and_upgraded() {
     let said = lines(&mut chain, jobs);
     assert!(
         said[0].starts_with("INFO  upgraded: ")
-            && said[0].ends_with(", layout v1 over memory of layout v1"),
+            && said[0].ends_with(", layout v2 over memory of layout v2"),
         "{said:#?}"
     );
     assert_eq!(said.len(), 2, "{said:#?}");

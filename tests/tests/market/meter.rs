@@ -1,11 +1,24 @@
 //! What the jobs canister says about its own cost.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
-use crate::upgrade;
+use assay_jobs_core::testing::requester;
+use assay_protocol::{
+    JobId,
+    job::{JobsArgs, StreamArgs},
+    limits::PAGE_MAX,
+    receipt::ReceiptsArgs,
+    request::ModelRef,
+};
+
+use crate::{
+    authority::request,
+    load::{dearest, query_cost},
+    upgrade,
+};
 
 /// What no message of the market may pass.
-const INSTRUCTIONS_MAX: u64 = 2_000_000_000;
+pub(crate) const INSTRUCTIONS_MAX: u64 = 2_000_000_000;
 /// What a job from submit to settlement needs.
 const METHODS: [&str; 10] = [
     "commit",
@@ -21,7 +34,7 @@ const METHODS: [&str; 10] = [
 ];
 
 /// The samples of one metric by their method.
-fn samples<'a>(metrics: &'a str, name: &str) -> BTreeMap<&'a str, u64> {
+pub(crate) fn samples<'a>(metrics: &'a str, name: &str) -> BTreeMap<&'a str, u64> {
     let head = format!("{name}{{method=\"");
     let mut found = BTreeMap::new();
     for line in metrics.lines() {
@@ -76,4 +89,83 @@ fn every_method_of_a_job_shows_its_calls_and_instructions() {
     let metrics = market.chain.page(jobs, "/metrics");
     let calls = samples(&metrics, "jobs_method_calls_total");
     assert_eq!(calls.get("submit"), None, "{metrics}");
+}
+
+/// By how much a cost may differ from the written one before somebody must look at it: in percent.
+const TOLERANCE_PERCENT: u64 = 2;
+
+fn written() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/market/instructions.txt"]
+        .iter()
+        .collect()
+}
+
+/// What each message of one checked job takes, and each query about it, in instructions.
+fn measured() -> BTreeMap<String, u64> {
+    let mut market = upgrade::run(upgrade::STEPS);
+    market.chain.pass(3);
+    let chain = &mut market.chain;
+    let mut costs = dearest(chain);
+    costs.retain(|work, _| METHODS.contains(&work.as_str()));
+    let (asker, job) = (requester(0), JobId(1));
+    let jobs = JobsArgs {
+        requester: None,
+        before: None,
+        limit: PAGE_MAX,
+    };
+    let receipts = ReceiptsArgs {
+        from: None,
+        limit: PAGE_MAX,
+    };
+    let stream = StreamArgs {
+        job,
+        round: 0,
+        cursor: 0,
+    };
+    let asked = request(ModelRef::Name("tiny".to_owned()));
+    let account = Some(asker);
+    for (name, cost) in [
+        ("balance", query_cost(chain, asker, "balance", (account,))),
+        ("holdings", query_cost(chain, asker, "holdings", (account,))),
+        ("job", query_cost(chain, asker, "job", (job,))),
+        ("jobs", query_cost(chain, asker, "jobs", (jobs,))),
+        ("quote", query_cost(chain, asker, "quote", (asked,))),
+        ("receipt", query_cost(chain, asker, "receipt", (job,))),
+        (
+            "receipts",
+            query_cost(chain, asker, "receipts", (receipts,)),
+        ),
+        ("stats", query_cost(chain, asker, "stats", ())),
+        ("stream", query_cost(chain, asker, "stream", (stream,))),
+    ] {
+        costs.insert(format!("{name} (query)"), cost);
+    }
+    costs
+}
+
+#[test]
+fn the_instructions_of_the_main_endpoints_are_the_written_ones() {
+    let costs = measured();
+    let mut text = String::new();
+    for (work, instructions) in &costs {
+        writeln!(text, "{work} {instructions}").unwrap();
+    }
+    if env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(written(), &text).unwrap();
+    }
+    let before = fs::read_to_string(written()).expect("the costs are written down");
+    let before: BTreeMap<&str, u64> = before
+        .lines()
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(work, instructions)| (work, instructions.parse().expect("a number")))
+        .collect();
+    let near = |(work, now): (&String, &u64)| {
+        before
+            .get(work.as_str())
+            .is_some_and(|before| now.abs_diff(*before) * 100 <= before * TOLERANCE_PERCENT)
+    };
+    assert!(
+        costs.len() == before.len() && costs.iter().all(near),
+        "written:\n{before:#?}\nmeasured:\n{text}UPDATE_EXPECT=1 writes what was measured"
+    );
 }

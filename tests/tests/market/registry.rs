@@ -14,7 +14,7 @@ use candid::Principal;
 
 use crate::{
     authority::request,
-    chain::{Chain, admin, registrable},
+    chain::{Chain, SyncError, admin, registrable},
 };
 
 #[test]
@@ -117,4 +117,18 @@ fn a_model_registered_twice_is_one_version() {
         chain.query::<Option<Model>>(admin(), registry, "model_named", ("TINY",)),
         Some(first)
     );
+}
+
+#[test]
+fn a_registry_that_is_being_read_is_not_read_a_second_time() {
+    let mut chain = Chain::new(1, 0);
+    let calls = [0, 1].map(|_| chain.begin(admin(), "sync_registry", ()));
+    let told: Vec<Result<(), SyncError>> = calls
+        .into_iter()
+        .map(|call| chain.end(call).unwrap())
+        .collect();
+    let busy = told.iter().filter(|told| **told == Err(SyncError::Busy));
+    assert_eq!(busy.count(), 1, "{told:?}");
+    assert!(told.contains(&Ok(())), "{told:?}");
+    assert_eq!(chain.sync(), Ok(()), "and again when that is over");
 }

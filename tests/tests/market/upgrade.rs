@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use assay_jobs_core::testing::{
-    Fixture, Market, body_root, honest_body, honest_opening, requester,
-};
+use assay_jobs_core::testing::{Fixture, Market, requester};
+use assay_native::honest_work;
 use assay_protocol::{
-    Cycles, Hash32, JobId, LeaseId,
+    Cycles, JobId,
     job::{JobState, SubmitError, Submitted, Verdict},
-    lease::{Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, commitment},
+    lease::{Offer, Order, RevealArgs, Role},
     request::ModelRef,
 };
 
@@ -64,29 +63,11 @@ pub(crate) fn run(upgrade_before: usize) -> CanisterMarket {
                 turns.sort_by_key(|i| orders[i].role != Role::Generator);
                 for i in turns {
                     let (operator, order) = (fixture.workers[i], &orders[&i]);
-                    let (opening, claim) = find(&mut market, operator, order);
-                    let root = match &opening {
-                        Opening::Result(body) => body_root(order, body),
-                        Opening::Agrees { root } => *root,
-                        Opening::Mismatch(_) => panic!("an honest checker agrees"),
-                    };
-                    let nonce = Hash32::sha256(&[i as u8]);
-                    let commitment =
-                        commitment(&market.canister(), order.lease, &operator, &nonce, &root);
-                    let args = CommitArgs {
-                        lease: order.lease,
-                        commitment,
-                        claim,
-                    };
+                    let canister = market.canister();
+                    let transcript = |lease| market.transcript(operator, lease).unwrap();
+                    let (args, reveal) = honest_work(canister, operator, order, transcript);
                     market.commit(operator, &args).unwrap();
-                    reveals.insert(
-                        i,
-                        RevealArgs {
-                            lease: order.lease,
-                            nonce,
-                            opening,
-                        },
-                    );
+                    reveals.insert(i, reveal);
                 }
             }
             4 => {
@@ -125,29 +106,6 @@ pub(crate) fn run(upgrade_before: usize) -> CanisterMarket {
     }
     assert_eq!(market.chain.stats().events, events);
     market
-}
-
-fn find(
-    market: &mut CanisterMarket,
-    operator: candid::Principal,
-    order: &Order,
-) -> (Opening, Option<Claim>) {
-    let body = honest_body(order);
-    let lease: LeaseId = order.lease;
-    match order.role {
-        Role::Checker => (
-            honest_opening(order, &market.transcript(operator, lease).unwrap()),
-            None,
-        ),
-        Role::Generator => {
-            let claim = Claim {
-                output: body.output_tokens.clone(),
-                finish: body.finish,
-            };
-            (Opening::Result(body), Some(claim))
-        }
-        Role::Replica => (Opening::Result(body), None),
-    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use assay_protocol::{
     job::{ChatReply, ControlError, JobState, SubmitArgs, SubmitError, Submitted, Verdict},
     lease::{Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, commitment},
     limits,
+    money::{Destination, MoneyError, TransferState, TransferView, WithdrawArgs},
     request::{Assurance, ModelRef},
 };
 use candid::{CandidType, Principal};
@@ -274,4 +275,51 @@ fn controllers_close_the_market_for_new_jobs_and_open_it_again() {
     assert_eq!(told, Ok(()));
     let accepted: Result<Submitted, SubmitError> = market.update(requester(0), "submit", (&other,));
     accepted.unwrap();
+}
+
+#[test]
+fn a_paused_market_lets_nobody_in_and_everybody_out() {
+    let mut market = market();
+    let args = args(&mut market);
+    let told: Result<Submitted, SubmitError> = market.update(requester(0), "submit", (&args,));
+    let job = told.unwrap().job;
+    for bytes in [0, limits::REASON_BYTES_MAX + 1] {
+        let told: Result<(), ControlError> = market.update(admin(), "pause", ("x".repeat(bytes),));
+        let problem = format!("reason: {bytes} bytes, 1 to 256 are allowed");
+        assert_eq!(told, Err(ControlError::Invalid(problem)));
+    }
+    let why = "x".repeat(limits::REASON_BYTES_MAX);
+    let told: Result<(), ControlError> = market.update(admin(), "pause", (&why,));
+    assert_eq!(told, Ok(()));
+
+    let mut other = args.clone();
+    other.idempotency_key = b"another".to_vec();
+    let told: Result<ChatReply, SubmitError> = market.update(requester(0), "chat", (&other,));
+    assert_eq!(told, Err(SubmitError::Paused(why.clone())));
+    let ask = V1Request {
+        model: "tiny".to_owned(),
+        messages: vec![V1Message::User {
+            content: "hello".to_owned(),
+        }],
+        tools: None,
+    };
+    let (jobs, purse) = (market.chain.jobs, market.chain.purse);
+    let told = market
+        .chain
+        .try_update(requester(0), jobs, "v1_chat", (ask,));
+    let told = told.expect_err("it is paused").reject_message;
+    assert!(
+        told.contains("the market takes no new jobs for now: xxx"),
+        "{told}"
+    );
+
+    assert_eq!(market.cancel(requester(0), job), Ok(()));
+    let out = WithdrawArgs {
+        amount: Cycles(limits::TRANSFER_CYCLES_MIN),
+        to: Destination::Canister(purse),
+    };
+    let told: Result<TransferView, MoneyError> = market.update(requester(0), "withdraw", (out,));
+    assert_eq!(told.unwrap().state, TransferState::Done { block: None });
+    market.deposit(requester(1), Cycles(5));
+    market.check().unwrap();
 }

@@ -36,6 +36,9 @@ pub enum SyncError {
     /// It is being read already.
     #[error("the registry is being read already; what changed just now may come a moment later")]
     Busy,
+    /// The call is not signed.
+    #[error("anonymous callers cannot make the jobs canister read the registry; sign the call")]
+    Anonymous,
     /// The registry did not answer.
     #[error("the registry did not answer: {0}; the jobs canister tries again by itself")]
     Unreachable(String),

@@ -45,6 +45,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("assay-pages", &[]),
     ("assay-dapp", &[]),
     ("assay-probe", &[]),
+    (
+        "assay-native",
+        &["assay-jobs", "assay-jobs-core", "assay-protocol"],
+    ),
     ("assay-purse", &["assay-protocol"]),
     ("assay-worker", &["assay-engine", "assay-protocol"]),
     (

@@ -14,7 +14,7 @@ mod transfers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
-    Hash32, JobId, LeaseId,
+    Hash32, JobId, LeaseId, ModelId,
     job::{JobState, Verdict},
     lease::{LeaseState, Opening, Role, commitment},
     limits,
@@ -28,7 +28,7 @@ use crate::{
     apply::{key_due, payload_due},
     leases::{is_active, lack},
     market::Jobs,
-    record::{Account, Audit, Counts, Due, Job, Judgement, Lease, Wanted},
+    record::{Account, Audit, Counts, Due, Job, Judgement, Lease},
     store::{Backend, Cell, Store},
 };
 
@@ -189,13 +189,19 @@ fn counts<B: Backend>(
         meta.last_lease == leases.len() as u64,
         "leases are not numbered without gaps"
     );
-    let wanted = all
-        .values()
-        .filter(|job| store.wanted.contains(&job.id))
-        .count() as u64;
+    let mut demand: BTreeMap<ModelId, u64> = BTreeMap::new();
+    for job in all.values() {
+        if store.wanted.contains(&(job.model, job.id)) {
+            *demand.entry(job.model).or_default() += 1;
+        }
+    }
     ensure!(
-        store.wanted.len() == wanted,
+        store.wanted.len() == demand.values().sum::<u64>(),
         "the queue holds a job that does not exist"
+    );
+    ensure!(
+        store.demand.range(..).eq(demand.clone()),
+        "queued by model are {demand:?}, counted otherwise"
     );
     Ok(())
 }
@@ -233,15 +239,10 @@ fn one_job<B: Backend>(
     );
 
     let lack = lack(job, &round);
-    let wanted = (lack.total() > 0).then_some(Wanted {
-        model: job.model,
-        generators: lack.generators,
-        checkers: lack.checkers,
-    });
+    let wanted = store.wanted.contains(&(job.model, job.id));
     ensure!(
-        store.wanted.get(&job.id) == wanted,
-        "it lacks {wanted:?}, the queue says {:?}",
-        store.wanted.get(&job.id)
+        wanted == (lack.total() > 0),
+        "it lacks {lack:?}, and whether it is queued is {wanted}"
     );
 
     let live = own.iter().filter(|lease| lease.state.is_live());

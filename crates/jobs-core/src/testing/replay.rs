@@ -51,6 +51,7 @@ pub fn logged_difference<A: Backend, B: Backend>(
         leases,
         keys,
         wanted,
+        demand,
         held,
         by_requester,
         models,

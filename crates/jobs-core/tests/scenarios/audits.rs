@@ -539,3 +539,24 @@ fn a_newcomer_with_nobody_to_check_it_is_told_so() {
     };
     assert_eq!(bench.market.jobs.explain(worker(0), now), untrusted);
 }
+
+#[test]
+fn a_worker_cannot_take_its_owners_stake() {
+    let mut bench = Bench::with_rules(1, 1, STAKED);
+    bench.run("stake w0 1000");
+    let operator = worker(0);
+    let none = MoneyError::StakeLocked {
+        needed: Cycles(1),
+        free: Cycles::ZERO,
+    };
+    assert_eq!(bench.market.unstake(operator, Cycles(1)), Err(none));
+    bench.run("unstake w0 1000");
+    bench
+        .market
+        .stand_still(limits::UNBONDING_SECONDS * 1_000_000_000 + 1);
+    let told = bench.market.release_stake(operator);
+    assert_eq!(told, Err(MoneyError::NothingUnbonding));
+    bench.run("release w0");
+    assert_eq!(bench.market.balance(operator), Cycles::ZERO);
+    assert_eq!(bench.market.balance(provider(0)), Cycles(1_000));
+}

@@ -1,13 +1,16 @@
 //! Requests that must be refused: each with an error that names the thing, at the limit and just
 //! past it, with nothing taken and nothing logged.
 
-use assay_jobs_core::testing::{MODELS, Market, messages, requester};
+use assay_jobs_core::testing::{MODELS, Market, canister, ledger, messages, requester};
 use assay_protocol::{
     Cycles, Hash32, JobId, ModelId,
-    job::{DepositError, JobError, SubmitArgs, SubmitError},
+    job::{DepositError, JobError, StreamArgs, SubmitArgs, SubmitError},
     limits,
     registry::Record,
-    request::{Assurance, Message, MessageRole, ModelRef},
+    request::{
+        Assurance, Format, LogitBias, Message, MessageRole, ModelRef, Parameters, Sampling, Task,
+        Tool, ToolCall,
+    },
 };
 use candid::Principal;
 use expect_test::expect;
@@ -335,13 +338,13 @@ fn anonymous_callers_are_refused_before_anything_else() {
         bench.market.jobs.deposit(&at, requester(0), Cycles(0)),
         Err(DepositError::NothingAttached)
     );
-    assert!(
-        bench
-            .market
-            .jobs
-            .deposit(&at, requester(0), Cycles(u128::MAX))
-            .is_err()
-    );
+    let past = Cycles(u128::MAX / 2 + 1);
+    let told = bench.market.jobs.deposit(&at, requester(0), past);
+    let problem = format!("{past} cycles are more than a market can count");
+    assert_eq!(told, Err(DepositError::Other(problem)));
+    let most = Cycles(u128::MAX / 2);
+    let told = bench.market.jobs.deposit(&at, requester(0), most);
+    assert_eq!(told, Ok(most));
 }
 
 #[test]
@@ -438,7 +441,8 @@ fn the_market_has_at_most_so_many_open_jobs() {
             break;
         }
     }
-    assert_eq!((sweeps, bench.market.jobs.stats().expired), (20, 10_000));
+    let (ended, all) = (bench.market.jobs.stats().expired, limits::OPEN_JOBS_MAX);
+    assert_eq!((sweeps, ended), (all / 500, all as u64));
     assert_eq!(bench.market.balance(person(0)), Cycles(32_000));
     submit(&mut bench, requester(0), &args, 1_000).expect("there is room again");
 }
@@ -462,6 +466,15 @@ fn jobs_of_others_and_jobs_that_are_not_there() {
         );
         assert_eq!(
             bench.market.jobs.request_for(requester(0), id).map(drop),
+            Err(JobError::UnknownJob(id))
+        );
+        let stream = StreamArgs {
+            job: id,
+            round: 0,
+            cursor: 0,
+        };
+        assert_eq!(
+            bench.market.stream(requester(0), &stream),
             Err(JobError::UnknownJob(id))
         );
     }
@@ -547,4 +560,281 @@ fn a_configuration_has_bounds_and_belongs_to_one_canister() {
             now: requester(0)
         })
     );
+}
+
+#[test]
+fn nothing_is_deposited_for_those_who_could_never_take_it_out() {
+    let mut bench = Bench::new(1, 1);
+    let at = bench.market.at(requester(0));
+    let before = (bench.market.jobs.log_len(), bench.market.jobs.stats());
+    let nobody = [Principal::management_canister(), canister(), ledger()];
+    let told = nobody.map(|nobody| {
+        let told = bench.market.jobs.deposit(&at, nobody, Cycles(1));
+        told.expect_err("nobody could take it out").to_string()
+    });
+    expect![[r#"
+        beneficiary: aaaaa-aa is the management canister, which keeps nothing for anybody; name another one
+        beneficiary: qjdve-lqaaa-aaaaa-aaaeq-cai is this market, which owns no balance in itself; name another one
+        beneficiary: qoctq-giaaa-aaaaa-aaaea-cai is the ledger, which never asks for it back; name another one"#]]
+    .assert_eq(&told.join("\n"));
+    let after = (bench.market.jobs.log_len(), bench.market.jobs.stats());
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_key_stands_for_one_request_price_and_deadline() {
+    let mut bench = Bench::new(4, 1);
+    let first = args();
+    assert_eq!(
+        submit(&mut bench, requester(0), &first, first.price_cap.0),
+        Ok(JobId(1))
+    );
+    let changes: [fn(&mut SubmitArgs); 3] = [
+        |args| args.request.seed = Some(12),
+        |args| args.price_cap.0 += 1,
+        |args| args.deadline_seconds += 1,
+    ];
+    for change in changes {
+        let mut other = args();
+        change(&mut other);
+        let told = submit(&mut bench, requester(0), &other, other.price_cap.0);
+        assert_eq!(told, Err(SubmitError::KeyReused { job: JobId(1) }));
+    }
+}
+
+/// Each case and what became of it.
+fn list(cases: Vec<(&str, String)>) -> String {
+    let line = |(case, told)| format!("{case}: {told}\n");
+    cases.into_iter().map(line).collect()
+}
+
+fn call(id: &str, name: &str, arguments: &str) -> ToolCall {
+    ToolCall {
+        id: id.into(),
+        name: name.into(),
+        arguments: arguments.into(),
+    }
+}
+
+fn tool(name: &str) -> Tool {
+    Tool {
+        name: name.into(),
+        description: None,
+        parameters: None,
+    }
+}
+
+/// A conversation in which the assistant made these calls.
+fn called(calls: Vec<ToolCall>) -> String {
+    refused(|args| {
+        let mut first = Message::new(MessageRole::Assistant, "");
+        first.tool_calls = Some(calls);
+        *messages(&mut args.request) = vec![first, user("x".into())];
+    })
+}
+
+fn offered(tools: Vec<Tool>) -> String {
+    refused(|args| {
+        if let Task::Chat(chat) = &mut args.request.task {
+            chat.tools = Some(tools);
+        }
+    })
+}
+
+/// A tool's answer to a call with this id.
+fn answered(id: String) -> String {
+    refused(|args| {
+        let mut last = Message::new(MessageRole::Tool, "sunny");
+        last.tool_call_id = Some(id);
+        messages(&mut args.request).push(last);
+    })
+}
+
+fn parameters(change: impl FnOnce(&mut Parameters)) -> String {
+    refused(|args| change(&mut args.request.parameters))
+}
+
+fn sampling(change: impl FnOnce(&mut Sampling)) -> String {
+    parameters(|parameters| change(&mut parameters.sampling))
+}
+
+#[test]
+fn each_bad_task_message_and_tool_is_named() {
+    let long = "n".repeat(65);
+    let most = "n".repeat(64);
+    let prompt = |bytes: usize| {
+        let prompt = "y".repeat(bytes);
+        refused(|args| args.request.task = Task::Completion { prompt })
+    };
+    let numbered = |count: usize| (0..count).map(|i| tool(&format!("t{i}"))).collect();
+    let schema = |text: &str| Tool {
+        parameters: Some(text.into()),
+        ..tool("f")
+    };
+    let training = Task::Training {
+        checkpoint_root: Hash32([1; 32]),
+    };
+    let told = list(vec![
+        ("empty prompt", prompt(0)),
+        ("longest prompt", prompt(65_536)),
+        ("too long a prompt", prompt(65_537)),
+        ("training", refused(|args| args.request.task = training)),
+        (
+            "a NUL is text",
+            refused(|args| messages(&mut args.request)[0].content = "a\0b".into()),
+        ),
+        (
+            "the assistant may begin",
+            refused(|args| {
+                messages(&mut args.request).insert(0, Message::new(MessageRole::Assistant, "hi"));
+            }),
+        ),
+        (
+            "a user that calls",
+            refused(|args| {
+                messages(&mut args.request)[0].tool_calls = Some(vec![call("1", "f", "{}")]);
+            }),
+        ),
+        (
+            "a user that answers a call",
+            refused(|args| messages(&mut args.request)[0].tool_call_id = Some("1".into())),
+        ),
+        ("64 calls", called(vec![call("1", "f", "{}"); 64])),
+        ("65 calls", called(vec![call("1", "f", "{}"); 65])),
+        ("call without a name", called(vec![call("1", "", "{}")])),
+        ("call by 64 bytes", called(vec![call(&most, &most, "{}")])),
+        ("call by a long name", called(vec![call("1", &long, "{}")])),
+        ("call with a long id", called(vec![call(&long, "f", "{}")])),
+        ("call with a list", called(vec![call("1", "f", "[]")])),
+        (
+            "call with half an object",
+            called(vec![call("1", "f", "{")]),
+        ),
+        ("answer to 64 bytes", answered(most.clone())),
+        ("answer to 65 bytes", answered(long.clone())),
+        ("32 tools", offered(numbered(32))),
+        ("33 tools", offered(numbered(33))),
+        ("tool without a name", offered(vec![tool("")])),
+        ("tool of 64 bytes", offered(vec![tool(&most)])),
+        ("tool of 65 bytes", offered(vec![tool(&long)])),
+        ("tool with a space", offered(vec![tool("a b")])),
+        ("two of one name", offered(vec![tool("f"), tool("f")])),
+        ("tool with a number", offered(vec![schema("3")])),
+    ]);
+    expect![[r#"
+        empty prompt: prompt: the text is empty; write something
+        longest prompt: the prompt may take 65584 tokens and the answer 20, the model holds 8192; shorten one of them
+        too long a prompt: prompt: 65537 bytes of text, at most 65536 are allowed
+        training: training is not available yet
+        a NUL is text: accepted as job 1
+        the assistant may begin: accepted as job 1
+        a user that calls: messages: message 0 calls tools, which only the assistant does
+        a user that answers a call: messages: message 0 names a call, which only a tool's answer does
+        64 calls: accepted as job 1
+        65 calls: messages: 65 calls of tools, at most 64 are allowed
+        call without a name: messages: message 0 calls a tool whose name has not 1 to 64 bytes, or by an id of more than 64
+        call by 64 bytes: accepted as job 1
+        call by a long name: messages: message 0 calls a tool whose name has not 1 to 64 bytes, or by an id of more than 64
+        call with a long id: messages: message 0 calls a tool whose name has not 1 to 64 bytes, or by an id of more than 64
+        call with a list: messages: message 0 calls f with arguments that are no JSON object
+        call with half an object: messages: message 0 calls f with arguments that are no JSON object
+        answer to 64 bytes: accepted as job 1
+        answer to 65 bytes: messages: message 1 answers a call with an id of more than 64 bytes
+        32 tools: accepted as job 1
+        33 tools: tools: 33 tools, at most 32 are allowed
+        tool without a name: tools: the name of tool 0 must have 1 to 64 letters, digits, _ or -
+        tool of 64 bytes: accepted as job 1
+        tool of 65 bytes: tools: the name of tool 0 must have 1 to 64 letters, digits, _ or -
+        tool with a space: tools: the name of tool 0 must have 1 to 64 letters, digits, _ or -
+        two of one name: tools: tool 1 is called f like another
+        tool with a number: tools: the parameters of f are no JSON object
+    "#]].assert_eq(&told);
+}
+
+#[test]
+fn each_bad_parameter_is_named() {
+    let stops = |count: usize, bytes: usize| {
+        parameters(|parameters| parameters.stop = Some(vec!["s".repeat(bytes); count]))
+    };
+    let schema =
+        |text: String| parameters(|parameters| parameters.format = Some(Format::JsonSchema(text)));
+    let quoted = |bytes: usize| schema(format!("\"{}\"", "x".repeat(bytes - 2)));
+    let logprobs = |count| parameters(|parameters| parameters.logprobs = Some(count));
+    let min_p = |ppm| sampling(|sampling| sampling.min_p_ppm = Some(ppm));
+    let repetition = |milli| sampling(|sampling| sampling.repetition_penalty_milli = Some(milli));
+    let window = |tokens| sampling(|sampling| sampling.repetition_window = Some(tokens));
+    let presence = |milli| sampling(|sampling| sampling.presence_penalty_milli = Some(milli));
+    let frequency = |milli| sampling(|sampling| sampling.frequency_penalty_milli = Some(milli));
+    let biases = |tokens: Vec<u32>, milli: i32| {
+        let bias = |token| LogitBias { token, milli };
+        let biases = tokens.into_iter().map(bias).collect();
+        sampling(|sampling| sampling.logit_bias = Some(biases))
+    };
+    let replicas = |total| refused(|args| args.request.assurance = Assurance::Equality { total });
+    let told = list(vec![
+        ("16 stops", stops(16, 256)),
+        ("17 stops", stops(17, 1)),
+        ("empty stop", stops(1, 0)),
+        ("long stop", stops(1, 257)),
+        ("longest schema", quoted(16_384)),
+        ("too long a schema", quoted(16_385)),
+        ("half a schema", schema("{".into())),
+        ("20 alternatives", logprobs(20)),
+        ("21 alternatives", logprobs(21)),
+        ("least top_p", sampling(|sampling| sampling.top_p_ppm = 1)),
+        ("most min_p", min_p(1_000_000)),
+        ("more min_p", min_p(1_000_001)),
+        ("no repetition", repetition(0)),
+        ("least repetition", repetition(1)),
+        ("most repetition", repetition(100_000)),
+        ("more repetition", repetition(100_001)),
+        ("longest window", window(1 << 20)),
+        ("longer window", window((1 << 20) + 1)),
+        ("most presence", presence(2_000)),
+        ("more presence", presence(2_001)),
+        ("less presence", presence(-2_001)),
+        ("least frequency", frequency(-2_000)),
+        ("more frequency", frequency(2_001)),
+        ("less frequency", frequency(-2_001)),
+        ("300 biases", biases((0..300).collect(), 100_000)),
+        ("301 biases", biases((0..301).collect(), 1)),
+        ("large bias", biases(vec![0], 100_001)),
+        ("small bias", biases(vec![0], -100_001)),
+        ("two biases of one token", biases(vec![7, 7], 1)),
+        ("no replica", replicas(0)),
+        ("7 replicas", replicas(7)),
+    ]);
+    expect![[r#"
+        16 stops: accepted as job 1
+        17 stops: stop: 17 stop strings, at most 16 are allowed
+        empty stop: stop: 0 bytes, 1 to 256 are allowed
+        long stop: stop: 257 bytes, 1 to 256 are allowed
+        longest schema: accepted as job 1
+        too long a schema: format: 16385 bytes of schema, at most 16384 are allowed
+        half a schema: format: the schema is no JSON
+        20 alternatives: accepted as job 1
+        21 alternatives: logprobs: 21 alternatives, at most 20 are allowed
+        least top_p: accepted as job 1
+        most min_p: accepted as job 1
+        more min_p: min_p_ppm: 1000001, 0 to 1000000 is allowed
+        no repetition: repetition_penalty_milli: 0, 1 to 100000 is allowed
+        least repetition: accepted as job 1
+        most repetition: accepted as job 1
+        more repetition: repetition_penalty_milli: 100001, 1 to 100000 is allowed
+        longest window: accepted as job 1
+        longer window: repetition_window: 1048577, 0 to 1048576 is allowed
+        most presence: accepted as job 1
+        more presence: presence_penalty_milli: 2001, -2000 to 2000 is allowed
+        less presence: presence_penalty_milli: -2001, -2000 to 2000 is allowed
+        least frequency: accepted as job 1
+        more frequency: frequency_penalty_milli: 2001, -2000 to 2000 is allowed
+        less frequency: frequency_penalty_milli: -2001, -2000 to 2000 is allowed
+        300 biases: accepted as job 1
+        301 biases: logit_bias: 301 tokens, at most 300 are allowed
+        large bias: logit_bias: 100001, -100000 to 100000 is allowed
+        small bias: logit_bias: -100001, -100000 to 100000 is allowed
+        two biases of one token: logit_bias: token 7 has two; give one
+        no replica: assurance: 0 replicas, 2 to 7 are allowed
+        7 replicas: 4 providers offer this model, the assurance needs 7; ask for less assurance or wait for more workers
+    "#]].assert_eq(&told);
 }

@@ -12,8 +12,10 @@ use assay_protocol::{
         commitment,
     },
     limits,
+    registry::{Record, WorkerStatus},
     request::Assurance,
-    result::{Finish, ResultBody},
+    result::{Finish, Logprob, ResultBody, TokenLogprobs},
+    store::Table,
 };
 use expect_test::{Expect, expect};
 
@@ -192,6 +194,9 @@ fn offers_have_limits() {
         bench.market.set_offers(worker(0), &many[..32]),
         Err(WorkerError::UnknownModel(many[0].model))
     );
+    let entry = bench.market.jobs.store().workers.get(&worker(0));
+    let offers = entry.expect("it is known").offers;
+    assert_eq!(offers, [offer(limits::ASK_CYCLES_MAX)], "all or none");
 }
 
 #[test]
@@ -416,10 +421,20 @@ fn a_reveal_must_fit_its_role_and_the_limits() {
         nonce,
         opening,
     };
-    let mut bodies = vec![body.clone(), body.clone(), body.clone()];
+    let mut bodies = vec![body.clone(); 5];
     bodies[0].answer = vec![b'x'; limits::ANSWER_BYTES_MAX + 1];
     bodies[1].input_tokens = vec![1; limits::INPUT_TOKENS_MAX + 1];
     bodies[2].output_tokens = vec![1; limits::OUTPUT_TOKENS_MAX as usize + 1];
+    let likely = Logprob {
+        token: 1,
+        micro_nats: 0,
+    };
+    let with = |top: usize| TokenLogprobs {
+        drawn: likely,
+        top: vec![likely; top],
+    };
+    bodies[3].logprobs = Some(vec![with(0); limits::OUTPUT_TOKENS_MAX as usize + 1]);
+    bodies[4].logprobs = Some(vec![with(usize::from(limits::LOGPROBS_MAX) + 1)]);
     let market = &mut bench.market;
     let told: Vec<String> = bodies
         .into_iter()
@@ -433,7 +448,9 @@ fn a_reveal_must_fit_its_role_and_the_limits() {
     expect![[r#"
         answer: 262145, at most 262144 are allowed
         input_tokens: 140849, at most 140848 are allowed
-        output_tokens: 4097, at most 4096 are allowed"#]]
+        output_tokens: 4097, at most 4096 are allowed
+        logprobs: 4097, at most 4096 are allowed
+        logprobs: 21, at most 20 are allowed"#]]
     .assert_eq(&told.join("\n"));
     refused(
         market.reveal(by, &reveal(generator, Opening::Agrees { root: nonce })),
@@ -586,14 +603,10 @@ fn a_claim_hands_over_only_so_many_bytes_at_once() {
     let mut bench = Bench::new(1, 1);
     let mut record = bench.fixture.worker(worker(0)).clone();
     record.slots = 64;
-    bench
-        .market
-        .sync(&assay_protocol::registry::Record::Worker(record));
+    bench.market.sync(&Record::Worker(record));
     let mut model = bench.fixture.model(0).clone();
     model.manifest.context_max = limits::CONTEXT_TOKENS_MAX;
-    bench
-        .market
-        .sync(&assay_protocol::registry::Record::Model(model));
+    bench.market.sync(&Record::Model(model));
     let mut request = request(Assurance::Single);
     messages(&mut request)[0].content = "y".repeat(limits::REQUEST_BYTES_MAX);
     for i in 0..20 {
@@ -624,9 +637,109 @@ fn a_claim_hands_over_only_so_many_bytes_at_once() {
         .collect();
     assert_eq!(bench.market.claim(worker(0), &many), Ok(Vec::new()));
     let past = [many, vec![LeaseId(99)]].concat();
-    let told = bench.market.claim(worker(0), &past);
-    assert!(
-        matches!(&told, Err(WorkerError::Invalid { field, .. }) if field == "known"),
-        "{told:?}"
+    refused(
+        bench.market.claim(worker(0), &past),
+        expect!["known: 65 leases, at most 64 are allowed"],
+    );
+}
+
+#[test]
+fn one_bad_lease_in_a_heartbeat_stops_no_other_and_answers_keep_their_order() {
+    let mut bench = bench("submit checked1; go; claim");
+    let ((own, operator), (foreign, _)) = (bench.lease("G"), bench.lease("C1"));
+    let unknown = LeaseId(99);
+    let until = bench.market.now().plus_seconds(limits::LEASE_SECONDS);
+    let told = bench
+        .market
+        .heartbeat(operator, &[foreign, own, unknown, own]);
+    let stop = |why: String| Beat::Stop(Reason::Other(why));
+    let expected = vec![
+        (
+            foreign,
+            stop(format!("lease {foreign} belongs to another worker")),
+        ),
+        (own, Beat::Continue(until)),
+        (unknown, stop(format!("no lease {unknown}"))),
+        (own, Beat::Continue(until)),
+    ];
+    assert_eq!(told, Ok(expected));
+}
+
+#[test]
+fn a_reveal_at_the_limits_is_looked_into() {
+    let mut bench = bench("submit checked1; go; claim; G commits; C1 commits");
+    let (generator, by) = bench.lease("G");
+    let (checker, of) = bench.lease("C1");
+    let nonce = Hash32([1; 32]);
+    let likely = Logprob {
+        token: 1,
+        micro_nats: 0,
+    };
+    let widest = TokenLogprobs {
+        drawn: likely,
+        top: vec![likely; limits::LOGPROBS_MAX.into()],
+    };
+    let body = ResultBody {
+        input_tokens: vec![1; limits::INPUT_TOKENS_MAX],
+        output_tokens: vec![1; limits::OUTPUT_TOKENS_MAX as usize],
+        answer: vec![b'x'; limits::ANSWER_BYTES_MAX],
+        logprobs: Some(vec![widest; limits::OUTPUT_TOKENS_MAX as usize]),
+        ..honest_body(&bench.orders[&generator])
+    };
+    let last = Mismatch {
+        position: limits::OUTPUT_TOKENS_MAX,
+        trace_root: nonce,
+    };
+    for (lease, operator, opening) in [
+        (generator, by, Opening::Result(body)),
+        (checker, of, Opening::Mismatch(last)),
+    ] {
+        let args = RevealArgs {
+            lease,
+            nonce,
+            opening,
+        };
+        let told = bench.market.reveal(operator, &args);
+        assert!(
+            matches!(told, Err(WorkerError::WrongOpening { lease: of, .. }) if of == lease),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn a_worker_that_drains_or_is_retired_offers_and_announces_nothing() {
+    for status in [WorkerStatus::Draining, WorkerStatus::Retired] {
+        let mut bench = bench("");
+        let mut record = bench.fixture.worker(worker(0)).clone();
+        record.status = status;
+        bench.market.sync(&Record::Worker(record));
+        let gone = Err(WorkerError::NotActive(worker(0)));
+        assert_eq!(bench.market.ready(worker(0), 1), gone);
+        assert_eq!(bench.market.set_offers(worker(0), &[]), gone);
+    }
+}
+
+#[test]
+fn a_generator_sends_at_most_so_many_pieces() {
+    let mut bench = bench("submit single; go; claim");
+    let (lease, operator) = bench.lease("G");
+    let mut send = |i: u32| {
+        // The same piece twice would count as one that is repeated.
+        let text = if i.is_multiple_of(2) { "a" } else { "b" };
+        let args = ProgressArgs {
+            lease,
+            from: 0,
+            tokens: Vec::new(),
+            text: text.into(),
+        };
+        bench.market.progress(operator, &args)
+    };
+    for i in 0..limits::CHUNKS_MAX {
+        assert!(send(i).is_ok());
+    }
+    refused(
+        send(limits::CHUNKS_MAX),
+        expect!["text: 8192 pieces were sent, no more are allowed; send larger ones"],
     );
 }

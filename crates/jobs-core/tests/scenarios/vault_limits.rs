@@ -389,3 +389,14 @@ fn transfers_are_listed_newest_first_in_pages() {
         assert_eq!(page.len(), limits::PAGE_MAX as usize);
     }
 }
+
+#[test]
+fn withdrawals_count_among_the_open_transfers() {
+    let mut market = market(20 * FEE, 0);
+    let max = limits::OPEN_TRANSFERS_PER_ACCOUNT_MAX;
+    for _ in 0..max {
+        send(&mut market, FEE + 1, to_ledger()).expect("there is room");
+    }
+    let told = send(&mut market, FEE + 1, to_ledger());
+    assert_eq!(told, Err(MoneyError::TooManyTransfers { open: max, max }));
+}

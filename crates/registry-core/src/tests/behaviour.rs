@@ -313,3 +313,22 @@ fn a_changed_record_moves_to_the_end_of_the_feed_and_is_there_once() {
         (0, u64::MAX, false)
     );
 }
+
+#[test]
+fn a_worker_cannot_change_where_its_owner_is_paid() {
+    let mut registry = empty();
+    registry
+        .register_provider(&at(who(1), 1), provider_args("p"))
+        .unwrap();
+    registry
+        .add_worker(&at(who(1), 2), worker_args(who(9)))
+        .unwrap();
+    let before = registry.provider(&who(1));
+    let mine = ProviderArgs {
+        payout: Some(who(9)),
+        ..provider_args("p")
+    };
+    let told = registry.update_provider(&at(who(9), 3), mine);
+    assert_eq!(told, Err(RegistryError::NotAProvider { caller: who(9) }));
+    assert_eq!(registry.provider(&who(1)), before);
+}

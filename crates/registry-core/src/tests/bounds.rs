@@ -15,6 +15,13 @@ fn field(error: Result<(), RegistryError>) -> String {
     }
 }
 
+fn full(what: &str, max: usize) -> RegistryError {
+    RegistryError::Full {
+        what: what.to_owned(),
+        max: max as u64,
+    }
+}
+
 /// Checks a manifest with one field changed.
 fn model(change: impl FnOnce(&mut ModelManifest)) -> String {
     let mut manifest = manifest("model");
@@ -322,11 +329,11 @@ fn full_tables_say_what_is_full_and_how_much_fits() {
         &at(who(1), 1),
         worker_args(operator(limits::WORKERS_PER_PROVIDER_MAX)),
     );
-    let max = limits::WORKERS_PER_PROVIDER_MAX as u64;
-    assert!(
-        matches!(past, Err(RegistryError::Full { max: full, .. }) if full == max),
-        "{past:?}"
+    let expected = full(
+        "workers of one provider, retired ones included",
+        limits::WORKERS_PER_PROVIDER_MAX,
     );
+    assert_eq!(past.map(drop), Err(expected));
 
     let shards = |n: usize| (0..n).map(operator).collect::<Vec<_>>();
     assert!(
@@ -335,7 +342,8 @@ fn full_tables_say_what_is_full_and_how_much_fits() {
             .is_ok()
     );
     let past = registry.set_shards(&at(who(1), 1), shards(limits::SHARDS_MAX + 1));
-    assert!(matches!(past, Err(RegistryError::Full { .. })), "{past:?}");
+    let expected = full("jobs canisters", limits::SHARDS_MAX);
+    assert_eq!(past.map(drop), Err(expected));
     assert_eq!(registry.shards().len(), limits::SHARDS_MAX);
 }
 
@@ -362,11 +370,8 @@ fn the_registry_holds_as_many_workers_as_its_limit_says() {
         .register_provider(&at(who(1), 1), provider_args("p"))
         .unwrap();
     let past = registry.add_worker(&at(who(1), 1), worker_args(operator(limits::WORKERS_MAX)));
-    let max = limits::WORKERS_MAX as u64;
-    assert!(
-        matches!(&past, Err(RegistryError::Full { max: full, .. }) if *full == max),
-        "{past:?}"
-    );
+    let expected = full("workers, retired ones included", limits::WORKERS_MAX);
+    assert_eq!(past.map(drop), Err(expected));
 }
 
 #[test]
@@ -379,10 +384,8 @@ fn the_registry_holds_as_many_providers_and_models_as_its_limits_say() {
             .unwrap();
     }
     let past = registry.register_provider(&at(who(1), 1), provider_args("p"));
-    assert!(
-        matches!(past, Err(RegistryError::Full { max: 10_000, .. })),
-        "{past:?}"
-    );
+    let expected = full("providers", limits::PROVIDERS_MAX);
+    assert_eq!(past.map(drop), Err(expected));
 
     for n in 0..limits::MODELS_MAX {
         registry
@@ -390,10 +393,8 @@ fn the_registry_holds_as_many_providers_and_models_as_its_limits_say() {
             .unwrap();
     }
     let past = registry.register_model(&at(who(1), 1), manifest("one-more"));
-    assert!(
-        matches!(past, Err(RegistryError::Full { max: 10_000, .. })),
-        "{past:?}"
-    );
+    let expected = full("models", limits::MODELS_MAX);
+    assert_eq!(past.map(drop), Err(expected));
 }
 
 #[test]
@@ -528,5 +529,116 @@ fn size_bounds_hold_for_the_smallest_and_the_largest_records() {
         let bound = record.size_bytes();
         let bytes = candid::encode_one(vec![record]).unwrap().len() - none;
         assert!(bytes <= bound, "{bytes} bytes, bound {bound}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong_and_what_is_allowed() {
+    let model = |change: fn(&mut ModelManifest)| {
+        let (mut registry, mut manifest) = (empty(), manifest("model"));
+        change(&mut manifest);
+        let told = registry.register_model(&at(who(1), 1), manifest);
+        assert_eq!(registry.store(), empty().store());
+        told.unwrap_err().to_string()
+    };
+    let provider = |change: fn(&mut ProviderArgs)| {
+        let (mut registry, mut args) = (empty(), provider_args("p"));
+        change(&mut args);
+        let told = registry.register_provider(&at(who(1), 1), args);
+        assert_eq!(registry.store(), empty().store());
+        told.unwrap_err().to_string()
+    };
+    let url = |url: &str| {
+        let mut manifest = manifest("model");
+        manifest.files[0].urls = vec![url.to_owned()];
+        let told = empty().register_model(&at(who(1), 1), manifest);
+        told.unwrap_err().to_string()
+    };
+    let long = format!("https://example.org/{}", "x".repeat(2_980));
+    let private = "files[0].urls[0]: names no public host; use a host name such as example.org";
+    for (told, expected) in [
+        (
+            model(|args| args.name.clear()),
+            "name: does not begin with a letter or a digit",
+        ),
+        (
+            model(|args| args.name = "   ".into()),
+            "name: does not begin with a letter or a digit",
+        ),
+        (
+            model(|args| args.name = "x".repeat(65)),
+            "name: has 65 bytes, at most 64 are allowed",
+        ),
+        (
+            model(|args| args.name = "smol\u{202e}".into()),
+            "name: may hold only letters, digits and - _ . : / +",
+        ),
+        (provider(|args| args.name.clear()), "name: is empty"),
+        (
+            provider(|args| args.name = "   ".into()),
+            "name: begins or ends with a space",
+        ),
+        (
+            provider(|args| args.name = "a\u{202e}b".into()),
+            "name: holds the invisible character U+202E",
+        ),
+        (
+            provider(|args| args.name = "a\0b".into()),
+            "name: holds the invisible character U+0000",
+        ),
+        (
+            provider(|args| args.payout = Some(Principal::anonymous())),
+            "payout: is the anonymous principal, which belongs to everybody",
+        ),
+        (
+            provider(|args| args.payout = Some(Principal::management_canister())),
+            "payout: is the management canister, which owns nothing",
+        ),
+        (
+            model(|args| args.files[0].bytes = 0),
+            "files[0].bytes: is 0, 1 to 17592186044416 are allowed",
+        ),
+        (
+            model(|args| args.files[0].bytes = 1 << 63),
+            "files[0].bytes: is 9223372036854775808, 1 to 17592186044416 are allowed",
+        ),
+        (
+            model(|args| args.files.clear()),
+            "files: has 0 entries, 1 to 32 are allowed",
+        ),
+        (
+            model(|args| args.files.push(args.files[0].clone())),
+            "files: names model.gguf twice",
+        ),
+        (
+            model(|args| args.license = "x".repeat(1 << 20)),
+            "license: has 1048576 bytes, at most 256 are allowed",
+        ),
+        (
+            model(|args| args.royalty_bps = 2_001),
+            "royalty_bps: is 2001, 0 to 2000 are allowed",
+        ),
+        (
+            url("http://example.org/x"),
+            "files[0].urls[0]: does not begin with https://",
+        ),
+        (
+            url("file:///etc/passwd"),
+            "files[0].urls[0]: does not begin with https://",
+        ),
+        (
+            url("https://user:secret@example.org/x"),
+            "files[0].urls[0]: carries a user name; addresses are public",
+        ),
+        (url("https://10.0.0.1/x"), private),
+        (url("https://printer.local/x"), private),
+        (url("https://db.internal/x"), private),
+        (url("https://a.localhost/x"), private),
+        (
+            url(&long),
+            "files[0].urls[0]: has 3000 bytes, at most 512 are allowed",
+        ),
+    ] {
+        assert_eq!(told, expected);
     }
 }

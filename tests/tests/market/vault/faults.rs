@@ -307,3 +307,34 @@ fn what_nobody_can_tell_waits_for_a_controller() {
     assert_eq!(bank.on_ledger(own), 3 * TRILLION - FEE);
     bank.check();
 }
+
+#[test]
+fn nobody_decides_on_a_transfer_whose_call_is_under_way() {
+    let mut bank = bank(10);
+    bank.script(&[Conduct::Hold]);
+    let args = WithdrawArgs {
+        amount: Cycles(TRILLION),
+        to: to_ledger(),
+    };
+    let (jobs, arg) = (bank.chain.jobs, encode_one(args).unwrap());
+    let network = bank.chain.network();
+    let call = network
+        .submit_call(jobs, requester(0), "withdraw", arg)
+        .unwrap();
+    bank.chain.rest();
+    // The deposit was the first.
+    let id = TransferId(2);
+    for happened in [true, false] {
+        assert_eq!(bank.resolve(id, happened), Err(MoneyError::UnderWay(id)));
+    }
+    let ledger = bank.ledger;
+    let _: () = bank.chain.update(admin(), ledger, "release", ());
+    bank.chain.network().await_call(call).unwrap();
+    assert!(matches!(
+        bank.transfer(id).state,
+        TransferState::Done { .. }
+    ));
+    assert_eq!(bank.resolve(id, true), Err(MoneyError::NotQuarantined(id)));
+    assert_eq!(bank.received(), TRILLION);
+    bank.check();
+}

@@ -1,0 +1,259 @@
+//! The market at its limits: however much waits, works or ends at once, no message takes more instructions than it may.
+
+pub(crate) mod growth;
+mod plot;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, MODELS},
+};
+use assay_native::{Native, requester};
+use assay_protocol::{
+    Cycles, JobId, LeaseId, Timestamp,
+    job::{JobsArgs, StreamArgs, SubmitArgs, SubmitError, Submitted},
+    lease::{Beat, Offer, WorkerError},
+    limits::{LEASE_SECONDS, OPEN_JOBS_MAX, PAGE_MAX},
+    request::ModelRef,
+};
+use candid::{Principal, encode_args, encode_one, utils::ArgumentEncoder};
+use pocket_ic::common::rest::BlobCompression;
+
+use crate::{
+    authority::{request, submit},
+    chain::{Chain, admin},
+    meter::{INSTRUCTIONS_MAX, samples},
+};
+
+const WORKERS: u32 = 1_000;
+/// One worker of each provider in a crowd.
+const PROVIDERS_APART: usize = 200;
+const SLOTS: u16 = 10;
+/// What no query of the market may pass.
+const QUERY_INSTRUCTIONS_MAX: u64 = 500_000_000;
+/// Rounds in which everything that is due has ended.
+const ROUNDS_MAX: usize = 1_000;
+/// Matches that are looked at while the whole queue waits for free workers.
+const MATCHES: u64 = 3;
+
+/// What the fixtures' workers ask for each model.
+pub(crate) fn offers(fixture: &Fixture) -> Vec<Offer> {
+    let offer = |i| Offer {
+        model: fixture.model(i).id,
+        ask_input: Cycles(1_000),
+        ask_output: Cycles(9_000),
+    };
+    (0..MODELS.len()).map(offer).collect()
+}
+
+/// The dearest run of each kind of work since the last upgrade, in instructions.
+pub(crate) fn dearest(chain: &mut Chain) -> BTreeMap<String, u64> {
+    let metrics = chain.page(chain.jobs, "/metrics");
+    let highest = samples(&metrics, "jobs_method_highest_instructions");
+    let owned = highest
+        .into_iter()
+        .map(|(work, most)| (work.to_owned(), most));
+    owned.collect()
+}
+
+/// Asks a query of the jobs canister, and gives the instructions it took.
+pub(crate) fn query_cost(
+    chain: &mut Chain,
+    caller: Principal,
+    method: &str,
+    args: impl ArgumentEncoder,
+) -> u64 {
+    let before = queried(chain);
+    let arg = encode_args(args).unwrap();
+    let network = chain.network();
+    let answer = network.query_call(chain.jobs, caller, method, arg);
+    answer.unwrap_or_else(|reject| panic!("{method} was rejected: {reject:?}"));
+    queried(chain) - before
+}
+
+/// Instructions of all queries that the jobs canister ever answered.
+fn queried(chain: &Chain) -> u64 {
+    let status = chain.network().canister_status(chain.jobs, Some(admin()));
+    let total = status.unwrap().query_stats.num_instructions_total;
+    total.0.try_into().unwrap()
+}
+
+/// Takes the jobs canister's memory out of the network, lets `live` go on with it natively, and gives it back as an
+/// upgrade to the same code.
+pub(crate) fn natively(chain: &mut Chain, live: impl FnOnce(&mut Native<'_>)) {
+    let (network, jobs) = (chain.network(), chain.jobs);
+    network.stop_canister(jobs, Some(admin())).unwrap();
+    let bytes = network.get_stable_memory(jobs);
+    // A network that nobody asks anything for a minute is given up.
+    let awake = || {
+        network.get_time();
+    };
+    let mut native = Native::new(bytes, jobs, Timestamp(chain.time()), &awake);
+    live(&mut native);
+    let (bytes, now) = native.end();
+    let passed = now.since(Timestamp(chain.time()));
+    network.advance_time(Duration::from_nanos(passed));
+    network.set_stable_memory(jobs, bytes, BlobCompression::NoCompression);
+    chain
+        .upgrade(jobs, "jobs", &encode_one(None::<()>).unwrap())
+        .unwrap();
+    let network = chain.network();
+    network.start_canister(jobs, Some(admin())).unwrap();
+}
+
+/// As many jobs as may be open, less one, of which so many leases as there are slots are at work.
+fn crowded(fixture: &Fixture) -> (Chain, SubmitArgs) {
+    let mut chain = Chain::with_rules(1, 250, Rules::LAX);
+    let offers = offers(fixture);
+    let asked = SubmitArgs {
+        deadline_seconds: 3_600,
+        ..submit(ModelRef::Name(MODELS[0].to_owned()), 1)
+    };
+    natively(&mut chain, |native| {
+        native.sync(fixture);
+        // While the queue grows few offer anything, so that each quote is quick.
+        let few = fixture.workers.iter().step_by(PROVIDERS_APART);
+        native.offer(&few.copied().collect::<Vec<_>>(), &offers);
+        native.submit(OPEN_JOBS_MAX - 1, &asked);
+        native.offer(&fixture.workers, &offers);
+        native.ready(&fixture.workers, SLOTS);
+        native.match_all();
+        let claimed = native.claim(&fixture.workers).len();
+        assert_eq!(claimed, WORKERS as usize * usize::from(SLOTS));
+        native.ready(&fixture.workers, 0);
+    });
+    (chain, asked)
+}
+
+#[test]
+fn a_full_queue_and_ten_thousand_leases_that_expire_together_overtax_no_message() {
+    let fixture = Fixture::crowd(WORKERS, SLOTS);
+    let (mut chain, asked) = crowded(&fixture);
+    let jobs = chain.jobs;
+    let leases = u64::from(WORKERS) * u64::from(SLOTS);
+    let worker = fixture.workers[0];
+    let someone = requester(1);
+
+    let page = JobsArgs {
+        requester: None,
+        before: None,
+        limit: PAGE_MAX,
+    };
+    let own = JobsArgs {
+        requester: Some(someone),
+        ..page
+    };
+    let stream = StreamArgs {
+        job: JobId(1),
+        round: 0,
+        cursor: 0,
+    };
+    let queries = [
+        (
+            "quote",
+            query_cost(
+                &mut chain,
+                someone,
+                "quote",
+                (request(asked.request.model.clone()),),
+            ),
+        ),
+        ("job", query_cost(&mut chain, someone, "job", (JobId(1),))),
+        ("jobs", query_cost(&mut chain, someone, "jobs", (page,))),
+        (
+            "jobs of one",
+            query_cost(&mut chain, someone, "jobs", (own,)),
+        ),
+        (
+            "stream",
+            query_cost(&mut chain, someone, "stream", (stream,)),
+        ),
+        (
+            "balance",
+            query_cost(&mut chain, someone, "balance", (None::<Principal>,)),
+        ),
+        (
+            "holdings",
+            query_cost(&mut chain, someone, "holdings", (None::<Principal>,)),
+        ),
+        ("work", query_cost(&mut chain, worker, "work", ())),
+        (
+            "explain",
+            query_cost(&mut chain, worker, "explain", (worker,)),
+        ),
+        (
+            "earnings",
+            query_cost(&mut chain, worker, "earnings", (worker,)),
+        ),
+        ("stats", query_cost(&mut chain, worker, "stats", ())),
+    ];
+    for (method, instructions) in queries {
+        println!("{method}: {instructions}");
+        assert!(
+            instructions < QUERY_INSTRUCTIONS_MAX,
+            "{method}: {instructions}"
+        );
+    }
+
+    // The last place is taken, and nobody comes in after it.
+    let mut last = asked;
+    last.idempotency_key = b"last".to_vec();
+    chain.fund(admin(), last.price_cap.0).unwrap();
+    let told: Result<Submitted, SubmitError> = chain.update(admin(), jobs, "submit", (&last,));
+    let told = told.unwrap().job;
+    assert_eq!(told, JobId(OPEN_JOBS_MAX as u64));
+    last.idempotency_key = b"too late".to_vec();
+    let full: Result<Submitted, SubmitError> = chain.update(admin(), jobs, "submit", (&last,));
+    assert_eq!(full, Err(SubmitError::QueueFull));
+    let set: Result<(), WorkerError> =
+        chain.update(worker, jobs, "set_offers", (offers(&fixture),));
+    set.unwrap();
+    let beats: Result<Vec<(LeaseId, Beat)>, WorkerError> =
+        chain.update(worker, jobs, "heartbeat", (Vec::<LeaseId>::new(),));
+    beats.unwrap();
+
+    // All leases lose their heartbeat in the same moment.
+    let before = chain.stats();
+    assert_eq!((before.running, before.leases), (leases / 2, leases));
+    for _ in 0..LEASE_SECONDS + 2 {
+        chain.skip(1);
+        chain.network().tick();
+    }
+    let mut rounds = 0;
+    while chain.stats().running > 0 {
+        chain.network().tick();
+        rounds += 1;
+        assert!(rounds < ROUNDS_MAX, "{:?}", chain.stats());
+    }
+    let after = chain.stats();
+    assert_eq!(
+        after.queued, OPEN_JOBS_MAX as u64,
+        "every job is asked again"
+    );
+    let expiring = dearest(&mut chain);
+
+    // Everybody is free, and everything waits.
+    natively(&mut chain, |native| native.ready(&fixture.workers, SLOTS));
+    let mut rounds = 0;
+    let matched = |chain: &mut Chain| {
+        let metrics = chain.page(jobs, "/metrics");
+        samples(&metrics, "jobs_method_calls_total")
+            .get("match")
+            .copied()
+    };
+    while matched(&mut chain).is_none_or(|matches| matches < MATCHES) {
+        chain.network().tick();
+        rounds += 1;
+        assert!(rounds < ROUNDS_MAX, "{:?}", chain.stats());
+    }
+    assert!(chain.stats().running > 0);
+
+    for costs in [expiring, dearest(&mut chain)] {
+        for (work, instructions) in costs {
+            println!("{work}: {instructions}");
+            assert!(instructions < INSTRUCTIONS_MAX, "{work}: {instructions}");
+        }
+    }
+    chain.check_money().unwrap();
+}

@@ -1,0 +1,173 @@
+//! How the work of one job grows with the number of jobs that there have been.
+
+use std::{collections::BTreeMap, env, fs};
+
+use assay_jobs_core::{
+    Rules,
+    testing::{Fixture, MODELS},
+};
+use assay_protocol::{
+    Cycles, JobId,
+    job::{JobError, JobsArgs, SubmitArgs, SubmitError, Submitted},
+    lease::{Claim, Order, Role, WorkerError},
+    limits::{PAGE_MAX, SLOTS_MAX},
+    receipt::{CertifiedReceipt, ReceiptsArgs},
+    request::{Assurance, ModelRef},
+};
+
+use super::{dearest, natively, offers, plot::plot, query_cost};
+use assay_native::honest_work;
+
+use crate::{
+    authority::submit,
+    chain::{Chain, admin},
+};
+
+/// The most jobs that a market has had before, if not [`JOBS`].
+const JOBS_VARIABLE: &str = "ASSAY_GROWTH_JOBS";
+const JOBS: usize = 10_000;
+/// Where the plot goes, if anywhere.
+const PLOT_VARIABLE: &str = "ASSAY_GROWTH_PLOT";
+/// The fewest jobs; each market after it has had ten times as many.
+const FIRST: usize = 1_000;
+/// Providers, with a worker each.
+const WORKERS: u8 = 4;
+/// What ten times as many jobs may add to a cost at the fewest, in percent: a cost with bounded additions is at most
+/// logarithmic.
+const PERCENT_MAX: u64 = 20;
+
+/// Kinds of work, and the instructions of each, in a market that has had so many jobs.
+#[derive(Clone, Debug)]
+pub(crate) struct Costs {
+    pub(crate) jobs: usize,
+    pub(crate) work: BTreeMap<String, u64>,
+}
+
+/// Runs one checked job in a market that has settled so many.
+fn costs(jobs: usize) -> Costs {
+    let fixture = Fixture::new(WORKERS, 1, SLOTS_MAX);
+    let mut chain = Chain::with_rules(1, 250, Rules::LAX);
+    let mut asked = SubmitArgs {
+        price_cap: Cycles(1_000_000),
+        ..submit(ModelRef::Name(MODELS[0].to_owned()), 1)
+    };
+    asked.request.assurance = Assurance::Single;
+    natively(&mut chain, |native| {
+        native.sync(&fixture);
+        native.offer(&fixture.workers, &offers(&fixture));
+        native.settle(jobs, &asked, &fixture.workers);
+        native.ready(&fixture.workers, 0);
+    });
+    let proven = |chain: &mut Chain| {
+        let told: Result<CertifiedReceipt, JobError> =
+            chain.query(admin(), chain.jobs, "receipt", (JobId(jobs as u64),));
+        told.is_ok()
+    };
+    while !proven(&mut chain) {
+        chain.network().tick();
+    }
+
+    asked.request.assurance = Assurance::Checked { checkers: 1 };
+    asked.idempotency_key = b"measured".to_vec();
+    chain.fund(admin(), asked.price_cap.0).unwrap();
+    let canister = chain.jobs;
+    let submitted: Result<Submitted, SubmitError> =
+        chain.update(admin(), canister, "submit", (&asked,));
+    let job = submitted.unwrap().job;
+    assert_eq!(job, JobId(jobs as u64 + 1));
+    for &operator in &fixture.workers {
+        let ready: Result<(), WorkerError> = chain.update(operator, canister, "ready", (1u16,));
+        ready.unwrap();
+    }
+    chain.rest();
+    let mut orders = Vec::new();
+    for &operator in &fixture.workers {
+        let claimed: Result<Vec<Order>, WorkerError> =
+            chain.update(operator, canister, "claim", (Vec::<u64>::new(),));
+        orders.extend(claimed.unwrap().into_iter().map(|order| (operator, order)));
+    }
+    assert_eq!(orders.len(), 2);
+    // The generator first: the checker waits for what it claims.
+    orders.sort_by_key(|(_, order)| order.role != Role::Generator);
+    let mut reveals = Vec::new();
+    for (operator, order) in &orders {
+        let transcript = |lease| {
+            let told: Result<Claim, WorkerError> =
+                chain.update(*operator, canister, "transcript", (lease,));
+            told.unwrap()
+        };
+        let (commit, reveal) = honest_work(canister, *operator, order, transcript);
+        let done: Result<(), WorkerError> = chain.update(*operator, canister, "commit", (commit,));
+        done.unwrap();
+        reveals.push((*operator, reveal));
+    }
+    for (operator, reveal) in reveals {
+        let done: Result<(), WorkerError> = chain.update(operator, canister, "reveal", (reveal,));
+        done.unwrap();
+    }
+    assert_eq!(chain.stats().verified, 1);
+
+    let mut work = dearest(&mut chain);
+    // It reads receipts again after the upgrade; its own work is that of other messages.
+    work.remove("sweep");
+    let page = JobsArgs {
+        requester: None,
+        before: None,
+        limit: PAGE_MAX,
+    };
+    let receipts = ReceiptsArgs {
+        from: None,
+        limit: PAGE_MAX,
+    };
+    for (name, cost) in [
+        (
+            "job (query)",
+            query_cost(&mut chain, admin(), "job", (job,)),
+        ),
+        (
+            "jobs (query)",
+            query_cost(&mut chain, admin(), "jobs", (page,)),
+        ),
+        (
+            "quote (query)",
+            query_cost(&mut chain, admin(), "quote", (asked.request.clone(),)),
+        ),
+        (
+            "receipt (query)",
+            query_cost(&mut chain, admin(), "receipt", (job,)),
+        ),
+        (
+            "receipts (query)",
+            query_cost(&mut chain, admin(), "receipts", (receipts,)),
+        ),
+    ] {
+        work.insert(name.to_owned(), cost);
+    }
+    Costs { jobs, work }
+}
+
+#[test]
+fn ten_times_as_many_jobs_add_little_to_what_one_costs() {
+    let most = env::var(JOBS_VARIABLE).map_or(JOBS, |jobs| jobs.parse().expect("a number of jobs"));
+    let sizes = std::iter::successors(Some(FIRST), |jobs| Some(jobs * 10));
+    let all: Vec<Costs> = sizes.take_while(|jobs| *jobs <= most).map(costs).collect();
+    let first = &all[0];
+    for Costs { jobs, work } in &all {
+        for (name, cost) in work {
+            println!("{jobs} jobs: {name} {cost}");
+        }
+    }
+    if let Some(file) = env::var_os(PLOT_VARIABLE) {
+        fs::write(file, plot(&all)).unwrap();
+    }
+    for Costs { jobs, work } in &all {
+        let tens = u64::from((jobs / FIRST).ilog10());
+        for (name, cost) in work {
+            let most = first.work[name] * (100 + PERCENT_MAX * tens) / 100;
+            assert!(
+                *cost <= most,
+                "{name} of {jobs} jobs: {cost}, at most {most}"
+            );
+        }
+    }
+}

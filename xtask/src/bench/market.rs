@@ -1,0 +1,66 @@
+//! `bench market` and `bench growth`: what verified answers cost, and how that grows with the market.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::workspace::{Profile, Workspace};
+use crate::{launch, model, process, tests_run, wasm};
+
+/// The package of both measurements.
+const PACKAGE: &str = "assay-tests";
+/// The test that fills markets, and its variables.
+const GROWTH: &str = "load::growth";
+const JOBS_VARIABLE: &str = "ASSAY_GROWTH_JOBS";
+const PLOT_VARIABLE: &str = "ASSAY_GROWTH_PLOT";
+
+/// Runs the benchmark `market` of the tests, with workers and network as people run them; its table goes to stdout.
+pub(crate) fn run(
+    workspace: &Workspace,
+    may_install: bool,
+    rounds: u16,
+    threads: u16,
+) -> anyhow::Result<ExitCode> {
+    let wasm_dir = wasm::build(workspace, may_install, &[])?;
+    let places = model::fetch(workspace, None)?;
+    launch::build_programs(workspace, Profile::Release)?;
+    let model = model::convert(workspace, Profile::Release, &places)?;
+    let mut cargo = workspace.cargo();
+    cargo
+        .args(["bench", "--locked", "--package", PACKAGE])
+        .args(["--bench", "market", "--"])
+        .args(["--rounds", &rounds.to_string()])
+        .args(["--threads", &threads.to_string()])
+        .env("ASSAY_WASM_DIR", wasm_dir)
+        .env("ASSAY_MODEL", model)
+        .env(
+            "ASSAY_WORKER_BIN",
+            workspace.program(Profile::Release, "assay-worker"),
+        );
+    process::run(&mut cargo)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures one job in markets that have settled a thousand jobs, and ten times as many, up to `jobs`.
+pub(crate) fn growth(
+    workspace: &Workspace,
+    may_install: bool,
+    jobs: NonZeroU64,
+    plot: Option<&Path>,
+) -> anyhow::Result<ExitCode> {
+    let mut variables = vec![(JOBS_VARIABLE, jobs.to_string())];
+    if let Some(plot) = plot {
+        let plot = std::path::absolute(plot).context("cannot tell where the plot goes")?;
+        variables.push((PLOT_VARIABLE, plot.display().to_string()));
+    }
+    tests_run::run(
+        workspace,
+        may_install,
+        &[PACKAGE.to_owned()],
+        Some(GROWTH),
+        &["--nocapture".to_owned()],
+        &variables,
+    )
+}
