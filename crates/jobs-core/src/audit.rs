@@ -24,7 +24,7 @@ use crate::{
     market::{Horizon, Jobs},
     matching::Draws,
     pricing::{Price, size_max, within},
-    record::{Audit, Job, Lease, ModelEntry, Trust},
+    record::{Ask, Audit, Job, Lease, ModelEntry, Trust},
     store::Backend,
 };
 
@@ -72,7 +72,7 @@ impl<B: Backend> Jobs<B> {
     /// treasury pays.
     pub(crate) fn check_single(
         &self,
-        now: Timestamp,
+        offers: &[(Principal, Ask)],
         model: &ModelEntry,
         asked: Assurance,
         price: &Price,
@@ -82,9 +82,9 @@ impl<B: Backend> Jobs<B> {
         if asked != Assurance::Single || !model.verifiable || wanted == 0 {
             return Ok(());
         }
-        let trusted = self.asks(model.id).any(|(worker, _)| {
-            self.is_awake(worker, now) && self.is_trusted(self.trust_in(worker, model).valid)
-        });
+        let trusted = offers
+            .iter()
+            .any(|(worker, _)| self.is_trusted(self.trust_in(*worker, model).valid));
         if trusted
             || (price.providers >= 2 && checks(price.reference, size) <= self.meta().treasury)
         {

@@ -104,39 +104,37 @@ pub(crate) fn size_max(job: &Job) -> Usage {
 }
 
 impl<B: Backend> Jobs<B> {
-    /// Prices a request of this size by the offers there are now.
+    /// Offers for a model that mean something now: of workers that were heard of lately.
+    pub(crate) fn awake(&self, now: Timestamp, model: ModelId) -> Vec<(Principal, Ask)> {
+        self.asks(model)
+            .filter(|(operator, _)| self.is_awake(*operator, now))
+            .collect()
+    }
+
+    /// Prices a request of this size by these offers.
     pub(crate) fn price(
         &self,
-        now: Timestamp,
+        offers: &[(Principal, Ask)],
         model: &ModelEntry,
         assurance: Assurance,
         size: Usage,
     ) -> Result<Price, SubmitError> {
         let surcharge = self.config().fee_bps + model.royalty_bps;
         let mut cheapest: BTreeMap<Principal, (Cycles, Rates)> = BTreeMap::new();
-        for (operator, ask) in self.asks(model.id) {
-            if self.is_awake(operator, now) {
-                let cost = (
-                    price(
-                        Work {
-                            generations: 1,
-                            checks: 0,
-                        },
-                        ask.rates,
-                        size,
-                        0,
-                    ),
-                    ask.rates,
-                );
-                cheapest
-                    .entry(ask.provider)
-                    .and_modify(|best| {
-                        if (cost.0, cost.1.input) < (best.0, best.1.input) {
-                            *best = cost;
-                        }
-                    })
-                    .or_insert(cost);
-            }
+        for (_, ask) in offers {
+            let one = Work {
+                generations: 1,
+                checks: 0,
+            };
+            let cost = (price(one, ask.rates, size, 0), ask.rates);
+            cheapest
+                .entry(ask.provider)
+                .and_modify(|best| {
+                    if (cost.0, cost.1.input) < (best.0, best.1.input) {
+                        *best = cost;
+                    }
+                })
+                .or_insert(cost);
         }
         let (providers, needed) = (cheapest.len() as u32, providers_needed(assurance));
         if providers < needed {

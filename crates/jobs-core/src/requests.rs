@@ -21,7 +21,7 @@ use crate::{
     event::{Event, Terms},
     market::Jobs,
     pricing::{Price, ceilings},
-    record::ModelEntry,
+    record::{Ask, ModelEntry},
     store::{Backend, Cell},
 };
 
@@ -33,7 +33,8 @@ impl<B: Backend> Jobs<B> {
     pub fn quote(&self, now: Timestamp, request: &JobRequest) -> Result<Quote, SubmitError> {
         asked::check(request)?;
         let model = self.model_for(request)?;
-        let price = self.price_of(now, &model, request)?;
+        let offers = self.awake(now, model.id);
+        let price = self.price_of(&offers, &model, request)?;
         let queued = self.store.demand.get(&model.id).unwrap_or(0);
         let queued = u32::try_from(queued).unwrap_or(u32::MAX);
         Ok(Quote {
@@ -42,7 +43,7 @@ impl<B: Backend> Jobs<B> {
             price_expected: price.expected,
             providers: price.providers,
             queued,
-            wait_seconds: self.wait_seconds(now, &model, request.parameters.max_tokens, queued),
+            wait_seconds: self.wait_seconds(&offers, request.parameters.max_tokens, queued),
         })
     }
 
@@ -106,7 +107,7 @@ impl<B: Backend> Jobs<B> {
         if self.meta().counts.open() >= limits::OPEN_JOBS_MAX as u64 {
             return Err(SubmitError::QueueFull);
         }
-        let price = self.price_of(at.now, &model, request)?;
+        let price = self.price_of(&self.awake(at.now, model.id), &model, request)?;
         if *price_cap < price.max {
             return Err(SubmitError::PriceCapTooLow {
                 cap: *price_cap,
@@ -335,7 +336,7 @@ impl<B: Backend> Jobs<B> {
 
     fn price_of(
         &self,
-        now: Timestamp,
+        offers: &[(Principal, Ask)],
         model: &ModelEntry,
         request: &JobRequest,
     ) -> Result<Price, SubmitError> {
@@ -343,25 +344,24 @@ impl<B: Backend> Jobs<B> {
             input_tokens: model.input_tokens_max(request),
             output_tokens: request.parameters.max_tokens,
         };
-        let price = self.price(now, model, request.assurance, size)?;
-        self.check_single(now, model, request.assurance, &price, size)?;
+        let price = self.price(offers, model, request.assurance, size)?;
+        self.check_single(offers, model, request.assurance, &price, size)?;
         Ok(price)
     }
 
     /// Seconds until an answer if the queue is worked off at the mean measured speed.
     fn wait_seconds(
         &self,
-        now: Timestamp,
-        model: &ModelEntry,
+        offers: &[(Principal, Ask)],
         max_tokens: u32,
         queued: u32,
     ) -> Option<u32> {
         let (mut slots, mut measured, mut speed_milli) = (0u64, 0u64, 0u64);
-        for (operator, _) in self.asks(model.id) {
-            let Some(worker) = self.store.workers.get(&operator) else {
+        for (operator, _) in offers {
+            let Some(worker) = self.store.workers.get(operator) else {
                 continue;
             };
-            if worker.status == WorkerStatus::Active && self.is_awake(operator, now) {
+            if worker.status == WorkerStatus::Active {
                 slots += u64::from(worker.slots);
                 if let Some(speed) = worker.tokens_per_second_milli {
                     measured += 1;

@@ -96,7 +96,7 @@ pub const CHUNKS_DROPPED_MAX: usize = 200;
 /// Queued jobs that one matching tries to fill.
 pub const MATCH_JOBS_MAX: usize = 200;
 /// Work of one matching, in candidates weighed or as much; it ends with the job that passes this.
-pub const MATCH_WORK_MAX: usize = 400_000;
+pub const MATCH_WORK_MAX: usize = 300_000;
 /// Audits that one matching decides on.
 pub const AUDITS_PER_MATCH_MAX: usize = 200;
 /// Queued jobs that one explanation looks at.

@@ -1,6 +1,8 @@
 //! A jobs canister's memory, lived in natively: what would take a network hours is done by the same code over the same
 //! bytes, and then a canister goes on with them. A package of its own, so that it alone is optimised in debug builds.
 
+use std::fmt;
+
 use assay_jobs::memory::{Stable, store_in};
 use assay_jobs_core::{
     Jobs,
@@ -15,8 +17,6 @@ use assay_protocol::{
 use candid::Principal;
 use ic_stable_structures::DefaultMemoryImpl;
 
-/// What every requester has.
-const FUNDS: Cycles = Cycles(1_000_000_000_000);
 /// Due things that one sweep ends.
 const SWEEP_BUDGET: usize = 1_000;
 
@@ -30,6 +30,15 @@ pub struct Native<'a> {
     requesters: u64,
     /// Called every few jobs.
     awake: &'a dyn Fn(),
+}
+
+impl fmt::Debug for Native<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Native")
+            .field("jobs", &self.jobs)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Native<'a> {
@@ -82,12 +91,14 @@ impl<'a> Native<'a> {
     /// So many jobs are submitted, by as many new requesters as it takes.
     pub fn submit(&mut self, jobs: usize, args: &SubmitArgs) {
         let mut args = args.clone();
+        // As much as it takes: the canister must be able to pay all of it out.
+        let funds = Cycles(args.price_cap.0 * OPEN_JOBS_PER_REQUESTER_MAX as u128);
         for i in 0..jobs {
             if i % OPEN_JOBS_PER_REQUESTER_MAX == 0 {
                 (self.awake)();
                 self.requesters += 1;
                 let at = self.at(requester(self.requesters));
-                let told = self.jobs.deposit(&at, at.caller, FUNDS);
+                let told = self.jobs.deposit(&at, at.caller, funds);
                 told.expect("a deposit is taken");
             }
             args.idempotency_key = (i as u64).to_le_bytes().to_vec();

@@ -215,7 +215,8 @@ fn a_full_queue_and_ten_thousand_leases_that_expire_together_overtax_no_message(
 
     // All leases lose their heartbeat in the same moment.
     let before = chain.stats();
-    assert_eq!((before.running, before.leases), (leases / 2, leases));
+    assert_eq!(before.leases, leases);
+    assert!(before.running >= leases / 2, "{before:?}");
     for _ in 0..LEASE_SECONDS + 2 {
         chain.skip(1);
         chain.network().tick();
