@@ -5,7 +5,8 @@
 //! clock. What workers and canister use while nothing is asked is measured first and taken off. Numbers are medians.
 
 use std::{
-    fs,
+    fmt, fs,
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
@@ -88,6 +89,9 @@ struct Took {
     latency: f64,
     cycles: f64,
 }
+
+/// One of its numbers.
+type Number = fn(&Took) -> f64;
 
 /// What is used in a second in which nothing is asked.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +242,12 @@ fn processor_seconds(pid: u32) -> anyhow::Result<f64> {
     Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
 }
 
+/// Says how far it is, beside the table.
+fn say(line: fmt::Arguments<'_>) {
+    // Who closes the pipe wants no more of it.
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
 fn median(of: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = of.collect();
     all.sort_by(f64::total_cmp);
@@ -265,15 +275,21 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         for (of, assurance) in took.iter_mut().zip([Assurance::Single, checked]) {
             of.push(bench.ask(&subject, assurance, idle).await?);
         }
-        eprintln!("{} of {} questions", i + 1, args.rounds);
+        say(format_args!("{} of {} questions", i + 1, args.rounds));
     }
-    let middle = |of: &[Took], what: fn(&Took) -> f64| median(of.iter().map(what));
-    println!(
+    let middle = |of: &[Took], what: Number| median(of.iter().map(what));
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
         "{} tokens, {} thread(s) a worker, {} questions; medians",
         args.tokens, args.threads, args.rounds
-    );
-    println!("{:<28}{:>12}{:>12}{:>10}", "", "single", "checked", "ratio");
-    let rows: [(&str, fn(&Took) -> f64); 3] = [
+    )?;
+    writeln!(
+        out,
+        "{:<28}{:>12}{:>12}{:>10}",
+        "", "single", "checked", "ratio"
+    )?;
+    let rows: [(&str, Number); 3] = [
         ("compute of workers, s", |took| took.compute),
         ("latency, s", |took| took.latency),
         ("cycles of the canister, G", |took| took.cycles / 1e9),
@@ -282,10 +298,8 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         let [single, checked] = [middle(&took[0], what), middle(&took[1], what)];
         // Each question by itself, so that a long one does not weigh on the other column.
         let ratios = took[0].iter().zip(&took[1]).map(|(a, b)| what(b) / what(a));
-        println!(
-            "{name:<28}{single:>12.3}{checked:>12.3}{:>10.3}",
-            median(ratios)
-        );
+        let ratio = median(ratios);
+        writeln!(out, "{name:<28}{single:>12.3}{checked:>12.3}{ratio:>10.3}")?;
     }
     let mut bench = bench;
     bench.market.fleet.stop().await;
@@ -297,7 +311,7 @@ async fn main() -> ExitCode {
     match run(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

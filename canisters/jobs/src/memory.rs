@@ -1,6 +1,6 @@
 //! Where every table lies in stable memory. It owns all memory ids; an id is never used again for something else.
 //!
-//! Every structure of [`assay_jobs_core::store::Store`] has the id that [`ids`] gives it, and the
+//! Every structure of [`assay_jobs_core::store::Store`] has the id that `ids` gives it, and the
 //! canister's own settings come first.
 
 use std::cell::RefCell;

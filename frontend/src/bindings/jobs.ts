@@ -842,6 +842,15 @@ export type DepositError = {
     __kind__: "NothingAttached";
     NothingAttached: null;
 } | {
+    __kind__: "BadBeneficiary";
+    /**
+     * The management canister, the market itself or its ledger: nobody could take it out again.
+     */
+    BadBeneficiary: {
+        beneficiary: Principal;
+        problem: string;
+    };
+} | {
     __kind__: "Other";
     /**
      * Something newer than this client.
@@ -2044,6 +2053,12 @@ export type WorkResult = {
     Err: WorkerError;
 };
 export type SyncError = {
+    __kind__: "Anonymous";
+    /**
+     * The call is not signed.
+     */
+    Anonymous: null;
+} | {
     __kind__: "Busy";
     /**
      * It is being read already; what changed before this call may come a moment later.
@@ -3726,6 +3741,11 @@ function from_candid_variant_n138(value: {
 } | {
     NothingAttached: null;
 } | {
+    BadBeneficiary: {
+        beneficiary: Principal;
+        problem: string;
+    };
+} | {
     Other: string;
 } | {
     LowOnCycles: null;
@@ -3735,6 +3755,12 @@ function from_candid_variant_n138(value: {
 } | {
     __kind__: "NothingAttached";
     NothingAttached: null;
+} | {
+    __kind__: "BadBeneficiary";
+    BadBeneficiary: {
+        beneficiary: Principal;
+        problem: string;
+    };
 } | {
     __kind__: "Other";
     Other: string;
@@ -3748,6 +3774,9 @@ function from_candid_variant_n138(value: {
     } : "NothingAttached" in value ? {
         __kind__: "NothingAttached",
         NothingAttached: value.NothingAttached
+    } : "BadBeneficiary" in value ? {
+        __kind__: "BadBeneficiary",
+        BadBeneficiary: value.BadBeneficiary
     } : "Other" in value ? {
         __kind__: "Other",
         Other: value.Other
@@ -4546,6 +4575,8 @@ function from_candid_variant_n237(value: {
     } : value;
 }
 function from_candid_variant_n239(value: {
+    Anonymous: null;
+} | {
     Busy: null;
 } | {
     Unreachable: string;
@@ -4554,6 +4585,9 @@ function from_candid_variant_n239(value: {
 } | {
     Other: string;
 }): {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
     __kind__: "Busy";
     Busy: null;
 } | {
@@ -4566,7 +4600,10 @@ function from_candid_variant_n239(value: {
     __kind__: "Other";
     Other: string;
 } {
-    return "Busy" in value ? {
+    return "Anonymous" in value ? {
+        __kind__: "Anonymous",
+        Anonymous: value.Anonymous
+    } : "Busy" in value ? {
         __kind__: "Busy",
         Busy: value.Busy
     } : "Unreachable" in value ? {

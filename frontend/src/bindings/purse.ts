@@ -58,6 +58,12 @@ export type DepositError = {
     __kind__: "NothingAttached";
     NothingAttached: null;
 } | {
+    __kind__: "BadBeneficiary";
+    BadBeneficiary: {
+        beneficiary: Principal;
+        problem: string;
+    };
+} | {
     __kind__: "Other";
     Other: string;
 } | {
@@ -274,6 +280,11 @@ function from_candid_variant_n6(value: {
 } | {
     NothingAttached: null;
 } | {
+    BadBeneficiary: {
+        beneficiary: Principal;
+        problem: string;
+    };
+} | {
     Other: string;
 } | {
     LowOnCycles: null;
@@ -283,6 +294,12 @@ function from_candid_variant_n6(value: {
 } | {
     __kind__: "NothingAttached";
     NothingAttached: null;
+} | {
+    __kind__: "BadBeneficiary";
+    BadBeneficiary: {
+        beneficiary: Principal;
+        problem: string;
+    };
 } | {
     __kind__: "Other";
     Other: string;
@@ -296,6 +313,9 @@ function from_candid_variant_n6(value: {
     } : "NothingAttached" in value ? {
         __kind__: "NothingAttached",
         NothingAttached: value.NothingAttached
+    } : "BadBeneficiary" in value ? {
+        __kind__: "BadBeneficiary",
+        BadBeneficiary: value.BadBeneficiary
     } : "Other" in value ? {
         __kind__: "Other",
         Other: value.Other

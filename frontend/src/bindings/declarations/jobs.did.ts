@@ -258,6 +258,12 @@ export type DepositError = { 'Anonymous' : null } |
   { 'NothingAttached' : null } |
   {
     /**
+     * The management canister, the market itself or its ledger: nobody could take it out again.
+     */
+    'BadBeneficiary' : { 'beneficiary' : Principal, 'problem' : string }
+  } |
+  {
+    /**
      * Something newer than this client.
      */
     'Other' : string
@@ -1586,6 +1592,12 @@ export interface Submitted {
  */
 export type SyncError = {
     /**
+     * The call is not signed.
+     */
+    'Anonymous' : null
+  } |
+  {
+    /**
      * It is being read already; what changed before this call may come a moment later.
      */
     'Busy' : null
@@ -1998,7 +2010,7 @@ export interface _SERVICE {
    */
   'paused' : ActorMethod<[], [] | [string]>,
   /**
-   * Publishes provisional tokens, and counts as a heartbeat; at most once a second.
+   * Publishes provisional tokens, and counts as a heartbeat; once a second is enough, and 8_192 pieces are the most.
    */
   'progress' : ActorMethod<[ProgressArgs], ProgressResult>,
   /**
@@ -2422,6 +2434,10 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   const DepositError = IDL.Variant({
     'Anonymous' : IDL.Null,
     'NothingAttached' : IDL.Null,
+    'BadBeneficiary' : IDL.Record({
+      'beneficiary' : IDL.Principal,
+      'problem' : IDL.Text,
+    }),
     'Other' : IDL.Text,
     'LowOnCycles' : IDL.Null,
   });
@@ -2716,6 +2732,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   });
   const SubmitResult = IDL.Variant({ 'Ok' : Submitted, 'Err' : SubmitError });
   const SyncError = IDL.Variant({
+    'Anonymous' : IDL.Null,
     'Busy' : IDL.Null,
     'Unreachable' : IDL.Text,
     'NoRegistry' : IDL.Null,

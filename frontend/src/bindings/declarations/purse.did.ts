@@ -10,6 +10,7 @@ import { IDL } from '@icp-sdk/core/candid';
 
 export type DepositError = { 'Anonymous' : null } |
   { 'NothingAttached' : null } |
+  { 'BadBeneficiary' : { 'beneficiary' : Principal, 'problem' : string } } |
   { 'Other' : string } |
   { 'LowOnCycles' : null };
 export interface FundArgs {
@@ -99,6 +100,10 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   const DepositError = IDL.Variant({
     'Anonymous' : IDL.Null,
     'NothingAttached' : IDL.Null,
+    'BadBeneficiary' : IDL.Record({
+      'beneficiary' : IDL.Principal,
+      'problem' : IDL.Text,
+    }),
     'Other' : IDL.Text,
     'LowOnCycles' : IDL.Null,
   });

@@ -15,7 +15,7 @@ use assay_protocol::{
     request::{Assurance, ModelRef},
 };
 
-use super::{dearest, natively, offers, plot::plot, query_cost};
+use super::{dearest, natively, offers, plot::plot, query_cost, say};
 use assay_native::honest_work;
 
 use crate::{
@@ -154,7 +154,7 @@ fn ten_times_as_many_jobs_add_little_to_what_one_costs() {
     let first = &all[0];
     for Costs { jobs, work } in &all {
         for (name, cost) in work {
-            println!("{jobs} jobs: {name} {cost}");
+            say(format_args!("{jobs} jobs: {name} {cost}"));
         }
     }
     if let Some(file) = env::var_os(PLOT_VARIABLE) {
