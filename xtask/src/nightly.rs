@@ -1,6 +1,7 @@
 //! `nightly`: the market's random tests with far more seeds than every push can run.
 //!
-//! First whole markets in the simulator, then random commands to the core, then random commands to the built canisters.
+//! First whole markets in the simulator, then random commands to the core, then random commands to the built canisters, and
+//! a full queue with ten thousand leases.
 //! `--share N` divides the number of seeds, for shorter nights.
 
 use std::num::NonZeroU64;
@@ -18,6 +19,8 @@ const RANDOM: [(&str, &str, u64); 2] = [
     ("assay-jobs-core", "random_markets", 2_560),
     ("assay-tests", "random::seed", 1_000),
 ];
+/// The test of a full market, and what makes it full.
+const LOAD: (&str, &str, &str) = ("assay-tests", "load::a_long_queue", "ASSAY_LOAD_FULL");
 /// How many seeds those tests run.
 const SEEDS_VARIABLE: &str = "ASSAY_NIGHTLY_SEEDS";
 
@@ -31,7 +34,7 @@ pub(crate) struct NightlyArgs {
     first: u64,
 }
 
-/// Runs all three; goes on after a failure, so that one night shows everything.
+/// Runs all of them; goes on after a failure, so that one night shows everything.
 pub(crate) fn run(
     workspace: &Workspace,
     may_install: bool,
@@ -51,14 +54,20 @@ pub(crate) fn run(
         eprintln!("error: {error:#}");
         ended = ExitCode::FAILURE;
     }
-    for (package, tests, seeds) in RANDOM {
+    let random = RANDOM.map(|(package, tests, seeds)| {
+        let seeds = shared(seeds).to_string();
+        (package, tests, (SEEDS_VARIABLE, seeds))
+    });
+    let (package, tests, variable) = LOAD;
+    let load = (package, tests, (variable, "1".to_owned()));
+    for (package, tests, variable) in random.into_iter().chain([load]) {
         let told = tests_run::run(
             workspace,
             may_install,
             &[package.to_owned()],
             Some(tests),
             &[],
-            &[(SEEDS_VARIABLE, shared(seeds).to_string())],
+            &[variable],
         )?;
         if told != ExitCode::SUCCESS {
             ended = ExitCode::FAILURE;

@@ -3,7 +3,7 @@
 //! The provisional tokens are a hint that saves time; the verdict rests on the final tokens, which come certified. If
 //! the two differ, the check starts over with the final ones.
 
-use std::sync::mpsc;
+use std::{sync::mpsc, time::Duration};
 
 use assay_protocol::{
     LeaseId,
@@ -14,7 +14,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use tracing::debug;
 
 use super::{
-    Offered, Shared,
+    Hints, Offered, Shared,
     lease::{Done, Fault, Ticket},
 };
 use crate::{
@@ -23,6 +23,10 @@ use crate::{
     client::Outcome,
     model::{Checked, Job, RunFault},
 };
+
+/// How long it is until another look at what is followed: generators tell once a second, and every look and every pass
+/// over few tokens costs something of its own.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(700);
 
 /// Checks what the order points at.
 pub(crate) async fn run(
@@ -41,13 +45,12 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
     let mut run = Run::start(order, offered, shared.worker.threads);
     let mut followed = Vec::new();
     let mut hints = shared.hints();
+    let is_final = |hints: &Hints| {
+        let hint = hints.leases.get(&order.lease);
+        hint.is_some_and(|hint| hint.transcript_final)
+    };
     // Provisional tokens, until the final ones are in.
-    while !hints
-        .borrow_and_update()
-        .leases
-        .get(&order.lease)
-        .is_some_and(|hint| hint.transcript_final)
-    {
+    while !is_final(&hints.borrow_and_update()) {
         match shared
             .jobs
             .follow(
@@ -65,7 +68,10 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
             }
             Err(error) => debug!(lease = %order.lease, %error, "cannot follow the generation now"),
         }
-        sleep(shared.worker.poll).await;
+        tokio::select! {
+            () = sleep(shared.worker.poll.max(FOLLOW_PAUSE)) => {}
+            Ok(_) = hints.wait_for(is_final) => {}
+        }
     }
     let Claim { output, finish } = transcript(shared, order.lease).await?;
     match output.strip_prefix(followed.as_slice()) {

@@ -7,16 +7,18 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::workspace::{Profile, Workspace};
-use crate::{launch, model, process, tests_run, wasm};
+use crate::{model, process, tests_run, wasm};
 
 /// The package of both measurements.
 const PACKAGE: &str = "assay-tests";
+/// The daemon: package and program.
+const WORKER: &str = "assay-worker";
 /// The test that fills markets, and its variables.
 const GROWTH: &str = "load::growth";
 const JOBS_VARIABLE: &str = "ASSAY_GROWTH_JOBS";
 const PLOT_VARIABLE: &str = "ASSAY_GROWTH_PLOT";
 
-/// Runs the benchmark `market` of the tests, with workers and network as people run them; its table goes to stdout.
+/// Runs the benchmark `market` of the tests, with workers as people run them; its table goes to stdout.
 pub(crate) fn run(
     workspace: &Workspace,
     may_install: bool,
@@ -25,11 +27,15 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let wasm_dir = wasm::build(workspace, may_install, &[])?;
     let places = model::fetch(workspace, None)?;
-    launch::build_programs(workspace, Profile::Release)?;
-    let model = model::convert(workspace, Profile::Release, &places)?;
+    tests_run::build(workspace)?;
+    let model = model::convert(workspace, Profile::Dev, &places)?;
+    // What is measured is the workers; the network beside them is that of the tests.
+    let mut worker = workspace.cargo();
+    worker.args(["build", "--locked", "--release", "--package", WORKER]);
+    process::run(worker.args(["--bin", WORKER]))?;
     let mut cargo = workspace.cargo();
     cargo
-        .args(["bench", "--locked", "--package", PACKAGE])
+        .args(["bench", "--locked", "--workspace", "--profile", "dev"])
         .args(["--bench", "market", "--"])
         .args(["--rounds", &rounds.to_string()])
         .args(["--threads", &threads.to_string()])
@@ -37,13 +43,13 @@ pub(crate) fn run(
         .env("ASSAY_MODEL", model)
         .env(
             "ASSAY_WORKER_BIN",
-            workspace.program(Profile::Release, "assay-worker"),
+            workspace.program(Profile::Release, WORKER),
         );
     process::run(&mut cargo)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures one job in markets that have settled a thousand jobs, and ten times as many, up to `jobs`.
+/// Measures one job in markets that have settled `first` jobs, and ten times as many, up to `jobs`.
 pub(crate) fn growth(
     workspace: &Workspace,
     may_install: bool,

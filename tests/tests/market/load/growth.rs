@@ -25,11 +25,11 @@ use crate::{
 
 /// The most jobs that a market has had before, if not [`JOBS`].
 const JOBS_VARIABLE: &str = "ASSAY_GROWTH_JOBS";
-const JOBS: usize = 10_000;
+const JOBS: usize = 2_000;
 /// Where the plot goes, if anywhere.
 const PLOT_VARIABLE: &str = "ASSAY_GROWTH_PLOT";
-/// The fewest jobs; each market after it has had ten times as many.
-const FIRST: usize = 1_000;
+/// The smallest market has had at least so many; each after it ten times as many as the one before.
+const FEWEST: usize = 200;
 /// Providers, with a worker each.
 const WORKERS: u8 = 4;
 /// What ten times as many jobs may add to a cost at the fewest, in percent: a cost with bounded additions is at most
@@ -149,8 +149,10 @@ fn costs(jobs: usize) -> Costs {
 #[test]
 fn ten_times_as_many_jobs_add_little_to_what_one_costs() {
     let most = env::var(JOBS_VARIABLE).map_or(JOBS, |jobs| jobs.parse().expect("a number of jobs"));
-    let sizes = std::iter::successors(Some(FIRST), |jobs| Some(jobs * 10));
-    let all: Vec<Costs> = sizes.take_while(|jobs| *jobs <= most).map(costs).collect();
+    let sizes = std::iter::successors(Some(most), |jobs| Some(jobs / 10));
+    let mut sizes: Vec<usize> = sizes.take_while(|jobs| *jobs >= FEWEST).collect();
+    sizes.reverse();
+    let all: Vec<Costs> = sizes.into_iter().map(costs).collect();
     let first = &all[0];
     for Costs { jobs, work } in &all {
         for (name, cost) in work {
@@ -161,7 +163,7 @@ fn ten_times_as_many_jobs_add_little_to_what_one_costs() {
         fs::write(file, plot(&all)).unwrap();
     }
     for Costs { jobs, work } in &all {
-        let tens = u64::from((jobs / FIRST).ilog10());
+        let tens = u64::from((jobs / first.jobs).ilog10());
         for (name, cost) in work {
             let most = first.work[name] * (100 + PERCENT_MAX * tens) / 100;
             assert!(
