@@ -34,7 +34,7 @@ const FEWEST: usize = 200;
 const WORKERS: u8 = 4;
 /// What ten times as many jobs may add to a cost at the fewest, in percent: a cost with bounded additions is at most
 /// logarithmic.
-const PERCENT_MAX: u64 = 30;
+const PERCENT_MAX: u64 = 50;
 
 /// Kinds of work, and the instructions of each, in a market that has had so many jobs.
 #[derive(Clone, Debug)]
