@@ -1,6 +1,6 @@
 //! The market at its limits: however much waits, works or ends at once, no message takes more instructions than it may.
 
-pub(crate) mod growth;
+mod growth;
 mod plot;
 
 use std::{
@@ -20,7 +20,8 @@ use assay_protocol::{
     job::{JobsArgs, StreamArgs, SubmitArgs, SubmitError, Submitted},
     lease::{Beat, Offer, WorkerError},
     limits::{LEASE_SECONDS, OPEN_JOBS_MAX, PAGE_MAX},
-    request::ModelRef,
+    receipt::ReceiptsArgs,
+    request::{JobRequest, ModelRef},
 };
 use candid::{Principal, encode_args, encode_one, utils::ArgumentEncoder};
 use pocket_ic::common::rest::BlobCompression;
@@ -82,6 +83,36 @@ pub(crate) fn query_cost(
     let answer = network.query_call(chain.jobs, caller, method, arg);
     answer.unwrap_or_else(|reject| panic!("{method} was rejected: {reject:?}"));
     queried(chain) - before
+}
+
+/// What the queries about one job, and the pages that hold it, take in instructions, by name.
+pub(crate) fn query_costs(
+    chain: &mut Chain,
+    caller: Principal,
+    job: JobId,
+    request: &JobRequest,
+) -> BTreeMap<String, u64> {
+    let page = JobsArgs {
+        requester: None,
+        before: None,
+        limit: PAGE_MAX,
+    };
+    let receipts = ReceiptsArgs {
+        from: None,
+        limit: PAGE_MAX,
+    };
+    let costs = [
+        ("job", query_cost(chain, caller, "job", (job,))),
+        ("jobs", query_cost(chain, caller, "jobs", (page,))),
+        ("quote", query_cost(chain, caller, "quote", (request,))),
+        ("receipt", query_cost(chain, caller, "receipt", (job,))),
+        (
+            "receipts",
+            query_cost(chain, caller, "receipts", (receipts,)),
+        ),
+    ];
+    let named = costs.map(|(name, cost)| (format!("{name} (query)"), cost));
+    named.into()
 }
 
 /// Instructions of all queries that the jobs canister ever answered.

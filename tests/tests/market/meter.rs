@@ -3,17 +3,11 @@
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
 use assay_jobs_core::testing::requester;
-use assay_protocol::{
-    JobId,
-    job::{JobsArgs, StreamArgs},
-    limits::PAGE_MAX,
-    receipt::ReceiptsArgs,
-    request::ModelRef,
-};
+use assay_protocol::{JobId, job::StreamArgs, request::ModelRef};
 
 use crate::{
     authority::request,
-    load::{dearest, query_cost},
+    load::{dearest, query_cost, query_costs},
     upgrade,
 };
 
@@ -108,33 +102,17 @@ fn measured() -> BTreeMap<String, u64> {
     let mut costs = dearest(chain);
     costs.retain(|work, _| METHODS.contains(&work.as_str()));
     let (asker, job) = (requester(0), JobId(1));
-    let jobs = JobsArgs {
-        requester: None,
-        before: None,
-        limit: PAGE_MAX,
-    };
-    let receipts = ReceiptsArgs {
-        from: None,
-        limit: PAGE_MAX,
-    };
     let stream = StreamArgs {
         job,
         round: 0,
         cursor: 0,
     };
     let asked = request(ModelRef::Name("tiny".to_owned()));
+    costs.extend(query_costs(chain, asker, job, &asked));
     let account = Some(asker);
     for (name, cost) in [
         ("balance", query_cost(chain, asker, "balance", (account,))),
         ("holdings", query_cost(chain, asker, "holdings", (account,))),
-        ("job", query_cost(chain, asker, "job", (job,))),
-        ("jobs", query_cost(chain, asker, "jobs", (jobs,))),
-        ("quote", query_cost(chain, asker, "quote", (asked,))),
-        ("receipt", query_cost(chain, asker, "receipt", (job,))),
-        (
-            "receipts",
-            query_cost(chain, asker, "receipts", (receipts,)),
-        ),
         ("stats", query_cost(chain, asker, "stats", ())),
         ("stream", query_cost(chain, asker, "stream", (stream,))),
     ] {

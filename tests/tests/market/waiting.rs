@@ -1,12 +1,11 @@
 //! Calls that wait for their answers: `chat`, and `v1_chat` as dapps call it.
 
-use assay_jobs_core::testing::{
-    Fixture, Market, body_root, honest_body, honest_opening, requester, worker,
-};
+use assay_jobs_core::testing::{Fixture, Market, requester, worker};
+use assay_native::honest_work;
 use assay_protocol::{
-    Cycles, Hash32, JobId, LeaseId,
+    Cycles, JobId,
     job::{ChatReply, ControlError, JobState, SubmitArgs, SubmitError, Submitted, Verdict},
-    lease::{Claim, CommitArgs, Offer, Opening, Order, RevealArgs, Role, commitment},
+    lease::{Offer, Order, RevealArgs, Role},
     limits,
     money::{Destination, MoneyError, TransferState, TransferView, WithdrawArgs},
     request::{Assurance, ModelRef},
@@ -77,37 +76,16 @@ fn work(market: &mut CanisterMarket) {
         orders.extend(claimed.into_iter().map(|order| (worker(i), order)));
     }
     orders.sort_by_key(|(_, order)| order.role != Role::Generator);
-    let nonce = Hash32([5; 32]);
     let canister = market.canister();
-    let mut openings: Vec<(Principal, LeaseId, Opening)> = Vec::new();
+    let mut reveals: Vec<(Principal, RevealArgs)> = Vec::new();
     for (operator, order) in &orders {
-        let body = honest_body(order);
-        let opening = match order.role {
-            Role::Checker => {
-                honest_opening(order, &market.transcript(*operator, order.lease).unwrap())
-            }
-            _ => Opening::Result(body.clone()),
-        };
-        let root = body_root(order, &body);
-        let claim = (order.role == Role::Generator).then_some(Claim {
-            output: body.output_tokens,
-            finish: body.finish,
-        });
-        let args = CommitArgs {
-            lease: order.lease,
-            commitment: commitment(&canister, order.lease, operator, &nonce, &root),
-            claim,
-        };
+        let transcript = |lease| market.transcript(*operator, lease).unwrap();
+        let (args, reveal) = honest_work(canister, *operator, order, transcript);
         market.commit(*operator, &args).unwrap();
-        openings.push((*operator, order.lease, opening));
+        reveals.push((*operator, reveal));
     }
-    for (operator, lease, opening) in openings {
-        let args = RevealArgs {
-            lease,
-            nonce,
-            opening,
-        };
-        market.reveal(operator, &args).unwrap();
+    for (operator, reveal) in reveals {
+        market.reveal(operator, &reveal).unwrap();
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures one job in markets that have settled `first` jobs, and ten times as many, up to `jobs`.
+/// Measures one job in markets that have settled `jobs` jobs, a tenth of that, and so on.
 pub(crate) fn growth(
     workspace: &Workspace,
     may_install: bool,

@@ -6,18 +6,17 @@ use assay_jobs_core::{
     Rules,
     testing::{Fixture, MODELS},
 };
+use assay_native::honest_work;
 use assay_protocol::{
     Cycles, JobId,
-    job::{JobError, JobsArgs, SubmitArgs, SubmitError, Submitted},
+    job::{JobError, SubmitArgs, SubmitError, Submitted},
     lease::{Claim, Order, Role, WorkerError},
-    limits::{PAGE_MAX, SLOTS_MAX},
-    receipt::{CertifiedReceipt, ReceiptsArgs},
+    limits::SLOTS_MAX,
+    receipt::CertifiedReceipt,
     request::{Assurance, ModelRef},
 };
 
-use super::{dearest, natively, offers, plot::plot, query_cost, say};
-use assay_native::honest_work;
-
+use super::{dearest, natively, offers, plot::plot, query_costs, say};
 use crate::{
     authority::submit,
     chain::{Chain, admin},
@@ -110,39 +109,7 @@ fn costs(jobs: usize) -> Costs {
     let mut work = dearest(&mut chain);
     // It reads receipts again after the upgrade; its own work is that of other messages.
     work.remove("sweep");
-    let page = JobsArgs {
-        requester: None,
-        before: None,
-        limit: PAGE_MAX,
-    };
-    let receipts = ReceiptsArgs {
-        from: None,
-        limit: PAGE_MAX,
-    };
-    for (name, cost) in [
-        (
-            "job (query)",
-            query_cost(&mut chain, admin(), "job", (job,)),
-        ),
-        (
-            "jobs (query)",
-            query_cost(&mut chain, admin(), "jobs", (page,)),
-        ),
-        (
-            "quote (query)",
-            query_cost(&mut chain, admin(), "quote", (asked.request.clone(),)),
-        ),
-        (
-            "receipt (query)",
-            query_cost(&mut chain, admin(), "receipt", (job,)),
-        ),
-        (
-            "receipts (query)",
-            query_cost(&mut chain, admin(), "receipts", (receipts,)),
-        ),
-    ] {
-        work.insert(name.to_owned(), cost);
-    }
+    work.extend(query_costs(&mut chain, admin(), job, &asked.request));
     Costs { jobs, work }
 }
 
