@@ -40,7 +40,7 @@ pub use self::{
 };
 
 /// Tokens that one pass over the weights takes when many are known.
-const PREFILL_CHUNK: usize = 96;
+pub(crate) const TOKENS_PER_PASS: usize = 96;
 
 /// Why a model cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +130,7 @@ impl Job {
     pub(crate) fn options_for(threads: usize) -> Options {
         Options {
             threads: threads.max(1),
-            prefill_chunk: PREFILL_CHUNK,
+            prefill_chunk: TOKENS_PER_PASS,
             kernels: Kernels::Auto,
         }
     }

@@ -1,7 +1,8 @@
 //! Checking somebody else's generation, while it streams in.
 //!
 //! The provisional tokens are a hint that saves time; the verdict rests on the final tokens, which come certified. If
-//! the two differ, the check starts over with the final ones.
+//! the two differ, the check starts over with the final ones. Provisional tokens are run in whole passes: a pass over few
+//! tokens costs nearly what one over many does, and those that are left at the end are run in one go.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -21,11 +22,10 @@ use crate::{
     backoff::Backoff,
     cheat::Cheat,
     client::Outcome,
-    model::{Checked, Job, RunFault},
+    model::{Checked, Job, RunFault, TOKENS_PER_PASS},
 };
 
-/// How long it is until another look at what is followed: generators tell once a second, and every look and every pass
-/// over few tokens costs something of its own.
+/// How long it is until another look at what is followed: generators tell once a second.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(700);
 
 /// Checks what the order points at.
@@ -44,6 +44,7 @@ pub(crate) async fn run(
 async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done, Fault> {
     let mut run = Run::start(order, offered, shared.worker.threads);
     let mut followed = Vec::new();
+    let mut fed = 0;
     let mut hints = shared.hints();
     let is_final = |hints: &Hints| {
         let hint = hints.leases.get(&order.lease);
@@ -60,8 +61,12 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
             .await
         {
             Ok(follow) => {
-                followed.extend_from_slice(&follow.tokens);
-                run.feed(follow.tokens);
+                followed.extend(follow.tokens);
+                let whole = followed.len() / TOKENS_PER_PASS * TOKENS_PER_PASS;
+                if whole > fed {
+                    run.feed(followed[fed..whole].to_vec());
+                    fed = whole;
+                }
                 if follow.complete {
                     break;
                 }
@@ -74,7 +79,7 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
         }
     }
     let Claim { output, finish } = transcript(shared, order.lease).await?;
-    match output.strip_prefix(followed.as_slice()) {
+    match output.strip_prefix(&followed[..fed]) {
         Some(rest) => run.feed(rest.to_vec()),
         None => {
             debug!(lease = %order.lease, "the final tokens are not those that were streamed");
