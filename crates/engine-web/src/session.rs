@@ -430,9 +430,12 @@ impl Session {
             return Err(Error::Checks);
         }
         let model = self.model;
-        let checker = self.with_request(job, |_, request| {
-            Checker::new(model, request, &Options::default())
-        })?;
+        let options = Options {
+            prefill_chunk: CHECK_STEP,
+            ..Options::default()
+        };
+        let checker =
+            self.with_request(job, |_, request| Checker::new(model, request, &options))?;
         let name = self.name();
         self.checks.insert(
             name,
@@ -461,7 +464,7 @@ impl Session {
             Ending::Stop => Finish::Stop,
             Ending::Length => Finish::Length,
         };
-        Ok(match checker.finish(finish) {
+        Ok(match checker.finish(finish)? {
             Checked::Match(transcript) => Progress::Match {
                 transcript: self.transcript(transcript),
             },

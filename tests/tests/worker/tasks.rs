@@ -329,7 +329,7 @@ fn a_vector_that_is_claimed_with_tokens_or_another_end_is_a_mismatch() {
     let checked = |tokens: &[u32], finish| {
         let mut check = model.check(&guitar).unwrap();
         check.push(tokens).unwrap();
-        check.finish(finish)
+        check.finish(finish).unwrap()
     };
     assert_eq!(checked(&[], Finish::Stop), Checked::Match(own.clone()));
     let mismatch = Checked::Mismatch {

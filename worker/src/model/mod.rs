@@ -40,7 +40,7 @@ pub use self::{
 };
 
 /// Tokens that one pass over the weights takes when many are known.
-pub(crate) const TOKENS_PER_PASS: usize = 96;
+const PREFILL_CHUNK: usize = 96;
 
 /// Why a model cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +130,7 @@ impl Job {
     pub(crate) fn options_for(threads: usize) -> Options {
         Options {
             threads: threads.max(1),
-            prefill_chunk: TOKENS_PER_PASS,
+            prefill_chunk: PREFILL_CHUNK,
             kernels: Kernels::Auto,
         }
     }
@@ -288,10 +288,10 @@ impl Check<'_> {
     }
 
     /// The answer ends so.
-    pub fn finish(self, finish: Finish) -> Checked {
+    pub fn finish(self, finish: Finish) -> Result<Checked, RunFault> {
         match self {
             Self::Text(check) => check.finish(finish),
-            Self::Vector(check) => check.finish(finish),
+            Self::Vector(check) => Ok(check.finish(finish)),
         }
     }
 }

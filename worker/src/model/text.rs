@@ -162,12 +162,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    pub(super) fn finish(self, finish: Finish) -> Checked {
+    pub(super) fn finish(self, finish: Finish) -> Result<Checked, RunFault> {
         let finish = match finish {
             Finish::Stop => run::Finish::Stop,
             Finish::Length => run::Finish::Length,
         };
-        match self.checker.finish(finish) {
+        Ok(match self.checker.finish(finish)? {
             run::Checked::Match(transcript) => {
                 Checked::Match(self.model.body(self.input, self.logprobs, transcript))
             }
@@ -182,6 +182,6 @@ impl Check<'_> {
                     trace_root: Hash32(trace_root),
                 },
             },
-        }
+        })
     }
 }

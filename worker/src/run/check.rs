@@ -1,8 +1,7 @@
 //! Checking somebody else's generation, while it streams in.
 //!
 //! The provisional tokens are a hint that saves time; the verdict rests on the final tokens, which come certified. If
-//! the two differ, the check starts over with the final ones. Provisional tokens are run in whole passes: a pass over few
-//! tokens costs nearly what one over many does, and those that are left at the end are run in one go.
+//! the two differ, the check starts over with the final ones.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -22,10 +21,10 @@ use crate::{
     backoff::Backoff,
     cheat::Cheat,
     client::Outcome,
-    model::{Checked, Job, RunFault, TOKENS_PER_PASS},
+    model::{Checked, Job, RunFault},
 };
 
-/// How long it is until another look at what is followed: generators tell once a second.
+/// How long it is until another look at what is followed: generators tell once a second, and every look costs something.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(700);
 
 /// Checks what the order points at.
@@ -44,7 +43,6 @@ pub(crate) async fn run(
 async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done, Fault> {
     let mut run = Run::start(order, offered, shared.worker.threads);
     let mut followed = Vec::new();
-    let mut fed = 0;
     let mut hints = shared.hints();
     let is_final = |hints: &Hints| {
         let hint = hints.leases.get(&order.lease);
@@ -61,12 +59,8 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
             .await
         {
             Ok(follow) => {
-                followed.extend(follow.tokens);
-                let whole = followed.len() / TOKENS_PER_PASS * TOKENS_PER_PASS;
-                if whole > fed {
-                    run.feed(followed[fed..whole].to_vec());
-                    fed = whole;
-                }
+                followed.extend_from_slice(&follow.tokens);
+                run.feed(follow.tokens);
                 if follow.complete {
                     break;
                 }
@@ -79,7 +73,7 @@ async fn check(shared: &Shared, order: &Order, offered: &Offered) -> Result<Done
         }
     }
     let Claim { output, finish } = transcript(shared, order.lease).await?;
-    match output.strip_prefix(&followed[..fed]) {
+    match output.strip_prefix(followed.as_slice()) {
         Some(rest) => run.feed(rest.to_vec()),
         None => {
             debug!(lease = %order.lease, "the final tokens are not those that were streamed");
@@ -171,7 +165,7 @@ impl Run {
             loop {
                 match fed.recv() {
                     Ok(Feed::Tokens(tokens)) => check.push(&tokens)?,
-                    Ok(Feed::End(finish)) => return Ok(check.finish(finish)),
+                    Ok(Feed::End(finish)) => return check.finish(finish),
                     Err(_) => return Err(RunFault::Cancelled),
                 }
             }

@@ -239,13 +239,27 @@ impl<'m> Session<'m> {
         tokens: &[u32],
         sampler: &D,
     ) -> Result<Vec<D::Drawn>, SessionError> {
+        self.draw_from(0, tokens, sampler)
+    }
+
+    /// Runs tokens in chunks and returns what is drawn after each from the one at `start` on: element `i` is drawn from the logits of
+    /// `tokens[start + i]`.
+    pub fn draw_from<D: Draw>(
+        &mut self,
+        start: usize,
+        tokens: &[u32],
+        sampler: &D,
+    ) -> Result<Vec<D::Drawn>, SessionError> {
         self.admit(tokens)?;
-        let mut drawn = Vec::with_capacity(tokens.len());
-        for chunk in tokens.chunks(self.chunk) {
-            let first = self.positions() + 1;
+        let mut drawn = Vec::with_capacity(tokens.len().saturating_sub(start));
+        for (c, chunk) in tokens.chunks(self.chunk).enumerate() {
+            // Tokens of this chunk after which nothing is drawn.
+            let silent = start.saturating_sub(c * self.chunk).min(chunk.len());
+            let first = self.positions() + silent + 1;
             match &mut self.pass {
                 Pass::Reference(..) => {
-                    self.advance(chunk, Wanted::All, None);
+                    self.advance(&chunk[..silent], Wanted::None, None);
+                    self.advance(&chunk[silent..], Wanted::All, None);
                     drawn.extend(
                         self.logits
                             .chunks_exact(self.model.shape.vocab)
@@ -264,7 +278,7 @@ impl<'m> Session<'m> {
                     pass.advance(self.model, &mut [span], logits, None);
                     pass.draw_all(
                         self.model,
-                        chunk.len(),
+                        silent..chunk.len(),
                         sampler,
                         first as u64,
                         logits,

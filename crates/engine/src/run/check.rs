@@ -24,17 +24,20 @@ pub fn check(
 ) -> Result<Checked, RunError> {
     let mut checker = Checker::new(model, request, options)?;
     checker.push(claimed)?;
-    Ok(checker.finish(finish))
+    checker.finish(finish)
 }
 
-/// Checks a claim while it streams in.
+/// Checks a claim while it streams in. Tokens are run once they fill a pass over the weights, which costs little more than a pass over few
+/// of them, and what is left at the end.
 #[derive(Debug)]
 pub struct Checker<'m> {
     session: Session<'m>,
-    course: Course, // its output is what was claimed and found true
-    input: usize,
+    course: Course, // its output is what was run and found true
+    input: Vec<u32>,
+    run: usize,        // input tokens that were run
+    waiting: Vec<u32>, // claimed tokens that were not run
     chunk: usize,
-    next: Drawn, // what is drawn after it, unless the course has ended
+    next: Drawn, // what is drawn after all that was run, unless the course has ended or input is waiting
     logprobs: Vec<Logprobs>,
     mismatch: Option<Difference>,
 }
@@ -48,44 +51,46 @@ struct Difference {
 }
 
 impl<'m> Checker<'m> {
-    /// Runs the input.
+    /// Runs the whole passes that the input fills.
     pub fn new(
         model: &'m Model,
         request: &Request<'_>,
         options: &Options,
     ) -> Result<Self, RunError> {
-        let (mut session, course) = open(model, request, options)?;
-        let next = course.draw(session.prefill(request.input)?);
-        Ok(Self {
+        let (session, course) = open(model, request, options)?;
+        let mut checker = Self {
             session,
             course,
-            input: request.input.len(),
+            input: request.input.to_vec(),
+            run: 0,
+            waiting: Vec::new(),
             chunk: options.prefill_chunk,
-            next,
+            next: Drawn::default(),
             logprobs: Vec::new(),
             mismatch: None,
-        })
+        };
+        checker.push(&[])?;
+        Ok(checker)
     }
 
     /// Follows the claim by some more tokens; false once it is known to be wrong, and then nothing more is computed.
     pub fn push(&mut self, claimed: &[u32]) -> Result<bool, RunError> {
-        for piece in claimed.chunks(self.chunk) {
-            if self.mismatch.is_some() {
-                break;
-            }
-            self.push_piece(piece)?;
+        if self.mismatch.is_none() {
+            self.waiting.extend_from_slice(claimed);
+        }
+        while self.mismatch.is_none() && self.input.len() - self.run + self.waiting.len() >= self.chunk
+        {
+            self.pass()?;
         }
         Ok(self.mismatch.is_none())
     }
 
-    /// Tokens that were claimed and found true.
-    pub fn confirmed(&self) -> &[u32] {
-        self.course.output()
-    }
-
     /// Ends the claim.
-    pub fn finish(mut self, claimed: Finish) -> Checked {
-        let position = self.confirmed().len();
+    pub fn finish(mut self, claimed: Finish) -> Result<Checked, RunError> {
+        while self.mismatch.is_none() && (self.run < self.input.len() || !self.waiting.is_empty()) {
+            self.pass()?;
+        }
+        let position = self.course.output().len();
         let (agrees, expected, run) = match self.course.finish() {
             // The last token of all is never run.
             Some(finish) => (claimed == finish, None, position.saturating_sub(1)),
@@ -102,7 +107,7 @@ impl<'m> Checker<'m> {
                 run,
             });
         }
-        match self.mismatch {
+        Ok(match self.mismatch {
             Some(Difference {
                 position,
                 expected,
@@ -114,22 +119,41 @@ impl<'m> Checker<'m> {
             },
             None => Checked::Match(Transcript {
                 trace_root: self.root_after(run),
-                output: self.confirmed().to_vec(),
+                output: self.course.output().to_vec(),
                 finish: claimed,
                 stop: self.course.stop(),
                 logprobs: self.logprobs,
             }),
-        }
+        })
     }
 
-    /// Runs a piece in one go before comparing it; what was computed past a difference is dropped with the session.
-    fn push_piece(&mut self, piece: &[u32]) -> Result<(), RunError> {
-        let from = self.confirmed().len();
+    /// Runs one pass over what waits, the input first.
+    fn pass(&mut self) -> Result<(), RunError> {
+        let input = (self.input.len() - self.run).min(self.chunk);
+        if self.run + input < self.input.len() {
+            self.session.prefill(&self.input[self.run..][..input])?;
+            self.run += input;
+            return Ok(());
+        }
+        let claimed = self.waiting.len().min(self.chunk - input);
+        let piece: Vec<u32> = self.waiting.drain(..claimed).collect();
+        self.compare(&piece)
+    }
+
+    /// Runs what is left of the input and a piece of the claim in one go before comparing it; what was computed past a difference is dropped
+    /// with the session.
+    fn compare(&mut self, piece: &[u32]) -> Result<(), RunError> {
+        let from = self.course.output().len();
         let vocab = self.session.model().shape.vocab;
-        // A first token that is wrong already saves the rest of the work.
-        let promising =
-            self.course.finish().is_none() && piece.first().copied() == self.belongs(&self.next);
-        let mut dues = Vec::new();
+        let mut tokens = self.input[self.run..].to_vec();
+        self.run = self.input.len();
+        let (input, mut dues) = (tokens.len(), Vec::new());
+        if input > 0 {
+            dues.push(self.course.due());
+        }
+        // A first token that is known to be wrong saves the rest of the work.
+        let promising = self.course.finish().is_none()
+            && (input > 0 || piece.first().copied() == self.belongs(&self.next));
         let mut taken = 0;
         if promising {
             for token in piece {
@@ -143,13 +167,18 @@ impl<'m> Checker<'m> {
                 if self.course.finish().is_some() {
                     break; // the last token of all is never run
                 }
+                tokens.push(*token);
                 dues.push(self.course.due());
             }
         }
-        let mut drawn = alloc::vec![self.next.clone()];
-        if !dues.is_empty() {
+        let mut drawn = Vec::new();
+        if input == 0 {
+            drawn.push(self.next.clone());
+        }
+        if !tokens.is_empty() {
             let rows = self.course.rows(&dues);
-            drawn.extend(self.session.draw_each(&piece[..dues.len()], &rows)?);
+            let start = input.saturating_sub(1);
+            drawn.extend(self.session.draw_from(start, &tokens, &rows)?);
         }
         let ended = self.course.finish().is_some();
         for (i, token) in piece.iter().enumerate() {
@@ -183,6 +212,6 @@ impl<'m> Checker<'m> {
 
     /// The trace root after the input and some output tokens.
     fn root_after(&self, run: usize) -> Hash {
-        self.session.trace().root(self.input + run)
+        self.session.trace().root(self.input.len() + run)
     }
 }

@@ -1,5 +1,7 @@
 //! Draws from the logits of many tokens.
 
+use std::ops::Range;
+
 use super::FastPass;
 use crate::{
     f32z::order,
@@ -16,22 +18,27 @@ const LOGITS_AT_ONCE: usize = if cfg!(test) { 1 << 12 } else { 1 << 16 };
 const STEP_ROWS: usize = 256;
 
 impl FastPass {
-    /// Draws after each of the `rows` tokens that ran last, the first for position `first`.
+    /// Draws after each of the tokens `range` of those that ran last, the first for position `first`.
     pub(crate) fn draw_all<D: Draw>(
         &mut self,
         model: &Model,
-        rows: usize,
+        range: Range<usize>,
         sampler: &D,
         first: u64,
         logits: &mut Vec<f32>,
         drawn: &mut Vec<D::Drawn>,
     ) {
+        let (dim, vocab, rows) = (model.shape.dim, model.shape.vocab, range.len());
+        if rows == 0 {
+            return;
+        }
+        self.residual
+            .copy_within(range.start * dim..range.end * dim, 0);
         if let Some(of_best) = sampler.of_best() {
             let best = self.best(model, rows, logits);
             drawn.extend(best.into_iter().map(of_best));
             return;
         }
-        let (dim, vocab) = (model.shape.dim, model.shape.vocab);
         for from in (0..rows).step_by(LOGIT_ROWS) {
             let rows = LOGIT_ROWS.min(rows - from);
             self.residual
@@ -46,7 +53,7 @@ impl FastPass {
         }
     }
 
-    /// The tokens with the highest logit after each of the `rows` tokens that ran last, the lowest id among equals. Logits are made of a
+    /// The tokens with the highest logit in each of the first rows of the residual stream, the lowest id among equals. Logits are made of a
     /// part of the vocabulary at a time and looked at while they are still in the cache.
     fn best(&mut self, model: &Model, rows: usize, logits: &mut Vec<f32>) -> Vec<u32> {
         let (level, matrix) = (self.level, model.logits_matrix());
