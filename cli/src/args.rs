@@ -28,11 +28,18 @@ pub(crate) enum Command {
     Up(Up),
     /// Ask a question; the answer goes to standard output, all else to standard error
     Chat(Chat),
+    /// Go on from a text as it stands; else as `chat`
+    Complete(Complete),
+    /// Make the vector of a text, where the network offers an encoder; prints a JSON list of numbers
+    Embed(Embed),
     /// Show a job: its timeline, its workers and who was paid
     Job(Job),
     /// Receipts
     #[command(subcommand)]
     Receipt(Receipt),
+    /// The market's event log, for its controllers and whom they give it to
+    #[command(subcommand)]
+    Events(Events),
     /// Balance, deposits, withdrawals and stake
     Money(Money),
     /// Show the network, the canisters, the workers and the queue
@@ -119,10 +126,9 @@ pub(crate) struct Up {
     pub(crate) parts: Parts,
 }
 
+/// How a running network is asked.
 #[derive(Debug, Args)]
-pub(crate) struct Chat {
-    /// The question
-    pub(crate) prompt: String,
+pub(crate) struct Asking {
     /// How sure the answer must be: single, checked, checked:N, equality:N or threshold:MIN/N
     #[arg(long, value_name = "HOW", default_value = "checked", value_parser = assurance)]
     pub(crate) assurance: assay_protocol::request::Assurance,
@@ -135,10 +141,41 @@ pub(crate) struct Chat {
     /// Where to write the receipt [default: receipt-JOB.json in the state folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The question
+    pub(crate) prompt: String,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+    /// Tools that the model may call: a JSON file with the list that OpenAI's interface takes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tools: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) wanted: crate::wanted::Wanted,
     #[command(flatten)]
     pub(crate) question: Question,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Complete {
+    /// The text
+    pub(crate) prompt: String,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+    #[command(flatten)]
+    pub(crate) wanted: crate::wanted::Wanted,
+    #[command(flatten)]
+    pub(crate) question: Question,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Embed {
+    /// The text
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +221,26 @@ pub(crate) enum Receipt {
         /// List at most this many
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Events {
+    /// Save the log of the running network, or what was added since a file was saved
+    Save {
+        /// Where it goes; entries that it holds already are checked and kept
+        file: PathBuf,
+        /// Ask as the owner of this key [default: the operator of `assay up`, who controls the canister]
+        #[arg(long, value_name = "PEM")]
+        identity: Option<PathBuf>,
+    },
+    /// Read a saved log, offline: its chain, every step, every sum; and say what it comes to
+    Verify {
+        /// The file
+        file: PathBuf,
         /// Print JSON
         #[arg(long)]
         json: bool,

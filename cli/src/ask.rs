@@ -32,16 +32,16 @@ const RECEIPT_SECONDS: u64 = 20;
 /// How long after its deadline a job may take to end.
 const DEADLINE_GRACE_SECONDS: u64 = CHECK_GRACE_SECONDS + REVEAL_SECONDS + 30;
 
-/// A request for one question.
+/// A request whose answer is drawn as a question says.
 pub(crate) fn request(
     model: ModelRef,
-    prompt: &str,
+    task: Task,
     question: &Question,
     assurance: Assurance,
 ) -> JobRequest {
     JobRequest {
         model,
-        task: Task::question(prompt),
+        task,
         parameters: Parameters::new(question.max_tokens, sampling(question)),
         seed: Some(question.seed),
         assurance,

@@ -10,7 +10,7 @@ pub const USAGE: u8 = 2;
 pub const NOT_VERIFIED: u8 = 3;
 /// The network does not answer.
 pub const UNREACHABLE: u8 = 4;
-/// A receipt does not prove what it says.
+/// A receipt does not prove what it says, or a log does not hold.
 pub const NOT_PROVEN: u8 = 5;
 /// A file or program that is needed is missing or unusable.
 pub const MISSING: u8 = 6;
@@ -29,7 +29,7 @@ Exit codes:
   2    the command line is wrong
   3    the job ended without a verified answer
   4    the network does not answer
-  5    a receipt does not prove what it says
+  5    a receipt does not prove what it says, or a log does not hold
   6    a file or program that is needed is missing or unusable
   7    the port is in use
   8    the market refused the request; nothing was charged

@@ -6,6 +6,7 @@ use assay_engine::{forward::SessionError, run::RunError, tokenizer::TokenizerErr
 use assay_localnet::StartError;
 use assay_protocol::{
     TransferId,
+    events::EventsError,
     job::{ControlError, JobError, SubmitError},
     lease::WorkerError,
     money::{MoneyError, TransferState, TransferView},
@@ -213,6 +214,12 @@ pub enum Failure {
         /// Tokens of a window.
         window: usize,
     },
+    /// The market did not show its log.
+    #[error("the market refused: {0}")]
+    Events(EventsError),
+    /// A log is not what it should be.
+    #[error("the log does not hold: {0}")]
+    Log(String),
     /// A simulated market did not keep what it promises.
     #[error("a simulated market failed: {0}")]
     Simulation(#[from] assay_simulator::Failure),
@@ -246,6 +253,7 @@ impl Failure {
             Self::Receipt(_)
             | Self::ReceiptFile(_)
             | Self::Replay(_)
+            | Self::Log(_)
             | Self::Contradicted { .. } => exit::NOT_PROVEN,
             Self::Usage(_) => exit::USAGE,
             Self::NotEnded { .. } => exit::NOT_VERIFIED,
@@ -259,6 +267,7 @@ impl Failure {
             | Self::Registry(_)
             | Self::Worker(_)
             | Self::Control(_)
+            | Self::Events(_)
             | Self::Purse(_)
             | Self::TransferFailed { .. }
             | Self::TransferOpen { .. }
@@ -331,6 +340,15 @@ impl From<Outcome<JobError>> for Failure {
         match outcome {
             Outcome::Call(error) => Self::Call(error),
             Outcome::Refused(refusal) => Self::Job(refusal),
+        }
+    }
+}
+
+impl From<Outcome<EventsError>> for Failure {
+    fn from(outcome: Outcome<EventsError>) -> Self {
+        match outcome {
+            Outcome::Call(error) => Self::Call(error),
+            Outcome::Refused(refusal) => Self::Events(refusal),
         }
     }
 }

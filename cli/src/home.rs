@@ -37,6 +37,8 @@ pub(crate) struct UpFile {
     pub(crate) model: String,
     /// A key whose balance in the jobs canister pays for questions.
     pub(crate) requester: PathBuf,
+    /// The key that controls the canisters.
+    pub(crate) operator: PathBuf,
     /// The process that runs it.
     pub(crate) pid: u32,
 }
@@ -88,6 +90,22 @@ impl Home {
 
     /// The same as the owner of this key, if one is named.
     pub(crate) async fn running_as(&self, identity: Option<&Path>) -> Result<Running, Failure> {
+        self.running_by(identity, |up| &up.requester).await
+    }
+
+    /// The same as who controls the canisters, if no key is named.
+    pub(crate) async fn running_as_operator(
+        &self,
+        identity: Option<&Path>,
+    ) -> Result<Running, Failure> {
+        self.running_by(identity, |up| &up.operator).await
+    }
+
+    async fn running_by(
+        &self,
+        identity: Option<&Path>,
+        default: impl Fn(&UpFile) -> &PathBuf,
+    ) -> Result<Running, Failure> {
         let path = self.up_file();
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
@@ -108,7 +126,7 @@ impl Home {
                 .map_err(|_| damaged(format!("{text:?} is not a canister id")))
         };
         let (registry, jobs) = (canister(&up.registry)?, canister(&up.jobs)?);
-        let key = identity::load(identity.unwrap_or(&up.requester))?;
+        let key = identity::load(identity.unwrap_or(default(&up)))?;
         let network =
             Network::connect(&up.url, Some(&key), &RootKey::Given(root_key.clone())).await?;
         network.ping().await?;

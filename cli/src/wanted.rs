@@ -1,10 +1,10 @@
-//! What an answer may call, must look like and ends at: options of a question that are more than numbers.
+//! What an answer must look like and ends at, and the tools that it may call: options of a question that are more than numbers.
 
 use std::{fs, path::Path, path::PathBuf};
 
 use assay_protocol::{
     limits,
-    request::{Format, JobRequest, Task, Tool},
+    request::{Format, JobRequest, Tool},
 };
 use clap::Args;
 use serde::Deserialize;
@@ -14,9 +14,6 @@ use crate::Failure;
 /// Options of a question.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Wanted {
-    /// Tools that the model may call: a JSON file with the list that OpenAI's interface takes
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tools: Option<PathBuf>,
     /// Answer in JSON that follows the JSON Schema in this file
     #[arg(long, value_name = "FILE")]
     pub(crate) schema: Option<PathBuf>,
@@ -28,20 +25,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Adds them to a request.
     pub(crate) fn apply(&self, request: &mut JobRequest) -> Result<(), Failure> {
-        let Self {
-            tools,
-            schema,
-            stop,
-        } = self;
-        if let (Some(path), Task::Chat(chat)) = (tools, &mut request.task) {
-            let read = read_tools(&read(path)?);
-            chat.tools = Some(read.map_err(|problem| Failure::Damaged {
-                path: path.clone(),
-                problem: format!(
-                    "{problem}; it should be a list like [{{\"type\": \"function\", \"function\": {{\"name\": ..}}}}]"
-                ),
-            })?);
-        }
+        let Self { schema, stop } = self;
         if let Some(path) = schema {
             request.parameters.format = Some(Format::JsonSchema(read(path)?));
         }
@@ -50,6 +34,16 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+/// The tools in a file.
+pub(crate) fn tools(path: &Path) -> Result<Vec<Tool>, Failure> {
+    read_tools(&read(path)?).map_err(|problem| Failure::Damaged {
+        path: path.to_owned(),
+        problem: format!(
+            "{problem}; it should be a list like [{{\"type\": \"function\", \"function\": {{\"name\": ..}}}}]"
+        ),
+    })
 }
 
 /// A file that would fit into a request.
@@ -99,7 +93,7 @@ fn read_tools(json: &str) -> Result<Vec<Tool>, serde_json::Error> {
 
 #[cfg(test)]
 mod tests {
-    use assay_protocol::request::{Assurance, ModelRef, Parameters, Sampling};
+    use assay_protocol::request::{Assurance, ModelRef, Parameters, Sampling, Task};
 
     use super::*;
 
@@ -123,14 +117,13 @@ mod tests {
     #[test]
     fn files_become_tools_and_schema() {
         let folder = tempfile::tempdir().unwrap();
-        let (tools, schema) = (folder.path().join("tools"), folder.path().join("schema"));
+        let (list_file, schema) = (folder.path().join("tools"), folder.path().join("schema"));
         let list = r#"[{"type": "function", "function": {"name": "weather", "description": "Now",
             "parameters": {"type": "object"}, "strict": true}}, {"type": "function", "function": {"name": "time"}}]"#;
-        fs::write(&tools, list).unwrap();
+        fs::write(&list_file, list).unwrap();
         fs::write(&schema, "{}").unwrap();
         let mut asked = request();
         let wanted = Wanted {
-            tools: Some(tools),
             schema: Some(schema),
             stop: vec!["\n".to_owned()],
         };
@@ -141,11 +134,11 @@ mod tests {
             parameters: parameters.map(str::to_owned),
         };
         assert_eq!(
-            asked.task.chat().unwrap().tools,
-            Some(vec![
+            tools(&list_file).unwrap(),
+            [
                 tool("weather", Some("Now"), Some(r#"{"type":"object"}"#)),
                 tool("time", None, None)
-            ])
+            ]
         );
         assert_eq!(
             asked.parameters.format,
@@ -158,13 +151,7 @@ mod tests {
     fn files_that_are_none_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tools.json");
-        let refused = || {
-            let wanted = Wanted {
-                tools: Some(path.clone()),
-                ..Wanted::default()
-            };
-            wanted.apply(&mut request()).unwrap_err().to_string()
-        };
+        let refused = || tools(&path).unwrap_err().to_string();
         assert!(refused().contains("tools.json"));
         for bad in [
             "",

@@ -221,6 +221,29 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
         all(&status)
     );
 
+    let going_on = assay(home.path())
+        .args(["complete", "The capital of France is", "--max-tokens", "8"])
+        .output()
+        .unwrap();
+    assert_eq!(going_on.status.code(), Some(0), "{}", all(&going_on));
+    assert!(
+        text(&going_on.stdout).contains("Paris"),
+        "{}",
+        all(&going_on)
+    );
+    let vector = assay(home.path())
+        .args(["embed", "Paris"])
+        .output()
+        .unwrap();
+    assert_eq!(vector.status.code(), Some(8), "{}", all(&vector));
+    assert!(
+        text(&vector.stderr).contains("this model makes texts and no vectors"),
+        "{}",
+        all(&vector)
+    );
+
+    a_saved_log_holds_until_tampered_with(home.path());
+
     let cap = assay(home.path())
         .args(["chat", PROMPT, "--price-cap", "1"])
         .output()
@@ -323,6 +346,71 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
     assert_eq!(
         verify(&receipt, &["--root-key", &other_key]).status.code(),
         Some(5)
+    );
+}
+
+/// What `assay events` saves of the market that runs, and what it makes of it afterwards.
+fn a_saved_log_holds_until_tampered_with(home: &Path) {
+    let log = home.join("events.cbor");
+    let events = |command: &str, more: &[&str]| {
+        let mut run = assay(home);
+        run.args(["events", command]).arg(&log).args(more);
+        run.output().unwrap()
+    };
+    let good = |output: Output| {
+        assert_eq!(output.status.code(), Some(0), "{}", all(&output));
+        text(&output.stdout)
+    };
+    let stranger = home.join("stranger.pem");
+    assay_worker::identity::create(&stranger).unwrap();
+    let refused = events("save", &["--identity", stranger.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1), "{}", all(&refused));
+    assert!(
+        all(&refused).contains("only its controllers read its events"),
+        "{}",
+        all(&refused)
+    );
+
+    good(events("save", &[]));
+    let shown: serde_json::Value =
+        serde_json::from_str(&good(events("verify", &["--json"]))).unwrap();
+    assert_eq!(shown["jobs"]["verified"], 2, "{shown}");
+    let told = good(events("verify", &[]));
+    assert!(told.contains("2 verified"), "{told}");
+    assert_eq!(
+        field(&told, "state "),
+        shown["state"].as_str().unwrap(),
+        "{told}"
+    );
+
+    // Cut off in the middle: seen, and mended by saving again.
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, &whole[..whole.len() - 7]).unwrap();
+    let cut = events("verify", &[]);
+    assert_eq!(cut.status.code(), Some(5), "{}", all(&cut));
+    assert!(
+        all(&cut).contains("in the middle of entry"),
+        "{}",
+        all(&cut)
+    );
+    good(events("save", &[]));
+    assert!(std::fs::read(&log).unwrap().starts_with(&whole));
+
+    // An amount changed, or an entry left out.
+    let mut changed = whole.clone();
+    let digit = changed.len() / 2;
+    changed[digit] ^= 1;
+    std::fs::write(&log, &changed).unwrap();
+    for command in ["verify", "save"] {
+        let told = events(command, &[]);
+        assert_eq!(told.status.code(), Some(5), "{}", all(&told));
+    }
+    std::fs::remove_file(&log).unwrap();
+    let none = events("verify", &[]);
+    assert!(
+        none.status.code() != Some(0) && all(&none).contains("events.cbor"),
+        "{}",
+        all(&none)
     );
 }
 

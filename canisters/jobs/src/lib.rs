@@ -27,6 +27,7 @@ use assay_jobs_core::{Jobs, Rules};
 use assay_protocol::{
     Cycles, JobId, LeaseId, Moment, Timestamp, TransferId,
     canary::{Canary, CanaryError, CanaryPage},
+    events::{EventPage, EventsError},
     job::{
         ChatReply, ControlError, DepositArgs, DepositError, JobError, JobLine, JobView, JobsArgs,
         Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted,
@@ -367,6 +368,12 @@ fn canaries(before: Option<u64>) -> Result<CanaryPage, CanaryError> {
 
 fn canary_keeper() -> Result<(), CanaryError> {
     guard::controller().map_err(|_| CanaryError::NotAController(msg_caller()))
+}
+
+#[query]
+fn events(from: u64) -> Result<EventPage, EventsError> {
+    guard::controller().map_err(|_| EventsError::NotAController(msg_caller()))?;
+    Ok(with_jobs(|jobs| jobs.events(from)))
 }
 
 // Anyone.

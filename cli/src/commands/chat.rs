@@ -1,19 +1,75 @@
-//! One question to a running network.
+//! One question to a running network: a message of a chat, a text to go on from, a text to make a vector of.
 
-use assay_protocol::{Cycles, request::ModelRef};
+use assay_protocol::{
+    Cycles,
+    request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
+};
 
 use super::{tell, until_interrupted};
 use crate::{
     Failure,
-    args::Chat,
+    args::{Asking, Chat, Complete, Embed},
     ask::{self, Heard},
     home::Home,
     receipt::ReceiptFile,
     show::{out, piece, plain, talk, talk_piece},
 };
 
-pub(super) async fn run(args: Chat) -> Result<u8, Failure> {
-    until_interrupted(chat(args))
+pub(super) async fn chat(args: Chat) -> Result<u8, Failure> {
+    let Chat {
+        prompt,
+        asking,
+        tools,
+        wanted,
+        question,
+    } = args;
+    let mut task = Task::question(prompt);
+    if let (Some(path), Task::Chat(chat)) = (tools, &mut task) {
+        chat.tools = Some(crate::wanted::tools(&path)?);
+    }
+    run(asking, |model, assurance| {
+        let mut request = ask::request(model, task, &question, assurance);
+        wanted.apply(&mut request)?;
+        Ok(request)
+    })
+    .await
+}
+
+pub(super) async fn complete(args: Complete) -> Result<u8, Failure> {
+    let Complete {
+        prompt,
+        asking,
+        wanted,
+        question,
+    } = args;
+    run(asking, |model, assurance| {
+        let task = Task::Completion { prompt };
+        let mut request = ask::request(model, task, &question, assurance);
+        wanted.apply(&mut request)?;
+        Ok(request)
+    })
+    .await
+}
+
+pub(super) async fn embed(args: Embed) -> Result<u8, Failure> {
+    let Embed { text, asking } = args;
+    run(asking, |model, assurance| {
+        Ok(JobRequest {
+            model,
+            task: Task::Embedding { text },
+            parameters: Parameters::new(1, Sampling::GREEDY),
+            seed: None,
+            assurance,
+        })
+    })
+    .await
+}
+
+async fn run(
+    asking: Asking,
+    request: impl FnOnce(ModelRef, Assurance) -> Result<JobRequest, Failure>,
+) -> Result<u8, Failure> {
+    until_interrupted(ask(asking, request))
         .await
         .map_err(|failure| match failure {
             Failure::Interrupted => Failure::StoppedListening,
@@ -21,19 +77,18 @@ pub(super) async fn run(args: Chat) -> Result<u8, Failure> {
         })
 }
 
-async fn chat(args: Chat) -> Result<u8, Failure> {
+async fn ask(
+    asking: Asking,
+    request: impl FnOnce(ModelRef, Assurance) -> Result<JobRequest, Failure>,
+) -> Result<u8, Failure> {
     let home = Home::find();
     let running = home.running().await?;
-    let mut request = ask::request(
-        ModelRef::Name(running.up.model.clone()),
-        &args.prompt,
-        &args.question,
-        args.assurance,
-    );
-    args.wanted.apply(&mut request)?;
+    let model = ModelRef::Name(running.up.model.clone());
+    let request = request(model, asking.assurance)?;
     let quote = ask::quote(&running.jobs, &request).await?;
-    let cap = args.price_cap.map_or(quote.price_max, Cycles);
-    let submitted = ask::submit(&running.jobs, request.clone(), cap, args.deadline_seconds).await?;
+    let cap = asking.price_cap.map_or(quote.price_max, Cycles);
+    let submitted =
+        ask::submit(&running.jobs, request.clone(), cap, asking.deadline_seconds).await?;
     talk(format_args!(
         "job {}: at most {cap} cycles, {} expected",
         submitted.job, quote.price_expected
@@ -45,7 +100,7 @@ async fn chat(args: Chat) -> Result<u8, Failure> {
     let view = ask::follow(
         &running.jobs,
         submitted.job,
-        args.deadline_seconds,
+        asking.deadline_seconds,
         |event| match event {
             Heard::Text(text) if live => {
                 told.push_str(text);
@@ -72,16 +127,19 @@ async fn chat(args: Chat) -> Result<u8, Failure> {
     )?;
 
     if let Some(answer) = &view.answer {
-        match answer.text.strip_prefix(&told) {
-            Some(rest) if live => out(plain(rest)),
-            _ => {
-                talk("");
-                out(plain(&answer.text));
-            }
+        match &answer.embedding {
+            Some(numbers) => out(vector(numbers)),
+            None => match answer.text.strip_prefix(&told) {
+                Some(rest) if live => out(plain(rest)),
+                _ => {
+                    talk("");
+                    out(plain(&answer.text));
+                }
+            },
         }
         tell::calls(&request.task, &answer.text, &|text| talk(text));
     }
-    let path = args
+    let path = asking
         .receipt
         .unwrap_or_else(|| home.receipt_file(submitted.job.0));
     let file = ReceiptFile {
@@ -95,4 +153,15 @@ async fn chat(args: Chat) -> Result<u8, Failure> {
     tell::proof(&proof, &running.root_key, &line);
     talk(format_args!("saved       {}", path.display()));
     Ok(tell::code(view.verdict))
+}
+
+/// The numbers of a vector as a JSON list, each in as few digits as bring it back.
+fn vector(numbers: &[u8]) -> String {
+    let numbers: Vec<String> = numbers
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes).to_string())
+        .collect();
+    format!("[{}]", numbers.join(", "))
 }

@@ -7,7 +7,7 @@ use assay_protocol::{
     job::JobView,
     lease::Role,
     receipt::CertifiedReceipt,
-    request::{Assurance, ModelRef},
+    request::{Assurance, ModelRef, Task},
 };
 use assay_worker::{cheat::Cheat, client::Jobs};
 
@@ -96,7 +96,7 @@ async fn question(args: &Demo, market: &mut LocalMarket, dir: &Path) -> Result<u
     let jobs = Jobs::new(&market.connect(&key).await?, market.canisters.jobs);
     let request = ask::request(
         ModelRef::Name(market.model.manifest.name.clone()),
-        &args.prompt,
+        Task::question(&args.prompt),
         &args.question,
         Assurance::Checked { checkers: 1 },
     );

@@ -3,6 +3,7 @@
 mod chat;
 mod demo;
 mod engine;
+mod events;
 mod job;
 mod money;
 mod receipt;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
         }) => {
             return receipt::verify(&file, root_key.as_deref(), replay.as_deref());
         }
+        Command::Events(args::Events::Verify { file, json }) => return events::verify(&file, json),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -48,7 +50,9 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
         match command {
             Command::Demo(args) => demo::run(args).await,
             Command::Up(args) => up::run(args).await,
-            Command::Chat(args) => chat::run(args).await,
+            Command::Chat(args) => chat::chat(args).await,
+            Command::Complete(args) => chat::complete(args).await,
+            Command::Embed(args) => chat::embed(args).await,
             Command::Job(args) => job::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Money(args) => money::run(args).await,
@@ -58,7 +62,11 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             Command::Receipt(args::Receipt::List { from, limit, json }) => {
                 receipt::list(from, limit, json).await
             }
+            Command::Events(args::Events::Save { file, identity }) => {
+                events::save(&file, identity.as_deref()).await
+            }
             Command::Receipt(args::Receipt::Verify { .. })
+            | Command::Events(args::Events::Verify { .. })
             | Command::Worker(_)
             | Command::Simulate(_)
             | Command::Engine(_) => Ok(exit::OK),

@@ -56,6 +56,7 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
             purse: market.canisters.purse.to_text(),
             model: market.model.manifest.name.clone(),
             requester,
+            operator: market.operator_file(),
             pid: std::process::id(),
         }
         .save(&up_file)?;

@@ -91,6 +91,8 @@ impl ProviderPlan {
     }
 }
 
+const OPERATOR_FILE: &str = "operator.pem";
+
 /// A running market.
 #[derive(Debug)]
 pub struct LocalMarket {
@@ -149,7 +151,7 @@ impl LocalMarket {
         .await?;
         let (url, root_key) = (localnet.url(), localnet.root_key());
 
-        let operator = new_key(&options.dir, "operator.pem")?;
+        let operator = new_key(&options.dir, OPERATOR_FILE)?;
         let network =
             Network::connect(&url, Some(&operator), &RootKey::Given(root_key.clone())).await?;
         let canisters = step("canisters", async {
@@ -185,6 +187,11 @@ impl LocalMarket {
             dir: options.dir.clone(),
             _localnet: localnet,
         })
+    }
+
+    /// The file with the key of whoever controls the canisters.
+    pub(crate) fn operator_file(&self) -> PathBuf {
+        self.dir.join(OPERATOR_FILE)
     }
 
     /// Where the network answers.

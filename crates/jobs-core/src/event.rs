@@ -45,6 +45,13 @@ impl Entry {
         ciborium::into_writer(self, &mut writer).expect("BUG: an event always encodes");
         Hash32(writer.0.finalize().into())
     }
+
+    /// The entry in CBOR.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(self, &mut bytes).expect("BUG: an event always encodes");
+        bytes
+    }
 }
 
 /// What happened. New kinds are added at the end; none is changed or removed.

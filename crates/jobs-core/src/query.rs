@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use assay_protocol::{
     Cycles, JobId, ModelId, Timestamp,
+    events::EventPage,
     job::{JobError, JobLine, JobView, JobsArgs, LeaseView, Stats},
     lease::{Earnings, Idle, LeaseHint, LeaseState, Offer, Opening, Role, WorkHint, WorkerError},
     limits,
@@ -27,6 +28,28 @@ use crate::{
 };
 
 impl<B: Backend> Jobs<B> {
+    /// Entries of the log from this index on, as many as a page holds and one at least; for controllers only.
+    pub fn events(&self, from: u64) -> EventPage {
+        let log = &self.store.log;
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        for index in from..log.len() {
+            let entry = log.get(index).map(|entry| entry.to_bytes());
+            let entry = entry.expect("BUG: the log has fewer entries than it says");
+            bytes += entry.len();
+            let full = entries.len() == limits::EVENTS_PAGE_MAX || bytes > limits::PAGE_BYTES_MAX;
+            if full && !entries.is_empty() {
+                break;
+            }
+            entries.push(ByteBuf::from(entry));
+        }
+        EventPage {
+            length: log.len(),
+            head: self.meta().head,
+            entries,
+        }
+    }
+
     /// A job as this caller may see it: the answer only for its requester, roots only after their
     /// round's verdict.
     pub fn job(&self, caller: Principal, id: JobId) -> Result<JobView, JobError> {

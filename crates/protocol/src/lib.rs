@@ -7,6 +7,7 @@
 //! amount is an exact integer.
 
 pub mod canary;
+pub mod events;
 pub mod hash;
 pub mod ids;
 pub mod job;

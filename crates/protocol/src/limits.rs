@@ -127,6 +127,8 @@ pub const CLAIM_BYTES_MAX: usize = 1024 * 1024;
 pub const PAGE_MAX: u32 = 100;
 /// Bytes of one page: well below what a reply may hold. A page ends before the record that would pass it.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Entries of the event log in one page.
+pub const EVENTS_PAGE_MAX: usize = 1_000;
 /// Log lines that a canister keeps; the oldest goes when another comes.
 pub const LOG_LINES_MAX: usize = 1_000;
 /// Bytes of the text of one log line; what is longer is cut.

@@ -7,6 +7,7 @@ use assay_jobs_core::{
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId,
     canary::{Canary, CanaryError},
+    events::{EventPage, EventsError},
     job::{
         ChatReply, ControlError, DepositArgs, DepositError, JobError, Quote, SubmitArgs,
         SubmitError, Submitted,
@@ -459,6 +460,8 @@ fn only_controllers_set_rules_pause_resume_and_keep_canaries() {
             refused.iter().all(|told| *told == not_theirs),
             "{refused:?}"
         );
+        let refused: Result<EventPage, EventsError> = chain.query(caller, jobs, "events", (0u64,));
+        assert_eq!(refused, Err(EventsError::NotAController(caller)));
     }
     // Who controls it hears what is wrong.
     let wild = Rules {

@@ -40,7 +40,7 @@ impl Person {
         let up = serde_json::json!({
             "url": url, "root_key": hex::encode(root_key), "registry": bank.chain.jobs.to_text(),
             "jobs": bank.chain.jobs.to_text(), "purse": bank.chain.purse.to_text(), "model": "tiny",
-            "requester": pem, "pid": 1,
+            "requester": pem, "operator": pem, "pid": 1,
         });
         std::fs::write(home.path().join("up.json"), up.to_string()).unwrap();
         Self { home, id }

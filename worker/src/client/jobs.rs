@@ -2,6 +2,7 @@
 
 use assay_protocol::{
     Cycles, JobId, LeaseId, TransferId,
+    events::{EventPage, EventsError},
     job::{
         JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs,
         SubmitError, Submitted,
@@ -177,6 +178,16 @@ impl Jobs {
     /// A page of transfers, newest first: a hint.
     pub async fn transfers(&self, args: &TransfersArgs) -> Result<Vec<TransferView>, CallError> {
         self.network.query(self.id, "transfers", (args,)).await
+    }
+
+    /// A page of the event log, for controllers: a hint.
+    pub async fn events(&self, from: u64) -> Result<EventPage, Outcome<EventsError>> {
+        Outcome::fold(self.network.query(self.id, "events", (from,)).await)
+    }
+
+    /// The same as the whole network agrees on.
+    pub async fn agreed_events(&self, from: u64) -> Result<EventPage, Outcome<EventsError>> {
+        Outcome::fold(self.network.update(self.id, "events", (from,)).await)
     }
 
     /// The market's numbers: a hint.

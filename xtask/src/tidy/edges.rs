@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "assay-engine",
             "assay-worker",
             "assay-simulator",
+            "assay-jobs-core",
             "assay-protocol",
         ],
     ),

@@ -78,7 +78,8 @@ impl<'m> Checker<'m> {
         if self.mismatch.is_none() {
             self.waiting.extend_from_slice(claimed);
         }
-        while self.mismatch.is_none() && self.input.len() - self.run + self.waiting.len() >= self.chunk
+        while self.mismatch.is_none()
+            && self.input.len() - self.run + self.waiting.len() >= self.chunk
         {
             self.pass()?;
         }

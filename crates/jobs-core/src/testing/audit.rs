@@ -74,8 +74,7 @@ impl Auditor {
     /// Reads what is new; objects to what may not be.
     pub fn read(&mut self, log: &impl Log<Entry>) -> Result<(), String> {
         while let Some(entry) = log.get(self.next) {
-            self.entry(&entry)
-                .map_err(|what| format!("event {}: {what}: {:?}", entry.index, entry.event))?;
+            self.read_entry(&entry)?;
         }
         ensure!(
             self.next == log.len(),
@@ -84,6 +83,32 @@ impl Auditor {
             self.next
         );
         Ok(())
+    }
+
+    /// Reads the next entry; objects to what may not be.
+    pub fn read_entry(&mut self, entry: &Entry) -> Result<(), String> {
+        self.entry(entry)
+            .map_err(|what| format!("event {}: {what}: {:?}", entry.index, entry.event))
+    }
+
+    /// [`Entry::hash`] of the last entry; zero before the first.
+    pub fn head(&self) -> Hash32 {
+        self.head
+    }
+
+    /// Entries read.
+    pub fn len(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.next == 0
+    }
+
+    /// When the last of them happened.
+    pub fn at(&self) -> Timestamp {
+        self.at
     }
 
     /// How often things happened, ends of jobs among them: to see that a test reached what it is about.

@@ -65,6 +65,16 @@ pub fn check_invariants<B: Backend>(jobs: &Jobs<B>) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks the sums of all money and every transfer, which the log alone decides.
+pub(super) fn check_money<B: Backend>(store: &Store<B>) -> Result<(), String> {
+    let (jobs, leases) = (
+        store.jobs.range(..).collect(),
+        store.leases.range(..).collect(),
+    );
+    money(store, &jobs, &leases)?;
+    transfers::check(store)
+}
+
 fn money<B: Backend>(
     store: &Store<B>,
     all: &BTreeMap<JobId, Job>,

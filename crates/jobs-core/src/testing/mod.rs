@@ -1,4 +1,4 @@
-//! Tools for tests and simulations: invariants, replay, an auditor of the log, and a market full
+//! Tools for tests, simulations and auditors: invariants, replay, a reader of the log that trusts nothing, and a market full
 //! of honest and lying actors that any jobs canister can be put under.
 //!
 //! [`World`] knows a market only through [`Market`], so the same seeded sequence of actions runs
@@ -10,6 +10,7 @@ mod fault_ledger;
 mod fixture;
 mod hidden;
 mod invariants;
+mod log_reader;
 mod memory;
 mod money;
 mod oracle;
@@ -26,6 +27,7 @@ pub use fixture::{
 };
 pub use hidden::{check_hidden, ensure};
 pub use invariants::check_invariants;
+pub use log_reader::{LogReader, LogState};
 pub use memory::MemoryMarket;
 pub use money::{Ledger, Worked};
 pub use oracle::{Lie, body_root, honest_body, honest_opening, messages, opening_by, right_root};

@@ -1,12 +1,16 @@
 //! What can be seen, by whom and when.
 
-use assay_jobs_core::testing::{Market, honest_body, model_owner, requester, stranger};
+use assay_jobs_core::{
+    event::Entry,
+    testing::{LogReader, Market, honest_body, model_owner, requester, stranger},
+};
 use assay_protocol::{
-    Cycles, Hash32, JobId,
+    Cycles, Hash32, JobId, ModelId,
     job::{JobError, JobsArgs, StreamArgs},
-    lease::{Opening, ProgressArgs},
+    lease::{Offer, Opening, ProgressArgs},
     limits,
     receipt::{ReceiptLease, ReceiptsArgs},
+    registry::Record,
     request::Assurance,
     store::{Log, Table},
 };
@@ -427,4 +431,94 @@ fn what_was_asked_and_answered_is_kept_for_thirty_days_and_the_receipt_for_ever(
     assert!(store.chunks.is_empty() && store.claims.is_empty() && store.openings.is_empty());
     bench.market.check().expect("all is well");
     bench.market.check_replay().expect("the log gives the same");
+}
+
+#[test]
+fn the_log_is_read_page_by_page_and_rebuilds_the_market() {
+    let mut bench = Bench::new(4, 1);
+    while bench.market.jobs.log_len() <= 2 * limits::EVENTS_PAGE_MAX as u64 {
+        bench.run("submit checked1; cancel");
+    }
+    let length = bench.market.jobs.log_len();
+    let mut log = LogReader::default();
+    let mut pages = Vec::new();
+    loop {
+        let page = bench.market.jobs.events(log.entries());
+        assert_eq!(page.length, length);
+        if page.entries.is_empty() {
+            assert_eq!(page.head, log.head());
+            break;
+        }
+        pages.push(page.entries.len());
+        for bytes in &page.entries {
+            let entry: Entry = ciborium::from_reader(bytes.as_slice()).unwrap();
+            assert_eq!(entry.to_bytes(), **bytes);
+            log.read(&entry).unwrap();
+        }
+    }
+    // Full pages, and the rest.
+    let max = limits::EVENTS_PAGE_MAX;
+    assert_eq!(pages[..2], [max, max]);
+    assert_eq!(pages.iter().sum::<usize>() as u64, length);
+    assert!(bench.market.jobs.events(length + 1).entries.is_empty());
+    let last = bench.market.jobs.events(length - 1).entries;
+    assert_eq!(last.len(), 1);
+
+    let state = log.end().unwrap();
+    let stats = bench.market.jobs.stats();
+    assert_eq!(
+        (state.entries, state.stats.cancelled),
+        (length, stats.cancelled)
+    );
+    assert_eq!(
+        (state.stats.deposited, state.stats.free, state.stats.held),
+        (stats.deposited, stats.free, stats.held)
+    );
+
+    // An entry left out, repeated, or changed does not follow.
+    let entry = |index| bench.market.jobs.log_entry(index).unwrap();
+    let mut log = LogReader::default();
+    log.read(&entry(0)).unwrap();
+    for wrong in [
+        entry(0),
+        entry(2),
+        Entry {
+            previous: Hash32([1; 32]),
+            ..entry(1)
+        },
+    ] {
+        assert!(log.read(&wrong).is_err());
+    }
+    log.read(&entry(1)).unwrap();
+}
+
+#[test]
+fn a_page_of_the_log_ends_before_its_bytes_are_too_many() {
+    let mut bench = Bench::new(4, 1);
+    let offers: Vec<Offer> = (0..limits::OFFERS_PER_WORKER_MAX as u64)
+        .map(|i| {
+            let mut model = bench.fixture.model(0).clone();
+            model.id = ModelId(Hash32([i as u8; 32]));
+            model.manifest.name = format!("model {i}");
+            bench.market.sync(&Record::Model(model.clone()));
+            Offer {
+                model: model.id,
+                ask_input: Cycles(u128::from(i)),
+                ask_output: Cycles(limits::ASK_CYCLES_MAX),
+            }
+        })
+        .collect();
+    let (worker, from) = (bench.fixture.workers[0], bench.market.jobs.log_len());
+    for i in 0..limits::EVENTS_PAGE_MAX {
+        // Another order is another event.
+        let mut offers = offers.clone();
+        offers.rotate_left(i % limits::OFFERS_PER_WORKER_MAX);
+        bench.market.set_offers(worker, &offers).unwrap();
+    }
+    let page = bench.market.jobs.events(from).entries;
+    assert!(page.len() < limits::EVENTS_PAGE_MAX, "{}", page.len());
+    let next = bench.market.jobs.events(from + page.len() as u64).entries;
+    let bytes: usize = page.iter().map(|entry| entry.len()).sum();
+    assert!(bytes <= limits::PAGE_BYTES_MAX, "{bytes}");
+    assert!(bytes + next[0].len() > limits::PAGE_BYTES_MAX, "{bytes}");
 }
