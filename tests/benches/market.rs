@@ -2,7 +2,8 @@
 //!
 //! A market of its own with real workers on this machine. The same questions are asked as `single` and as `checked`, in
 //! turn, one at a time; a worker's compute is the processor time of its process, and a job's latency is by the canister's
-//! clock. What workers and canister use while nothing is asked is measured first and taken off. Numbers are medians.
+//! clock. What workers and canister use while nothing is asked is measured first and taken off; so is, in a line of its own,
+//! the time that an answer's updates need by themselves. Numbers are medians.
 
 use std::{
     fmt, fs,
@@ -58,6 +59,11 @@ const PROVIDERS: u16 = 3;
 const IDLE: Duration = Duration::from_secs(15);
 /// How long after an answer its last work may take.
 const REST: Duration = Duration::from_millis(600);
+/// Updates after one another from `submit` to the verdict, of an unchecked answer and of a checked one, as the test
+/// `rounds::a_verified_answer_takes_few_rounds_beyond_the_work` counts them: only a checker asks for the transcript, and commits.
+const UPDATES: [f64; 2] = [6.0, 8.0];
+/// Updates that are timed.
+const TIMED: usize = 9;
 const LOOK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Stories end late or never, so every answer has as many tokens as it may.
@@ -177,6 +183,20 @@ impl Bench {
         })
     }
 
+    /// Seconds of an update that changes nothing.
+    async fn update(&self) -> anyhow::Result<f64> {
+        let mut took = Vec::new();
+        for _ in 0..TIMED {
+            let started = Instant::now();
+            let _: Result<(), ControlError> = self
+                .operator
+                .update(self.market.canisters.jobs, "set_rules", (Rules::LAX,))
+                .await?;
+            took.push(started.elapsed().as_secs_f64());
+        }
+        Ok(median(took.into_iter()))
+    }
+
     async fn ask(&self, subject: &str, assurance: Assurance, idle: Idle) -> anyhow::Result<Took> {
         let request = JobRequest {
             model: ModelRef::Version(self.market.model.id),
@@ -263,6 +283,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let bench = Bench::start(args, dir.path().join("market")).await?;
     let idle = bench.idle().await?;
+    let update = bench.update().await?;
     let checked = Assurance::Checked { checkers: 1 };
     // The first answer of each worker reads the model from the disk.
     bench.ask("a market", checked, idle).await?;
@@ -301,6 +322,22 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         let ratio = median(ratios);
         writeln!(out, "{name:<28}{single:>12.3}{checked:>12.3}{ratio:>10.3}")?;
     }
+    let beyond = |i: usize| {
+        let latencies = took[i].iter().map(|took| took.latency);
+        median(latencies) - UPDATES[i] * update
+    };
+    let [single, checked] = [beyond(0), beyond(1)];
+    let ratio = checked / single;
+    writeln!(
+        out,
+        "{:<28}{single:>12.3}{checked:>12.3}{ratio:>10.3}",
+        "  beyond its updates, s"
+    )?;
+    writeln!(
+        out,
+        "one update takes {update:.3} s; an unchecked answer takes {} after one another, a checked one {}",
+        UPDATES[0], UPDATES[1]
+    )?;
     let mut bench = bench;
     bench.market.fleet.stop().await;
     Ok(())

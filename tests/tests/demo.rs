@@ -194,6 +194,34 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
         all(&chat)
     );
 
+    // The requester's export proves the question too; anybody else's only its salted hash.
+    let stranger = home.path().join("somebody.pem");
+    assay_worker::identity::create(&stranger).unwrap();
+    let stranger = stranger.to_str().unwrap();
+    for (file, more, asked) in [
+        ("ours.json", &[][..], true),
+        ("theirs.json", &["--identity", stranger], false),
+    ] {
+        let file = home.path().join(file);
+        let exported = assay(home.path())
+            .args(["receipt", "export", "1", "--out"])
+            .arg(&file)
+            .args(more)
+            .output()
+            .unwrap();
+        assert_eq!(exported.status.code(), Some(0), "{}", all(&exported));
+        let mut verify = assay(home.path());
+        let verified = verify
+            .args(["receipt", "verify"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert_eq!(verified.status.code(), Some(0), "{}", all(&verified));
+        let shown = text(&verified.stdout);
+        let proven = shown.contains("whose salted hash the receipt holds");
+        assert_eq!((shown.contains(PROMPT), proven), (asked, asked), "{shown}");
+    }
+
     let job = assay(home.path()).args(["job", "1"]).output().unwrap();
     let shown = text(&job.stdout);
     assert!(

@@ -1,6 +1,6 @@
 //! Every kind of task, end to end: what comes back is what the model says on this machine, and it is verified.
 
-use std::{env, ops::ControlFlow, path::PathBuf, sync::Arc};
+use std::{env, ops::ControlFlow, path::PathBuf, process::Command, sync::Arc};
 
 use assay_cli::local::ProviderPlan;
 use assay_engine::import;
@@ -305,6 +305,26 @@ async fn vectors_are_made_and_checked_by_workers_with_an_encoder() {
         .declined(embedding(&"word ".repeat(255)), parameters.clone())
         .await;
     assert!(why.contains("257 tokens long"), "{why}");
+
+    // The same by the command line.
+    let home = tempfile::tempdir().unwrap();
+    let (_, requester) = market.market.fund("person.pem", FUNDS).await.unwrap();
+    let (url, canisters) = (market.market.url(), &market.market.canisters);
+    let up = serde_json::json!({
+        "url": url, "root_key": hex::encode(market.market.root_key()), "registry": canisters.registry.to_text(),
+        "jobs": canisters.jobs.to_text(), "purse": canisters.purse.to_text(),
+        "model": market.market.model.manifest.name, "requester": requester, "operator": requester, "pid": 1,
+    });
+    std::fs::write(home.path().join("up.json"), up.to_string()).unwrap();
+    let mut assay = Command::new(needed("ASSAY_CLI_BIN"));
+    assay
+        .env("ASSAY_HOME", home.path())
+        .args(["embed", "A man is playing a guitar."]);
+    let asked = tokio::task::spawn_blocking(move || assay.output());
+    let asked = asked.await.unwrap().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    let printed: Vec<f32> = serde_json::from_slice(&asked.stdout).unwrap();
+    assert_eq!(printed, vectors[0]);
 
     // An encoder is asked for nothing else.
     let request = market.request(Task::question("Who are you?"), parameters);
