@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// The market's event log, for its controllers and whom they give it to
     #[command(subcommand)]
     Events(Events),
+    /// Questions whose answers the market's controllers know, asked among the jobs of others
+    #[command(subcommand)]
+    Canary(Canary),
     /// Balance, deposits, withdrawals and stake
     Money(Money),
     /// Show the network, the canisters, the workers and the queue
@@ -224,6 +227,43 @@ pub(crate) enum Receipt {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Canary {
+    /// Give questions of verified jobs again; their money comes from the controller's balance
+    Add {
+        /// Receipts as `assay receipt export` saves them for the requester
+        #[arg(required = true, value_name = "RECEIPT", num_args = 1..=limits::CANARIES_PER_CALL_MAX)]
+        receipts: Vec<PathBuf>,
+        /// Pay at most this for each [default: what the question costs as it was asked first]
+        #[arg(long, value_name = "CYCLES", value_parser = cycles)]
+        price_cap: Option<Cycles>,
+        /// Act as the owner of this key [default: the operator of `assay up`]
+        #[arg(long, value_name = "PEM")]
+        identity: Option<PathBuf>,
+    },
+    /// List canaries and what became of them, newest first
+    List {
+        /// Only those older than this one
+        #[arg(long, value_name = "N")]
+        before: Option<u64>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Act as the owner of this key [default: the operator of `assay up`]
+        #[arg(long, value_name = "PEM")]
+        identity: Option<PathBuf>,
+    },
+    /// Take one back that was not asked yet
+    TakeBack {
+        /// Its number
+        #[arg(value_name = "CANARY")]
+        number: u64,
+        /// Act as the owner of this key [default: the operator of `assay up`]
+        #[arg(long, value_name = "PEM")]
+        identity: Option<PathBuf>,
     },
 }
 

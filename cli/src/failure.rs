@@ -6,6 +6,7 @@ use assay_engine::{forward::SessionError, run::RunError, tokenizer::TokenizerErr
 use assay_localnet::StartError;
 use assay_protocol::{
     TransferId,
+    canary::CanaryError,
     events::EventsError,
     job::{ControlError, JobError, SubmitError},
     lease::WorkerError,
@@ -214,6 +215,9 @@ pub enum Failure {
         /// Tokens of a window.
         window: usize,
     },
+    /// The market did not do what was asked about canaries.
+    #[error("the market refused: {0}; nothing changed")]
+    Canary(CanaryError),
     /// The market did not show its log.
     #[error("the market refused: {0}")]
     Events(EventsError),
@@ -268,6 +272,7 @@ impl Failure {
             | Self::Worker(_)
             | Self::Control(_)
             | Self::Events(_)
+            | Self::Canary(_)
             | Self::Purse(_)
             | Self::TransferFailed { .. }
             | Self::TransferOpen { .. }
@@ -340,6 +345,15 @@ impl From<Outcome<JobError>> for Failure {
         match outcome {
             Outcome::Call(error) => Self::Call(error),
             Outcome::Refused(refusal) => Self::Job(refusal),
+        }
+    }
+}
+
+impl From<Outcome<CanaryError>> for Failure {
+    fn from(outcome: Outcome<CanaryError>) -> Self {
+        match outcome {
+            Outcome::Call(error) => Self::Call(error),
+            Outcome::Refused(refusal) => Self::Canary(refusal),
         }
     }
 }

@@ -270,6 +270,7 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
         all(&vector)
     );
 
+    questions_are_given_again_as_canaries(home.path());
     a_saved_log_holds_until_tampered_with(home.path());
 
     let cap = assay(home.path())
@@ -375,6 +376,39 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
         verify(&receipt, &["--root-key", &other_key]).status.code(),
         Some(5)
     );
+}
+
+/// What `assay canary` makes of exported receipts.
+fn questions_are_given_again_as_canaries(home: &Path) {
+    let canary = |args: &[&str]| {
+        let mut run = assay(home);
+        run.arg("canary").args(args).current_dir(home);
+        run.output().unwrap()
+    };
+    let unfit = canary(&["add", "theirs.json"]);
+    assert_eq!(unfit.status.code(), Some(2), "{}", all(&unfit));
+    assert!(
+        all(&unfit).contains("the question is not in it"),
+        "{}",
+        all(&unfit)
+    );
+    // Whoever gives canaries pays for them beforehand.
+    let poor = canary(&["add", "ours.json", "--price-cap", "900T"]);
+    assert_eq!(poor.status.code(), Some(1), "{}", all(&poor));
+    assert!(all(&poor).contains("deposit the rest"), "{}", all(&poor));
+    let good = |args: &[&str]| {
+        let output = canary(args);
+        assert_eq!(output.status.code(), Some(0), "{}", all(&output));
+        text(&output.stdout)
+    };
+    good(&["add", "ours.json"]);
+    let listed: serde_json::Value = serde_json::from_str(&good(&["list", "--json"])).unwrap();
+    assert_eq!(listed["waiting"], 1, "{listed}");
+    good(&["take-back", "1"]);
+    let listed = good(&["list"]);
+    assert_eq!(listed, "1      waiting      taken back\n");
+    let again = canary(&["take-back", "1"]);
+    assert_eq!(again.status.code(), Some(1), "{}", all(&again));
 }
 
 /// What `assay events` saves of the market that runs, and what it makes of it afterwards.

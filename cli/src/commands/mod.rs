@@ -1,5 +1,6 @@
 //! The commands.
 
+mod canary;
 mod chat;
 mod demo;
 mod engine;
@@ -55,6 +56,7 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             Command::Embed(args) => chat::embed(args).await,
             Command::Job(args) => job::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Canary(command) => canary::run(command).await,
             Command::Money(args) => money::run(args).await,
             Command::Receipt(args::Receipt::Export { id, out, identity }) => {
                 receipt::export(id, out, identity.as_deref()).await

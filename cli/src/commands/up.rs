@@ -14,6 +14,8 @@ use crate::{
 
 /// What the requester gets from the purse.
 const FUNDS: Cycles = Cycles(100_000_000_000_000);
+/// What the operator gets from it, to pay for canaries.
+const OPERATOR_FUNDS: Cycles = Cycles(10_000_000_000_000);
 /// What the market may spend on people without money: in all, on each in a day, and on all of them in a day.
 const GUESTS: Cycles = Cycles(10_000_000_000_000);
 const GUEST_DAILY: Cycles = Cycles(10_000_000_000);
@@ -36,7 +38,11 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         start_workers(&mut market, &ProviderPlan::honest(args.workers)).await?;
         let (_, requester) = step("purse", async {
             let funded = market.fund("requester.pem", FUNDS).await?;
-            Ok((funded, format!("{FUNDS} cycles for the requester")))
+            let (jobs, operator) = (market.canisters.jobs, market.operator.principal);
+            market.fund_at(jobs, operator, OPERATOR_FUNDS).await?;
+            let told =
+                format!("{FUNDS} cycles for the requester, {OPERATOR_FUNDS} for the operator");
+            Ok((funded, told))
         })
         .await?;
         step("guests", async {

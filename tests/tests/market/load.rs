@@ -5,7 +5,7 @@ mod plot;
 
 use std::{
     collections::BTreeMap,
-    env, fmt,
+    env, fmt, fs,
     io::{self, Write as _},
     time::Duration,
 };
@@ -37,6 +37,8 @@ const PROVIDERS_APART: usize = 200;
 const SLOTS: u16 = 10;
 /// Set to run with a full queue and ten thousand leases, and not with a tenth of that.
 const FULL_VARIABLE: &str = "ASSAY_LOAD_FULL";
+/// Bytes of memory that go to the network as one blob.
+const BLOB_BYTES: usize = 256 << 20;
 /// What no query of the market may pass.
 const QUERY_INSTRUCTIONS_MAX: u64 = 500_000_000;
 /// Rounds in which everything that is due has ended.
@@ -137,12 +139,38 @@ pub(crate) fn natively(chain: &mut Chain, live: impl FnOnce(&mut Native<'_>)) {
     let (bytes, now) = native.end();
     let passed = now.since(Timestamp(chain.time()));
     network.advance_time(Duration::from_nanos(passed));
-    network.set_stable_memory(jobs, bytes, BlobCompression::NoCompression);
+    give_memory(chain, bytes);
     chain
         .upgrade(jobs, "jobs", &encode_one(None::<()>).unwrap())
         .unwrap();
     let network = chain.network();
     network.start_canister(jobs, Some(admin())).unwrap();
+}
+
+/// Replaces the memory of the jobs canister, which is stopped.
+fn give_memory(chain: &mut Chain, bytes: Vec<u8>) {
+    let (network, jobs) = (chain.network(), chain.jobs);
+    if bytes.len() <= BLOB_BYTES {
+        network.set_stable_memory(jobs, bytes, BlobCompression::NoCompression);
+        return;
+    }
+    // A snapshot on the disk holds whatever a canister may.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot");
+    let taken = network
+        .take_canister_snapshot(jobs, Some(admin()), None)
+        .unwrap();
+    network.canister_snapshot_download(jobs, admin(), taken.id.clone(), path.clone());
+    let metadata = path.join("metadata.json");
+    let told = fs::read_to_string(&metadata).unwrap();
+    let mut told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    told["stable_memory_size"] = bytes.len().into();
+    fs::write(metadata, told.to_string()).unwrap();
+    fs::write(path.join("stable_memory.bin"), bytes).unwrap();
+    let made = network.canister_snapshot_upload(jobs, admin(), Some(taken.id), path);
+    network
+        .load_canister_snapshot(jobs, Some(admin()), made)
+        .unwrap();
 }
 
 /// How large the market is.

@@ -2,6 +2,7 @@
 
 use assay_protocol::{
     Cycles, JobId, LeaseId, TransferId,
+    canary::{Canary, CanaryError, CanaryPage},
     events::{EventPage, EventsError},
     job::{
         JobError, JobLine, JobView, JobsArgs, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs,
@@ -178,6 +179,29 @@ impl Jobs {
     /// A page of transfers, newest first: a hint.
     pub async fn transfers(&self, args: &TransfersArgs) -> Result<Vec<TransferView>, CallError> {
         self.network.query(self.id, "transfers", (args,)).await
+    }
+
+    /// Gives canaries, for controllers: all or none.
+    pub async fn add_canaries(&self, canaries: &[Canary]) -> Result<(), Outcome<CanaryError>> {
+        Outcome::fold(
+            self.network
+                .update(self.id, "add_canaries", (canaries,))
+                .await,
+        )
+    }
+
+    /// Takes a canary back that was not asked yet, for controllers.
+    pub async fn take_canary_back(&self, number: u64) -> Result<(), Outcome<CanaryError>> {
+        Outcome::fold(
+            self.network
+                .update(self.id, "take_canary_back", (number,))
+                .await,
+        )
+    }
+
+    /// A page of canaries, newest first, for controllers: a hint.
+    pub async fn canaries(&self, before: Option<u64>) -> Result<CanaryPage, Outcome<CanaryError>> {
+        Outcome::fold(self.network.query(self.id, "canaries", (before,)).await)
     }
 
     /// A page of the event log, for controllers: a hint.
