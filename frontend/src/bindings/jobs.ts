@@ -51,6 +51,20 @@ function candid_none<T>(): [] {
 function record_opt_to_undefined<T>(arg: T | null): T | undefined {
     return arg == null ? undefined : arg;
 }
+export interface EventPage {
+    /**
+     * Hash of its last entry; zero where there is none.
+     */
+    head: Hash;
+    /**
+     * In CBOR, oldest first; none from the end of the log on.
+     */
+    entries: Array<Uint8Array>;
+    /**
+     * Entries of the whole log.
+     */
+    length: bigint;
+}
 export interface LedgerView {
     id: Principal;
     /**
@@ -616,6 +630,13 @@ export type SubmitResult = {
  * A model version: the hash of its manifest in the registry.
  */
 export type ModelId = Hash;
+export type EventsResult = {
+    __kind__: "Ok";
+    Ok: EventPage;
+} | {
+    __kind__: "Err";
+    Err: EventsError;
+};
 export interface ReceiptsArgs {
     /**
      * The first job that may be on the page; absent is the very first. `next` of the page before goes on there.
@@ -820,6 +841,16 @@ export interface JobLine {
     state: JobState;
     submitted_at: Timestamp;
 }
+export type EventsError = {
+    __kind__: "NotAController";
+    NotAController: Principal;
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+};
 export type ChatResult = {
     __kind__: "Ok";
     Ok: ChatReply;
@@ -2236,6 +2267,7 @@ export interface jobsInterface {
     deposit(arg0: DepositArgs): Promise<DepositResult>;
     deposit_from(arg0: DepositFromArgs): Promise<TransferResult>;
     earnings(account: Principal): Promise<Earnings>;
+    events(from: bigint): Promise<EventsResult>;
     explain(operator: Principal): Promise<Idle>;
     follow(arg0: LeaseId, from: number): Promise<FollowResult>;
     fund_sponsor(arg0: Cycles): Promise<TreasuryResult>;
@@ -2275,7 +2307,7 @@ export interface jobsInterface {
     withdraw(arg0: WithdrawArgs): Promise<TransferResult>;
     work(): Promise<WorkResult>;
 }
-import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CanariesResult as _CanariesResult, Canary as _Canary, CanaryError as _CanaryError, CanaryOutcome as _CanaryOutcome, CanaryPage as _CanaryPage, CanaryResult as _CanaryResult, CanaryView as _CanaryView, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, ChatReply as _ChatReply, ChatResult as _ChatResult, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, ControlError as _ControlError, ControlResult as _ControlResult, Cycles as _Cycles, DepositError as _DepositError, DepositFromArgs as _DepositFromArgs, DepositResult as _DepositResult, Destination as _Destination, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HashedReceipt as _HashedReceipt, HeartbeatResult as _HeartbeatResult, Holdings as _Holdings, HoldingsResult as _HoldingsResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LedgerAccount as _LedgerAccount, LedgerView as _LedgerView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, MoneyError as _MoneyError, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ReceiptsArgs as _ReceiptsArgs, ReceiptsPage as _ReceiptsPage, ReceiptsResponse as _ReceiptsResponse, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, TransferId as _TransferId, TransferKind as _TransferKind, TransferResult as _TransferResult, TransferState as _TransferState, TransferView as _TransferView, TransfersArgs as _TransfersArgs, Transition as _Transition, TreasuryResult as _TreasuryResult, Usage as _Usage, V1Call as _V1Call, V1Message as _V1Message, V1Offered as _V1Offered, V1Parameters as _V1Parameters, V1Property as _V1Property, V1Reply as _V1Reply, V1Request as _V1Request, V1Response as _V1Response, V1Tool as _V1Tool, Verdict as _Verdict, WithdrawArgs as _WithdrawArgs, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
+import type { Answer as _Answer, Assurance as _Assurance, Beat as _Beat, CanariesResult as _CanariesResult, Canary as _Canary, CanaryError as _CanaryError, CanaryOutcome as _CanaryOutcome, CanaryPage as _CanaryPage, CanaryResult as _CanaryResult, CanaryView as _CanaryView, CancelResult as _CancelResult, CertifiedReceipt as _CertifiedReceipt, Chat as _Chat, ChatReply as _ChatReply, ChatResult as _ChatResult, Claim as _Claim, ClaimResult as _ClaimResult, CommitArgs as _CommitArgs, ControlError as _ControlError, ControlResult as _ControlResult, Cycles as _Cycles, DepositError as _DepositError, DepositFromArgs as _DepositFromArgs, DepositResult as _DepositResult, Destination as _Destination, EventPage as _EventPage, EventsError as _EventsError, EventsResult as _EventsResult, Finish as _Finish, Follow as _Follow, FollowResult as _FollowResult, Format as _Format, Hash as _Hash, HashedReceipt as _HashedReceipt, HeartbeatResult as _HeartbeatResult, Holdings as _Holdings, HoldingsResult as _HoldingsResult, Idle as _Idle, JobError as _JobError, JobId as _JobId, JobLine as _JobLine, JobRequest as _JobRequest, JobResult as _JobResult, JobState as _JobState, JobView as _JobView, JobsArgs as _JobsArgs, LeaseHint as _LeaseHint, LeaseId as _LeaseId, LeaseState as _LeaseState, LeaseView as _LeaseView, LedgerAccount as _LedgerAccount, LedgerView as _LedgerView, LogitBias as _LogitBias, Message as _Message, MessageRole as _MessageRole, Mismatch as _Mismatch, ModelId as _ModelId, ModelRef as _ModelRef, MoneyError as _MoneyError, Opening as _Opening, Order as _Order, Parameters as _Parameters, ProgressResult as _ProgressResult, Quote as _Quote, QuoteResult as _QuoteResult, Reason as _Reason, Receipt as _Receipt, ReceiptLease as _ReceiptLease, ReceiptResponse as _ReceiptResponse, ReceiptResult as _ReceiptResult, ReceiptsArgs as _ReceiptsArgs, ReceiptsPage as _ReceiptsPage, ReceiptsResponse as _ReceiptsResponse, ResultBody as _ResultBody, RevealArgs as _RevealArgs, Role as _Role, SaltedRequest as _SaltedRequest, Sampling as _Sampling, StreamChunk as _StreamChunk, StreamResult as _StreamResult, SubmitArgs as _SubmitArgs, SubmitError as _SubmitError, SubmitResult as _SubmitResult, Submitted as _Submitted, SyncError as _SyncError, SyncResult as _SyncResult, Task as _Task, Timestamp as _Timestamp, TokenLogprobs as _TokenLogprobs, Tool as _Tool, ToolCall as _ToolCall, TranscriptResult as _TranscriptResult, TransferId as _TransferId, TransferKind as _TransferKind, TransferResult as _TransferResult, TransferState as _TransferState, TransferView as _TransferView, TransfersArgs as _TransfersArgs, Transition as _Transition, TreasuryResult as _TreasuryResult, Usage as _Usage, V1Call as _V1Call, V1Message as _V1Message, V1Offered as _V1Offered, V1Parameters as _V1Parameters, V1Property as _V1Property, V1Reply as _V1Reply, V1Request as _V1Request, V1Response as _V1Response, V1Tool as _V1Tool, Verdict as _Verdict, WithdrawArgs as _WithdrawArgs, WorkHint as _WorkHint, WorkResult as _WorkResult, WorkerError as _WorkerError, WorkerResult as _WorkerResult } from "./declarations/jobs.did";
 export class Jobs implements jobsInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async abandon(arg0: LeaseId, arg1: string): Promise<WorkerResult> {
@@ -2326,21 +2358,25 @@ export class Jobs implements jobsInterface {
         const result = await this.actor.earnings(arg0);
         return result;
     }
+    async events(arg0: bigint): Promise<EventsResult> {
+        const result = await this.actor.events(arg0);
+        return from_candid_EventsResult_n159(result);
+    }
     async explain(arg0: Principal): Promise<Idle> {
         const result = await this.actor.explain(arg0);
-        return from_candid_Idle_n159(result);
+        return from_candid_Idle_n163(result);
     }
     async follow(arg0: LeaseId, arg1: number): Promise<FollowResult> {
         const result = await this.actor.follow(arg0, arg1);
-        return from_candid_FollowResult_n161(result);
+        return from_candid_FollowResult_n165(result);
     }
     async fund_sponsor(arg0: Cycles): Promise<TreasuryResult> {
         const result = await this.actor.fund_sponsor(arg0);
-        return from_candid_TreasuryResult_n163(result);
+        return from_candid_TreasuryResult_n167(result);
     }
     async fund_treasury(arg0: Cycles): Promise<TreasuryResult> {
         const result = await this.actor.fund_treasury(arg0);
-        return from_candid_TreasuryResult_n163(result);
+        return from_candid_TreasuryResult_n167(result);
     }
     async get_api_doc(): Promise<string> {
         const result = await this.actor.get_api_doc();
@@ -2348,11 +2384,11 @@ export class Jobs implements jobsInterface {
     }
     async heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult> {
         const result = await this.actor.heartbeat(arg0);
-        return from_candid_HeartbeatResult_n165(result);
+        return from_candid_HeartbeatResult_n169(result);
     }
     async holdings(arg0: Principal | null): Promise<Holdings> {
         const result = await this.actor.holdings(to_candid_opt_n45(arg0));
-        return from_candid_Holdings_n171(result);
+        return from_candid_Holdings_n175(result);
     }
     async http_request(arg0: HttpRequest): Promise<HttpResponse> {
         const result = await this.actor.http_request(arg0);
@@ -2360,19 +2396,19 @@ export class Jobs implements jobsInterface {
     }
     async job(arg0: JobId): Promise<JobResult> {
         const result = await this.actor.job(arg0);
-        return from_candid_JobResult_n173(result);
+        return from_candid_JobResult_n177(result);
     }
     async jobs(arg0: JobsArgs): Promise<Array<JobLine>> {
-        const result = await this.actor.jobs(to_candid_JobsArgs_n175(arg0));
-        return from_candid_vec_n177(result);
+        const result = await this.actor.jobs(to_candid_JobsArgs_n179(arg0));
+        return from_candid_vec_n181(result);
     }
     async ledger(): Promise<LedgerView | null> {
         const result = await this.actor.ledger();
-        return from_candid_opt_n180(result);
+        return from_candid_opt_n184(result);
     }
     async pause(arg0: string): Promise<ControlResult> {
         const result = await this.actor.pause(arg0);
-        return from_candid_ControlResult_n184(result);
+        return from_candid_ControlResult_n188(result);
     }
     async paused(): Promise<string | null> {
         const result = await this.actor.paused();
@@ -2380,11 +2416,11 @@ export class Jobs implements jobsInterface {
     }
     async progress(arg0: ProgressArgs): Promise<ProgressResult> {
         const result = await this.actor.progress(arg0);
-        return from_candid_ProgressResult_n188(result);
+        return from_candid_ProgressResult_n192(result);
     }
     async quote(arg0: JobRequest): Promise<QuoteResult> {
         const result = await this.actor.quote(to_candid_JobRequest_n14(arg0));
-        return from_candid_QuoteResult_n190(result);
+        return from_candid_QuoteResult_n194(result);
     }
     async ready(arg0: number): Promise<WorkerResult> {
         const result = await this.actor.ready(arg0);
@@ -2392,15 +2428,15 @@ export class Jobs implements jobsInterface {
     }
     async receipt(arg0: JobId): Promise<ReceiptResponse> {
         const result = await this.actor.receipt(arg0);
-        return from_candid_ReceiptResponse_n194(result);
+        return from_candid_ReceiptResponse_n198(result);
     }
     async receipts(arg0: ReceiptsArgs): Promise<ReceiptsResponse> {
-        const result = await this.actor.receipts(to_candid_ReceiptsArgs_n213(arg0));
-        return from_candid_ReceiptsResponse_n215(result);
+        const result = await this.actor.receipts(to_candid_ReceiptsArgs_n217(arg0));
+        return from_candid_ReceiptsResponse_n219(result);
     }
     async release_stake(): Promise<HoldingsResult> {
         const result = await this.actor.release_stake();
-        return from_candid_HoldingsResult_n222(result);
+        return from_candid_HoldingsResult_n226(result);
     }
     async resolve_transfer(arg0: TransferId, arg1: boolean): Promise<TransferResult> {
         const result = await this.actor.resolve_transfer(arg0, arg1);
@@ -2408,10 +2444,10 @@ export class Jobs implements jobsInterface {
     }
     async resume(): Promise<ControlResult> {
         const result = await this.actor.resume();
-        return from_candid_ControlResult_n184(result);
+        return from_candid_ControlResult_n188(result);
     }
     async reveal(arg0: RevealArgs): Promise<WorkerResult> {
-        const result = await this.actor.reveal(to_candid_RevealArgs_n224(arg0));
+        const result = await this.actor.reveal(to_candid_RevealArgs_n228(arg0));
         return from_candid_WorkerResult_n1(result);
     }
     async rules(): Promise<Rules> {
@@ -2424,11 +2460,11 @@ export class Jobs implements jobsInterface {
     }
     async set_rules(arg0: Rules): Promise<ControlResult> {
         const result = await this.actor.set_rules(arg0);
-        return from_candid_ControlResult_n184(result);
+        return from_candid_ControlResult_n188(result);
     }
     async stake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.stake(arg0);
-        return from_candid_HoldingsResult_n222(result);
+        return from_candid_HoldingsResult_n226(result);
     }
     async stats(): Promise<Stats> {
         const result = await this.actor.stats();
@@ -2436,15 +2472,15 @@ export class Jobs implements jobsInterface {
     }
     async stream(arg0: StreamArgs): Promise<StreamResult> {
         const result = await this.actor.stream(arg0);
-        return from_candid_StreamResult_n230(result);
+        return from_candid_StreamResult_n234(result);
     }
     async submit(arg0: SubmitArgs): Promise<SubmitResult> {
         const result = await this.actor.submit(to_candid_SubmitArgs_n62(arg0));
-        return from_candid_SubmitResult_n234(result);
+        return from_candid_SubmitResult_n238(result);
     }
     async sync_registry(): Promise<SyncResult> {
         const result = await this.actor.sync_registry();
-        return from_candid_SyncResult_n236(result);
+        return from_candid_SyncResult_n240(result);
     }
     async take_canary_back(arg0: bigint): Promise<CanaryResult> {
         const result = await this.actor.take_canary_back(arg0);
@@ -2452,31 +2488,31 @@ export class Jobs implements jobsInterface {
     }
     async transcript(arg0: LeaseId): Promise<TranscriptResult> {
         const result = await this.actor.transcript(arg0);
-        return from_candid_TranscriptResult_n240(result);
+        return from_candid_TranscriptResult_n244(result);
     }
     async transfer(arg0: TransferId): Promise<TransferView | null> {
         const result = await this.actor.transfer(arg0);
-        return from_candid_opt_n244(result);
+        return from_candid_opt_n248(result);
     }
     async transfers(arg0: TransfersArgs): Promise<Array<TransferView>> {
-        const result = await this.actor.transfers(to_candid_TransfersArgs_n245(arg0));
-        return from_candid_vec_n247(result);
+        const result = await this.actor.transfers(to_candid_TransfersArgs_n249(arg0));
+        return from_candid_vec_n251(result);
     }
     async unstake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.unstake(arg0);
-        return from_candid_HoldingsResult_n222(result);
+        return from_candid_HoldingsResult_n226(result);
     }
     async v1_chat(arg0: V1Request): Promise<V1Response> {
-        const result = await this.actor.v1_chat(to_candid_V1Request_n248(arg0));
-        return from_candid_V1Response_n265(result);
+        const result = await this.actor.v1_chat(to_candid_V1Request_n252(arg0));
+        return from_candid_V1Response_n269(result);
     }
     async withdraw(arg0: WithdrawArgs): Promise<TransferResult> {
-        const result = await this.actor.withdraw(to_candid_WithdrawArgs_n269(arg0));
+        const result = await this.actor.withdraw(to_candid_WithdrawArgs_n273(arg0));
         return from_candid_TransferResult_n141(result);
     }
     async work(): Promise<WorkResult> {
         const result = await this.actor.work();
-        return from_candid_WorkResult_n275(result);
+        return from_candid_WorkResult_n279(result);
     }
 }
 function from_candid_Answer_n79(value: _Answer): Answer {
@@ -2485,8 +2521,8 @@ function from_candid_Answer_n79(value: _Answer): Answer {
 function from_candid_Assurance_n95(value: _Assurance): Assurance {
     return from_candid_variant_n96(value);
 }
-function from_candid_Beat_n169(value: _Beat): Beat {
-    return from_candid_variant_n170(value);
+function from_candid_Beat_n173(value: _Beat): Beat {
+    return from_candid_variant_n174(value);
 }
 function from_candid_CanariesResult_n47(value: _CanariesResult): CanariesResult {
     return from_candid_variant_n48(value);
@@ -2509,8 +2545,8 @@ function from_candid_CanaryView_n52(value: _CanaryView): CanaryView {
 function from_candid_CancelResult_n58(value: _CancelResult): CancelResult {
     return from_candid_variant_n59(value);
 }
-function from_candid_CertifiedReceipt_n196(value: _CertifiedReceipt): CertifiedReceipt {
-    return from_candid_record_n197(value);
+function from_candid_CertifiedReceipt_n200(value: _CertifiedReceipt): CertifiedReceipt {
+    return from_candid_record_n201(value);
 }
 function from_candid_ChatReply_n66(value: _ChatReply): ChatReply {
     return from_candid_variant_n67(value);
@@ -2524,14 +2560,14 @@ function from_candid_Chat_n104(value: _Chat): Chat {
 function from_candid_ClaimResult_n97(value: _ClaimResult): ClaimResult {
     return from_candid_variant_n98(value);
 }
-function from_candid_Claim_n242(value: _Claim): Claim {
-    return from_candid_record_n243(value);
+function from_candid_Claim_n246(value: _Claim): Claim {
+    return from_candid_record_n247(value);
 }
-function from_candid_ControlError_n186(value: _ControlError): ControlError {
-    return from_candid_variant_n187(value);
+function from_candid_ControlError_n190(value: _ControlError): ControlError {
+    return from_candid_variant_n191(value);
 }
-function from_candid_ControlResult_n184(value: _ControlResult): ControlResult {
-    return from_candid_variant_n185(value);
+function from_candid_ControlResult_n188(value: _ControlResult): ControlResult {
+    return from_candid_variant_n189(value);
 }
 function from_candid_DepositError_n137(value: _DepositError): DepositError {
     return from_candid_variant_n138(value);
@@ -2542,41 +2578,47 @@ function from_candid_DepositResult_n135(value: _DepositResult): DepositResult {
 function from_candid_Destination_n151(value: _Destination): Destination {
     return from_candid_variant_n152(value);
 }
+function from_candid_EventsError_n161(value: _EventsError): EventsError {
+    return from_candid_variant_n162(value);
+}
+function from_candid_EventsResult_n159(value: _EventsResult): EventsResult {
+    return from_candid_variant_n160(value);
+}
 function from_candid_Finish_n82(value: _Finish): Finish {
     return from_candid_variant_n83(value);
 }
-function from_candid_FollowResult_n161(value: _FollowResult): FollowResult {
-    return from_candid_variant_n162(value);
+function from_candid_FollowResult_n165(value: _FollowResult): FollowResult {
+    return from_candid_variant_n166(value);
 }
 function from_candid_Format_n127(value: _Format): Format {
     return from_candid_variant_n128(value);
 }
-function from_candid_HashedReceipt_n220(value: _HashedReceipt): HashedReceipt {
-    return from_candid_record_n221(value);
+function from_candid_HashedReceipt_n224(value: _HashedReceipt): HashedReceipt {
+    return from_candid_record_n225(value);
 }
-function from_candid_HeartbeatResult_n165(value: _HeartbeatResult): HeartbeatResult {
-    return from_candid_variant_n166(value);
+function from_candid_HeartbeatResult_n169(value: _HeartbeatResult): HeartbeatResult {
+    return from_candid_variant_n170(value);
 }
-function from_candid_HoldingsResult_n222(value: _HoldingsResult): HoldingsResult {
-    return from_candid_variant_n223(value);
+function from_candid_HoldingsResult_n226(value: _HoldingsResult): HoldingsResult {
+    return from_candid_variant_n227(value);
 }
-function from_candid_Holdings_n171(value: _Holdings): Holdings {
-    return from_candid_record_n172(value);
+function from_candid_Holdings_n175(value: _Holdings): Holdings {
+    return from_candid_record_n176(value);
 }
-function from_candid_Idle_n159(value: _Idle): Idle {
-    return from_candid_variant_n160(value);
+function from_candid_Idle_n163(value: _Idle): Idle {
+    return from_candid_variant_n164(value);
 }
 function from_candid_JobError_n60(value: _JobError): JobError {
     return from_candid_variant_n61(value);
 }
-function from_candid_JobLine_n178(value: _JobLine): JobLine {
-    return from_candid_record_n179(value);
+function from_candid_JobLine_n182(value: _JobLine): JobLine {
+    return from_candid_record_n183(value);
 }
-function from_candid_JobRequest_n209(value: _JobRequest): JobRequest {
-    return from_candid_record_n210(value);
+function from_candid_JobRequest_n213(value: _JobRequest): JobRequest {
+    return from_candid_record_n214(value);
 }
-function from_candid_JobResult_n173(value: _JobResult): JobResult {
-    return from_candid_variant_n174(value);
+function from_candid_JobResult_n177(value: _JobResult): JobResult {
+    return from_candid_variant_n178(value);
 }
 function from_candid_JobState_n9(value: _JobState): JobState {
     return from_candid_variant_n10(value);
@@ -2584,8 +2626,8 @@ function from_candid_JobState_n9(value: _JobState): JobState {
 function from_candid_JobView_n68(value: _JobView): JobView {
     return from_candid_record_n69(value);
 }
-function from_candid_LeaseHint_n280(value: _LeaseHint): LeaseHint {
-    return from_candid_record_n281(value);
+function from_candid_LeaseHint_n284(value: _LeaseHint): LeaseHint {
+    return from_candid_record_n285(value);
 }
 function from_candid_LeaseState_n6(value: _LeaseState): LeaseState {
     return from_candid_variant_n7(value);
@@ -2596,8 +2638,8 @@ function from_candid_LeaseView_n89(value: _LeaseView): LeaseView {
 function from_candid_LedgerAccount_n148(value: _LedgerAccount): LedgerAccount {
     return from_candid_record_n149(value);
 }
-function from_candid_LedgerView_n181(value: _LedgerView): LedgerView {
-    return from_candid_record_n182(value);
+function from_candid_LedgerView_n185(value: _LedgerView): LedgerView {
+    return from_candid_record_n186(value);
 }
 function from_candid_MessageRole_n115(value: _MessageRole): MessageRole {
     return from_candid_variant_n116(value);
@@ -2605,8 +2647,8 @@ function from_candid_MessageRole_n115(value: _MessageRole): MessageRole {
 function from_candid_Message_n112(value: _Message): Message {
     return from_candid_record_n113(value);
 }
-function from_candid_ModelRef_n211(value: _ModelRef): ModelRef {
-    return from_candid_variant_n212(value);
+function from_candid_ModelRef_n215(value: _ModelRef): ModelRef {
+    return from_candid_variant_n216(value);
 }
 function from_candid_MoneyError_n157(value: _MoneyError): MoneyError {
     return from_candid_variant_n158(value);
@@ -2617,62 +2659,62 @@ function from_candid_Order_n100(value: _Order): Order {
 function from_candid_Parameters_n117(value: _Parameters): Parameters_ {
     return from_candid_record_n118(value);
 }
-function from_candid_ProgressResult_n188(value: _ProgressResult): ProgressResult {
-    return from_candid_variant_n189(value);
+function from_candid_ProgressResult_n192(value: _ProgressResult): ProgressResult {
+    return from_candid_variant_n193(value);
 }
-function from_candid_QuoteResult_n190(value: _QuoteResult): QuoteResult {
-    return from_candid_variant_n191(value);
+function from_candid_QuoteResult_n194(value: _QuoteResult): QuoteResult {
+    return from_candid_variant_n195(value);
 }
-function from_candid_Quote_n192(value: _Quote): Quote {
-    return from_candid_record_n193(value);
+function from_candid_Quote_n196(value: _Quote): Quote {
+    return from_candid_record_n197(value);
 }
 function from_candid_Reason_n76(value: _Reason): Reason {
     return from_candid_variant_n77(value);
 }
-function from_candid_ReceiptLease_n204(value: _ReceiptLease): ReceiptLease {
-    return from_candid_record_n205(value);
+function from_candid_ReceiptLease_n208(value: _ReceiptLease): ReceiptLease {
+    return from_candid_record_n209(value);
 }
-function from_candid_ReceiptResponse_n194(value: _ReceiptResponse): ReceiptResponse {
-    return from_candid_variant_n195(value);
+function from_candid_ReceiptResponse_n198(value: _ReceiptResponse): ReceiptResponse {
+    return from_candid_variant_n199(value);
 }
-function from_candid_ReceiptResult_n201(value: _ReceiptResult): ReceiptResult {
-    return from_candid_record_n202(value);
+function from_candid_ReceiptResult_n205(value: _ReceiptResult): ReceiptResult {
+    return from_candid_record_n206(value);
 }
-function from_candid_Receipt_n198(value: _Receipt): Receipt {
-    return from_candid_record_n199(value);
+function from_candid_Receipt_n202(value: _Receipt): Receipt {
+    return from_candid_record_n203(value);
 }
-function from_candid_ReceiptsPage_n217(value: _ReceiptsPage): ReceiptsPage {
-    return from_candid_record_n218(value);
+function from_candid_ReceiptsPage_n221(value: _ReceiptsPage): ReceiptsPage {
+    return from_candid_record_n222(value);
 }
-function from_candid_ReceiptsResponse_n215(value: _ReceiptsResponse): ReceiptsResponse {
-    return from_candid_variant_n216(value);
+function from_candid_ReceiptsResponse_n219(value: _ReceiptsResponse): ReceiptsResponse {
+    return from_candid_variant_n220(value);
 }
 function from_candid_Role_n91(value: _Role): Role {
     return from_candid_variant_n92(value);
 }
-function from_candid_SaltedRequest_n207(value: _SaltedRequest): SaltedRequest {
-    return from_candid_record_n208(value);
+function from_candid_SaltedRequest_n211(value: _SaltedRequest): SaltedRequest {
+    return from_candid_record_n212(value);
 }
 function from_candid_Sampling_n121(value: _Sampling): Sampling {
     return from_candid_record_n122(value);
 }
-function from_candid_StreamChunk_n232(value: _StreamChunk): StreamChunk {
-    return from_candid_record_n233(value);
+function from_candid_StreamChunk_n236(value: _StreamChunk): StreamChunk {
+    return from_candid_record_n237(value);
 }
-function from_candid_StreamResult_n230(value: _StreamResult): StreamResult {
-    return from_candid_variant_n231(value);
+function from_candid_StreamResult_n234(value: _StreamResult): StreamResult {
+    return from_candid_variant_n235(value);
 }
 function from_candid_SubmitError_n43(value: _SubmitError): SubmitError {
     return from_candid_variant_n44(value);
 }
-function from_candid_SubmitResult_n234(value: _SubmitResult): SubmitResult {
-    return from_candid_variant_n235(value);
-}
-function from_candid_SyncError_n238(value: _SyncError): SyncError {
+function from_candid_SubmitResult_n238(value: _SubmitResult): SubmitResult {
     return from_candid_variant_n239(value);
 }
-function from_candid_SyncResult_n236(value: _SyncResult): SyncResult {
-    return from_candid_variant_n237(value);
+function from_candid_SyncError_n242(value: _SyncError): SyncError {
+    return from_candid_variant_n243(value);
+}
+function from_candid_SyncResult_n240(value: _SyncResult): SyncResult {
+    return from_candid_variant_n241(value);
 }
 function from_candid_Task_n102(value: _Task): Task {
     return from_candid_variant_n103(value);
@@ -2680,8 +2722,8 @@ function from_candid_Task_n102(value: _Task): Task {
 function from_candid_Tool_n108(value: _Tool): Tool {
     return from_candid_record_n109(value);
 }
-function from_candid_TranscriptResult_n240(value: _TranscriptResult): TranscriptResult {
-    return from_candid_variant_n241(value);
+function from_candid_TranscriptResult_n244(value: _TranscriptResult): TranscriptResult {
+    return from_candid_variant_n245(value);
 }
 function from_candid_TransferKind_n145(value: _TransferKind): TransferKind {
     return from_candid_variant_n146(value);
@@ -2698,23 +2740,23 @@ function from_candid_TransferView_n143(value: _TransferView): TransferView {
 function from_candid_Transition_n73(value: _Transition): Transition {
     return from_candid_record_n74(value);
 }
-function from_candid_TreasuryResult_n163(value: _TreasuryResult): TreasuryResult {
-    return from_candid_variant_n164(value);
+function from_candid_TreasuryResult_n167(value: _TreasuryResult): TreasuryResult {
+    return from_candid_variant_n168(value);
 }
-function from_candid_V1Reply_n267(value: _V1Reply): V1Reply {
-    return from_candid_record_n268(value);
+function from_candid_V1Reply_n271(value: _V1Reply): V1Reply {
+    return from_candid_record_n272(value);
 }
-function from_candid_V1Response_n265(value: _V1Response): V1Response {
-    return from_candid_record_n266(value);
+function from_candid_V1Response_n269(value: _V1Response): V1Response {
+    return from_candid_record_n270(value);
 }
 function from_candid_Verdict_n86(value: _Verdict): Verdict {
     return from_candid_variant_n87(value);
 }
-function from_candid_WorkHint_n277(value: _WorkHint): WorkHint {
-    return from_candid_record_n278(value);
+function from_candid_WorkHint_n281(value: _WorkHint): WorkHint {
+    return from_candid_record_n282(value);
 }
-function from_candid_WorkResult_n275(value: _WorkResult): WorkResult {
-    return from_candid_variant_n276(value);
+function from_candid_WorkResult_n279(value: _WorkResult): WorkResult {
+    return from_candid_variant_n280(value);
 }
 function from_candid_WorkerError_n3(value: _WorkerError): WorkerError {
     return from_candid_variant_n4(value);
@@ -2752,19 +2794,19 @@ function from_candid_opt_n126(value: [] | [_Format]): Format | null {
 function from_candid_opt_n156(value: [] | [bigint]): bigint | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n180(value: [] | [_LedgerView]): LedgerView | null {
-    return value.length === 0 ? null : from_candid_LedgerView_n181(value[0]);
+function from_candid_opt_n184(value: [] | [_LedgerView]): LedgerView | null {
+    return value.length === 0 ? null : from_candid_LedgerView_n185(value[0]);
 }
-function from_candid_opt_n183(value: [] | [_Cycles]): Cycles | null {
+function from_candid_opt_n187(value: [] | [_Cycles]): Cycles | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n200(value: [] | [_ReceiptResult]): ReceiptResult | null {
-    return value.length === 0 ? null : from_candid_ReceiptResult_n201(value[0]);
+function from_candid_opt_n204(value: [] | [_ReceiptResult]): ReceiptResult | null {
+    return value.length === 0 ? null : from_candid_ReceiptResult_n205(value[0]);
 }
-function from_candid_opt_n206(value: [] | [_SaltedRequest]): SaltedRequest | null {
-    return value.length === 0 ? null : from_candid_SaltedRequest_n207(value[0]);
+function from_candid_opt_n210(value: [] | [_SaltedRequest]): SaltedRequest | null {
+    return value.length === 0 ? null : from_candid_SaltedRequest_n211(value[0]);
 }
-function from_candid_opt_n244(value: [] | [_TransferView]): TransferView | null {
+function from_candid_opt_n248(value: [] | [_TransferView]): TransferView | null {
     return value.length === 0 ? null : from_candid_TransferView_n143(value[0]);
 }
 function from_candid_opt_n54(value: [] | [_JobId]): JobId | null {
@@ -3016,7 +3058,7 @@ function from_candid_record_n155(value: {
         block: record_opt_to_undefined(from_candid_opt_n156(value.block))
     };
 }
-function from_candid_record_n172(value: {
+function from_candid_record_n176(value: {
     free: _Cycles;
     sponsored: _Cycles;
     locked: _Cycles;
@@ -3040,7 +3082,7 @@ function from_candid_record_n172(value: {
         unbonding_until: record_opt_to_undefined(from_candid_opt_n71(value.unbonding_until))
     };
 }
-function from_candid_record_n179(value: {
+function from_candid_record_n183(value: {
     id: _JobId;
     model: _ModelId;
     requester: Principal;
@@ -3064,7 +3106,7 @@ function from_candid_record_n179(value: {
         submitted_at: value.submitted_at
     };
 }
-function from_candid_record_n182(value: {
+function from_candid_record_n186(value: {
     id: Principal;
     fee: [] | [_Cycles];
 }): {
@@ -3073,10 +3115,10 @@ function from_candid_record_n182(value: {
 } {
     return {
         id: value.id,
-        fee: record_opt_to_undefined(from_candid_opt_n183(value.fee))
+        fee: record_opt_to_undefined(from_candid_opt_n187(value.fee))
     };
 }
-function from_candid_record_n193(value: {
+function from_candid_record_n197(value: {
     model: _ModelId;
     wait_seconds: [] | [number];
     price_expected: _Cycles;
@@ -3100,7 +3142,7 @@ function from_candid_record_n193(value: {
         queued: value.queued
     };
 }
-function from_candid_record_n197(value: {
+function from_candid_record_n201(value: {
     certificate: Uint8Array;
     receipt: _Receipt;
     request: [] | [_SaltedRequest];
@@ -3113,12 +3155,12 @@ function from_candid_record_n197(value: {
 } {
     return {
         certificate: value.certificate,
-        receipt: from_candid_Receipt_n198(value.receipt),
-        request: record_opt_to_undefined(from_candid_opt_n206(value.request)),
+        receipt: from_candid_Receipt_n202(value.receipt),
+        request: record_opt_to_undefined(from_candid_opt_n210(value.request)),
         witness: value.witness
     };
 }
-function from_candid_record_n199(value: {
+function from_candid_record_n203(value: {
     fee: _Cycles;
     job: _JobId;
     request_hash: _Hash;
@@ -3163,7 +3205,7 @@ function from_candid_record_n199(value: {
         fee: value.fee,
         job: value.job,
         request_hash: value.request_hash,
-        result: record_opt_to_undefined(from_candid_opt_n200(value.result)),
+        result: record_opt_to_undefined(from_candid_opt_n204(value.result)),
         model: value.model,
         subsidy: value.subsidy,
         model_root: value.model_root,
@@ -3171,7 +3213,7 @@ function from_candid_record_n199(value: {
         seed: record_opt_to_undefined(from_candid_opt_n156(value.seed)),
         verdict: record_opt_to_undefined(from_candid_opt_n85(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n203(value.leases),
+        leases: from_candid_vec_n207(value.leases),
         canister: value.canister,
         royalty: value.royalty,
         ended_at: value.ended_at,
@@ -3181,7 +3223,7 @@ function from_candid_record_n199(value: {
         refund: value.refund
     };
 }
-function from_candid_record_n202(value: {
+function from_candid_record_n206(value: {
     answer_sha256: _Hash;
     trace_root: _Hash;
     root: _Hash;
@@ -3202,7 +3244,7 @@ function from_candid_record_n202(value: {
         usage: value.usage
     };
 }
-function from_candid_record_n205(value: {
+function from_candid_record_n209(value: {
     provider: Principal;
     paid: _Cycles;
     role: _Role;
@@ -3238,7 +3280,7 @@ function from_candid_record_n205(value: {
         round: value.round
     };
 }
-function from_candid_record_n208(value: {
+function from_candid_record_n212(value: {
     request: _JobRequest;
     salt: _Hash;
 }): {
@@ -3246,11 +3288,11 @@ function from_candid_record_n208(value: {
     salt: Hash;
 } {
     return {
-        request: from_candid_JobRequest_n209(value.request),
+        request: from_candid_JobRequest_n213(value.request),
         salt: value.salt
     };
 }
-function from_candid_record_n210(value: {
+function from_candid_record_n214(value: {
     model: _ModelRef;
     seed: [] | [bigint];
     task: _Task;
@@ -3264,14 +3306,14 @@ function from_candid_record_n210(value: {
     assurance: Assurance;
 } {
     return {
-        model: from_candid_ModelRef_n211(value.model),
+        model: from_candid_ModelRef_n215(value.model),
         seed: record_opt_to_undefined(from_candid_opt_n156(value.seed)),
         task: from_candid_Task_n102(value.task),
         parameters: from_candid_Parameters_n117(value.parameters),
         assurance: from_candid_Assurance_n95(value.assurance)
     };
 }
-function from_candid_record_n218(value: {
+function from_candid_record_n222(value: {
     certificate: Uint8Array;
     next: [] | [_JobId];
     witness: Uint8Array;
@@ -3286,10 +3328,10 @@ function from_candid_record_n218(value: {
         certificate: value.certificate,
         next: record_opt_to_undefined(from_candid_opt_n54(value.next)),
         witness: value.witness,
-        receipts: from_candid_vec_n219(value.receipts)
+        receipts: from_candid_vec_n223(value.receipts)
     };
 }
-function from_candid_record_n221(value: {
+function from_candid_record_n225(value: {
     receipt: _Receipt;
     hash: _Hash;
 }): {
@@ -3297,11 +3339,11 @@ function from_candid_record_n221(value: {
     hash: Hash;
 } {
     return {
-        receipt: from_candid_Receipt_n198(value.receipt),
+        receipt: from_candid_Receipt_n202(value.receipt),
         hash: value.hash
     };
 }
-function from_candid_record_n233(value: {
+function from_candid_record_n237(value: {
     cursor: bigint;
     text: string;
     state: _JobState;
@@ -3319,7 +3361,7 @@ function from_candid_record_n233(value: {
         round: value.round
     };
 }
-function from_candid_record_n243(value: {
+function from_candid_record_n247(value: {
     output: Uint32Array;
     finish: _Finish;
 }): {
@@ -3331,16 +3373,16 @@ function from_candid_record_n243(value: {
         finish: from_candid_Finish_n82(value.finish)
     };
 }
-function from_candid_record_n266(value: {
+function from_candid_record_n270(value: {
     message: _V1Reply;
 }): {
     message: V1Reply;
 } {
     return {
-        message: from_candid_V1Reply_n267(value.message)
+        message: from_candid_V1Reply_n271(value.message)
     };
 }
-function from_candid_record_n268(value: {
+function from_candid_record_n272(value: {
     content: [] | [string];
     tool_calls: Array<_V1Call>;
 }): {
@@ -3352,7 +3394,7 @@ function from_candid_record_n268(value: {
         tool_calls: value.tool_calls
     };
 }
-function from_candid_record_n278(value: {
+function from_candid_record_n282(value: {
     unclaimed: number;
     leases: Array<_LeaseHint>;
     announce: boolean;
@@ -3363,11 +3405,11 @@ function from_candid_record_n278(value: {
 } {
     return {
         unclaimed: value.unclaimed,
-        leases: from_candid_vec_n279(value.leases),
+        leases: from_candid_vec_n283(value.leases),
         announce: value.announce
     };
 }
-function from_candid_record_n281(value: {
+function from_candid_record_n285(value: {
     lease: _LeaseId;
     state: _LeaseState;
     transcript_final: boolean;
@@ -3607,10 +3649,10 @@ function from_candid_record_n90(value: {
         reason: record_opt_to_undefined(from_candid_opt_n93(value.reason))
     };
 }
-function from_candid_tuple_n168(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
+function from_candid_tuple_n172(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
     return [
         value[0],
-        from_candid_Beat_n169(value[1])
+        from_candid_Beat_n173(value[1])
     ];
 }
 function from_candid_variant_n10(value: {
@@ -4129,6 +4171,44 @@ function from_candid_variant_n158(value: {
     } : value;
 }
 function from_candid_variant_n160(value: {
+    Ok: _EventPage;
+} | {
+    Err: _EventsError;
+}): {
+    __kind__: "Ok";
+    Ok: EventPage;
+} | {
+    __kind__: "Err";
+    Err: EventsError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_EventsError_n161(value.Err)
+    } : value;
+}
+function from_candid_variant_n162(value: {
+    NotAController: Principal;
+} | {
+    Other: string;
+}): {
+    __kind__: "NotAController";
+    NotAController: Principal;
+} | {
+    __kind__: "Other";
+    Other: string;
+} {
+    return "NotAController" in value ? {
+        __kind__: "NotAController",
+        NotAController: value.NotAController
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : value;
+}
+function from_candid_variant_n164(value: {
     NoDemand: null;
 } | {
     TooDear: null;
@@ -4243,7 +4323,7 @@ function from_candid_variant_n160(value: {
         UnknownWorker: value.UnknownWorker
     } : value;
 }
-function from_candid_variant_n162(value: {
+function from_candid_variant_n166(value: {
     Ok: _Follow;
 } | {
     Err: _WorkerError;
@@ -4262,7 +4342,7 @@ function from_candid_variant_n162(value: {
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n164(value: {
+function from_candid_variant_n168(value: {
     Ok: _Cycles;
 } | {
     Err: _MoneyError;
@@ -4281,7 +4361,7 @@ function from_candid_variant_n164(value: {
         Err: from_candid_MoneyError_n157(value.Err)
     } : value;
 }
-function from_candid_variant_n166(value: {
+function from_candid_variant_n170(value: {
     Ok: Array<[_LeaseId, _Beat]>;
 } | {
     Err: _WorkerError;
@@ -4294,13 +4374,13 @@ function from_candid_variant_n166(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_vec_n167(value.Ok)
+        Ok: from_candid_vec_n171(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n170(value: {
+function from_candid_variant_n174(value: {
     Continue: _Timestamp;
 } | {
     Stop: _Reason;
@@ -4319,7 +4399,7 @@ function from_candid_variant_n170(value: {
         Stop: from_candid_Reason_n76(value.Stop)
     } : value;
 }
-function from_candid_variant_n174(value: {
+function from_candid_variant_n178(value: {
     Ok: _JobView;
 } | {
     Err: _JobError;
@@ -4338,7 +4418,7 @@ function from_candid_variant_n174(value: {
         Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
-function from_candid_variant_n185(value: {
+function from_candid_variant_n189(value: {
     Ok: null;
 } | {
     Err: _ControlError;
@@ -4354,10 +4434,10 @@ function from_candid_variant_n185(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_ControlError_n186(value.Err)
+        Err: from_candid_ControlError_n190(value.Err)
     } : value;
 }
-function from_candid_variant_n187(value: {
+function from_candid_variant_n191(value: {
     Invalid: string;
 } | {
     NotAController: Principal;
@@ -4384,7 +4464,7 @@ function from_candid_variant_n187(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n189(value: {
+function from_candid_variant_n193(value: {
     Ok: _Beat;
 } | {
     Err: _WorkerError;
@@ -4397,13 +4477,13 @@ function from_candid_variant_n189(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Beat_n169(value.Ok)
+        Ok: from_candid_Beat_n173(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n191(value: {
+function from_candid_variant_n195(value: {
     Ok: _Quote;
 } | {
     Err: _SubmitError;
@@ -4416,13 +4496,13 @@ function from_candid_variant_n191(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Quote_n192(value.Ok)
+        Ok: from_candid_Quote_n196(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_SubmitError_n43(value.Err)
     } : value;
 }
-function from_candid_variant_n195(value: {
+function from_candid_variant_n199(value: {
     Ok: _CertifiedReceipt;
 } | {
     Err: _JobError;
@@ -4435,7 +4515,7 @@ function from_candid_variant_n195(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_CertifiedReceipt_n196(value.Ok)
+        Ok: from_candid_CertifiedReceipt_n200(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n60(value.Err)
@@ -4460,7 +4540,7 @@ function from_candid_variant_n2(value: {
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n212(value: {
+function from_candid_variant_n216(value: {
     Name: string;
 } | {
     Version: _ModelId;
@@ -4479,7 +4559,7 @@ function from_candid_variant_n212(value: {
         Version: value.Version
     } : value;
 }
-function from_candid_variant_n216(value: {
+function from_candid_variant_n220(value: {
     Ok: _ReceiptsPage;
 } | {
     Err: _JobError;
@@ -4492,13 +4572,13 @@ function from_candid_variant_n216(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_ReceiptsPage_n217(value.Ok)
+        Ok: from_candid_ReceiptsPage_n221(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
-function from_candid_variant_n223(value: {
+function from_candid_variant_n227(value: {
     Ok: _Holdings;
 } | {
     Err: _MoneyError;
@@ -4511,13 +4591,13 @@ function from_candid_variant_n223(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Holdings_n171(value.Ok)
+        Ok: from_candid_Holdings_n175(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_MoneyError_n157(value.Err)
     } : value;
 }
-function from_candid_variant_n231(value: {
+function from_candid_variant_n235(value: {
     Ok: _StreamChunk;
 } | {
     Err: _JobError;
@@ -4530,13 +4610,13 @@ function from_candid_variant_n231(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_StreamChunk_n232(value.Ok)
+        Ok: from_candid_StreamChunk_n236(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
-function from_candid_variant_n235(value: {
+function from_candid_variant_n239(value: {
     Ok: _Submitted;
 } | {
     Err: _SubmitError;
@@ -4555,7 +4635,7 @@ function from_candid_variant_n235(value: {
         Err: from_candid_SubmitError_n43(value.Err)
     } : value;
 }
-function from_candid_variant_n237(value: {
+function from_candid_variant_n241(value: {
     Ok: null;
 } | {
     Err: _SyncError;
@@ -4571,10 +4651,10 @@ function from_candid_variant_n237(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_SyncError_n238(value.Err)
+        Err: from_candid_SyncError_n242(value.Err)
     } : value;
 }
-function from_candid_variant_n239(value: {
+function from_candid_variant_n243(value: {
     Anonymous: null;
 } | {
     Busy: null;
@@ -4617,7 +4697,7 @@ function from_candid_variant_n239(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n241(value: {
+function from_candid_variant_n245(value: {
     Ok: _Claim;
 } | {
     Err: _WorkerError;
@@ -4630,13 +4710,13 @@ function from_candid_variant_n241(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Claim_n242(value.Ok)
+        Ok: from_candid_Claim_n246(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n276(value: {
+function from_candid_variant_n280(value: {
     Ok: _WorkHint;
 } | {
     Err: _WorkerError;
@@ -4649,7 +4729,7 @@ function from_candid_variant_n276(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_WorkHint_n277(value.Ok)
+        Ok: from_candid_WorkHint_n281(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
@@ -5556,23 +5636,23 @@ function from_candid_vec_n107(value: Array<_Tool>): Array<Tool> {
 function from_candid_vec_n111(value: Array<_Message>): Array<Message> {
     return value.map((x)=>from_candid_Message_n112(x));
 }
-function from_candid_vec_n167(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
-    return value.map((x)=>from_candid_tuple_n168(x));
+function from_candid_vec_n171(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
+    return value.map((x)=>from_candid_tuple_n172(x));
 }
-function from_candid_vec_n177(value: Array<_JobLine>): Array<JobLine> {
-    return value.map((x)=>from_candid_JobLine_n178(x));
+function from_candid_vec_n181(value: Array<_JobLine>): Array<JobLine> {
+    return value.map((x)=>from_candid_JobLine_n182(x));
 }
-function from_candid_vec_n203(value: Array<_ReceiptLease>): Array<ReceiptLease> {
-    return value.map((x)=>from_candid_ReceiptLease_n204(x));
+function from_candid_vec_n207(value: Array<_ReceiptLease>): Array<ReceiptLease> {
+    return value.map((x)=>from_candid_ReceiptLease_n208(x));
 }
-function from_candid_vec_n219(value: Array<_HashedReceipt>): Array<HashedReceipt> {
-    return value.map((x)=>from_candid_HashedReceipt_n220(x));
+function from_candid_vec_n223(value: Array<_HashedReceipt>): Array<HashedReceipt> {
+    return value.map((x)=>from_candid_HashedReceipt_n224(x));
 }
-function from_candid_vec_n247(value: Array<_TransferView>): Array<TransferView> {
+function from_candid_vec_n251(value: Array<_TransferView>): Array<TransferView> {
     return value.map((x)=>from_candid_TransferView_n143(x));
 }
-function from_candid_vec_n279(value: Array<_LeaseHint>): Array<LeaseHint> {
-    return value.map((x)=>from_candid_LeaseHint_n280(x));
+function from_candid_vec_n283(value: Array<_LeaseHint>): Array<LeaseHint> {
+    return value.map((x)=>from_candid_LeaseHint_n284(x));
 }
 function from_candid_vec_n51(value: Array<_CanaryView>): Array<CanaryView> {
     return value.map((x)=>from_candid_CanaryView_n52(x));
@@ -5604,8 +5684,8 @@ function to_candid_CommitArgs_n129(value: CommitArgs): _CommitArgs {
 function to_candid_DepositFromArgs_n139(value: DepositFromArgs): _DepositFromArgs {
     return to_candid_record_n140(value);
 }
-function to_candid_Destination_n271(value: Destination): _Destination {
-    return to_candid_variant_n272(value);
+function to_candid_Destination_n275(value: Destination): _Destination {
+    return to_candid_variant_n276(value);
 }
 function to_candid_Finish_n133(value: Finish): _Finish {
     return to_candid_variant_n134(value);
@@ -5616,11 +5696,11 @@ function to_candid_Format_n34(value: Format): _Format {
 function to_candid_JobRequest_n14(value: JobRequest): _JobRequest {
     return to_candid_record_n15(value);
 }
-function to_candid_JobsArgs_n175(value: JobsArgs): _JobsArgs {
-    return to_candid_record_n176(value);
+function to_candid_JobsArgs_n179(value: JobsArgs): _JobsArgs {
+    return to_candid_record_n180(value);
 }
-function to_candid_LedgerAccount_n273(value: LedgerAccount): _LedgerAccount {
-    return to_candid_record_n274(value);
+function to_candid_LedgerAccount_n277(value: LedgerAccount): _LedgerAccount {
+    return to_candid_record_n278(value);
 }
 function to_candid_MessageRole_n28(value: MessageRole): _MessageRole {
     return to_candid_variant_n29(value);
@@ -5631,20 +5711,20 @@ function to_candid_Message_n26(value: Message): _Message {
 function to_candid_ModelRef_n16(value: ModelRef): _ModelRef {
     return to_candid_variant_n17(value);
 }
-function to_candid_Opening_n226(value: Opening): _Opening {
-    return to_candid_variant_n227(value);
+function to_candid_Opening_n230(value: Opening): _Opening {
+    return to_candid_variant_n231(value);
 }
 function to_candid_Parameters_n30(value: Parameters_): _Parameters {
     return to_candid_record_n31(value);
 }
-function to_candid_ReceiptsArgs_n213(value: ReceiptsArgs): _ReceiptsArgs {
-    return to_candid_record_n214(value);
+function to_candid_ReceiptsArgs_n217(value: ReceiptsArgs): _ReceiptsArgs {
+    return to_candid_record_n218(value);
 }
-function to_candid_ResultBody_n228(value: ResultBody): _ResultBody {
+function to_candid_ResultBody_n232(value: ResultBody): _ResultBody {
+    return to_candid_record_n233(value);
+}
+function to_candid_RevealArgs_n228(value: RevealArgs): _RevealArgs {
     return to_candid_record_n229(value);
-}
-function to_candid_RevealArgs_n224(value: RevealArgs): _RevealArgs {
-    return to_candid_record_n225(value);
 }
 function to_candid_Sampling_n32(value: Sampling): _Sampling {
     return to_candid_record_n33(value);
@@ -5658,32 +5738,32 @@ function to_candid_Task_n18(value: Task): _Task {
 function to_candid_Tool_n23(value: Tool): _Tool {
     return to_candid_record_n24(value);
 }
-function to_candid_TransfersArgs_n245(value: TransfersArgs): _TransfersArgs {
-    return to_candid_record_n246(value);
+function to_candid_TransfersArgs_n249(value: TransfersArgs): _TransfersArgs {
+    return to_candid_record_n250(value);
 }
-function to_candid_V1Message_n261(value: V1Message): _V1Message {
-    return to_candid_variant_n262(value);
+function to_candid_V1Message_n265(value: V1Message): _V1Message {
+    return to_candid_variant_n266(value);
 }
-function to_candid_V1Offered_n253(value: V1Offered): _V1Offered {
-    return to_candid_record_n254(value);
+function to_candid_V1Offered_n257(value: V1Offered): _V1Offered {
+    return to_candid_record_n258(value);
 }
-function to_candid_V1Parameters_n255(value: V1Parameters): _V1Parameters {
-    return to_candid_record_n256(value);
+function to_candid_V1Parameters_n259(value: V1Parameters): _V1Parameters {
+    return to_candid_record_n260(value);
 }
-function to_candid_V1Property_n258(value: V1Property): _V1Property {
-    return to_candid_record_n259(value);
+function to_candid_V1Property_n262(value: V1Property): _V1Property {
+    return to_candid_record_n263(value);
 }
-function to_candid_V1Reply_n263(value: V1Reply): _V1Reply {
-    return to_candid_record_n264(value);
+function to_candid_V1Reply_n267(value: V1Reply): _V1Reply {
+    return to_candid_record_n268(value);
 }
-function to_candid_V1Request_n248(value: V1Request): _V1Request {
-    return to_candid_record_n249(value);
+function to_candid_V1Request_n252(value: V1Request): _V1Request {
+    return to_candid_record_n253(value);
 }
-function to_candid_V1Tool_n251(value: V1Tool): _V1Tool {
-    return to_candid_variant_n252(value);
+function to_candid_V1Tool_n255(value: V1Tool): _V1Tool {
+    return to_candid_variant_n256(value);
 }
-function to_candid_WithdrawArgs_n269(value: WithdrawArgs): _WithdrawArgs {
-    return to_candid_record_n270(value);
+function to_candid_WithdrawArgs_n273(value: WithdrawArgs): _WithdrawArgs {
+    return to_candid_record_n274(value);
 }
 function to_candid_opt_n45(value: Principal | null): [] | [Principal] {
     return value === null ? candid_none() : candid_some(value);
@@ -5766,7 +5846,7 @@ function to_candid_record_n15(value: {
         assurance: to_candid_Assurance_n36(value.assurance)
     };
 }
-function to_candid_record_n176(value: {
+function to_candid_record_n180(value: {
     requester?: Principal;
     limit: number;
     before?: JobId;
@@ -5793,7 +5873,7 @@ function to_candid_record_n21(value: {
         messages: to_candid_vec_n25(value.messages)
     };
 }
-function to_candid_record_n214(value: {
+function to_candid_record_n218(value: {
     from?: JobId;
     limit: number;
 }): {
@@ -5805,7 +5885,7 @@ function to_candid_record_n214(value: {
         limit: value.limit
     };
 }
-function to_candid_record_n225(value: {
+function to_candid_record_n229(value: {
     opening: Opening;
     lease: LeaseId;
     nonce: Hash;
@@ -5815,12 +5895,12 @@ function to_candid_record_n225(value: {
     nonce: _Hash;
 } {
     return {
-        opening: to_candid_Opening_n226(value.opening),
+        opening: to_candid_Opening_n230(value.opening),
         lease: value.lease,
         nonce: value.nonce
     };
 }
-function to_candid_record_n229(value: {
+function to_candid_record_n233(value: {
     logprobs?: Array<TokenLogprobs>;
     output_tokens: Uint32Array;
     trace_root: Hash;
@@ -5859,7 +5939,7 @@ function to_candid_record_n24(value: {
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n246(value: {
+function to_candid_record_n250(value: {
     open: boolean;
     limit: number;
     before?: TransferId;
@@ -5877,7 +5957,7 @@ function to_candid_record_n246(value: {
         account: value.account ? candid_some(value.account) : candid_none()
     };
 }
-function to_candid_record_n249(value: {
+function to_candid_record_n253(value: {
     model: string;
     tools?: Array<V1Tool>;
     messages: Array<V1Message>;
@@ -5888,11 +5968,11 @@ function to_candid_record_n249(value: {
 } {
     return {
         model: value.model,
-        tools: value.tools ? candid_some(to_candid_vec_n250(value.tools)) : candid_none(),
-        messages: to_candid_vec_n260(value.messages)
+        tools: value.tools ? candid_some(to_candid_vec_n254(value.tools)) : candid_none(),
+        messages: to_candid_vec_n264(value.messages)
     };
 }
-function to_candid_record_n254(value: {
+function to_candid_record_n258(value: {
     name: string;
     parameters?: V1Parameters;
     description?: string;
@@ -5903,11 +5983,11 @@ function to_candid_record_n254(value: {
 } {
     return {
         name: value.name,
-        parameters: value.parameters ? candid_some(to_candid_V1Parameters_n255(value.parameters)) : candid_none(),
+        parameters: value.parameters ? candid_some(to_candid_V1Parameters_n259(value.parameters)) : candid_none(),
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n256(value: {
+function to_candid_record_n260(value: {
     type: string;
     properties?: Array<V1Property>;
     required?: Array<string>;
@@ -5918,11 +5998,11 @@ function to_candid_record_n256(value: {
 } {
     return {
         type: value.type,
-        properties: value.properties ? candid_some(to_candid_vec_n257(value.properties)) : candid_none(),
+        properties: value.properties ? candid_some(to_candid_vec_n261(value.properties)) : candid_none(),
         required: value.required ? candid_some(value.required) : candid_none()
     };
 }
-function to_candid_record_n259(value: {
+function to_candid_record_n263(value: {
     enum?: Array<string>;
     name: string;
     type: string;
@@ -5940,7 +6020,7 @@ function to_candid_record_n259(value: {
         description: value.description ? candid_some(value.description) : candid_none()
     };
 }
-function to_candid_record_n264(value: {
+function to_candid_record_n268(value: {
     content?: string;
     tool_calls: Array<V1Call>;
 }): {
@@ -5970,7 +6050,7 @@ function to_candid_record_n27(value: {
         tool_call_id: value.tool_call_id ? candid_some(value.tool_call_id) : candid_none()
     };
 }
-function to_candid_record_n270(value: {
+function to_candid_record_n274(value: {
     to: Destination;
     amount: Cycles;
 }): {
@@ -5978,11 +6058,11 @@ function to_candid_record_n270(value: {
     amount: _Cycles;
 } {
     return {
-        to: to_candid_Destination_n271(value.to),
+        to: to_candid_Destination_n275(value.to),
         amount: value.amount
     };
 }
-function to_candid_record_n274(value: {
+function to_candid_record_n278(value: {
     owner: Principal;
     subaccount?: Uint8Array;
 }): {
@@ -6137,7 +6217,7 @@ function to_candid_variant_n19(value: {
         Completion: value.Completion
     } : value;
 }
-function to_candid_variant_n227(value: {
+function to_candid_variant_n231(value: {
     __kind__: "Result";
     Result: ResultBody;
 } | {
@@ -6158,24 +6238,24 @@ function to_candid_variant_n227(value: {
     };
 } {
     return value.__kind__ === "Result" ? {
-        Result: to_candid_ResultBody_n228(value.Result)
+        Result: to_candid_ResultBody_n232(value.Result)
     } : value.__kind__ === "Mismatch" ? {
         Mismatch: value.Mismatch
     } : value.__kind__ === "Agrees" ? {
         Agrees: value.Agrees
     } : value;
 }
-function to_candid_variant_n252(value: {
+function to_candid_variant_n256(value: {
     __kind__: "function";
     function: V1Offered;
 }): {
     function: _V1Offered;
 } {
     return value.__kind__ === "function" ? {
-        function: to_candid_V1Offered_n253(value.function)
+        function: to_candid_V1Offered_n257(value.function)
     } : value;
 }
-function to_candid_variant_n262(value: {
+function to_candid_variant_n266(value: {
     __kind__: "tool";
     tool: {
         content: string;
@@ -6215,12 +6295,12 @@ function to_candid_variant_n262(value: {
     } : value.__kind__ === "user" ? {
         user: value.user
     } : value.__kind__ === "assistant" ? {
-        assistant: to_candid_V1Reply_n263(value.assistant)
+        assistant: to_candid_V1Reply_n267(value.assistant)
     } : value.__kind__ === "system" ? {
         system: value.system
     } : value;
 }
-function to_candid_variant_n272(value: {
+function to_candid_variant_n276(value: {
     __kind__: "Canister";
     Canister: Principal;
 } | {
@@ -6234,7 +6314,7 @@ function to_candid_variant_n272(value: {
     return value.__kind__ === "Canister" ? {
         Canister: value.Canister
     } : value.__kind__ === "Ledger" ? {
-        Ledger: to_candid_LedgerAccount_n273(value.Ledger)
+        Ledger: to_candid_LedgerAccount_n277(value.Ledger)
     } : value;
 }
 function to_candid_variant_n29(value: MessageRole): {
@@ -6341,14 +6421,14 @@ function to_candid_vec_n22(value: Array<Tool>): Array<_Tool> {
 function to_candid_vec_n25(value: Array<Message>): Array<_Message> {
     return value.map((x)=>to_candid_Message_n26(x));
 }
-function to_candid_vec_n250(value: Array<V1Tool>): Array<_V1Tool> {
-    return value.map((x)=>to_candid_V1Tool_n251(x));
+function to_candid_vec_n254(value: Array<V1Tool>): Array<_V1Tool> {
+    return value.map((x)=>to_candid_V1Tool_n255(x));
 }
-function to_candid_vec_n257(value: Array<V1Property>): Array<_V1Property> {
-    return value.map((x)=>to_candid_V1Property_n258(x));
+function to_candid_vec_n261(value: Array<V1Property>): Array<_V1Property> {
+    return value.map((x)=>to_candid_V1Property_n262(x));
 }
-function to_candid_vec_n260(value: Array<V1Message>): Array<_V1Message> {
-    return value.map((x)=>to_candid_V1Message_n261(x));
+function to_candid_vec_n264(value: Array<V1Message>): Array<_V1Message> {
+    return value.map((x)=>to_candid_V1Message_n265(x));
 }
 export interface CreateActorOptions {
     agent?: Agent;

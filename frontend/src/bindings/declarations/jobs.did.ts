@@ -308,6 +308,35 @@ export interface Earnings {
    */
   'leases' : bigint,
 }
+/**
+ * A part of the log of all that happened, each entry with the hash of the one before.
+ */
+export interface EventPage {
+  /**
+   * Hash of its last entry; zero where there is none.
+   */
+  'head' : Hash,
+  /**
+   * In CBOR, oldest first; none from the end of the log on.
+   */
+  'entries' : Array<Uint8Array>,
+  /**
+   * Entries of the whole log.
+   */
+  'length' : bigint,
+}
+/**
+ * Why the log was not shown.
+ */
+export type EventsError = { 'NotAController' : Principal } |
+  {
+    /**
+     * Something newer than this client.
+     */
+    'Other' : string
+  };
+export type EventsResult = { 'Ok' : EventPage } |
+  { 'Err' : EventsError };
 export type Finish = {
     /**
      * The model ended its turn, a stop string came up, or the format admits nothing more.
@@ -1964,6 +1993,10 @@ export interface _SERVICE {
   'deposit_from' : ActorMethod<[DepositFromArgs], TransferResult>,
   'earnings' : ActorMethod<[Principal], Earnings>,
   /**
+   * The log from this index on, at most 1_000 entries and 1 MiB.
+   */
+  'events' : ActorMethod<[bigint], EventsResult>,
+  /**
    * Why a worker gets no work.
    */
   'explain' : ActorMethod<[Principal], Idle>,
@@ -2508,6 +2541,16 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Err' : MoneyError,
   });
   const Earnings = IDL.Record({ 'paid' : Cycles, 'leases' : IDL.Nat64 });
+  const EventPage = IDL.Record({
+    'head' : Hash,
+    'entries' : IDL.Vec(IDL.Vec(IDL.Nat8)),
+    'length' : IDL.Nat64,
+  });
+  const EventsError = IDL.Variant({
+    'NotAController' : IDL.Principal,
+    'Other' : IDL.Text,
+  });
+  const EventsResult = IDL.Variant({ 'Ok' : EventPage, 'Err' : EventsError });
   const Idle = IDL.Variant({
     'NoDemand' : IDL.Null,
     'TooDear' : IDL.Null,
@@ -2812,6 +2855,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'deposit' : IDL.Func([DepositArgs], [DepositResult], []),
     'deposit_from' : IDL.Func([DepositFromArgs], [TransferResult], []),
     'earnings' : IDL.Func([IDL.Principal], [Earnings], ['query']),
+    'events' : IDL.Func([IDL.Nat64], [EventsResult], ['query']),
     'explain' : IDL.Func([IDL.Principal], [Idle], ['query']),
     'follow' : IDL.Func([LeaseId, IDL.Nat32], [FollowResult], ['query']),
     'fund_sponsor' : IDL.Func([Cycles], [TreasuryResult], []),
