@@ -136,8 +136,8 @@ pub(crate) struct Asking {
     #[arg(long, value_name = "HOW", default_value = "checked", value_parser = assurance)]
     pub(crate) assurance: assay_protocol::request::Assurance,
     /// Pay at most this many cycles [default: the quote]
-    #[arg(long, value_name = "CYCLES")]
-    pub(crate) price_cap: Option<u128>,
+    #[arg(long, value_name = "CYCLES", value_parser = cycles)]
+    pub(crate) price_cap: Option<Cycles>,
     /// Give up after this many seconds
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(i64::from(limits::DEADLINE_SECONDS_MIN)..=i64::from(limits::DEADLINE_SECONDS_MAX)))]
     pub(crate) deadline_seconds: u32,

@@ -253,7 +253,7 @@ impl Failure {
             | Self::NoModel
             | Self::Model(_)
             | Self::NoWorkerProgram { .. } => exit::MISSING,
-            Self::Submit(_) | Self::Money(_) | Self::Approve(_) => exit::REFUSED,
+            Self::Submit(_) | Self::Money(_) | Self::Approve(_) | Self::Canary(_) => exit::REFUSED,
             Self::Receipt(_)
             | Self::ReceiptFile(_)
             | Self::Replay(_)
@@ -272,7 +272,6 @@ impl Failure {
             | Self::Worker(_)
             | Self::Control(_)
             | Self::Events(_)
-            | Self::Canary(_)
             | Self::Purse(_)
             | Self::TransferFailed { .. }
             | Self::TransferOpen { .. }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     Failure, args, exit,
-    home::Home,
+    home::{Home, Running},
     receipt::{self, ReceiptFile},
     show::{out, talk},
 };
@@ -51,7 +51,7 @@ async fn add(
     let mut canaries = Vec::new();
     for path in receipts {
         let file = ReceiptFile::load(path)?;
-        let (request, root) = known_answer(path, &file, &running.root_key)?;
+        let (request, root) = known_answer(path, &file, &running)?;
         let price_cap = match price_cap {
             Some(cap) => cap,
             // An unchecked answer costs no more; what is left comes back.
@@ -79,7 +79,7 @@ async fn add(
 fn known_answer(
     path: &Path,
     file: &ReceiptFile,
-    root_key: &[u8],
+    running: &Running,
 ) -> Result<(JobRequest, Hash32), Failure> {
     let unfit = |problem: &str| {
         Failure::Usage(format!(
@@ -88,8 +88,11 @@ fn known_answer(
         ))
     };
     // A root key of this network, not the one that the file names.
-    receipt::verify(&file.certified, root_key)?;
+    receipt::verify(&file.certified, &running.root_key)?;
     let receipt = &file.certified.receipt;
+    if receipt.canister != running.jobs.id {
+        return Err(unfit("it is of another market"));
+    }
     let (Some(Verdict::Verified), Some(result)) = (receipt.verdict, receipt.result) else {
         return Err(unfit("the job was not verified"));
     };
@@ -137,11 +140,13 @@ async fn list(before: Option<u64>, json: bool, identity: Option<&Path>) -> Resul
         outcome,
     } in &page.canaries
     {
-        let job = job.map_or("waiting".to_owned(), |job| format!("job {job}"));
-        out(format_args!(
-            "{number:<6} {job:<12} {}",
-            outcome.map_or("", outcome_name)
-        ));
+        let job = job.map_or("-".to_owned(), |job| format!("job {job}"));
+        let state = match (outcome, job.as_str()) {
+            (Some(outcome), _) => outcome_name(*outcome),
+            (None, "-") => "waiting",
+            (None, _) => "asked",
+        };
+        out(format_args!("{number:<6} {job:<12} {state}"));
     }
     if let Some(oldest) = page.canaries.last().filter(|oldest| oldest.number > 1) {
         talk(format_args!(

@@ -1,9 +1,6 @@
 //! One question to a running network: a message of a chat, a text to go on from, a text to make a vector of.
 
-use assay_protocol::{
-    Cycles,
-    request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
-};
+use assay_protocol::request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task};
 
 use super::{tell, until_interrupted};
 use crate::{
@@ -69,7 +66,7 @@ async fn run(
     asking: Asking,
     request: impl FnOnce(ModelRef, Assurance) -> Result<JobRequest, Failure>,
 ) -> Result<u8, Failure> {
-    until_interrupted(ask(asking, request))
+    until_interrupted(put(asking, request))
         .await
         .map_err(|failure| match failure {
             Failure::Interrupted => Failure::StoppedListening,
@@ -77,7 +74,7 @@ async fn run(
         })
 }
 
-async fn ask(
+async fn put(
     asking: Asking,
     request: impl FnOnce(ModelRef, Assurance) -> Result<JobRequest, Failure>,
 ) -> Result<u8, Failure> {
@@ -86,7 +83,7 @@ async fn ask(
     let model = ModelRef::Name(running.up.model.clone());
     let request = request(model, asking.assurance)?;
     let quote = ask::quote(&running.jobs, &request).await?;
-    let cap = asking.price_cap.map_or(quote.price_max, Cycles);
+    let cap = asking.price_cap.unwrap_or(quote.price_max);
     let submitted =
         ask::submit(&running.jobs, request.clone(), cap, asking.deadline_seconds).await?;
     talk(format_args!(
@@ -155,13 +152,9 @@ async fn ask(
     Ok(tell::code(view.verdict))
 }
 
-/// The numbers of a vector as a JSON list, each in as few digits as bring it back.
+/// The numbers of a vector as a JSON list, each in as few digits as bring it back; null for what is no number.
 fn vector(numbers: &[u8]) -> String {
-    let numbers: Vec<String> = numbers
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes).to_string())
-        .collect();
-    format!("[{}]", numbers.join(", "))
+    let words = numbers.as_chunks::<4>().0.iter();
+    let numbers: Vec<f32> = words.map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    serde_json::json!(numbers).to_string()
 }

@@ -5,7 +5,8 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{BufRead as _, BufReader, BufWriter, ErrorKind, Seek as _, Write as _},
+    io::{self, BufRead as _, BufReader, BufWriter, ErrorKind, Seek as _, Write as _},
+    panic,
     path::Path,
 };
 
@@ -13,6 +14,7 @@ use assay_jobs_core::{
     event::Entry,
     testing::{LogReader, LogState},
 };
+use assay_protocol::events::EventPage;
 use serde_json::json;
 
 use crate::{
@@ -28,65 +30,82 @@ enum End {
     Cut(u64),
 }
 
-/// Saves what a file lacks of the running network's log.
+/// Saves what a file lacks of the running network's log. The file is touched only once all that comes behind its end has led to
+/// where the whole network says that the log ends.
 pub(super) async fn save(path: &Path, identity: Option<&Path>) -> Result<u8, Failure> {
     let running = Home::find().running_as_operator(identity).await?;
+    let EventPage { length, head, .. } = running.jobs.agreed_events(u64::MAX).await?;
     let mut log = LogReader::default();
-    if path.exists()
-        && let End::Cut(good) = read(path, &mut log)?
-    {
-        talk("the file ends in the middle of an entry, which is saved again");
-        let file = OpenOptions::new().write(true).open(path);
-        file.and_then(|file| file.set_len(good))
-            .map_err(Failure::io(path))?;
-    }
+    let end = match path.exists() {
+        true => read(path, &mut log)?,
+        false => End::Whole,
+    };
     let before = log.entries();
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let mut file = BufWriter::new(file.map_err(Failure::io(path))?);
-    loop {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut new = tempfile::tempfile_in(folder).map_err(Failure::io(folder))?;
+    let mut part = BufWriter::new(&mut new);
+    while log.entries() < length {
+        // A hint, of one node: what it tells must lead to the head that was agreed on.
         let page = running.jobs.events(log.entries()).await?;
+        let missing = usize::try_from(length - log.entries()).unwrap_or(usize::MAX);
         if page.entries.is_empty() {
-            break;
+            return Err(Failure::Log(format!(
+                "the network has {length} entries and shows {} of them",
+                log.entries()
+            )));
         }
-        for bytes in &page.entries {
+        for bytes in page.entries.iter().take(missing) {
             let entry: Entry = ciborium::from_reader(bytes.as_slice()).map_err(|error| {
                 Failure::Log(format!("entry {} of the network: {error}", log.entries()))
             })?;
-            log.read(&entry).map_err(Failure::Log)?;
-            file.write_all(&entry.to_bytes())
+            follow(&mut log, &entry)
+                .map_err(|what| Failure::Log(format!("what the network shows: {what}")))?;
+            part.write_all(&entry.to_bytes())
                 .map_err(Failure::io(path))?;
         }
-        talk(format_args!(
-            "{} of {} entries",
-            log.entries(),
-            page.length.max(log.entries())
-        ));
+        talk(format_args!("{} of {length} entries", log.entries()));
     }
-    file.flush().map_err(Failure::io(path))?;
-    // One node answered so far. What it told must lead to where the whole network is, or be a part of it.
-    let agreed = running.jobs.agreed_events(log.entries()).await?;
-    let next = agreed.entries.first();
-    let follows = match next {
-        None => (agreed.length, agreed.head) == (log.entries(), log.head()),
-        Some(bytes) => ciborium::from_reader::<Entry, _>(bytes.as_slice())
-            .is_ok_and(|entry| (entry.index, entry.previous) == (log.entries(), log.head())),
-    };
-    if !follows {
+    part.flush().map_err(Failure::io(path))?;
+    drop(part);
+    if (log.entries(), log.head()) != (length, head) {
         return Err(Failure::Log(format!(
-            "the network's log has {} entries and does not lead on from entry {} of the file, whose hash is {}",
-            agreed.length,
+            "the network's log has {length} entries, the last with the hash {head}; behind {} comes {} with {}, so one of them is another market's; the file is as it was",
+            path.display(),
             log.entries(),
             log.head()
         )));
     }
+    append(path, &end, new).map_err(Failure::io(path))?;
     out(format_args!(
-        "saved {} entries, {} in all, to {}; the last has the hash {}",
-        log.entries() - before,
-        log.entries(),
+        "saved {} entries, {length} in all, to {}; the last has the hash {head}",
+        length - before,
         path.display(),
-        log.head()
     ));
     Ok(exit::OK)
+}
+
+/// Adds entries to a file, in place of one that was cut off.
+fn append(path: &Path, end: &End, mut new: File) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    if let End::Cut(good) = end {
+        talk("the file ended in the middle of an entry, which was saved again");
+        file.set_len(*good)?;
+    }
+    new.rewind()?;
+    io::copy(&mut new, &mut file)?;
+    file.sync_all()
+}
+
+/// Reads the next entry. What it objects to is told once, by the caller.
+fn follow(log: &mut LogReader, entry: &Entry) -> Result<(), String> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let read = log.read(entry);
+    panic::set_hook(hook);
+    read
 }
 
 /// Reads a saved log and tells what it comes to.
@@ -129,19 +148,19 @@ fn read(path: &Path, log: &mut LogReader) -> Result<End, Failure> {
                 )));
             }
         };
-        log.read(&entry)
-            .map_err(|what| Failure::Log(format!("{}: {what}", path.display())))?;
+        follow(log, &entry).map_err(|what| Failure::Log(format!("{}: {what}", path.display())))?;
     }
 }
 
 /// The sums that a log comes to, by name.
-fn sums(state: &LogState) -> [(&'static str, u128); 9] {
+fn sums(state: &LogState) -> [(&'static str, u128); 10] {
     let stats = &state.stats;
     [
         ("deposited", stats.deposited.0),
         ("free", stats.free.0),
         ("held", stats.held.0),
         ("treasury", stats.treasury.0),
+        ("reserved", stats.reserved.0),
         ("sponsor", stats.sponsor.0),
         ("staked", stats.staked.0),
         ("withdrawing", stats.withdrawing.0),

@@ -260,6 +260,7 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
                 (request(asked.request.model.clone()),),
             ),
         ),
+        ("events", query_cost(&mut chain, admin(), "events", (0u64,))),
         ("job", query_cost(&mut chain, someone, "job", (JobId(1),))),
         ("jobs", query_cost(&mut chain, someone, "jobs", (page,))),
         (

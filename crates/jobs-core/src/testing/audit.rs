@@ -37,6 +37,8 @@ pub struct Auditor {
     slots: BTreeMap<Principal, u16>,
     jobs: BTreeMap<JobId, AuditedJob>,
     leases: BTreeMap<LeaseId, AuditedLease>,
+    /// Leases of each job, in the order in which they were granted.
+    granted: BTreeMap<JobId, Vec<LeaseId>>,
     live: BTreeMap<Principal, u32>,
     counts: BTreeMap<&'static str, u32>,
     transfers: transfers::Transfers,
@@ -216,6 +218,7 @@ impl Auditor {
                 let slots = self.slots.get(worker).copied().unwrap_or(0);
                 ensure!(*live <= u32::from(slots), "{live} leases on {slots} slots");
                 self.move_to(id, JobState::Running)?;
+                self.granted.entry(id).or_default().push(*lease);
                 self.leases.insert(
                     *lease,
                     AuditedLease {
@@ -536,13 +539,13 @@ impl Auditor {
     /// Ends the live leases of a job.
     fn release(&mut self, job: JobId) -> Result<(), String> {
         let mut freed = Vec::new();
-        for lease in self
-            .leases
-            .values_mut()
-            .filter(|lease| lease.job == job && lease.state.is_live())
-        {
-            lease.state = LeaseState::Released;
-            freed.push(lease.worker);
+        for id in self.granted.get(&job).into_iter().flatten() {
+            if let Some(lease) = self.leases.get_mut(id)
+                && lease.state.is_live()
+            {
+                lease.state = LeaseState::Released;
+                freed.push(lease.worker);
+            }
         }
         freed.into_iter().try_for_each(|worker| self.free(worker))
     }
@@ -573,15 +576,18 @@ impl Auditor {
 
     fn active(&self, job: JobId, round: u32) -> Vec<&AuditedLease> {
         let active = |lease: &&AuditedLease| {
-            lease.job == job
-                && lease.round == round
+            lease.round == round
                 && !lease.malformed
                 && matches!(
                     lease.state,
                     LeaseState::Leased | LeaseState::Committed | LeaseState::Revealed
                 )
         };
-        self.leases.values().filter(active).collect()
+        let granted = self.granted.get(&job).into_iter().flatten();
+        granted
+            .filter_map(|id| self.leases.get(id))
+            .filter(active)
+            .collect()
     }
 
     fn open_job(&mut self, id: JobId) -> Result<&mut AuditedJob, String> {

@@ -1,4 +1,9 @@
 //! Reading a log outside the canister: entry by entry, trusting nothing, rebuilding the market as it goes.
+//!
+//! The canister's own code applies the entries, and it panics rather than go on with what cannot be. Whoever wrote the log
+//! may have wanted that, so here a panic is an objection like any other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use assay_protocol::{Hash32, Timestamp, job::Stats};
 
@@ -15,6 +20,7 @@ use crate::{
 pub struct LogReader {
     auditor: Auditor,
     store: Store<Memory>,
+    broken: bool,
 }
 
 /// What a log comes to.
@@ -33,11 +39,18 @@ pub struct LogState {
 }
 
 impl LogReader {
-    /// Reads the next entry; objects to one that may not follow.
+    /// Reads the next entry; objects to one that may not follow, and then to all that come after it.
     pub fn read(&mut self, entry: &Entry) -> Result<(), String> {
-        self.auditor.read_entry(entry)?;
-        apply(&mut self.store, entry);
-        Ok(())
+        if self.broken {
+            return Err("an entry before this one does not hold".to_owned());
+        }
+        let read = guarded(|| {
+            self.auditor.read_entry(entry)?;
+            apply(&mut self.store, entry);
+            Ok(())
+        });
+        self.broken = read.is_err();
+        read.map_err(|what| format!("entry {}: {what}", entry.index))
     }
 
     /// Entries read.
@@ -52,18 +65,32 @@ impl LogReader {
 
     /// Ends the log; objects to money that does not add up.
     pub fn end(self) -> Result<LogState, String> {
-        check_money(&self.store)?;
-        let state = logged_hash(&self.store);
-        let stats = Stats {
-            events: self.auditor.len(),
-            ..Jobs::reopen(self.store).stats()
-        };
-        Ok(LogState {
-            entries: self.auditor.len(),
-            head: self.auditor.head(),
-            at: self.auditor.at(),
-            stats,
-            state,
+        if self.broken {
+            return Err("an entry does not hold".to_owned());
+        }
+        guarded(|| {
+            check_money(&self.store)?;
+            let state = logged_hash(&self.store);
+            let stats = Stats {
+                events: self.auditor.len(),
+                ..Jobs::reopen(self.store).stats()
+            };
+            Ok(LogState {
+                entries: self.auditor.len(),
+                head: self.auditor.head(),
+                at: self.auditor.at(),
+                stats,
+                state,
+            })
         })
     }
+}
+
+/// The work's answer, or what it panicked with.
+fn guarded<R>(work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(text.unwrap_or("cannot be applied").to_owned())
+    })
 }

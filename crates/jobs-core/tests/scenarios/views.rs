@@ -1,14 +1,16 @@
 //! What can be seen, by whom and when.
 
 use assay_jobs_core::{
-    event::Entry,
+    event::{Entry, Event},
+    record::Live,
     testing::{LogReader, Market, honest_body, model_owner, requester, stranger},
 };
 use assay_protocol::{
-    Cycles, Hash32, JobId, ModelId,
+    Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
     job::{JobError, JobsArgs, StreamArgs},
-    lease::{Offer, Opening, ProgressArgs},
+    lease::{Offer, Opening, ProgressArgs, Role},
     limits,
+    price::Rates,
     receipt::{ReceiptLease, ReceiptsArgs},
     registry::Record,
     request::Assurance,
@@ -475,10 +477,8 @@ fn the_log_is_read_page_by_page_and_rebuilds_the_market() {
         (stats.deposited, stats.free, stats.held)
     );
 
-    // An entry left out, repeated, or changed does not follow.
+    // An entry left out, repeated, or changed does not follow, and nothing follows it.
     let entry = |index| bench.market.jobs.log_entry(index).unwrap();
-    let mut log = LogReader::default();
-    log.read(&entry(0)).unwrap();
     for wrong in [
         entry(0),
         entry(2),
@@ -487,9 +487,70 @@ fn the_log_is_read_page_by_page_and_rebuilds_the_market() {
             ..entry(1)
         },
     ] {
+        let mut log = LogReader::default();
+        log.read(&entry(0)).unwrap();
         assert!(log.read(&wrong).is_err());
+        assert!(log.read(&entry(1)).is_err());
+        assert!(log.end().is_err());
     }
-    log.read(&entry(1)).unwrap();
+}
+
+#[test]
+fn a_chained_log_that_cannot_have_been_is_objected_to() {
+    let mut bench = Bench::new(4, 1);
+    bench.run("submit checked1; cancel");
+    let forged = |event| {
+        let mut log = LogReader::default();
+        for index in 0..bench.market.jobs.log_len() {
+            log.read(&bench.market.jobs.log_entry(index).unwrap())
+                .unwrap();
+        }
+        let entry = Entry {
+            index: log.entries(),
+            previous: log.head(),
+            at: Timestamp(u64::MAX),
+            event,
+        };
+        log.read(&entry).and_then(|()| log.end().map(|_| ()))
+    };
+    let deposited = |account, amount| Event::Deposited { account, amount };
+    assert_eq!(forged(deposited(stranger(), Cycles(5))), Ok(()));
+    let worker = bench.fixture.workers[0];
+    for wrong in [
+        // Money that nobody has, or more than there can be.
+        Event::TreasuryFunded {
+            account: stranger(),
+            amount: Cycles(5),
+        },
+        deposited(requester(0), Cycles(u128::MAX)),
+        // Who or what is not there.
+        Event::OffersSet {
+            worker: stranger(),
+            offers: Vec::new(),
+        },
+        Event::Claimed {
+            lease: LeaseId(99),
+            run_deadline: Live(0),
+        },
+        Event::SeedDrawn {
+            job: JobId(99),
+            seed: 1,
+        },
+        Event::Granted {
+            lease: LeaseId(99),
+            job: JobId(1),
+            role: Role::Generator,
+            worker,
+            provider: worker,
+            rates: Rates::default(),
+            claim_deadline: Live(0),
+            stake: Cycles(1),
+            bond: Cycles(2),
+        },
+    ] {
+        let told = forged(wrong.clone());
+        assert!(told.is_err(), "{wrong:?}: {told:?}");
+    }
 }
 
 #[test]
