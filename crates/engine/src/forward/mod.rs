@@ -224,6 +224,15 @@ impl<'m> Session<'m> {
         Ok(&self.logits)
     }
 
+    /// Runs tokens in chunks, and draws nothing.
+    pub(crate) fn run(&mut self, tokens: &[u32]) -> Result<(), SessionError> {
+        self.admit(tokens)?;
+        for chunk in tokens.chunks(self.chunk) {
+            self.advance(chunk, Wanted::None, None);
+        }
+        Ok(())
+    }
+
     /// Runs tokens in chunks for what they leave behind.
     pub fn watch(&mut self, tokens: &[u32], watch: &mut dyn Watch) -> Result<(), SessionError> {
         self.admit(tokens)?;
@@ -326,7 +335,8 @@ impl<'m> Session<'m> {
         self.model
     }
 
-    fn admit(&self, tokens: &[u32]) -> Result<(), SessionError> {
+    /// Refuses tokens for which there is no room, or that the model does not have.
+    pub(crate) fn admit(&self, tokens: &[u32]) -> Result<(), SessionError> {
         admit(self.model, self.positions(), self.capacity, tokens)
     }
 

@@ -169,6 +169,37 @@ fn draws_of_a_prefill_equal_draws_one_by_one() {
 }
 
 #[test]
+fn draws_may_begin_anywhere_in_a_prefill() {
+    let model = Model::tiny(5);
+    let tokens = tokens(30, model.shape.vocab);
+    let warm = Sampling {
+        temperature_milli: 800,
+        seed: 3,
+        ..Sampling::GREEDY
+    };
+    for sampling in [Sampling::GREEDY, warm] {
+        let sampler = Sampler::new(sampling).unwrap();
+        let session = |kernels, chunk| Session::new(&model, 30, &options(kernels, 2, chunk));
+        let mut plain = session(Kernels::Reference, 30).unwrap();
+        let expected = plain.draw_each(&tokens, &sampler).unwrap();
+        for kernels in Kernels::available() {
+            for chunk in [1, 8, 30] {
+                for start in [1, 7, 8, 9, 29, 30, 31] {
+                    let mut session = session(kernels, chunk).unwrap();
+                    let drawn = session.draw_from(start, &tokens, &sampler).unwrap();
+                    let expected = expected.get(start..).unwrap_or_default();
+                    assert_eq!(
+                        drawn, expected,
+                        "{kernels:?} in chunks of {chunk} from {start}"
+                    );
+                    assert_eq!(session.trace().root(30), plain.trace().root(30));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn greedy_draws_of_a_prefill_take_the_first_of_equals() {
     let mut model = Model::tiny(8);
     let (vocab, dim) = (model.shape.vocab, model.shape.dim);

@@ -58,6 +58,7 @@ impl<'m> Checker<'m> {
         options: &Options,
     ) -> Result<Self, RunError> {
         let (session, course) = open(model, request, options)?;
+        session.admit(request.input)?;
         let mut checker = Self {
             session,
             course,
@@ -132,7 +133,7 @@ impl<'m> Checker<'m> {
     fn pass(&mut self) -> Result<(), RunError> {
         let input = (self.input.len() - self.run).min(self.chunk);
         if self.run + input < self.input.len() {
-            self.session.prefill(&self.input[self.run..][..input])?;
+            self.session.run(&self.input[self.run..][..input])?;
             self.run += input;
             return Ok(());
         }

@@ -174,7 +174,7 @@ impl Course {
         self.draw_due(&self.due(), logits)
     }
 
-    /// Several draws; the first is due after the first token that is run.
+    /// Several draws, one after the other; the first is that after the tokens of the first due.
     pub(super) fn rows<'c>(&'c self, dues: &'c [Due]) -> Rows<'c> {
         Rows { course: self, dues }
     }
