@@ -330,65 +330,26 @@ impl From<StartError> for Failure {
     }
 }
 
-impl From<Outcome<SubmitError>> for Failure {
-    fn from(outcome: Outcome<SubmitError>) -> Self {
-        match outcome {
-            Outcome::Call(error) => Self::Call(error),
-            Outcome::Refused(refusal) => Self::Submit(refusal),
-        }
-    }
+/// A call that the canister refused becomes the failure of its kind, one without an answer that of a call.
+macro_rules! refusals {
+    ($($error:ident => $failure:ident),* $(,)?) => {
+        $(impl From<Outcome<$error>> for Failure {
+            fn from(outcome: Outcome<$error>) -> Self {
+                match outcome {
+                    Outcome::Call(error) => Self::Call(error),
+                    Outcome::Refused(refusal) => Self::$failure(refusal),
+                }
+            }
+        })*
+    };
 }
 
-impl From<Outcome<JobError>> for Failure {
-    fn from(outcome: Outcome<JobError>) -> Self {
-        match outcome {
-            Outcome::Call(error) => Self::Call(error),
-            Outcome::Refused(refusal) => Self::Job(refusal),
-        }
-    }
-}
-
-impl From<Outcome<CanaryError>> for Failure {
-    fn from(outcome: Outcome<CanaryError>) -> Self {
-        match outcome {
-            Outcome::Call(error) => Self::Call(error),
-            Outcome::Refused(refusal) => Self::Canary(refusal),
-        }
-    }
-}
-
-impl From<Outcome<EventsError>> for Failure {
-    fn from(outcome: Outcome<EventsError>) -> Self {
-        match outcome {
-            Outcome::Call(error) => Self::Call(error),
-            Outcome::Refused(refusal) => Self::Events(refusal),
-        }
-    }
-}
-
-impl From<Outcome<MoneyError>> for Failure {
-    fn from(outcome: Outcome<MoneyError>) -> Self {
-        match outcome {
-            Outcome::Call(error) => Self::Call(error),
-            Outcome::Refused(refusal) => Self::Money(refusal),
-        }
-    }
-}
-
-impl From<Outcome<RegistryError>> for Failure {
-    fn from(outcome: Outcome<RegistryError>) -> Self {
-        match outcome {
-            Outcome::Call(error) => Self::Call(error),
-            Outcome::Refused(refusal) => Self::Registry(refusal),
-        }
-    }
-}
-
-impl From<Outcome<WorkerError>> for Failure {
-    fn from(outcome: Outcome<WorkerError>) -> Self {
-        match outcome {
-            Outcome::Call(error) => Self::Call(error),
-            Outcome::Refused(refusal) => Self::Worker(refusal),
-        }
-    }
+refusals! {
+    SubmitError => Submit,
+    JobError => Job,
+    CanaryError => Canary,
+    EventsError => Events,
+    MoneyError => Money,
+    RegistryError => Registry,
+    WorkerError => Worker,
 }

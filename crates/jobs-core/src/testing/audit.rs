@@ -99,13 +99,8 @@ impl Auditor {
     }
 
     /// Entries read.
-    pub fn len(&self) -> u64 {
+    pub fn entries(&self) -> u64 {
         self.next
-    }
-
-    /// Whether nothing was read.
-    pub fn is_empty(&self) -> bool {
-        self.next == 0
     }
 
     /// When the last of them happened.

@@ -55,7 +55,7 @@ impl LogReader {
 
     /// Entries read.
     pub fn entries(&self) -> u64 {
-        self.auditor.len()
+        self.auditor.entries()
     }
 
     /// [`Entry::hash`] of the last entry; zero before the first.
@@ -72,11 +72,11 @@ impl LogReader {
             check_money(&self.store)?;
             let state = logged_hash(&self.store);
             let stats = Stats {
-                events: self.auditor.len(),
+                events: self.auditor.entries(),
                 ..Jobs::reopen(self.store).stats()
             };
             Ok(LogState {
-                entries: self.auditor.len(),
+                entries: self.auditor.entries(),
                 head: self.auditor.head(),
                 at: self.auditor.at(),
                 stats,
