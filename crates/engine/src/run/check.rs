@@ -32,8 +32,7 @@ pub fn check(
 #[derive(Debug)]
 pub struct Checker<'m> {
     session: Session<'m>,
-    course: Course, // its output is what was run and found true
-    input: Vec<u32>,
+    course: Course,    // its output is what was run and found true
     run: usize,        // input tokens that were run
     waiting: Vec<u32>, // claimed tokens that were not run
     chunk: usize,
@@ -62,7 +61,6 @@ impl<'m> Checker<'m> {
         let mut checker = Self {
             session,
             course,
-            input: request.input.to_vec(),
             run: 0,
             waiting: Vec::new(),
             chunk: options.prefill_chunk,
@@ -80,7 +78,7 @@ impl<'m> Checker<'m> {
             self.waiting.extend_from_slice(claimed);
         }
         while self.mismatch.is_none()
-            && self.input.len() - self.run + self.waiting.len() >= self.chunk
+            && self.course.input().len() - self.run + self.waiting.len() >= self.chunk
         {
             self.pass()?;
         }
@@ -89,7 +87,9 @@ impl<'m> Checker<'m> {
 
     /// Ends the claim.
     pub fn finish(mut self, claimed: Finish) -> Result<Checked, RunError> {
-        while self.mismatch.is_none() && (self.run < self.input.len() || !self.waiting.is_empty()) {
+        while self.mismatch.is_none()
+            && (self.run < self.course.input().len() || !self.waiting.is_empty())
+        {
             self.pass()?;
         }
         let position = self.course.output().len();
@@ -131,9 +131,10 @@ impl<'m> Checker<'m> {
 
     /// Runs one pass over what waits, the input first.
     fn pass(&mut self) -> Result<(), RunError> {
-        let input = (self.input.len() - self.run).min(self.chunk);
-        if self.run + input < self.input.len() {
-            self.session.run(&self.input[self.run..][..input])?;
+        let input = (self.course.input().len() - self.run).min(self.chunk);
+        if self.run + input < self.course.input().len() {
+            self.session
+                .run(&self.course.input()[self.run..][..input])?;
             self.run += input;
             return Ok(());
         }
@@ -147,8 +148,8 @@ impl<'m> Checker<'m> {
     fn compare(&mut self, piece: &[u32]) -> Result<(), RunError> {
         let from = self.course.output().len();
         let vocab = self.session.model().shape.vocab;
-        let mut tokens = self.input[self.run..].to_vec();
-        self.run = self.input.len();
+        let mut tokens = self.course.input()[self.run..].to_vec();
+        self.run = self.course.input().len();
         let (input, mut dues) = (tokens.len(), Vec::new());
         if input > 0 {
             dues.push(self.course.due());
@@ -214,6 +215,6 @@ impl<'m> Checker<'m> {
 
     /// The trace root after the input and some output tokens.
     fn root_after(&self, run: usize) -> Hash {
-        self.session.trace().root(self.input.len() + run)
+        self.session.trace().root(self.course.input().len() + run)
     }
 }

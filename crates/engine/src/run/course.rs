@@ -102,6 +102,11 @@ impl Course {
         &self.tokens
     }
 
+    /// The input.
+    pub(super) fn input(&self) -> &[u32] {
+        &self.tokens[..self.input]
+    }
+
     /// The output so far.
     pub(super) fn output(&self) -> &[u32] {
         &self.tokens[self.input..]
