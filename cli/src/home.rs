@@ -22,25 +22,25 @@ pub(crate) struct Home(pub(crate) PathBuf);
 /// What a running network says about itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct UpFile {
+pub struct UpFile {
     /// Where it answers.
-    pub(crate) url: String,
+    pub url: String,
     /// Its root key, DER in hexadecimal.
-    pub(crate) root_key: String,
+    pub root_key: String,
     /// The registry canister.
-    pub(crate) registry: String,
+    pub registry: String,
     /// The jobs canister.
-    pub(crate) jobs: String,
+    pub jobs: String,
     /// The purse canister.
-    pub(crate) purse: String,
+    pub purse: String,
     /// The model that its workers offer.
-    pub(crate) model: String,
+    pub model: String,
     /// A key whose balance in the jobs canister pays for questions.
-    pub(crate) requester: PathBuf,
+    pub requester: PathBuf,
     /// The key that controls the canisters.
-    pub(crate) operator: PathBuf,
+    pub operator: PathBuf,
     /// The process that runs it.
-    pub(crate) pid: u32,
+    pub pid: u32,
 }
 
 /// A running network, as its users reach it.
@@ -70,7 +70,7 @@ impl Home {
 
     /// Where a running network leaves word.
     pub(crate) fn up_file(&self) -> PathBuf {
-        self.0.join("up.json")
+        self.0.join(UpFile::NAME)
     }
 
     /// Where the receipt of a job goes.
@@ -141,8 +141,14 @@ impl Home {
 }
 
 impl UpFile {
+    /// Its name in the state folder.
+    pub const NAME: &str = "up.json";
+
     /// Writes it where only this user reads it.
-    pub(crate) fn save(&self, path: &Path) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(self).expect("BUG: texts always become JSON");
         let part = path.with_extension("part");
         fs::write(&part, text + "\n")

@@ -21,6 +21,7 @@ use assay_worker::cli::code_of;
 use clap::Parser as _;
 
 pub use failure::Failure;
+pub use home::UpFile;
 
 /// Parses the arguments, the program's name first, and does what they say.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -10,6 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use assay_cli::UpFile;
 use assay_jobs_core::event::{Entry, Event};
 use assay_protocol::Cycles;
 
@@ -576,11 +577,18 @@ fn a_network_that_does_not_answer_is_told_from_one_that_was_never_started() {
         .unwrap()
         .local_addr()
         .unwrap();
-    let up = serde_json::json!({
-        "url": format!("http://{address}"), "root_key": "3081", "registry": "rwlgt-iiaaa-aaaaa-aaaaa-cai",
-        "jobs": "rrkah-fqaaa-aaaaa-aaaaq-cai", "purse": "ryjl3-tyaaa-aaaaa-aaaba-cai", "model": "tiny", "requester": pem, "pid": 1,
-    });
-    std::fs::write(home.path().join("up.json"), up.to_string()).unwrap();
+    let up = UpFile {
+        url: format!("http://{address}"),
+        root_key: "3081".to_owned(),
+        registry: "rwlgt-iiaaa-aaaaa-aaaaa-cai".to_owned(),
+        jobs: "rrkah-fqaaa-aaaaa-aaaaq-cai".to_owned(),
+        purse: "ryjl3-tyaaa-aaaaa-aaaba-cai".to_owned(),
+        model: "tiny".to_owned(),
+        requester: pem.clone(),
+        operator: pem,
+        pid: 1,
+    };
+    up.save(&home.path().join(UpFile::NAME)).unwrap();
     let status = assay(home.path()).arg("status").output().unwrap();
     assert_eq!(status.status.code(), Some(4), "{}", all(&status));
     assert!(

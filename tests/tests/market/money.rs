@@ -5,6 +5,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use assay_cli::UpFile;
 use assay_jobs_core::testing::requester;
 use assay_protocol::money::LedgerAccount;
 use assay_tests::networks;
@@ -37,12 +38,18 @@ impl Person {
         let amount = Nat::from(10 * TRILLION);
         let _: () = bank.chain.update(admin(), ledger, "mint", (to, amount));
         let root_key = bank.chain.network().root_key().unwrap();
-        let up = serde_json::json!({
-            "url": url, "root_key": hex::encode(root_key), "registry": bank.chain.jobs.to_text(),
-            "jobs": bank.chain.jobs.to_text(), "purse": bank.chain.purse.to_text(), "model": "tiny",
-            "requester": pem, "operator": pem, "pid": 1,
-        });
-        std::fs::write(home.path().join("up.json"), up.to_string()).unwrap();
+        let up = UpFile {
+            url: url.to_owned(),
+            root_key: hex::encode(root_key),
+            registry: bank.chain.jobs.to_text(),
+            jobs: bank.chain.jobs.to_text(),
+            purse: bank.chain.purse.to_text(),
+            model: "tiny".to_owned(),
+            requester: pem.clone(),
+            operator: pem,
+            pid: 1,
+        };
+        up.save(&home.path().join(UpFile::NAME)).unwrap();
         Self { home, id }
     }
 

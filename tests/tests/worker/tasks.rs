@@ -2,7 +2,7 @@
 
 use std::{env, ops::ControlFlow, path::PathBuf, process::Command, sync::Arc};
 
-use assay_cli::local::ProviderPlan;
+use assay_cli::{UpFile, local::ProviderPlan};
 use assay_engine::import;
 use assay_protocol::{
     Cycles,
@@ -310,12 +310,18 @@ async fn vectors_are_made_and_checked_by_workers_with_an_encoder() {
     let home = tempfile::tempdir().unwrap();
     let (_, requester) = market.market.fund("person.pem", FUNDS).await.unwrap();
     let (url, canisters) = (market.market.url(), &market.market.canisters);
-    let up = serde_json::json!({
-        "url": url, "root_key": hex::encode(market.market.root_key()), "registry": canisters.registry.to_text(),
-        "jobs": canisters.jobs.to_text(), "purse": canisters.purse.to_text(),
-        "model": market.market.model.manifest.name, "requester": requester, "operator": requester, "pid": 1,
-    });
-    std::fs::write(home.path().join("up.json"), up.to_string()).unwrap();
+    let up = UpFile {
+        url: url.to_owned(),
+        root_key: hex::encode(market.market.root_key()),
+        registry: canisters.registry.to_text(),
+        jobs: canisters.jobs.to_text(),
+        purse: canisters.purse.to_text(),
+        model: market.market.model.manifest.name.clone(),
+        requester: requester.clone(),
+        operator: requester,
+        pid: 1,
+    };
+    up.save(&home.path().join(UpFile::NAME)).unwrap();
     let mut assay = Command::new(needed("ASSAY_CLI_BIN"));
     assay
         .env("ASSAY_HOME", home.path())
