@@ -47,7 +47,15 @@ fn run(seeds: Range<u64>) -> BTreeMap<&'static str, u32> {
                 treasury: 1_000_000,
                 ..Plan::default()
             },
-            _ => Plan::default(),
+            _ => Plan {
+                rules: Rules {
+                    sponsor_caller_daily: Cycles(30_000),
+                    sponsor_daily: Cycles(70_000),
+                    ..Rules::LAX
+                },
+                sponsor: 200_000,
+                ..Plan::default()
+            },
         };
         let fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
         let mut market = MemoryMarket::with_rules(&fixture, plan.fee_bps, plan.rules, seed);
@@ -67,6 +75,9 @@ fn run(seeds: Range<u64>) -> BTreeMap<&'static str, u32> {
             *counts.entry(name).or_default() += count;
         }
         *counts.entry("lies").or_default() += world.lies() as u32;
+        for name in ["submit sponsored", "submit too poor"] {
+            *counts.entry(name).or_default() += world.times(name) as u32;
+        }
     }
     counts
 }
@@ -93,6 +104,8 @@ fn assert_reached(counts: &BTreeMap<&'static str, u32>) {
         "audit drawn",
         "audit required",
         "bond lost",
+        "submit sponsored",
+        "submit too poor",
         "lies",
     ];
     for name in names {

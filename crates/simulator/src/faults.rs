@@ -18,6 +18,10 @@ pub enum Fault {
     Reorder,
     /// A call or an answer takes up to minutes.
     Delay,
+    /// Some workers reach nobody for a while, and nobody reaches them.
+    Partition,
+    /// The answer to a query is an old one.
+    StaleAnswer,
     /// The canister executes nothing for a while; calls wait.
     Stall,
     /// The canister is stopped for a while; calls are rejected.
@@ -40,12 +44,14 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::LostRequest,
         Self::LostReply,
         Self::Duplicate,
         Self::Reorder,
         Self::Delay,
+        Self::Partition,
+        Self::StaleAnswer,
         Self::Stall,
         Self::Stop,
         Self::ClockJump,
@@ -65,6 +71,8 @@ impl Fault {
             Self::Duplicate => "duplicate",
             Self::Reorder => "reorder",
             Self::Delay => "delay",
+            Self::Partition => "partition",
+            Self::StaleAnswer => "stale answer",
             Self::Stall => "stall",
             Self::Stop => "stop",
             Self::ClockJump => "clock jump",
@@ -77,14 +85,14 @@ impl Fault {
         }
     }
 
-    /// The highest rate, in millionths of its opportunities: a message for the first ones, a step
+    /// The highest rate, in millionths of its opportunities: a message for the first ones, a query, a step
     /// of the canister for most, a page of the registry's feed or a timer for the last two.
     const fn most_ppm(self) -> u32 {
         match self {
             Self::LostRequest | Self::Duplicate => 300_000,
-            Self::LostReply | Self::Delay => 200_000,
+            Self::LostReply | Self::Delay | Self::StaleAnswer => 200_000,
             Self::Reorder => 500_000,
-            Self::Stall | Self::Stop | Self::ClockJump => 2_000,
+            Self::Stall | Self::Stop | Self::ClockJump | Self::Partition => 2_000,
             Self::Upgrade => 10_000,
             Self::Replay => 2_000,
             Self::Crash | Self::Pause => 10_000,

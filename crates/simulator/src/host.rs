@@ -200,6 +200,10 @@ impl Host {
                 let funded = market.fund_treasury(caller, *amount);
                 Reply::Holdings(funded.map(|_| market.holdings(caller)))
             }
+            Call::FundSponsor(amount) => {
+                let funded = market.fund_sponsor(caller, *amount);
+                Reply::Holdings(funded.map(|_| market.holdings(caller)))
+            }
             Call::Quote(request) => Reply::Quote(market.quote(request)),
             Call::Submit {
                 args,

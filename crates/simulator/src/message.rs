@@ -12,7 +12,7 @@ use assay_protocol::{
 use candid::Principal;
 
 /// Somebody who calls: the place of a worker or a requester in its list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Party {
     Worker(usize),
     Requester(usize),
@@ -39,6 +39,7 @@ pub(crate) enum Call {
     Unstake(Cycles),
     ReleaseStake,
     FundTreasury(Cycles),
+    FundSponsor(Cycles),
     Quote(Box<JobRequest>),
     Submit {
         args: Box<SubmitArgs>,

@@ -41,6 +41,10 @@ pub struct Plan {
     pub rules: Rules,
     /// What the treasury has for audits while there are faults; in peace it has ample.
     pub treasury: u128,
+    /// What the sponsor pool has for people without money.
+    pub sponsor: u128,
+    /// Whether people bring money from a ledger and take it there.
+    pub vault: bool,
     /// Whether all workers ask the same, so that nobody is drawn by price.
     pub even_prices: bool,
     /// The assurance of every job, if they are not mixed.
@@ -87,6 +91,8 @@ impl Plan {
             fee_bps: rng.u16(..4) * 125,
             rules: rules(&mut rng),
             treasury: [0, 1_000_000, AMPLE][rng.usize(..3)],
+            sponsor: [0, 1_000_000, AMPLE][rng.usize(..3)],
+            vault: rng.bool(),
             even_prices: false,
             assurance: None,
             jobs_max: None,
@@ -112,6 +118,8 @@ impl Plan {
             fee_bps: 0,
             rules: Rules::LAX,
             treasury: 0,
+            sponsor: 0,
+            vault: false,
             even_prices: true,
             assurance: Some(assurance),
             jobs_max: Some(jobs),
@@ -132,6 +140,8 @@ fn rules(rng: &mut Rng) -> Rules {
         stake_factor: rng.u32(..4),
         canary_ppm: rng.u32(..3) * 100_000,
         reveal_bond: Cycles([0, 1, 999, 100_000][rng.usize(..4)]),
+        sponsor_caller_daily: Cycles([0, 50_000, AMPLE][rng.usize(..3)]),
+        sponsor_daily: Cycles([100_000, 1_000_000, AMPLE][rng.usize(..3)]),
         ..Rules::LAX
     }
 }
@@ -146,7 +156,7 @@ impl fmt::Display for Plan {
         }
         write!(
             f,
-            " {} slots, {} requesters, {} poisoners, fee {} bps; trusted after {}, audits {} ppm of a treasury of {}, stake {} times, bond {}; faults in ppm:",
+            " {} slots, {} requesters, {} poisoners, fee {} bps; trusted after {}, audits {} ppm of a treasury of {}, {} to sponsor, {} and {} a day, stake {} times, bond {}; {}faults in ppm:",
             self.slots,
             self.requesters,
             self.poisoners,
@@ -154,8 +164,12 @@ impl fmt::Display for Plan {
             self.rules.trusted_after,
             self.rules.audit_ppm_min,
             self.treasury,
+            self.sponsor,
+            self.rules.sponsor_caller_daily,
+            self.rules.sponsor_daily,
             self.rules.stake_factor,
-            self.rules.reveal_bond
+            self.rules.reveal_bond,
+            if self.vault { "a ledger; " } else { "" }
         )?;
         for fault in Fault::ALL {
             let ppm = self.faults.rate_ppm(fault);

@@ -17,6 +17,8 @@ pub struct Report {
     pub seconds: u64,
     /// Jobs by how they ended.
     pub jobs: BTreeMap<&'static str, u64>,
+    /// Jobs that the sponsor pool paid a part of.
+    pub sponsored: u64,
     /// Jobs whose verified answer is a lie that a ring told with enough voices.
     pub captured: u64,
     /// Jobs that asked for no comparison and got a lie.
@@ -85,6 +87,7 @@ impl Report {
             steps,
             seconds,
             jobs,
+            sponsored,
             captured,
             unchecked_lies,
             honest_losses,
@@ -97,6 +100,7 @@ impl Report {
         self.seeds += seeds;
         self.steps += steps;
         self.seconds += seconds;
+        self.sponsored += sponsored;
         self.captured += captured;
         self.unchecked_lies += unchecked_lies;
         self.honest_losses += honest_losses;
@@ -162,7 +166,11 @@ impl fmt::Display for Report {
             "captured by rings: {} jobs verified wrong, {} honest leases found wrong; lies to jobs without comparison: {}",
             self.captured, self.honest_losses, self.unchecked_lies
         )?;
-        writeln!(f, "asked in peace and verified: {}", self.probes)?;
+        writeln!(
+            f,
+            "sponsored: {}; asked in peace and verified: {}",
+            self.sponsored, self.probes
+        )?;
         writeln!(
             f,
             "{:<13}{:>8}{:>9}{:>9}{:>8}{:>8}{:>8}{:>10}{:>14}{:>18}",

@@ -9,9 +9,12 @@ mod money;
 mod network;
 mod peace;
 
+use std::collections::BTreeMap;
+
 use assay_jobs_core::Horizon;
-use assay_jobs_core::testing::{canister, requester};
+use assay_jobs_core::testing::{VaultWorld, canister, payout, provider, requester};
 use assay_protocol::{Cycles, lease::Offer};
+use candid::Principal;
 use fastrand::Rng;
 
 use crate::{
@@ -55,6 +58,8 @@ enum Event {
     Sync,
     /// Something changes in the registry, or a worker its prices.
     Churn,
+    /// Something happens to money that comes from the ledger or leaves for it.
+    Transfer,
 }
 
 /// The market of one seed and everybody in it.
@@ -68,12 +73,17 @@ pub struct Simulation {
     watch: Watch,
     truths: Truths,
     leaks: Leaks,
+    vault: VaultWorld,
     workers: Vec<Worker>,
     requesters: Vec<Requester>,
     calls: u64,
     /// The canister executes nothing before this; it is stopped, or only stands still.
     frozen: (Millis, bool),
     match_due: bool,
+    /// Until when workers are cut off, by their places.
+    cut_off: BTreeMap<usize, Millis>,
+    /// The newest answers to queries.
+    answers: BTreeMap<Party, Reply>,
     steps: u64,
     probes: Option<Probes>,
 }
@@ -89,11 +99,14 @@ impl Simulation {
             watch: Watch::new(plan.fee_bps, plan.rules),
             truths: Truths::default(),
             leaks: Leaks::default(),
+            vault: VaultWorld::beside(plan.seed, people(&plan)),
             workers: Vec::new(),
             requesters: Vec::new(),
             calls: 0,
             frozen: (0, false),
             match_due: false,
+            cut_off: BTreeMap::new(),
+            answers: BTreeMap::new(),
             steps: 0,
             probes: None,
             rng: rng.fork(),
@@ -103,7 +116,7 @@ impl Simulation {
         simulation.register()?;
         simulation.hire();
         simulation.watch.report.seeds = 1;
-        for event in [Event::Sync, Event::Timer, Event::Churn] {
+        for event in [Event::Sync, Event::Timer, Event::Churn, Event::Transfer] {
             simulation.schedule.after(0, event);
         }
         Ok(simulation)
@@ -136,6 +149,7 @@ impl Simulation {
             }
         }
         self.fund(self.plan.treasury)?;
+        self.sponsor(self.plan.sponsor)?;
         for worker in 0..self.workers.len() {
             let offers = self.prices(self.workers[worker].kind);
             self.workers[worker].price(offers);
@@ -207,6 +221,7 @@ impl Simulation {
         }
         self.settle_down()?;
         self.check()?;
+        self.end_transfers()?;
         self.host.market.check_replay()?;
         Ok(self.report())
     }
@@ -233,6 +248,7 @@ impl Simulation {
             Event::Matched(horizon) => self.matched(horizon),
             Event::Sync => self.sync(),
             Event::Churn => self.churn(),
+            Event::Transfer => self.transfer(),
         }
     }
 
@@ -311,6 +327,15 @@ impl Simulation {
         }
         report
     }
+}
+
+/// Whoever may have money to bring or to take: requesters, providers, and the accounts that providers are paid to.
+fn people(plan: &Plan) -> Vec<Principal> {
+    let providers = plan.providers.values().map(Vec::len).sum::<usize>() as u8;
+    (0..plan.requesters)
+        .map(requester)
+        .chain((0..providers).flat_map(|i| [provider(i), payout(i)]))
+        .collect()
 }
 
 fn scene<'a>(now: Millis, rng: &'a mut Rng, truths: &'a mut Truths, leaks: &'a Leaks) -> Scene<'a> {

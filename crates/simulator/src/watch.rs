@@ -83,11 +83,13 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(fee_bps: u16, rules: Rules) -> Self {
+        let mut ledger = Ledger::default();
+        ledger.limit_sponsor(rules.sponsor_caller_daily.0, rules.sponsor_daily.0);
         Self {
             report: Report::default(),
             people: BTreeMap::new(),
             requesters: BTreeMap::new(),
-            ledger: Ledger::default(),
+            ledger,
             worked: BTreeMap::new(),
             orders: BTreeMap::new(),
             offers: BTreeMap::new(),
@@ -105,6 +107,11 @@ impl Watch {
             rules,
             longest: 0,
         }
+    }
+
+    /// What everybody must have.
+    pub(crate) fn books(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
     /// Jobs that have not ended.
@@ -287,6 +294,10 @@ impl Watch {
                 format!("{account} has {balance}, expected {expected}")
             })?;
         }
+        let (held, expected) = (host.market.jobs.stats().sponsor, self.ledger.sponsor());
+        ensure(held.0 == expected, || {
+            format!("the sponsor pool holds {held}, expected {expected}")
+        })?;
         self.look_at_stakes(host)
     }
 

@@ -60,12 +60,19 @@ fn assert_reached(report: &Report) {
         "canary caught",
         "canary refuted",
         "canary unanswered",
+        "deposit begun",
+        "withdrawal begun",
+        "transfer done",
+        "transfer failed",
+        "transfer quarantined",
+        "transfer resolved",
     ] {
         assert!(
             report.events.get(event).is_some_and(|&count| count > 0),
             "{event} never happened: {report}"
         );
     }
+    assert!(report.sponsored > 0, "nothing was sponsored: {report}");
     let stallers = &report.workers[&Kind::Staller];
     assert!(stallers.forfeited > 0, "no silence cost a bond: {report}");
     for idle in [Kind::Copier, Kind::Griefer, Kind::Squatter] {

@@ -294,6 +294,10 @@ impl Market for CanisterMarket {
         self.update(caller, "fund_treasury", (amount,))
     }
 
+    fn fund_sponsor(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError> {
+        self.update(caller, "fund_sponsor", (amount,))
+    }
+
     fn check(&mut self) -> Result<(), String> {
         self.chain.check_money()?;
         let stats = self.chain.stats();

@@ -280,6 +280,10 @@ impl Market for MemoryMarket {
         self.jobs.fund_treasury(&self.at(caller), amount)
     }
 
+    fn fund_sponsor(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError> {
+        self.jobs.fund_sponsor(&self.at(caller), amount)
+    }
+
     fn check(&mut self) -> Result<(), String> {
         self.audit()?;
         check_invariants(&self.jobs)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use assay_protocol::{
-    Hash32, LeaseId,
+    Hash32, JobId, LeaseId, Timestamp,
     job::Verdict,
     lease::{LeaseState, Role},
     receipt::{Receipt, ReceiptLease},
@@ -35,9 +35,26 @@ pub struct Ledger {
     staked: u128,
     deposited: u128,
     held: u128,
+    sponsor: Sponsor,
     /// Withdrawals whose end nobody knows, and what they took, by the market's numbers for them.
     leaving: BTreeMap<u64, (Principal, u128)>,
     withdrawn: u128,
+}
+
+/// Who pays for people without money.
+#[derive(Clone, Debug, Default)]
+struct Sponsor {
+    held: u128,
+    /// What it spends a day for one account, and for all.
+    most: (u128, u128),
+    /// What it has spent, by day and account, less what came back.
+    spent: BTreeMap<(u64, Principal), u128>,
+    /// What it gave for a job that has not ended, and on which day.
+    gave: BTreeMap<JobId, (u64, u128)>,
+}
+
+fn day(at: Timestamp) -> u64 {
+    at.0 / 86_400_000_000_000
 }
 
 impl Ledger {
@@ -48,13 +65,63 @@ impl Ledger {
     }
 
     /// A job was accepted: gives what had to come from the call.
-    pub fn submit(&mut self, requester: Principal, cap: u128) -> u128 {
+    pub fn submit(
+        &mut self,
+        job: JobId,
+        requester: Principal,
+        (cap, attached): (u128, u128),
+        now: Timestamp,
+    ) -> Result<u128, String> {
         let balance = self.balances.entry(requester).or_default();
         let from_balance = cap.min(*balance);
         *balance -= from_balance;
+        let lacking = cap - from_balance;
+        let from_call = lacking.min(attached);
         self.held += cap;
-        self.deposited += cap - from_balance;
-        cap - from_balance
+        self.deposited += from_call;
+        let from_sponsor = lacking - from_call;
+        if from_sponsor > 0 {
+            if from_sponsor > self.sponsored_left(requester, now) {
+                return Err(format!("{from_sponsor} were paid by nobody"));
+            }
+            self.sponsor.held -= from_sponsor;
+            *self.sponsor.spent.entry((day(now), requester)).or_default() += from_sponsor;
+            self.sponsor.gave.insert(job, (day(now), from_sponsor));
+        }
+        Ok(from_call)
+    }
+
+    /// What the sponsor pool spends a day at most: for one account, and for all.
+    pub fn limit_sponsor(&mut self, each: u128, all: u128) {
+        self.sponsor.most = (each, all);
+    }
+
+    /// Cycles went from a balance into the sponsor pool.
+    pub fn fund_sponsor(&mut self, account: Principal, amount: u128) {
+        *self.balances.entry(account).or_default() -= amount;
+        self.sponsor.held += amount;
+    }
+
+    /// What the sponsor pool holds.
+    pub fn sponsor(&self) -> u128 {
+        self.sponsor.held
+    }
+
+    /// What the sponsor pool would still pay for an account today.
+    pub fn sponsored_left(&self, account: Principal, now: Timestamp) -> u128 {
+        let Sponsor {
+            held,
+            most: (each, all),
+            spent,
+            ..
+        } = &self.sponsor;
+        let today = day(now);
+        let of_day = spent.iter().filter(|((day, _), _)| *day == today);
+        let spent_today: u128 = of_day.map(|(_, spent)| spent).sum();
+        let own = spent.get(&(today, account)).copied().unwrap_or(0);
+        (*held)
+            .min(each.saturating_sub(own))
+            .min(all.saturating_sub(spent_today))
     }
 
     /// Cycles went from one balance to another.
@@ -184,7 +251,16 @@ impl Ledger {
             ));
         }
         *self.balances.entry(owner).or_default() += royalty;
-        *self.balances.entry(requester).or_default() += refund;
+        // The sponsor pool gets back what it gave before the requester gets anything.
+        let (paid_on, gave) = self.sponsor.gave.remove(&receipt.job).unwrap_or((0, 0));
+        let returned = refund.min(gave);
+        if returned > 0 {
+            self.sponsor.held += returned;
+            if let Some(spent) = self.sponsor.spent.get_mut(&(paid_on, requester)) {
+                *spent -= returned;
+            }
+        }
+        *self.balances.entry(requester).or_default() += refund - returned;
         self.treasury = (self.treasury + fee)
             .checked_sub(subsidy)
             .ok_or("the treasury paid what it did not have")?;
@@ -194,6 +270,7 @@ impl Ledger {
             + self.held
             + self.treasury
             + self.staked
+            + self.sponsor.held
             + leaving
             + left;
         if there != self.deposited {

@@ -47,6 +47,8 @@ pub struct VaultWorld {
     answers: Vec<(TransferId, Outcome)>,
     /// What lies on the ledger and is not on its way out, by the ends that the market told.
     on_ledger: u128,
+    /// Whether it also lets time pass and upgrades the market.
+    alone: bool,
     counts: BTreeMap<&'static str, u32>,
 }
 
@@ -63,7 +65,16 @@ impl VaultWorld {
             transfers: BTreeMap::new(),
             answers: Vec::new(),
             on_ledger: 0,
+            alone: true,
             counts: BTreeMap::new(),
+        }
+    }
+
+    /// The same beside others, who decide on time and upgrades.
+    pub fn beside(seed: u64, people: Vec<Principal>) -> Self {
+        Self {
+            alone: false,
+            ..Self::new(seed, people)
         }
     }
 
@@ -74,11 +85,33 @@ impl VaultWorld {
 
     /// Takes one step and checks the market.
     pub fn step(&mut self, market: &mut MemoryMarket, books: &mut Ledger) -> Result<(), String> {
+        let name = self.go(market, books)?;
+        market
+            .check()
+            .map_err(|what| format!("after {name}: {what}"))
+    }
+
+    /// Takes one step and checks what it moved; gives its name.
+    pub fn go(
+        &mut self,
+        market: &mut MemoryMarket,
+        books: &mut Ledger,
+    ) -> Result<&'static str, String> {
         let name = self.act(market, books)?;
         *self.counts.entry(name).or_default() += 1;
         self.look(market, books)
-            .and_then(|()| market.check())
-            .map_err(|what| format!("after {name}: {what}"))
+            .map_err(|what| format!("after {name}: {what}"))?;
+        Ok(name)
+    }
+
+    /// Upgrades the market, and checks what that moved.
+    pub fn upgrade_market(
+        &mut self,
+        market: &mut MemoryMarket,
+        books: &mut Ledger,
+    ) -> Result<(), String> {
+        self.upgrade(market)?;
+        self.look(market, books)
     }
 
     /// Lets every call come to its end without further faults, and a controller decide on the rest; nothing may be left.
@@ -148,6 +181,7 @@ impl VaultWorld {
                 self.retry(market);
                 Ok("retry")
             }
+            170..187 if !self.alone => Ok("nothing"),
             170..180 => {
                 market.stand_still(self.rng.u64(1..400) * 1_000_000_000);
                 Ok("pass")

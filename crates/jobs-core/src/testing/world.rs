@@ -100,6 +100,7 @@ pub trait Market {
     fn unstake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError>;
     fn release_stake(&mut self, caller: Principal) -> Result<Holdings, MoneyError>;
     fn fund_treasury(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError>;
+    fn fund_sponsor(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError>;
     /// Checks that only this kind of market can make.
     fn check(&mut self) -> Result<(), String> {
         Ok(())
@@ -131,6 +132,8 @@ pub struct Plan {
     pub stake: u128,
     /// What the treasury has at first.
     pub treasury: u128,
+    /// What the sponsor pool has at first.
+    pub sponsor: u128,
     /// Steps from one look at everything to the next.
     pub look_every: usize,
 }
@@ -149,6 +152,7 @@ impl Default for Plan {
             rules: Rules::LAX,
             stake: 0,
             treasury: 0,
+            sponsor: 0,
             look_every: 1,
         }
     }
@@ -254,6 +258,22 @@ impl World {
             told.expect("what was deposited may be given");
             world.ledger.fund_treasury(from, plan.treasury);
         }
+        let Rules {
+            sponsor_caller_daily,
+            sponsor_daily,
+            ..
+        } = plan.rules;
+        world
+            .ledger
+            .limit_sponsor(sponsor_caller_daily.0, sponsor_daily.0);
+        if plan.sponsor > 0 {
+            let from = stranger();
+            market.deposit(from, Cycles(plan.sponsor));
+            world.ledger.deposit(from, plan.sponsor);
+            let told = market.fund_sponsor(from, Cycles(plan.sponsor));
+            told.expect("what was deposited may be given");
+            world.ledger.fund_sponsor(from, plan.sponsor);
+        }
         for owner in (0..plan.providers).map(provider).filter(|_| plan.stake > 0) {
             market.deposit(owner, Cycles(plan.stake));
             world.ledger.deposit(owner, plan.stake);
@@ -313,6 +333,11 @@ impl World {
     /// The steps taken, by name.
     pub fn steps(&self) -> &[&'static str] {
         &self.done
+    }
+
+    /// How often a step of this name was taken.
+    pub fn times(&self, name: &str) -> usize {
+        self.done.iter().filter(|done| **done == name).count()
     }
 
     /// Leases on which a worker lied and committed.
@@ -491,6 +516,10 @@ impl World {
             1..=5 => missing,
             _ => missing + self.rng.u128(0..1_000),
         };
+        let now = market.now();
+        // The pool pays what is still missing, at the quoted price and not above.
+        let sponsored = cap == quote.price_max.0
+            && missing - missing.min(attached) <= self.ledger.sponsored_left(from, now);
         self.keys += 1;
         let args = SubmitArgs {
             request,
@@ -503,24 +532,29 @@ impl World {
                 ensure(cap >= quote.price_max.0, || {
                     "a cap below the quote was accepted".into()
                 })?;
-                ensure(attached >= missing, || {
+                ensure(attached >= missing || sponsored, || {
                     "too little money was accepted".into()
                 })?;
                 ensure(!submitted.duplicate && submitted.escrow.0 == cap, || {
                     format!("{submitted:?}")
                 })?;
-                let expected = self.ledger.submit(from, cap);
+                let expected = self
+                    .ledger
+                    .submit(submitted.job, from, (cap, attached), now)?;
                 ensure(accepted.0 == expected, || {
                     format!("{accepted} accepted from the call, {expected} were missing")
                 })?;
                 self.accepted.push((submitted.job, from, args));
                 self.open.push(submitted.job);
-                Ok("submit")
+                Ok(match attached >= missing {
+                    true => "submit",
+                    false => "submit sponsored",
+                })
             }
             Err(SubmitError::PriceCapTooLow { .. }) if cap < quote.price_max.0 => {
                 Ok("submit too low")
             }
-            Err(SubmitError::InsufficientFunds { .. }) if attached < missing => {
+            Err(SubmitError::InsufficientFunds { .. }) if attached < missing && !sponsored => {
                 Ok("submit too poor")
             }
             Err(SubmitError::TooManyOpenJobs { .. }) => Ok("submit too many"),
@@ -1031,6 +1065,16 @@ impl World {
             ensure(balance.0 == *expected, || {
                 format!("{account} has {balance}, expected {expected}")
             })?;
+        }
+        if self.plan.sponsor > 0 {
+            let now = market.now();
+            for account in (0..self.plan.requesters).map(requester) {
+                let left = market.holdings(account).sponsored.0;
+                let expected = self.ledger.sponsored_left(account, now);
+                ensure(left == expected, || {
+                    format!("{left} would be paid for {account}, expected {expected}")
+                })?;
+            }
         }
         Ok(())
     }

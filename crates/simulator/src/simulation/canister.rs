@@ -145,7 +145,8 @@ impl Simulation {
             self.host.jump(self.rng.u64(1..most) * 1_000);
         }
         if self.faults.strikes(Fault::Upgrade, &mut self.rng) {
-            self.host.market.reopen();
+            self.vault
+                .upgrade_market(&mut self.host.market, self.watch.books())?;
         }
         if self.faults.strikes(Fault::Replay, &mut self.rng) {
             self.host.market.rebuild()?;
@@ -153,6 +154,14 @@ impl Simulation {
         let i = self.rng.usize(..self.workers.len());
         if self.faults.strikes(Fault::Crash, &mut self.rng) {
             self.workers[i].crash(now + self.rng.u64(1_000..60_000));
+        }
+        if self.faults.strikes(Fault::Partition, &mut self.rng) {
+            let until = now + self.rng.u64(1_000..200_000);
+            for worker in 0..self.workers.len() {
+                if worker == i || self.rng.bool() {
+                    self.cut_off.insert(worker, until);
+                }
+            }
         }
         if self.faults.strikes(Fault::Pause, &mut self.rng) {
             self.workers[i].pause(now + self.rng.u64(1_000..200_000));

@@ -7,7 +7,7 @@ use assay_jobs_core::{
 use assay_protocol::{Cycles, Hash32, canary::Canary, request::Assurance, store::Table};
 use candid::Principal;
 
-use super::Simulation;
+use super::{Event, Simulation};
 use crate::{kind::Kind, message::Call, plan::AMPLE};
 
 /// Canaries that are given at once.
@@ -31,6 +31,38 @@ impl Simulation {
         match amount {
             0 => Ok(()),
             _ => self.pay(stranger(), amount, Call::FundTreasury),
+        }
+    }
+
+    /// Something happens to money that comes from the ledger or leaves for it.
+    pub(super) fn transfer(&mut self) -> Result<(), String> {
+        if !self.plan.vault {
+            return Ok(());
+        }
+        let delay = self.rng.u64(2_000..30_000);
+        self.schedule.after(delay, Event::Transfer);
+        if self.schedule.now() < self.frozen.0 {
+            return Ok(());
+        }
+        self.vault
+            .go(&mut self.host.market, self.watch.books())
+            .map_err(|what| format!("vault: {what}"))?;
+        self.stepped()
+    }
+
+    /// Every transfer comes to its end, whatever time it takes.
+    pub(super) fn end_transfers(&mut self) -> Result<(), String> {
+        self.vault
+            .finish(&mut self.host.market, self.watch.books())
+            .map_err(|what| format!("vault, in peace: {what}"))?;
+        self.check()
+    }
+
+    /// Somebody gives to the sponsor pool.
+    pub(super) fn sponsor(&mut self, amount: u128) -> Result<(), String> {
+        match amount {
+            0 => Ok(()),
+            _ => self.pay(stranger(), amount, Call::FundSponsor),
         }
     }
 

@@ -21,6 +21,7 @@ impl Simulation {
         let guaranteed = call.is_guaranteed();
         let copies = match guaranteed {
             true => 1,
+            false if self.is_cut_off(from) => 0,
             false if self.faults.strikes(Fault::LostRequest, &mut self.rng) => 0,
             false => 1 + u8::from(self.faults.strikes(Fault::Duplicate, &mut self.rng)),
         };
@@ -38,6 +39,14 @@ impl Simulation {
             );
         }
         id
+    }
+
+    fn is_cut_off(&self, party: Party) -> bool {
+        let Party::Worker(i) = party else {
+            return false;
+        };
+        let until = self.cut_off.get(&i);
+        until.is_some_and(|until| self.schedule.now() < *until)
     }
 
     pub(super) fn delay(&mut self) -> Millis {
@@ -76,12 +85,21 @@ impl Simulation {
             }
             return Ok(());
         }
-        let reply = if now < until {
+        let mut reply = if now < until {
             Reply::Unavailable
         } else {
             self.execute(from, &call)?
         };
-        if !self.faults.strikes(Fault::LostReply, &mut self.rng) {
+        if call.is_query() {
+            // Queries are answered by one machine alone, which may be behind.
+            let old = self.answers.insert(from, reply.clone());
+            if let Some(old) = old.filter(|old| is_alike(old, &reply))
+                && self.faults.strikes(Fault::StaleAnswer, &mut self.rng)
+            {
+                reply = old;
+            }
+        }
+        if !self.is_cut_off(from) && !self.faults.strikes(Fault::LostReply, &mut self.rng) {
             let delay = self.delay();
             let reply = Box::new(reply);
             self.schedule.after(
@@ -134,4 +152,9 @@ impl Simulation {
             Party::Requester(i) => self.requesters[i].account,
         }
     }
+}
+
+/// Whether both answer the same kind of question.
+fn is_alike(a: &Reply, b: &Reply) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
 }

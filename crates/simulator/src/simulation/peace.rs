@@ -10,6 +10,8 @@ impl Simulation {
     /// The time of peace: everything comes to its end, and the market answers what it is asked.
     pub(super) fn settle_down(&mut self) -> Result<(), String> {
         self.faults.calm();
+        self.cut_off.clear();
+        self.plan.vault = false;
         self.fund(AMPLE)?;
         for requester in &mut self.requesters {
             requester.stop();

@@ -72,7 +72,10 @@ impl Watch {
                 deadline_seconds: job.deadline_seconds,
                 idempotency_key: job.key,
             };
-            let taken = self.ledger.submit(job.requester, job.escrow.0);
+            let now = job.submitted_at;
+            let taken = self
+                .ledger
+                .submit(id, job.requester, (job.escrow.0, 0), now)?;
             ensure(taken == 0, || format!("canary {id} lacks {taken} cycles"))?;
             self.accept(id, job.requester, &args, host.still());
         }

@@ -54,6 +54,10 @@ impl Watch {
                 self.ledger.fund_treasury(caller, amount.0);
                 true
             }
+            (Call::FundSponsor(amount), Ok(_)) => {
+                self.ledger.fund_sponsor(caller, amount.0);
+                true
+            }
             (Call::Unstake(amount), Ok(_)) => {
                 account.0 -= amount.0;
                 account.1 += amount.0;

@@ -27,6 +27,7 @@ impl Watch {
         let holder = host.job_of(caller, &args.idempotency_key);
         self.check_key(host, caller, args, holder)?;
         let quote = host.market.quote(&args.request);
+        let now = host.market.now();
         let (cap, balance) = (args.price_cap.0, self.ledger.balance(caller));
         let reply = host.execute(caller, call);
         let Reply::Submitted(told) = &reply else {
@@ -35,14 +36,22 @@ impl Watch {
         let dear = quote
             .as_ref()
             .is_ok_and(|quote| args.price_cap >= quote.price_max);
-        let rich = balance + attached.0 >= cap;
+        let lacking = cap.saturating_sub(balance + attached.0);
+        // What is lacking the sponsor pool pays, at the quoted price and not above.
+        let exact = quote
+            .as_ref()
+            .is_ok_and(|quote| args.price_cap == quote.price_max);
+        let sponsored = exact && lacking <= self.ledger.sponsored_left(caller, now);
+        let rich = lacking == 0 || sponsored;
         let right = match (told, holder) {
             (Ok((submitted, accepted)), Some(job)) => {
                 let same = self.is_same(job, args);
                 same && submitted.duplicate && submitted.job == job && *accepted == Cycles::ZERO
             }
             (Ok((submitted, accepted)), None) => {
-                let expected = self.ledger.submit(caller, cap);
+                let money = (cap, attached.0);
+                let expected = self.ledger.submit(submitted.job, caller, money, now)?;
+                self.report.sponsored += u64::from(lacking > 0);
                 self.accept(submitted.job, caller, args, host.still());
                 let new = !submitted.duplicate && submitted.escrow.0 == cap;
                 new && dear && rich && accepted.0 == expected
