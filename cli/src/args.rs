@@ -512,6 +512,9 @@ pub(crate) struct Simulate {
     /// Markets at a time; the report is the same for every number [default: processor cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
+    /// Keep in this file what the seeds gave, and go on where it ends
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
     /// Also measure how often colluding providers get a wrong answer verified, and draw it into this file as SVG
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,

@@ -5,6 +5,7 @@
 //! `--share N` divides the number of seeds, for shorter nights.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -32,6 +33,9 @@ pub(crate) struct NightlyArgs {
     /// The first seed in the simulator, so that every night may have others.
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     first: u64,
+    /// Keep in this file what the simulator gave, and go on where it ends, so that a night may have parts.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
 }
 
 /// Runs all of them; goes on after a failure, so that one night shows everything.
@@ -49,6 +53,9 @@ pub(crate) fn run(
         .args(["--seeds", &shared(markets).to_string()])
         .args(["--steps", &steps.to_string()])
         .args(["--first", &args.first.to_string()]);
+    if let Some(file) = &args.resume {
+        assay.arg("--resume").arg(file);
+    }
     let mut ended = ExitCode::SUCCESS;
     if let Err(error) = process::run(&mut assay) {
         eprintln!("error: {error:#}");

@@ -37,5 +37,5 @@ pub use kind::Kind;
 pub use outcome::Outcome;
 pub use plan::Plan;
 pub use plot::plot;
-pub use report::{Asked, Report, Worked};
+pub use report::{Asked, Counts, Report, Worked};
 pub use simulation::Simulation;

@@ -1,13 +1,17 @@
 //! What came of it: who earned what, how jobs ended, what went wrong.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, str::FromStr as _};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::kind::Kind;
 
+/// How often things of these names happened.
+pub type Counts = BTreeMap<Cow<'static, str>, u64>;
+
 /// The sums over one seed or many. The same seeds give the same report, byte for byte.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
     /// Seeds that were run.
     pub seeds: u64,
@@ -16,7 +20,7 @@ pub struct Report {
     /// Seconds that passed for those in it.
     pub seconds: u64,
     /// Jobs by how they ended.
-    pub jobs: BTreeMap<&'static str, u64>,
+    pub jobs: Counts,
     /// Jobs that the sponsor pool paid a part of.
     pub sponsored: u64,
     /// Jobs whose verified answer is a lie that a ring told with enough voices.
@@ -32,13 +36,14 @@ pub struct Report {
     /// Requesters by kind.
     pub requesters: BTreeMap<Kind, Asked>,
     /// Faults that happened.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub faults: Counts,
     /// What the log tells of.
-    pub events: BTreeMap<&'static str, u64>,
+    pub events: Counts,
 }
 
 /// What became of the leases of one kind of worker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Worked {
     /// Workers.
     pub workers: u64,
@@ -55,28 +60,34 @@ pub struct Worked {
     /// Given back.
     pub abandoned: u64,
     /// Cycles of bonds lost for silence.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub forfeited: u128,
     /// Cycles earned, parts of others' bonds included.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub earned: u128,
 }
 
 /// What became of the jobs of one kind of requester.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Asked {
     /// Jobs that have ended.
     pub jobs: u64,
     /// Of those: with an answer.
     pub answered: u64,
     /// Cycles paid for them.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub spent: u128,
 }
 
 /// JSON's numbers are too small for cycles.
 fn as_text<S: Serializer>(amount: &u128, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(amount)
+}
+
+fn from_text<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+    let text = <Cow<'de, str>>::deserialize(from)?;
+    u128::from_str(&text).map_err(de::Error::custom)
 }
 
 impl Report {
@@ -111,7 +122,7 @@ impl Report {
             (&mut self.events, events),
         ] {
             for (name, count) in more {
-                *sums.entry(name).or_default() += count;
+                *sums.entry(name.clone()).or_default() += count;
             }
         }
         for (kind, more) in workers {
@@ -221,11 +232,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn list(
-    f: &mut fmt::Formatter<'_>,
-    title: &str,
-    counts: &BTreeMap<&'static str, u64>,
-) -> fmt::Result {
+fn list(f: &mut fmt::Formatter<'_>, title: &str, counts: &Counts) -> fmt::Result {
     let parts: Vec<String> = counts
         .iter()
         .map(|(name, count)| format!("{name} {count}"))

@@ -320,10 +320,10 @@ impl Simulation {
         for fault in Fault::ALL {
             report
                 .faults
-                .insert(fault.name(), self.faults.happened(fault));
+                .insert(fault.name().into(), self.faults.happened(fault));
         }
         for (name, count) in self.host.market.auditor().counts() {
-            report.events.insert(name, (*count).into());
+            report.events.insert((*name).into(), (*count).into());
         }
         report
     }

@@ -115,7 +115,7 @@ impl Watch {
             (JobState::Expired, _) => "expired",
             _ => "failed",
         };
-        *self.report.jobs.entry(name).or_default() += 1;
+        *self.report.jobs.entry(name.into()).or_default() += 1;
         let kind = self
             .requesters
             .get(&from)
