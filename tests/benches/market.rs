@@ -4,12 +4,16 @@
 //! turn, one at a time; a worker's compute is the processor time of its process, and a job's latency is by the canister's
 //! clock. What workers and canister use while nothing is asked is measured first and taken off; so is, in a line of its own,
 //! the time that an answer's updates need by themselves. Numbers are medians.
+//!
+//! A checker belongs to another provider, and so to another machine, but here it shares one with the generator, and both take longer
+//! while the other works. So each question is asked a third time, and its checker is held until the generation is committed: that is
+//! what the check itself takes.
 
 use std::{
     fmt, fs,
     io::{self, Write as _},
     path::PathBuf,
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
@@ -18,7 +22,8 @@ use assay_cli::local::{Launcher, LocalMarket, MarketOptions, ProviderPlan};
 use assay_jobs_core::Rules;
 use assay_protocol::{
     Cycles,
-    job::{ControlError, JobState, SubmitArgs, Verdict},
+    job::{ControlError, JobState, JobView, SubmitArgs, Verdict},
+    lease::{LeaseState, Role},
     request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
 use assay_worker::client::{Jobs, Network};
@@ -104,6 +109,54 @@ type Number = fn(&Took) -> f64;
 struct Idle {
     compute: f64,
     cycles: f64,
+}
+
+/// How a question is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Single,
+    Checked,
+    /// Checked, while nobody else works.
+    Apart,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Single, Self::Checked, Self::Apart];
+
+    fn assurance(self) -> Assurance {
+        match self {
+            Self::Single => Assurance::Single,
+            Self::Checked | Self::Apart => Assurance::Checked { checkers: 1 },
+        }
+    }
+}
+
+/// A process that does nothing until this is dropped.
+#[derive(Debug)]
+struct Held(u32);
+
+impl Held {
+    fn new(pid: u32) -> anyhow::Result<Self> {
+        signal(pid, "STOP")?;
+        Ok(Self(pid))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Who has ended by now needs it no more.
+        let _ = signal(self.0, "CONT");
+    }
+}
+
+fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
+    let told = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status()
+        .context("kill")?;
+    ensure!(told.success(), "process {pid} does not take {name}");
+    Ok(())
 }
 
 #[derive(CandidType)]
@@ -197,7 +250,24 @@ impl Bench {
         Ok(median(took.into_iter()))
     }
 
-    async fn ask(&self, subject: &str, assurance: Assurance, idle: Idle) -> anyhow::Result<Took> {
+    /// Who checks a job whose generation is not committed yet.
+    fn early_checker(&self, view: &JobView) -> Option<u32> {
+        let generates = |role| role == Role::Generator;
+        let mut leases = view.leases.iter();
+        let busy = leases.any(|lease| generates(lease.role) && lease.state == LeaseState::Leased);
+        let checker = view
+            .leases
+            .iter()
+            .find(|lease| lease.role == Role::Checker)?;
+        let processes = self.market.fleet.processes();
+        let process = processes
+            .values()
+            .find(|process| process.operator == checker.worker)?;
+        process.pid().filter(|_| busy)
+    }
+
+    async fn ask(&self, subject: &str, way: Way, idle: Idle) -> anyhow::Result<Took> {
+        let assurance = way.assurance();
         let request = JobRequest {
             model: ModelRef::Version(self.market.model.id),
             task: Task::question(format!("Write a very long story about {subject}.")),
@@ -211,12 +281,20 @@ impl Bench {
             request,
             price_cap,
             deadline_seconds: 600,
-            idempotency_key: format!("{subject} {assurance:?}").into_bytes(),
+            idempotency_key: format!("{subject} {way:?}").into_bytes(),
         };
         let job = self.jobs.submit(&args).await?.job;
         let started = Instant::now();
+        let mut held = None;
         let view = loop {
             let view = self.jobs.job(job).await?;
+            if way == Way::Apart {
+                held = match (self.early_checker(&view), held) {
+                    (Some(pid), None) => Some(Held::new(pid)?),
+                    (Some(_), held) => held,
+                    (None, _) => None,
+                };
+            }
             if view.state.is_terminal() {
                 break view;
             }
@@ -284,17 +362,16 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let bench = Bench::start(args, dir.path().join("market")).await?;
     let idle = bench.idle().await?;
     let update = bench.update().await?;
-    let checked = Assurance::Checked { checkers: 1 };
     // The first answer of each worker reads the model from the disk.
-    bench.ask("a market", checked, idle).await?;
-    let mut took: [Vec<Took>; 2] = Default::default();
+    bench.ask("a market", Way::Checked, idle).await?;
+    let mut took: [Vec<Took>; 3] = Default::default();
     for i in 0..usize::from(args.rounds) {
         let subject = match i / SUBJECTS.len() {
             0 => SUBJECTS[i].to_owned(),
             more => format!("{}, part {}", SUBJECTS[i % SUBJECTS.len()], more + 1),
         };
-        for (of, assurance) in took.iter_mut().zip([Assurance::Single, checked]) {
-            of.push(bench.ask(&subject, assurance, idle).await?);
+        for (of, way) in took.iter_mut().zip(Way::ALL) {
+            of.push(bench.ask(&subject, way, idle).await?);
         }
         say(format_args!("{} of {} questions", i + 1, args.rounds));
     }
@@ -310,15 +387,19 @@ async fn run(args: &Args) -> anyhow::Result<()> {
         "{:<28}{:>12}{:>12}{:>10}",
         "", "single", "checked", "ratio"
     )?;
-    let rows: [(&str, Number); 3] = [
-        ("compute of workers, s", |took| took.compute),
-        ("latency, s", |took| took.latency),
-        ("cycles of the canister, G", |took| took.cycles / 1e9),
+    let rows: [(&str, Way, Number); 4] = [
+        ("compute of workers, s", Way::Checked, |took| took.compute),
+        ("  one after the other, s", Way::Apart, |took| took.compute),
+        ("latency, s", Way::Checked, |took| took.latency),
+        ("cycles of the canister, G", Way::Checked, |took| {
+            took.cycles / 1e9
+        }),
     ];
-    for (name, what) in rows {
-        let [single, checked] = [middle(&took[0], what), middle(&took[1], what)];
+    for (name, way, what) in rows {
+        let (single, checked) = (&took[0], &took[way as usize]);
         // Each question by itself, so that a long one does not weigh on the other column.
-        let ratios = took[0].iter().zip(&took[1]).map(|(a, b)| what(b) / what(a));
+        let ratios = single.iter().zip(checked).map(|(a, b)| what(b) / what(a));
+        let [single, checked] = [middle(single, what), middle(checked, what)];
         let ratio = median(ratios);
         writeln!(out, "{name:<28}{single:>12.3}{checked:>12.3}{ratio:>10.3}")?;
     }

@@ -263,6 +263,13 @@ fn a_market_that_stays_answers_questions_and_its_receipts_hold_until_tampered_wi
         "{}",
         all(&going_on)
     );
+    // Nobody is trusted yet, so the treasury pays for a checker.
+    let single = assay(home.path())
+        .args(["chat", PROMPT, "--assurance", "single"])
+        .args(["--max-tokens", "8"])
+        .output()
+        .unwrap();
+    assert_eq!(single.status.code(), Some(0), "{}", all(&single));
     let vector = assay(home.path())
         .args(["embed", "Paris"])
         .output()

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::{self, Config, ConfigError, Overrides},
-    doctor, exit, identity, log, run, setup,
+    doctor, exit, identity, log, registration, run, setup,
 };
 
 /// The worker daemon of Assay: takes leases, runs the engine, commits and reveals.
@@ -37,6 +37,14 @@ pub enum Command {
         /// Print one JSON object instead of lines
         #[arg(long)]
         json: bool,
+    },
+    /// Print what the registry wants to be told of each model in the configuration: the argument of `register_model`, in Candid
+    Models {
+        #[command(flatten)]
+        settings: Settings,
+        /// Their license, as an SPDX expression
+        #[arg(long, value_name = "SPDX", default_value = "Apache-2.0")]
+        license: String,
     },
     /// The configuration file
     #[command(subcommand)]
@@ -132,6 +140,10 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Doctor { settings, json } => {
             block_on(doctor::run(&settings.config, settings.load(), json))
         }
+        Command::Models { settings, license } => match settings.load() {
+            Ok(config) => block_on(models(&config, &license)),
+            Err(error) => refuse(&error, config_code(&error)),
+        },
         Command::Config(ConfigCommand::Check(settings)) => match settings.load() {
             Ok(config) => {
                 let jobs = config.jobs.as_ref().map_or_else(
@@ -157,6 +169,16 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Identity(IdentityCommand::New { out }) => show(identity::create(&out)),
         Command::Identity(IdentityCommand::Show { pem }) => show(identity::load(&pem)),
     }
+}
+
+async fn models(config: &Config, license: &str) -> u8 {
+    for settings in &config.models {
+        match registration::of(settings, license).await {
+            Ok(manifest) => say(&registration::candid(&manifest)),
+            Err(error) => return refuse(&error, error.code()),
+        }
+    }
+    exit::OK
 }
 
 fn show(key: Result<identity::Key, identity::IdentityError>) -> u8 {

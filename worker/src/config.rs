@@ -3,7 +3,7 @@
 //! Invariant: a [`Config`] that exists is within its limits; nothing is checked twice later.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -13,7 +13,7 @@ use assay_protocol::{Cycles, limits};
 use candid::Principal;
 use serde::Deserialize;
 
-use crate::{cheat::Cheat, log};
+use crate::{cheat::Cheat, log, openai};
 
 /// The annotated example, as it is shipped.
 pub const EXAMPLE: &str = include_str!("../packaging/worker.example.toml");
@@ -78,12 +78,30 @@ pub enum RootKey {
 pub struct ModelConfig {
     /// The name the registry must have for it, if it matters.
     pub name: Option<String>,
-    /// The converted model.
-    pub file: PathBuf,
+    /// What runs it.
+    pub source: Source,
     /// Cycles per 1,000 tokens read.
     pub ask_input: Cycles,
     /// Cycles per 1,000 tokens generated.
     pub ask_output: Cycles,
+}
+
+/// What runs a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The engine of this worker, from a converted model file.
+    File(PathBuf),
+    /// A server.
+    Server(openai::Settings),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(settings) => write!(f, "{} at {}", settings.model, settings.url),
+        }
+    }
 }
 
 /// What flags and environment set; each beats the file.
@@ -229,9 +247,22 @@ struct IdentityFile {
 #[serde(deny_unknown_fields)]
 struct ModelFile {
     name: Option<String>,
-    file: PathBuf,
+    file: Option<PathBuf>,
+    openai: Option<ServerFile>,
     ask_input: u64,
     ask_output: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServerFile {
+    url: String,
+    model: String,
+    topology: String,
+    image_digest: Option<String>,
+    context_max: Option<u32>,
+    api_key_file: Option<PathBuf>,
+    jwt_secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -330,10 +361,12 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
                 ModelFile {
                     name,
                     file,
+                    openai,
                     ask_input,
                     ask_output,
                 },
             )| {
+                let source = source(&format!("models[{i}]"), file, openai)?;
                 within(
                     &format!("models[{i}].ask_input"),
                     ask_input,
@@ -348,7 +381,7 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
                 )?;
                 Ok(ModelConfig {
                     name,
-                    file,
+                    source,
                     ask_input: Cycles(ask_input.into()),
                     ask_output: Cycles(ask_output.into()),
                 })
@@ -378,6 +411,68 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
             .unwrap_or_else(|| "info".to_owned()),
         cheat: file.cheat.map(|cheat| cheat.mode),
     })
+}
+
+/// What runs a model: either of the two.
+fn source(
+    key: &str,
+    file: Option<PathBuf>,
+    server: Option<ServerFile>,
+) -> Result<Source, ConfigError> {
+    let invalid = |part: &str, problem: String| ConfigError::Invalid {
+        key: format!("{key}{part}"),
+        problem,
+    };
+    let ServerFile {
+        url,
+        model,
+        topology,
+        image_digest,
+        context_max,
+        api_key_file,
+        jwt_secret_file,
+    } = match (file, server) {
+        (Some(file), None) => return Ok(Source::File(file)),
+        (None, Some(server)) => server,
+        _ => {
+            let problem = "wants either file, a converted model, or openai, a server";
+            return Err(invalid("", problem.to_owned()));
+        }
+    };
+    let digest = image_digest.as_ref();
+    let hex = digest.and_then(|digest| digest.strip_prefix("sha256:"));
+    let is_digest = hex.is_some_and(|hex| hex.len() == 64 && hex::decode(hex).is_ok());
+    if digest.is_some() && !is_digest {
+        let problem = "is not sha256: and 64 hexadecimal digits; docker image inspect tells it";
+        return Err(invalid(".openai.image_digest", problem.to_owned()));
+    }
+    if let Some(context) = context_max {
+        let most = u64::from(limits::CONTEXT_TOKENS_MAX);
+        within(
+            &format!("{key}.openai.context_max"),
+            context.into(),
+            1,
+            most,
+        )?;
+    }
+    let bearer = match (api_key_file, jwt_secret_file) {
+        (None, None) => None,
+        (Some(path), None) => Some(openai::KeySource::Key(path)),
+        (None, Some(path)) => Some(openai::KeySource::JwtSecret(path)),
+        (Some(_), Some(_)) => {
+            let problem = "takes one of api_key_file and jwt_secret_file";
+            return Err(invalid(".openai", problem.to_owned()));
+        }
+    };
+    Ok(Source::Server(openai::Settings {
+        url,
+        model,
+        topology: openai::Topology::new(&topology)
+            .map_err(|problem| invalid(".openai.topology", problem))?,
+        image_digest,
+        context_max,
+        key: bearer,
+    }))
 }
 
 /// The jobs canisters that the file names.

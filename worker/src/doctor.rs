@@ -15,10 +15,11 @@ use serde::Serialize;
 use crate::{
     cli::say,
     client::{Jobs, Network, Registry},
-    config::{Config, ConfigError, ModelConfig},
+    config::{Config, ConfigError, ModelConfig, Source},
     exit, identity,
     journal::Journal,
-    model::{Job, LocalModel},
+    model::{Job, LocalModel, Opened},
+    openai::ServerModel,
     setup,
 };
 
@@ -283,25 +284,38 @@ async fn examine_model(
     registry: Option<&Registry>,
     report: &mut Report,
 ) {
-    let model = match LocalModel::open(&settings.file) {
-        Ok(model) => model,
-        Err(error) => {
-            report.fail("model", error.to_string(), exit::MODEL);
-            return;
-        }
+    let opened = match &settings.source {
+        Source::File(path) => LocalModel::open(path)
+            .map(Opened::Local)
+            .map_err(|error| error.to_string()),
+        Source::Server(server) => ServerModel::open(server)
+            .await
+            .map(Opened::Server)
+            .map_err(|error| error.to_string()),
     };
-    let speed = speed(&model, threads).map_or_else(
+    let model = match opened {
+        Ok(model) => model,
+        Err(error) => return report.fail("model", error, exit::MODEL),
+    };
+    let speed = match &model {
+        Opened::Local(model) => speed(model, threads),
+        Opened::Server(model) => speed_of_server(model).await,
+    };
+    let speed = speed.map_or_else(
         |error| error.to_string(),
         |speed| format!("about {speed:.0} tokens/s"),
     );
-    let file = settings.file.display();
+    let what = match &model {
+        Opened::Local(_) => settings.source.to_string(),
+        Opened::Server(model) => format!("{}, {}", settings.source, model.deployment().to_json()),
+    };
     match registry {
-        None => report.ok("model", format!("{file}, sound, {speed}; not compared with the registry")),
+        None => report.ok("model", format!("{what}, sound, {speed}; not compared with the registry")),
         Some(registry) => match registry.find_model(&model.root(), settings.name.as_deref()).await {
             Ok(Some(found)) => report.ok("model", format!("{}, root as registered, {speed}", found.manifest.name)),
             Ok(None) => report.fail(
                 "model",
-                format!("{file}: root {} is not registered{}; use the file that is, or register this one", model.root(), match &settings.name {
+                format!("{what}: root {} is not registered{}; register what `assay-worker models` prints, or use what is registered", model.root(), match &settings.name {
                     Some(name) => format!(" as {name}"),
                     None => String::new(),
                 }),
@@ -312,15 +326,28 @@ async fn examine_model(
     }
 }
 
-/// Generated tokens per second, the first one left out; for an encoder, tokens read.
-fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFault> {
-    let job = |task| Job {
+/// What a speed is measured with.
+fn sample(task: Task, threads: usize) -> Job {
+    Job {
         task,
         parameters: Parameters::new(SPEED_TOKENS, Sampling::GREEDY),
         input_tokens_max: None,
         seed: 0,
         threads,
-    };
+    }
+}
+
+/// A server's generated tokens per second, its prompt included.
+async fn speed_of_server(model: &ServerModel) -> Result<f64, crate::model::RunFault> {
+    let job = sample(Task::question("Count slowly from one to one hundred."), 1);
+    let began = Instant::now();
+    let body = model.generate(&job, &mut |_| {}).await?;
+    Ok(body.output_tokens.len() as f64 / began.elapsed().as_secs_f64().max(1e-6))
+}
+
+/// Generated tokens per second, the first one left out; for an encoder, tokens read.
+fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFault> {
+    let job = |task| sample(task, threads);
     let per_second =
         |tokens: usize, since: Instant| tokens as f64 / since.elapsed().as_secs_f64().max(1e-6);
     match model {

@@ -17,5 +17,7 @@ pub mod identity;
 pub mod journal;
 pub mod log;
 pub mod model;
+pub mod openai;
+pub mod registration;
 pub mod run;
 pub mod setup;

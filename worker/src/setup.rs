@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use assay_protocol::{
+    Hash32,
     lease::{Offer, WorkerError},
     limits,
 };
@@ -15,11 +16,12 @@ use tracing::{info, warn};
 use crate::{
     backoff::Backoff,
     client::{CallError, Jobs, Network, Outcome, Registry},
-    config::{Config, ModelConfig},
+    config::{Config, ModelConfig, Source},
     doctor, exit,
     identity::{self, IdentityError, Key},
     journal::{Journal, JournalError},
-    model::{LocalModel, ModelFault},
+    model::{LocalModel, ModelFault, Opened},
+    openai::{ServerError, ServerModel},
     run::{Offered, Worker},
 };
 
@@ -40,17 +42,20 @@ pub enum SetupError {
     /// A model file.
     #[error(transparent)]
     Model(#[from] ModelFault),
-    /// A model file is sound, but the registry has no such version.
+    /// A server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// A model is sound, but the registry has no such version.
     #[error(
-        "{file}: the registry has no model{named} with root {root}; register it, or use the file that is registered"
+        "{what}: the registry has no model{named} with root {root}; register what `assay-worker models` prints, or use what is registered"
     )]
     NotRegistered {
-        /// The file.
-        file: String,
+        /// The file, or the server.
+        what: String,
         /// ` named x`, if the configuration names one.
         named: String,
-        /// The file's root.
-        root: assay_protocol::Hash32,
+        /// Its root.
+        root: Hash32,
     },
     /// The network refuses, and waiting will not help.
     #[error(transparent)]
@@ -82,7 +87,7 @@ impl SetupError {
         match self {
             Self::Identity(_) => exit::CREDENTIALS,
             Self::Journal(_) => exit::STATE,
-            Self::Model(_) | Self::NotRegistered { .. } => exit::MODEL,
+            Self::Model(_) | Self::Server(_) | Self::NotRegistered { .. } => exit::MODEL,
             Self::Call(_) | Self::NoShards { .. } | Self::Offers { .. } | Self::KnownAnswers(_) => {
                 exit::FAILED
             }
@@ -95,11 +100,10 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
     let key = identity::load(&config.pem)?;
     let journal = Journal::open(&config.state_dir)?;
     known_answers()?;
-    let models = config
-        .models
-        .iter()
-        .map(open_model)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut models = Vec::with_capacity(config.models.len());
+    for settings in &config.models {
+        models.push(open(&settings.source).await?);
+    }
     info!(worker = %key.principal, url = %config.url, models = models.len(), "starting");
 
     let network = connect(config, &key).await?;
@@ -129,10 +133,33 @@ pub fn known_answers() -> Result<(), SetupError> {
         .map_err(|error| SetupError::KnownAnswers(error.to_string()))
 }
 
-fn open_model(settings: &ModelConfig) -> Result<LocalModel, ModelFault> {
-    let model = LocalModel::open(&settings.file)?;
-    info!(file = %settings.file.display(), root = %model.root(), "model is sound");
-    Ok(model)
+/// Opens a model. A file must be right at once; a server that does not answer yet is waited for.
+async fn open(source: &Source) -> Result<Opened, SetupError> {
+    let settings = match source {
+        Source::File(path) => {
+            let model = LocalModel::open(path)?;
+            info!(file = %path.display(), root = %model.root(), "model is sound");
+            return Ok(Opened::Local(model));
+        }
+        Source::Server(settings) => settings,
+    };
+    let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
+    loop {
+        match ServerModel::open(settings).await {
+            Ok(model) => {
+                let deployment = model.deployment().to_json();
+                info!(url = %settings.url, root = %model.root(), %deployment, "a server answers");
+                return Ok(Opened::Server(model));
+            }
+            Err(error) if !error.is_passing() => return Err(error.into()),
+            Err(error) => {
+                if backoff.failures().is_multiple_of(MENTION_EVERY) {
+                    warn!(%error, "waiting for the server");
+                }
+                tokio::time::sleep(backoff.pause()).await;
+            }
+        }
+    }
 }
 
 async fn connect(config: &Config, key: &Key) -> Result<Network, CallError> {
@@ -185,7 +212,7 @@ async fn shards(config: &Config, registry: &Registry) -> Result<Vec<Principal>, 
 async fn offer(
     registry: &Registry,
     settings: &ModelConfig,
-    model: LocalModel,
+    model: Opened,
     threads: usize,
 ) -> Result<Offered, SetupError> {
     let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
@@ -201,11 +228,14 @@ async fn offer(
                     ask_input: settings.ask_input,
                     ask_output: settings.ask_output,
                 };
-                return Ok(Offered::new(model, offer, threads));
+                return Ok(match model {
+                    Opened::Local(model) => Offered::new(model, offer, threads),
+                    Opened::Server(model) => Offered::served(model, offer),
+                });
             }
             Ok(None) => {
                 return Err(SetupError::NotRegistered {
-                    file: settings.file.display().to_string(),
+                    what: settings.source.to_string(),
                     named: settings
                         .name
                         .as_ref()

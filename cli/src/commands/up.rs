@@ -20,6 +20,8 @@ const OPERATOR_FUNDS: Cycles = Cycles(10_000_000_000_000);
 const GUESTS: Cycles = Cycles(10_000_000_000_000);
 const GUEST_DAILY: Cycles = Cycles(10_000_000_000);
 const GUESTS_DAILY: Cycles = Cycles(1_000_000_000_000);
+/// What the treasury has for audits: without it nobody new may answer unchecked questions.
+const TREASURY: Cycles = Cycles(10_000_000_000_000);
 /// How often the workers are looked after.
 const CARE: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -40,8 +42,10 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
             let funded = market.fund("requester.pem", FUNDS).await?;
             let (jobs, operator) = (market.canisters.jobs, market.operator.principal);
             market.fund_at(jobs, operator, OPERATOR_FUNDS).await?;
-            let told =
-                format!("{FUNDS} cycles for the requester, {OPERATOR_FUNDS} for the operator");
+            market.endow(TREASURY).await?;
+            let told = format!(
+                "{FUNDS} cycles for the requester, {OPERATOR_FUNDS} for the operator, {TREASURY} for audits"
+            );
             Ok((funded, told))
         })
         .await?;

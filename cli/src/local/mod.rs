@@ -305,6 +305,15 @@ impl LocalMarket {
         Ok(())
     }
 
+    /// Gives the market so much for audits, out of the purse.
+    pub async fn endow(&self, treasury: Cycles) -> Result<(), Failure> {
+        let id = self.canisters.jobs;
+        self.fund_at(id, self.operator.principal, treasury).await?;
+        let network = self.connect(&self.operator).await?;
+        Jobs::new(&network, id).fund_treasury(treasury).await?;
+        Ok(())
+    }
+
     /// Lets the purse pay into somebody's balance in one jobs canister.
     pub async fn fund_at(
         &self,

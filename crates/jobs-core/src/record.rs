@@ -11,7 +11,7 @@ use assay_protocol::{
     money::{Destination, TransferKind, TransferState},
     price::Rates,
     receipt::ReceiptResult,
-    registry::WorkerStatus,
+    registry::{WorkerStatus, is_class_bound},
     request::{Assurance, JobRequest},
     result::Usage,
 };
@@ -458,7 +458,7 @@ pub struct ModelEntry {
     pub context_max: u32,
     /// Share of payouts that goes to its owner.
     pub royalty_bps: u16,
-    /// Whether answers can be compared bit for bit.
+    /// Whether answers can be run again on any machine, to the bit.
     pub verifiable: bool,
     /// Who registered it.
     pub owner: Principal,
@@ -467,6 +467,11 @@ pub struct ModelEntry {
 }
 
 impl ModelEntry {
+    /// Whether answers can be compared with each other though nobody can run them again.
+    pub(crate) fn is_class_bound(&self) -> bool {
+        is_class_bound(&self.semantics, self.verifiable)
+    }
+
     /// Input tokens that a request has at worst: an encoder reads no more than its context.
     pub(crate) fn input_tokens_max(&self, request: &JobRequest) -> u32 {
         let max = request.input_tokens_max();

@@ -310,10 +310,16 @@ impl<B: Backend> Jobs<B> {
             Assurance::Refereed => {
                 return Err(SubmitError::NotAvailableYet("refereed assurance".into()));
             }
+            Assurance::Checked { .. } if model.is_class_bound() => {
+                return Err(invalid(
+                    "assurance",
+                    "nobody can run this model's answers again, only compare them; ask for equality, threshold or single",
+                ));
+            }
             Assurance::Checked { .. }
             | Assurance::Equality { .. }
             | Assurance::Threshold { .. }
-                if !model.verifiable =>
+                if !model.verifiable && !model.is_class_bound() =>
             {
                 return Err(invalid(
                     "assurance",

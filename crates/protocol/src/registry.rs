@@ -8,6 +8,10 @@ use crate::{Hash32, Hasher, ModelId, Timestamp};
 /// The canonical semantics of this release: the contract that makes two machines comparable.
 pub const SPEC_CIS_1: &str = "CIS-1";
 
+/// The semantics of servers that compute in floats, each kind in its own order: nobody can run an answer again elsewhere, so answers
+/// are compared as a whole, and only with those of the same deployment (see [`ModelManifest::is_class_bound`]).
+pub const SPEC_CLASS_1: &str = "CLASS-1";
+
 /// More than all fields of fixed size of one record (or of one model file) take in Candid.
 const FIXED_BYTES: usize = 128;
 
@@ -22,7 +26,7 @@ pub struct ModelManifest {
     pub semantics: String,
     /// The files a worker needs.
     pub files: Vec<ModelFile>,
-    /// Root over the converted weights and their manifest.
+    /// Root over the converted weights and their manifest; for [`SPEC_CLASS_1`], over what describes the deployment.
     pub model_root: Hash32,
     /// SHA-256 of the tokenizer.
     pub tokenizer_sha256: Hash32,
@@ -34,7 +38,7 @@ pub struct ModelManifest {
     pub license: String,
     /// Share of every payout that goes to whoever registered the model, in basis points.
     pub royalty_bps: u16,
-    /// Whether answers can be compared bit for bit.
+    /// Whether answers can be run again on any machine, to the bit.
     pub verifiable: bool,
 }
 
@@ -58,6 +62,11 @@ impl ModelManifest {
     /// Whether it makes vectors of texts, and no texts.
     pub fn is_encoder(&self) -> bool {
         ENCODERS.contains(&self.architecture.as_str())
+    }
+
+    /// Whether answers can be compared with each other though nobody can run them again.
+    pub fn is_class_bound(&self) -> bool {
+        is_class_bound(&self.semantics, self.verifiable)
     }
 
     /// The version id: a hash of every field.
@@ -107,13 +116,18 @@ impl ModelManifest {
         ModelId(hasher.finish())
     }
 
-    /// The determinism class of canonical engines: answers are compared only inside one class.
+    /// The determinism class: answers are compared only inside one class.
     pub fn class(&self) -> Hash32 {
         Hasher::new("assay-class-1")
             .hash(&self.id().0)
             .bytes(self.semantics.as_bytes())
             .finish()
     }
+}
+
+/// Whether answers under these semantics can be compared with each other though nobody can run them again.
+pub fn is_class_bound(semantics: &str, verifiable: bool) -> bool {
+    !verifiable && semantics == SPEC_CLASS_1
 }
 
 impl ModelFile {

@@ -9,7 +9,8 @@ use assay_protocol::{
         MODEL_FILES_MAX, NAME_BYTES_MAX, ROYALTY_BPS_MAX, SLOTS_MAX, TEXT_BYTES_MAX, URL_BYTES_MAX,
     },
     registry::{
-        Board, Hardware, ModelFile, ModelManifest, ProviderArgs, RegistryError, WorkerArgs,
+        Board, Hardware, ModelFile, ModelManifest, ProviderArgs, RegistryError, SPEC_CLASS_1,
+        WorkerArgs,
     },
 };
 use candid::Principal;
@@ -73,6 +74,17 @@ pub(crate) fn model(manifest: &ModelManifest) -> Checked {
             "model_root",
             "is zero; a verifiable model needs the root of its weights",
         );
+    }
+    if semantics == SPEC_CLASS_1 {
+        if *verifiable {
+            return invalid(
+                "verifiable",
+                "is true; nobody can run the answers of such servers again",
+            );
+        }
+        if *model_root == Hash32::default() {
+            return invalid("model_root", "is zero; it must name the deployment");
+        }
     }
     number(
         "context_max",

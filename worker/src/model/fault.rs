@@ -8,6 +8,8 @@ use assay_engine::{
     tokenizer::{TemplateError, TokenizerError},
 };
 
+use crate::openai::ServerError;
+
 /// Why no model, or not this one, can do what an order asks for: a flaw of the request, not of the worker.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
@@ -34,6 +36,9 @@ pub enum Unfit {
         /// Tokens that there may be.
         max: u32,
     },
+    /// The servers that have this model cannot do it, or would not do it to the letter.
+    #[error("{0}")]
+    Server(String),
     /// Another kind of task.
     #[error("this model cannot do that kind of task; ask {0}")]
     Kind(&'static str),
@@ -51,6 +56,12 @@ pub enum RunFault {
     /// The engine's encoder refused.
     #[error(transparent)]
     Embed(#[from] SessionError),
+    /// A server failed.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Nobody can check answers of servers.
+    #[error("answers of servers are compared with each other and never run again")]
+    NotChecked,
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -82,7 +93,7 @@ impl RunFault {
                 _ => false,
             },
             Self::Embed(error) => refuses_request(error),
-            Self::Cancelled => false,
+            Self::Server(_) | Self::NotChecked | Self::Cancelled => false,
         }
     }
 }
@@ -104,6 +115,7 @@ mod tests {
     fn only_what_every_worker_would_find_counts_as_the_requests_fault() {
         let of_request = [
             RunFault::Unfit(Unfit::Input { found: 2, max: 1 }),
+            RunFault::Unfit(Unfit::Server(String::new())),
             RunFault::Run(RunError::BiasToken { token: 9, vocab: 3 }),
             RunFault::Run(RunError::Stuck { position: 0 }),
             RunFault::Run(RunError::Session(SessionError::NoTokens)),
@@ -116,6 +128,8 @@ mod tests {
             assert!(fault.is_of_request(), "{fault}");
         }
         let of_worker = [
+            RunFault::Server(ServerError::Malformed(String::new())),
+            RunFault::NotChecked,
             RunFault::Cancelled,
             RunFault::from(RunError::Cancelled),
             RunFault::Run(RunError::NoPieces),

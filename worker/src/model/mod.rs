@@ -26,6 +26,8 @@ use assay_protocol::{
     result::{Finish, ResultBody, ResultContext},
 };
 
+use crate::openai::ServerModel;
+
 mod fault;
 mod prepared;
 mod swapped;
@@ -40,7 +42,7 @@ pub use self::{
 };
 
 /// Tokens that one pass over the weights takes when many are known.
-const PREFILL_CHUNK: usize = 96;
+const PREFILL_CHUNK: usize = 128;
 
 /// Why a model cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -136,12 +138,9 @@ impl Job {
     }
 
     /// Refuses more input than somebody has allowed.
-    fn admit(&self, input: &[u32]) -> Result<(), Unfit> {
+    pub(crate) fn admit(&self, input: usize) -> Result<(), Unfit> {
         match self.input_tokens_max {
-            Some(max) if input.len() > max as usize => Err(Unfit::Input {
-                found: input.len(),
-                max,
-            }),
+            Some(max) if input > max as usize => Err(Unfit::Input { found: input, max }),
             _ => Ok(()),
         }
     }
@@ -263,6 +262,41 @@ impl LocalModel {
             parameters: &order.parameters,
             seed: order.seed,
         })
+    }
+}
+
+/// A model that can run: in memory, or on a server.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// In memory.
+    Local(LocalModel),
+    /// On a server.
+    Server(Arc<ServerModel>),
+}
+
+impl Opened {
+    /// What the registry knows it by.
+    pub fn root(&self) -> Hash32 {
+        match self {
+            Self::Local(model) => model.root(),
+            Self::Server(model) => model.root(),
+        }
+    }
+
+    /// The root that a result has under an order.
+    pub fn result_root(&self, body: &ResultBody, order: &Order) -> Hash32 {
+        match self {
+            Self::Local(model) => model.result_root(body, order),
+            Self::Server(model) => model.result_root(body, order),
+        }
+    }
+
+    /// Begins a check of somebody's answer.
+    pub fn check(&self, job: &Job) -> Result<Check<'_>, RunFault> {
+        match self {
+            Self::Local(model) => model.check(job),
+            Self::Server(_) => Err(RunFault::NotChecked),
+        }
     }
 }
 

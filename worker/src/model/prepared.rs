@@ -24,7 +24,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(tokenizer: &Tokenizer, job: &Job) -> Result<Self, RunFault> {
         let input = input(tokenizer, &job.task)?;
-        job.admit(&input)?;
+        job.admit(input.len())?;
         let parameters = &job.parameters;
         let stop = match parameters.stops() {
             [] => None,

@@ -77,7 +77,7 @@ impl VectorModel {
             return Err(Unfit::Kind("it for an embedding").into());
         };
         let input = self.tokenizer.encode(text).map_err(Unfit::from)?;
-        job.admit(&input)?;
+        job.admit(input.len())?;
         Ok(input)
     }
 

@@ -100,7 +100,7 @@ fn judge(shared: &Shared, order: &Order, offered: &Offered, checked: Checked) ->
     }
     match &checked {
         Checked::Match(body) => {
-            let root = offered.model.result_root(body, order);
+            let root = offered.model().result_root(body, order);
             Done {
                 opening: Opening::Agrees { root },
                 root,
@@ -159,7 +159,7 @@ impl Run {
     fn start(order: &Order, offered: &Offered, threads: usize) -> Self {
         let (feed, fed) = mpsc::channel();
         let job = Job::from_order(order, threads);
-        let model = offered.model.clone();
+        let model = offered.model();
         let result = tokio::task::spawn_blocking(move || {
             let mut check = model.check(&job)?;
             loop {

@@ -23,6 +23,7 @@ use crate::{
     cheat::Cheat,
     client::{Jobs, Outcome},
     model::{Job, RunFault, TextModel, Token, VectorModel},
+    openai::ServerModel,
 };
 
 /// Shortest pause between two messages with tokens.
@@ -59,6 +60,8 @@ pub(crate) async fn run(
             }
             Engine::Texts(together) => together.generate(job, on_token).await,
             Engine::Vectors(model) => embed(model.clone(), job, swaps).await,
+            Engine::Server(_) if order.streamed > 0 => Err(Fault::NotAlike),
+            Engine::Server(model) => served(model, &job, on_token, swaps).await,
         }
     };
     let body = tokio::select! {
@@ -71,7 +74,7 @@ pub(crate) async fn run(
         finish: body.finish,
     });
     Ok(Done {
-        root: offered.model.result_root(&body, order),
+        root: offered.model().result_root(&body, order),
         usage: body.usage(),
         claim,
         opening: Opening::Result(body),
@@ -89,6 +92,20 @@ async fn embed(model: Arc<VectorModel>, job: Job, swaps: bool) -> Result<ResultB
     // It is over soon: a text for an encoder is short.
     let computed = tokio::task::spawn_blocking(computation).await;
     Ok(computed.map_err(|_| Fault::Panicked)??)
+}
+
+/// Lets a server answer, and deliberately changes what it said if that is wanted.
+async fn served(
+    model: &ServerModel,
+    job: &Job,
+    mut on_token: TokenSink,
+    swaps: bool,
+) -> Result<ResultBody, Fault> {
+    let mut body = model.generate(job, &mut on_token).await?;
+    if swaps {
+        body.answer.push(b'.');
+    }
+    Ok(body)
 }
 
 /// Generates a deliberately wrong answer.

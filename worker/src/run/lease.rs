@@ -130,6 +130,8 @@ pub(crate) enum Fault {
     Journal(#[from] JournalError),
     #[error("this worker has begun it {0} times without an end")]
     TriedOften(u32),
+    #[error("its beginning was shown before a restart, and a server would not go on alike")]
+    NotAlike,
     #[error("too little of its time is left")]
     TooLittleTime,
     #[error(transparent)]

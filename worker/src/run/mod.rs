@@ -38,7 +38,8 @@ use crate::{
     client::{Jobs, Outcome},
     exit,
     journal::{Journal, JournalError, Record},
-    model::{LocalModel, VectorModel},
+    model::{LocalModel, Opened, VectorModel},
+    openai::ServerModel,
     setup::{self, SetupError},
 };
 
@@ -52,8 +53,6 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// A model that this worker offers.
 #[derive(Clone, Debug)]
 pub struct Offered {
-    /// The model in memory.
-    pub model: LocalModel,
     /// Its version and prices.
     pub offer: Offer,
     engine: Engine,
@@ -66,21 +65,34 @@ pub(crate) enum Engine {
     Texts(Arc<Together>),
     /// Vectors, each by itself.
     Vectors(Arc<VectorModel>),
+    /// Texts, on a server.
+    Server(Arc<ServerModel>),
 }
 
 impl Offered {
     /// A model with its prices, which runs its answers on so many threads.
     pub fn new(model: LocalModel, offer: Offer, threads: usize) -> Self {
-        let engine = match &model {
-            LocalModel::Text(model) => {
-                Engine::Texts(Arc::new(Together::new(model.clone(), threads)))
-            }
-            LocalModel::Vector(model) => Engine::Vectors(model.clone()),
+        let engine = match model {
+            LocalModel::Text(model) => Engine::Texts(Arc::new(Together::new(model, threads))),
+            LocalModel::Vector(model) => Engine::Vectors(model),
         };
+        Self { offer, engine }
+    }
+
+    /// A server's model with its prices.
+    pub fn served(model: Arc<ServerModel>, offer: Offer) -> Self {
         Self {
-            model,
             offer,
-            engine,
+            engine: Engine::Server(model),
+        }
+    }
+
+    /// What runs it.
+    pub(crate) fn model(&self) -> Opened {
+        match &self.engine {
+            Engine::Texts(together) => Opened::Local(LocalModel::Text(together.model().clone())),
+            Engine::Vectors(model) => Opened::Local(LocalModel::Vector(model.clone())),
+            Engine::Server(model) => Opened::Server(model.clone()),
         }
     }
 }
@@ -206,7 +218,7 @@ impl Shared {
     /// The offered model with this root.
     pub(crate) fn model(&self, order: &Order) -> Option<&Offered> {
         self.worker.models.iter().find(|offered| {
-            offered.offer.model == order.model && offered.model.root() == order.model_root
+            offered.offer.model == order.model && offered.model().root() == order.model_root
         })
     }
 }

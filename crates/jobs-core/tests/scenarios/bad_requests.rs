@@ -6,7 +6,7 @@ use assay_protocol::{
     Cycles, Hash32, JobId, ModelId,
     job::{DepositError, JobError, StreamArgs, SubmitArgs, SubmitError},
     limits,
-    registry::Record,
+    registry::{Record, SPEC_CLASS_1},
     request::{
         Assurance, Format, LogitBias, Message, MessageRole, ModelRef, Parameters, Sampling, Task,
         Tool, ToolCall,
@@ -363,6 +363,36 @@ fn a_model_that_cannot_be_compared_is_only_for_single() {
         submit(&mut bench, requester(0), &single, single.price_cap.0),
         Ok(JobId(1))
     );
+}
+
+#[test]
+fn class_bound_answers_are_compared_with_each_other_and_never_run_again() {
+    let mut bench = Bench::new(4, 1);
+    let mut model = bench.fixture.model(0).clone();
+    (model.manifest.verifiable, model.manifest.semantics) = (false, SPEC_CLASS_1.to_owned());
+    bench.market.sync(&Record::Model(model));
+    let error =
+        submit(&mut bench, requester(0), &args(), 1_000_000).expect_err("checked is refused");
+    expect!["assurance: nobody can run this model's answers again, only compare them; ask for equality, threshold or single"]
+        .assert_eq(&error.to_string());
+    for (i, assurance) in [
+        Assurance::Single,
+        Assurance::Equality { total: 2 },
+        Assurance::Threshold { total: 3, min: 2 },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut args = args();
+        args.request.assurance = assurance;
+        args.price_cap = Cycles(1_000_000);
+        args.idempotency_key = vec![i as u8];
+        assert_eq!(
+            submit(&mut bench, requester(0), &args, args.price_cap.0),
+            Ok(JobId(i as u64 + 1)),
+            "{assurance:?}"
+        );
+    }
 }
 
 #[test]

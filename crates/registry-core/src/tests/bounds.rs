@@ -2,7 +2,7 @@
 
 use assay_protocol::{
     limits,
-    registry::{ModelsArgs, RegistryError},
+    registry::{ModelsArgs, RegistryError, SPEC_CLASS_1},
 };
 
 use super::*;
@@ -264,6 +264,21 @@ fn a_verifiable_model_needs_the_root_of_its_weights() {
     let vendor =
         |args: &mut ModelManifest| (args.model_root, args.verifiable) = (Hash32::default(), false);
     assert_eq!(model(vendor), "ok");
+}
+
+#[test]
+fn a_class_bound_model_names_its_deployment_and_is_not_verifiable() {
+    let class = |args: &mut ModelManifest, verifiable| {
+        args.semantics = SPEC_CLASS_1.to_owned();
+        args.verifiable = verifiable;
+    };
+    assert_eq!(model(|args| class(args, false)), "ok");
+    assert_eq!(model(|args| class(args, true)), "verifiable");
+    let nameless = |args: &mut ModelManifest| {
+        class(args, false);
+        args.model_root = Hash32::default();
+    };
+    assert_eq!(model(nameless), "model_root");
 }
 
 #[test]
