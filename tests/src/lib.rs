@@ -6,6 +6,7 @@
 //! which ends by itself a minute after the last request.
 
 pub mod http;
+pub mod model_server;
 
 use std::{path::PathBuf, sync::OnceLock};
 

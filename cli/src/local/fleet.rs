@@ -468,7 +468,10 @@ mod tests {
             &assay_worker::config::Overrides::default(),
         )
         .unwrap();
-        assert_eq!(config.models[0].file, common.model_file);
+        assert_eq!(
+            config.models[0].source,
+            assay_worker::config::Source::File(common.model_file)
+        );
         assert_eq!(config.cheat, Some(Cheat::WrongTokens));
         assert_eq!(config.state_dir, Path::new("/place/state"));
     }

@@ -9,5 +9,6 @@ mod dapps;
 mod harness;
 mod lies;
 mod lives;
+mod servers;
 mod shards;
 mod tasks;

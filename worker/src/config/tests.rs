@@ -282,3 +282,68 @@ fn misbehaviour_is_off_unless_written_out() {
     );
     assert!(!EXAMPLE.contains("cheat"));
 }
+
+/// The example with a server in the place of the file.
+fn served() -> String {
+    let lines = EXAMPLE.replacen("\"aaaaa-aa\"", "\"rwlgt-iiaaa-aaaaa-aaaaa-cai\"", 1);
+    let mut block = false;
+    let lines = lines.lines().filter(|line| !line.starts_with("file = "));
+    let lines = lines.map(|line| {
+        block = (block || line == "# [models.openai]") && !line.is_empty();
+        let setting = block && (line.contains(" = ") || line.contains("[models"));
+        match line.strip_prefix("# ") {
+            Some(bare) if setting => bare,
+            _ => line,
+        }
+    });
+    let text: Vec<&str> = lines.collect();
+    text.join("\n")
+        .replace("jwt_secret_file = ", "# jwt_secret_file = ")
+}
+
+#[test]
+fn the_example_shows_a_server_in_the_place_of_a_file() {
+    let config = check(&served()).unwrap();
+    let Source::Server(settings) = &config.models[0].source else {
+        panic!("no server: {config:?}")
+    };
+    assert_eq!(settings.topology.name(), "n300");
+    assert_eq!(settings.context_max, Some(131_072));
+    assert!(matches!(settings.key, Some(openai::KeySource::Key(_))));
+    assert_eq!(
+        config.models[0].source.to_string(),
+        "meta-llama/Llama-3.1-8B-Instruct at http://127.0.0.1:8000"
+    );
+}
+
+#[test]
+fn a_model_has_a_file_or_a_server_and_a_server_is_described_rightly() {
+    let both = LEAST.to_owned()
+        + "[models.openai]\nurl = \"http://127.0.0.1:1\"\nmodel = \"m\"\ntopology = \"cpu\"\n";
+    refused(&both, "either file, a converted model, or openai");
+    refused(
+        &LEAST.replace("file = \"/tmp/model.assay\"\n", ""),
+        "either file, a converted model, or openai",
+    );
+    let with = |from: &str, to: &str| served().replace(from, to);
+    refused(
+        &with("topology = \"n300\"", "topology = \"two cards\""),
+        "models[0].openai.topology",
+    );
+    for digest in ["0", "sha256:0", &format!("sha256:{}", "g".repeat(64))] {
+        let text = with(&format!("sha256:{}", "0".repeat(64)), digest);
+        refused(&text, "models[0].openai.image_digest");
+    }
+    let most = limits::CONTEXT_TOKENS_MAX;
+    assert!(check(&with("131072", &most.to_string())).is_ok());
+    refused(
+        &with("131072", &(most + 1).to_string()),
+        "models[0].openai.context_max",
+    );
+    refused(&with("131072", "0"), "models[0].openai.context_max");
+    refused(
+        &with("# jwt_secret_file", "jwt_secret_file"),
+        "one of api_key_file and jwt_secret_file",
+    );
+    refused(&with("topology", "topolgy"), "unknown field `topolgy`");
+}
