@@ -103,6 +103,12 @@ pub enum DeviceError {
         /// What the register holds.
         word: u32,
     },
+    /// An earlier job was cut off.
+    #[error("{name}: an earlier job was cut off and may have left instructions in a matrix unit; reset the card with tt-smi -r and open it again")]
+    CutOff {
+        /// The device.
+        name: String,
+    },
     /// The mailbox holds what no kernel writes.
     #[error("{name}: tile {tile} has the status {word:#x}, which no program writes; stop what else uses this card")]
     Status {
@@ -120,6 +126,8 @@ pub struct Device {
     noc: Box<dyn Noc>,
     tiles: Vec<Tile>,
     deadline: Duration,
+    /// Whether a job ended before its programs did.
+    cut_off: bool,
 }
 
 impl std::fmt::Debug for Device {
@@ -140,6 +148,7 @@ impl Device {
             noc,
             tiles,
             deadline,
+            cut_off: false,
         };
         for tile in device.tiles.clone() {
             let held = device.hold(tile)?;
@@ -175,7 +184,14 @@ impl Device {
 
     /// Runs one job on each of some tiles, all at once, and returns when all are done and in reset again.
     pub fn run(&mut self, jobs: &[(Tile, Job)]) -> Result<(), DeviceError> {
+        if self.cut_off {
+            return Err(DeviceError::CutOff {
+                name: self.noc.name().to_owned(),
+            });
+        }
         let outcome = self.start(jobs).and_then(|()| self.watch(jobs));
+        // Programs that refuse a job have ended, and pushed nothing.
+        self.cut_off = !matches!(outcome, Ok(()) | Err(DeviceError::Refused { .. }));
         let held = jobs
             .iter()
             .map(|(tile, _)| self.hold(*tile).map(|_| ()))
@@ -190,6 +206,8 @@ impl Device {
             let bytes: Vec<u8> = job.words().iter().flat_map(|w| w.to_le_bytes()).collect();
             self.noc.write(*tile, u64::from(mailbox::MAILBOX), &bytes)?;
         }
+        // A reset is seen only as time passes, so one that has just begun gets some.
+        self.noc.idle()?;
         for (tile, _) in jobs {
             let word = read32(&mut *self.noc, *tile, u64::from(SOFT_RESET))?;
             let running = word & !ALL_HELD | RUNNING;

@@ -3,7 +3,7 @@
 //! Where firmware translates coordinates, the rows in use come first in translated order, so their number is enough; it is in the
 //! firmware's telemetry, which is read and never written. Without translation a chip is used only if it is whole.
 
-use crate::isa::tile::{NIU, niu};
+use crate::isa::tile::niu;
 use crate::noc::{Noc, NocError, Tile, read32};
 use crate::window::alive;
 
@@ -19,6 +19,8 @@ const ARC_SPACE: u64 = 0x8_0000_0000;
 /// Registers in which firmware leaves the addresses of its table of tags and of its values.
 const TELEMETRY_TAGS: u64 = ARC_SPACE + 0x8003_01D0;
 const TELEMETRY_VALUES: u64 = ARC_SPACE + 0x8003_01D4;
+/// The configuration of that tile's own interface to NoC 0, as its peripherals show it.
+const CONFIGURATION: u64 = ARC_SPACE + 0x8005_0000 + niu::CONFIGURATION as u64;
 /// Memory of that processor in its own space: where both must be.
 const ARC_MEMORY: std::ops::Range<u32> = 0x1000_0000..0x1008_0000;
 /// Tag of the mask of rows that are fused off.
@@ -37,11 +39,8 @@ pub(crate) fn discover(noc: &mut dyn Noc) -> Result<Vec<Tile>, NocError> {
         Some(_) => return Err(firmware(noc, "more rows are fused off than there are")),
         None => return Err(firmware(noc, "it does not report which rows are fused off")),
     };
-    // The interface of a GDDR tile: it is there whatever is fused off.
-    let probe = crate::noc::GDDR_CHANNELS[0];
-    let address = u64::from(NIU + niu::CONFIGURATION);
-    let configuration = read32(noc, probe, address)?;
-    let translates = alive(noc, probe, address, configuration)? & niu::TRANSLATES != 0;
+    let configuration = read32(noc, ARC, CONFIGURATION)?;
+    let translates = alive(noc, ARC, CONFIGURATION, configuration)? & niu::TRANSLATES != 0;
     let rows = RAW_Y.len() - mask.count_ones() as usize;
     let tiles = match (translates, mask) {
         (true, _) => translated(rows),
@@ -123,10 +122,7 @@ mod tests {
                 chip.0.insert((ARC, address), value);
             }
             let configuration = if translates { niu::TRANSLATES } else { 0 };
-            chip.0.insert(
-                (Tile::new(0, 1), u64::from(NIU + niu::CONFIGURATION)),
-                configuration,
-            );
+            chip.0.insert((ARC, CONFIGURATION), configuration);
             chip
         }
     }

@@ -59,12 +59,6 @@ impl Simulator {
                 remedy: "let ASSAY_TTSIM name a simulator library for Wormhole",
             });
         }
-        if TAKEN.swap(true, Ordering::SeqCst) {
-            return Err(NocError::Simulator {
-                name,
-                what: "this process has had a simulator".to_owned(),
-            });
-        }
         let failed = |error: libloading::Error| {
             NocError::io(&path.display().to_string(), "load it", std::io::Error::other(error))
         };
@@ -86,6 +80,12 @@ impl Simulator {
             let clock: Symbol<'_, Clock> = library.get(b"libttsim_clock\0").map_err(failed)?;
             (*init, *exit, *configuration, *read, *write, *clock)
         };
+        if TAKEN.swap(true, Ordering::SeqCst) {
+            return Err(NocError::Simulator {
+                name,
+                what: "this process has had a simulator".to_owned(),
+            });
+        }
         // SAFETY: called once in this process, as `TAKEN` sees to, and before anything else of it.
         unsafe { init() };
         // SAFETY: the simulator runs; device 0 exists and offsets are multiples of four.

@@ -9,7 +9,7 @@ const A15_MAX: i32 = 16_319;
 
 /// What the values of a product are like.
 #[derive(Clone, Copy, Debug)]
-pub enum Values {
+pub(crate) enum Values {
     /// All of the range.
     Any,
     /// Weights within -31..=31, for which the kernel takes two fidelity phases.
@@ -19,7 +19,7 @@ pub enum Values {
 }
 
 /// Multiplies once and compares every sum.
-pub fn check(
+pub(crate) fn check(
     multiplier: &mut Multiplier,
     (rows, cols, tokens): (usize, usize, usize),
     values: Values,

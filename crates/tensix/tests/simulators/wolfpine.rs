@@ -13,7 +13,7 @@ use assay_tensix::wolfpine::{VARIABLE, Wolfpine};
 use crate::named;
 use crate::products::{Values, check};
 
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 fn start(workers: usize) -> Option<Box<dyn Noc>> {
     let python = named(VARIABLE)?;
@@ -120,6 +120,8 @@ fn wolfpine_a_job_that_never_ends_meets_its_deadline_and_leaves_its_cores_in_res
     let error = device.run(&[(tile, endless)]).unwrap_err();
     assert!(matches!(error, DeviceError::Deadline { .. }), "{error}");
     assert_eq!(soft_reset(&mut device) & ALL_HELD, ALL_HELD);
+    let error = device.run(&[(tile, job())]).unwrap_err();
+    assert!(matches!(error, DeviceError::CutOff { .. }), "{error}");
 }
 
 /// A transport that resets the tile once its cores run.
