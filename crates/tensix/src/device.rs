@@ -62,7 +62,9 @@ pub enum DeviceError {
     #[error(transparent)]
     Noc(#[from] NocError),
     /// L1 does not hold what was written to it.
-    #[error("{name}: program {program} reads back differently from tile {tile}; reset the card and test it")]
+    #[error(
+        "{name}: program {program} reads back differently from tile {tile}; reset the card and test it"
+    )]
     Program {
         /// The device.
         name: String,
@@ -72,7 +74,9 @@ pub enum DeviceError {
         program: &'static str,
     },
     /// A kernel does not take the job.
-    #[error("{name}: tile {tile} refused the job: its program is of another version or a count is out of range")]
+    #[error(
+        "{name}: tile {tile} refused the job: its program is of another version or a count is out of range"
+    )]
     Refused {
         /// The device.
         name: String,
@@ -80,7 +84,9 @@ pub enum DeviceError {
         tile: Tile,
     },
     /// A kernel did not end in time.
-    #[error("{name}: tile {tile} did not finish within {seconds} s ({filled} slots of weights read, {drained} used); its cores are back in reset; reset the card if this happens again")]
+    #[error(
+        "{name}: tile {tile} did not finish within {seconds} s ({filled} slots of weights read, {drained} used); its cores are back in reset; reset the card if this happens again"
+    )]
     Deadline {
         /// The device.
         name: String,
@@ -94,7 +100,9 @@ pub enum DeviceError {
         drained: u32,
     },
     /// Something else put the cores in reset.
-    #[error("{name}: tile {tile} was reset during a job (soft reset {word:#x}); stop what else uses this card")]
+    #[error(
+        "{name}: tile {tile} was reset during a job (soft reset {word:#x}); stop what else uses this card"
+    )]
     Reset {
         /// The device.
         name: String,
@@ -104,13 +112,17 @@ pub enum DeviceError {
         word: u32,
     },
     /// An earlier job was cut off.
-    #[error("{name}: an earlier job was cut off and may have left instructions in a matrix unit; reset the card with tt-smi -r and open it again")]
+    #[error(
+        "{name}: an earlier job was cut off and may have left instructions in a matrix unit; reset the card with tt-smi -r and open it again"
+    )]
     CutOff {
         /// The device.
         name: String,
     },
     /// The mailbox holds what no kernel writes.
-    #[error("{name}: tile {tile} has the status {word:#x}, which no program writes; stop what else uses this card")]
+    #[error(
+        "{name}: tile {tile} has the status {word:#x}, which no program writes; stop what else uses this card"
+    )]
     Status {
         /// The device.
         name: String,

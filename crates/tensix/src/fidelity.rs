@@ -47,9 +47,9 @@ mod tests {
     use crate::operand::{NARROW_MAX, TERMS_MAX};
 
     fn product(phases: &[Phase], weight: i8, activation: i8) -> i32 {
-        phases
-            .iter()
-            .fold(0, |sum, phase| accumulate(sum, phase.product(weight, activation)))
+        phases.iter().fold(0, |sum, phase| {
+            accumulate(sum, phase.product(weight, activation))
+        })
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub const KERNELS: [Kernel; 2] = [READER, MATRIX];
 // They fit between the mailbox and each other, and are whole words.
 const _: () = assert!(READER.bytes.len() <= READER_BYTES_MAX as usize);
 const _: () = assert!(MATRIX.bytes.len() <= MATRIX_BYTES_MAX as usize);
-const _: () = assert!(READER.bytes.len() % 4 == 0 && MATRIX.bytes.len() % 4 == 0);
+const _: () = assert!(READER.bytes.len().is_multiple_of(4) && MATRIX.bytes.len().is_multiple_of(4));
 
 #[cfg(test)]
 mod tests {

@@ -150,7 +150,8 @@ impl Multiplier {
                 for token in 0..segment.tokens {
                     let sums = &mut sums[token * rows + first..][..outputs];
                     for (output, sum) in sums.iter_mut().enumerate() {
-                        let plane = |row| i64::from(operand::result_at(&results, blocks, row, output));
+                        let plane =
+                            |row| i64::from(operand::result_at(&results, blocks, row, output));
                         *sum += 128 * plane(2 * token) + plane(2 * token + 1);
                     }
                 }
@@ -174,7 +175,8 @@ impl Accelerator for Multiplier {
             .place(operand::columns(rows), column_bytes)
             .ok_or(AcceleratorError::Memory { bytes })?;
         for part in &parts {
-            let part_bytes = &packed.bytes[part.first * column_bytes..][..part.columns * column_bytes];
+            let part_bytes =
+                &packed.bytes[part.first * column_bytes..][..part.columns * column_bytes];
             self.device
                 .write(part.channel, part.address, part_bytes)
                 .map_err(|error| lost(error.into()))?;

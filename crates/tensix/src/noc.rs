@@ -94,7 +94,9 @@ pub enum NocError {
         remedy: &'static str,
     },
     /// The operating system denies the device to this user.
-    #[error("{path}: permission denied; add this user to the group that owns the node, or install the driver's udev rule")]
+    #[error(
+        "{path}: permission denied; add this user to the group that owns the node, or install the driver's udev rule"
+    )]
     Permission {
         /// The device node.
         path: PathBuf,
@@ -108,7 +110,9 @@ pub enum NocError {
         by: String,
     },
     /// Another chip, or no chip of this maker.
-    #[error("{name}: PCI device {vendor:04x}:{device:04x} is no Wormhole (1e52:401e); choose another device")]
+    #[error(
+        "{name}: PCI device {vendor:04x}:{device:04x} is no Wormhole (1e52:401e); choose another device"
+    )]
     Board {
         /// The device.
         name: String,
@@ -144,7 +148,9 @@ pub enum NocError {
         what: String,
     },
     /// The chip answers nothing any more.
-    #[error("{name}: no answer from tile {tile} at {address:#x}: the card was unplugged, reset or lost its link; reset it with tt-smi -r, then start again")]
+    #[error(
+        "{name}: no answer from tile {tile} at {address:#x}: the card was unplugged, reset or lost its link; reset it with tt-smi -r, then start again"
+    )]
     Lost {
         /// The device.
         name: String,

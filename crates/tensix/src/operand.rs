@@ -121,8 +121,8 @@ pub fn pack_weights(
         let (column, output) = (row / COLUMN_OUTPUTS as usize, row % COLUMN_OUTPUTS as usize);
         let within = column * column_bytes + output / SIDE * SIDE * SIDE + output % SIDE;
         for (col, &value) in line.iter().enumerate() {
-            let packed = SignMagnitude::new(value)
-                .ok_or(OperandError::MinusOneTwentyEight { row, col })?;
+            let packed =
+                SignMagnitude::new(value).ok_or(OperandError::MinusOneTwentyEight { row, col })?;
             widest = widest.max(value.unsigned_abs());
             bytes[within + col / SIDE * CHUNK_BYTES as usize + col % SIDE * SIDE] = packed.byte();
         }

@@ -3,7 +3,7 @@
 //! A job's activations and results share L1; its weights only pass through the ring. So blocks, columns and steps trade off: half
 //! of the room at most goes to results, and what is left decides how much of K one job takes. Partial sums are added on the host.
 
-use crate::isa::mailbox::{ARENA, BLOCKS_MAX, BLOCK_ROWS, CHUNK_BYTES, RESULT_BYTES};
+use crate::isa::mailbox::{ARENA, BLOCK_ROWS, BLOCKS_MAX, CHUNK_BYTES, RESULT_BYTES};
 use crate::isa::tile::L1_BYTES;
 
 /// Bytes for activations and results.

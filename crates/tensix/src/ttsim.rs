@@ -60,7 +60,11 @@ impl Simulator {
             });
         }
         let failed = |error: libloading::Error| {
-            NocError::io(&path.display().to_string(), "load it", std::io::Error::other(error))
+            NocError::io(
+                &path.display().to_string(),
+                "load it",
+                std::io::Error::other(error),
+            )
         };
         // SAFETY: the operator names a library that is meant to be loaded; its initialisers only set up its own state.
         let library = unsafe { Library::new(path) }.map_err(failed)?;
@@ -68,9 +72,8 @@ impl Simulator {
         let (init, exit, configuration, read, write, clock) = unsafe {
             let init: Symbol<'_, Lifecycle> = library.get(b"libttsim_init\0").map_err(failed)?;
             let exit: Symbol<'_, Lifecycle> = library.get(b"libttsim_exit\0").map_err(failed)?;
-            let configuration: Symbol<'_, ConfigurationRead> = library
-                .get(b"libttsim_pci_config_rd32\0")
-                .map_err(failed)?;
+            let configuration: Symbol<'_, ConfigurationRead> =
+                library.get(b"libttsim_pci_config_rd32\0").map_err(failed)?;
             let read: Symbol<'_, MemoryRead> = library
                 .get(b"libttsim_pci_mem_rd_bytes\0")
                 .map_err(failed)?;

@@ -161,12 +161,7 @@ impl<A: Aperture> Noc for Windowed<A> {
 }
 
 /// Fails if a register reads as a dead link does; only for registers that cannot be all ones.
-pub(crate) fn alive(
-    noc: &dyn Noc,
-    tile: Tile,
-    address: u64,
-    value: u32,
-) -> Result<u32, NocError> {
+pub(crate) fn alive(noc: &dyn Noc, tile: Tile, address: u64, value: u32) -> Result<u32, NocError> {
     if value == ALL_ONES {
         return Err(NocError::Lost {
             name: noc.name().to_owned(),

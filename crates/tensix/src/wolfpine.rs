@@ -170,7 +170,11 @@ impl Noc for Wolfpine {
         if answer.len() != bytes.len() {
             return Err(NocError::Simulator {
                 name: NAME.to_owned(),
-                what: format!("{} bytes where {} were asked for", answer.len(), bytes.len()),
+                what: format!(
+                    "{} bytes where {} were asked for",
+                    answer.len(),
+                    bytes.len()
+                ),
             });
         }
         bytes.copy_from_slice(&answer);

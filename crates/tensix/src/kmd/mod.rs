@@ -4,6 +4,10 @@
 //! driver and firmware. Power goes back when the node closes. For each tile one more node is opened whose only purpose is to close:
 //! the driver then puts that tile's cores in reset, also after a crash.
 //!
+//! When somebody resets a card that is in use, the driver takes the mappings away, and touching one ends the process. So the driver is
+//! asked while a job runs, and nothing is touched once it has said no. What is left is the time between two questions: a process that
+//! dies there leaves its tiles to the driver, as after any crash.
+//!
 //! It has not run on a card yet; tests script the driver.
 
 mod ioctl;
@@ -40,6 +44,8 @@ struct Card<S: System> {
     bytes_log2: u32,
     window: u32,
     shown: View,
+    /// The driver has taken the card away: its memory must not be touched.
+    gone: bool,
     // Mappings go before the node that they belong to.
     uncached: <S::Node as Node>::Window,
     combining: <S::Node as Node>::Window,
@@ -61,7 +67,8 @@ impl<S: System> Card<S> {
                 remedy: "install the tt-kmd driver and see `ls /dev/tenstorrent`",
             },
             ErrorKind::PermissionDenied => NocError::Permission { path: path(index) },
-            ErrorKind::ResourceBusy => busy("another program".to_owned()),
+            // Some programs ask for a card of their own.
+            ErrorKind::ResourceBusy | ErrorKind::WouldBlock => busy("another program".to_owned()),
             _ => NocError::io(&name, "open it", error),
         })?;
         node.lock().map_err(|error| match error.kind() {
@@ -97,6 +104,7 @@ impl<S: System> Card<S> {
                 tile: Tile::new(0, 0),
                 base: 0,
             },
+            gone: false,
             uncached,
             combining,
             node,
@@ -104,22 +112,35 @@ impl<S: System> Card<S> {
         })
     }
 
-    fn lost(&self, view: View) -> NocError {
+    fn lost(&self) -> NocError {
         NocError::Lost {
             name: self.name.clone(),
-            tile: view.tile,
-            address: view.base,
+            tile: self.shown.tile,
+            address: self.shown.base,
         }
+    }
+
+    /// Fails once the driver has taken the card away.
+    fn here(&self) -> Result<(), NocError> {
+        if self.gone { Err(self.lost()) } else { Ok(()) }
+    }
+
+    /// Asks the driver, and notes when it has no card any more.
+    fn ask(&mut self, what: &'static str, request: Request<'_>) -> Result<(), NocError> {
+        self.here()?;
+        self.node.call(request).map_err(|error| {
+            self.gone = error.raw_os_error() == Some(Errno::NODEV.raw_os_error());
+            if self.gone {
+                self.lost()
+            } else {
+                NocError::io(&self.name, what, error)
+            }
+        })
     }
 }
 
 /// Refuses other boards, drivers and silent firmware.
-fn check<S: System>(
-    system: &S,
-    node: &S::Node,
-    index: u32,
-    name: &str,
-) -> Result<(), NocError> {
+fn check<S: System>(system: &S, node: &S::Node, index: u32, name: &str) -> Result<(), NocError> {
     let mut driver = DriverInfo {
         room_bytes: 12,
         ..DriverInfo::default()
@@ -194,20 +215,13 @@ impl<S: System> Aperture for Card<S> {
             },
             ..ConfigureWindow::default()
         };
-        self.node
-            .call(Request::ConfigureWindow(&mut argument))
-            .map_err(|error| {
-                if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) {
-                    self.lost(view)
-                } else {
-                    NocError::io(&self.name, "move a window", error)
-                }
-            })?;
+        self.ask("move a window", Request::ConfigureWindow(&mut argument))?;
         self.shown = view;
         Ok(())
     }
 
     fn read(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), NocError> {
+        self.here()?;
         for (i, bytes) in bytes.chunks_exact_mut(4).enumerate() {
             let word = self.uncached.read32(offset as usize + 4 * i);
             bytes.copy_from_slice(&word.to_le_bytes());
@@ -216,6 +230,7 @@ impl<S: System> Aperture for Card<S> {
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), NocError> {
+        self.here()?;
         let words = bytes.chunks_exact(4).enumerate().map(|(i, bytes)| {
             let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
             (offset as usize + 4 * i, word)
@@ -234,7 +249,14 @@ impl<S: System> Aperture for Card<S> {
 
     fn idle(&mut self) -> Result<(), NocError> {
         std::thread::yield_now();
-        Ok(())
+        let mut info = DriverInfo {
+            room_bytes: 12,
+            ..DriverInfo::default()
+        };
+        self.ask(
+            "ask whether it is still there",
+            Request::DriverInfo(&mut info),
+        )
     }
 
     fn write_on_close(&mut self, tile: Tile, address: u64, value: u32) -> Result<(), NocError> {

@@ -52,11 +52,12 @@ impl System for Linux {
     type Node = OpenNode;
 
     fn open(&self, index: u32) -> io::Result<OpenNode> {
-        // Appending tells the driver that power is asked for with a request.
+        // Appending tells the driver that power is asked for with a request. Where another program has the card for itself, opening
+        // fails and does not wait.
         OpenOptions::new()
             .read(true)
             .append(true)
-            .custom_flags((OFlags::CLOEXEC | OFlags::NOFOLLOW).bits() as i32)
+            .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32)
             .open(path(index))
             .map(OpenNode)
     }

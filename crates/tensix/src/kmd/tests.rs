@@ -17,6 +17,7 @@ enum Fault {
     NoNode,
     Denied,
     Locked,
+    TakenExclusively,
     OpenElsewhere,
     Blackhole,
     OldDriver,
@@ -30,6 +31,8 @@ enum Fault {
     Meddler,
     /// The link dies once the cores run.
     Unplugged,
+    /// Somebody resets the card once the cores run, and the driver takes the mappings away.
+    CardReset,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,10 @@ struct State {
     power: u16,
     /// Whether the link is dead.
     gone: bool,
+    /// Whether the mappings are gone.
+    unmapped: bool,
+    /// Accesses since then.
+    after_reset: std::cell::Cell<u32>,
     /// What the driver writes when nodes close.
     on_close: Vec<(Tile, u64, u32)>,
 }
@@ -50,12 +57,27 @@ const ARC: Tile = Tile::new(0, 10);
 const FIRST: Tile = Tile::new(18, 18);
 
 impl State {
+    /// The status reads that follow the release are still in time; a real process may die here.
+    fn mapped(&self) {
+        assert!(
+            !self.unmapped || self.after_reset.get() < 8,
+            "touched a mapping that is gone"
+        );
+        if self.unmapped {
+            self.after_reset.set(self.after_reset.get() + 1);
+        }
+    }
+
     fn word(&self, tile: Tile, address: u64) -> u32 {
         if self.gone {
             return u32::MAX;
         }
         let word = self.words.get(&(tile, address)).copied();
-        word.unwrap_or(if address == u64::from(SOFT_RESET) { ALL_HELD } else { 0 })
+        word.unwrap_or(if address == u64::from(SOFT_RESET) {
+            ALL_HELD
+        } else {
+            0
+        })
     }
 
     fn set(&mut self, tile: Tile, address: u64, word: u32) {
@@ -65,7 +87,9 @@ impl State {
         self.words.insert((tile, address), word);
         if address == u64::from(SOFT_RESET) && word & ALL_HELD == RUNNING {
             let progress = match self.fault {
-                Fault::Hang | Fault::Meddler | Fault::Unplugged => Progress::Running,
+                Fault::Hang | Fault::Meddler | Fault::Unplugged | Fault::CardReset => {
+                    Progress::Running
+                }
                 _ => Progress::Done,
             };
             for index in [status::MATRIX, status::READER] {
@@ -76,6 +100,7 @@ impl State {
                 self.words.insert((tile, address), ALL_HELD);
             }
             self.gone = self.fault == Fault::Unplugged;
+            self.unmapped = self.fault == Fault::CardReset;
         }
     }
 }
@@ -85,7 +110,11 @@ struct Double(Arc<Mutex<State>>);
 
 impl Double {
     fn new(fault: Fault) -> Self {
-        let telemetry = if fault == Fault::NoTelemetry { 0 } else { 0x1000_0100 };
+        let telemetry = if fault == Fault::NoTelemetry {
+            0
+        } else {
+            0x1000_0100
+        };
         let space = 0x8_0000_0000;
         let words = [
             (space + 0x8003_01D0, telemetry),
@@ -105,6 +134,8 @@ impl Double {
             window_bytes: 0,
             power: 0,
             gone: false,
+            unmapped: false,
+            after_reset: std::cell::Cell::new(0),
             on_close: Vec::new(),
         })))
     }
@@ -131,6 +162,7 @@ impl System for Double {
         match self.0.lock().unwrap().fault {
             Fault::NoNode => Err(ErrorKind::NotFound.into()),
             Fault::Denied => Err(ErrorKind::PermissionDenied.into()),
+            Fault::TakenExclusively => Err(ErrorKind::WouldBlock.into()),
             _ => Ok(self.clone()),
         }
     }
@@ -163,16 +195,24 @@ impl Node for Double {
 
     fn call(&self, request: Request<'_>) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
-        if state.gone {
+        if state.gone || state.unmapped {
             return Err(Errno::NODEV.into());
         }
         match request {
             Request::DeviceInfo(info) => {
                 info.vendor = 0x1E52;
-                info.device = if state.fault == Fault::Blackhole { 0xB140 } else { 0x401E };
+                info.device = if state.fault == Fault::Blackhole {
+                    0xB140
+                } else {
+                    0x401E
+                };
             }
             Request::DriverInfo(info) => {
-                info.interface = if state.fault == Fault::OldDriver { 1 } else { 2 };
+                info.interface = if state.fault == Fault::OldDriver {
+                    1
+                } else {
+                    2
+                };
             }
             Request::AllocateWindow(window) => {
                 if state.fault == Fault::FewWindows && window.bytes > 1 << 20 {
@@ -217,11 +257,13 @@ impl Node for Double {
 impl Window for Double {
     fn read32(&self, offset: usize) -> u32 {
         let state = self.0.lock().unwrap();
+        state.mapped();
         state.word(state.view.tile, state.view.base + offset as u64)
     }
 
     fn write32(&mut self, offset: usize, value: u32) {
         let mut state = self.0.lock().unwrap();
+        state.mapped();
         let (tile, address) = (state.view.tile, state.view.base + offset as u64);
         state.set(tile, address, value);
     }
@@ -291,6 +333,10 @@ fn a_card_that_must_not_be_used_is_refused_with_what_to_do() {
             "/dev/tenstorrent/3: in use by another worker; stop that program, a chip has one owner",
         ),
         (
+            Fault::TakenExclusively,
+            "/dev/tenstorrent/3: in use by another program; stop that program, a chip has one owner",
+        ),
+        (
             Fault::OpenElsewhere,
             "/dev/tenstorrent/3: in use by process 17, 4711; stop that program, a chip has one owner",
         ),
@@ -335,15 +381,25 @@ fn a_job_that_hangs_meets_its_deadline_and_its_cores_are_back_in_reset() {
 #[test]
 fn a_reset_in_the_middle_of_a_job_is_told() {
     let double = Double::new(Fault::Meddler);
-    let error = double
-        .device()
-        .unwrap()
-        .run(&[(FIRST, job())])
-        .unwrap_err();
+    let error = double.device().unwrap().run(&[(FIRST, job())]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "/dev/tenstorrent/3: tile (18, 18) was reset during a job (soft reset 0x47800); stop what else uses this card"
     );
+}
+
+#[test]
+fn a_card_that_is_reset_under_a_job_is_told_and_not_touched_again() {
+    let double = Double::new(Fault::CardReset);
+    let mut device = double.device().unwrap();
+    let error = device.run(&[(FIRST, job())]).unwrap_err();
+    assert!(
+        matches!(error, DeviceError::Noc(NocError::Lost { .. })),
+        "{error}"
+    );
+    let touched = double.0.lock().unwrap().after_reset.get();
+    drop(device);
+    assert_eq!(double.0.lock().unwrap().after_reset.get(), touched);
 }
 
 #[test]

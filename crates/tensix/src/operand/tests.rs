@@ -104,7 +104,11 @@ fn product_of_packed(
 ) -> Vec<u8> {
     let value = |byte: u8| {
         let magnitude = i32::from(byte & 0x7F);
-        if byte >> 7 == 1 { -magnitude } else { magnitude }
+        if byte >> 7 == 1 {
+            -magnitude
+        } else {
+            magnitude
+        }
     };
     let mut results = vec![0; columns * blocks * 4096];
     for column in 0..columns {
@@ -114,12 +118,13 @@ fn product_of_packed(
                 let (group, row, output) = (i / 256, i / 16 % 16, i % 16);
                 let mut total = 0;
                 for k in 0..steps * 64 {
-                    let w = weights[(column * steps * 4 + k / 16) * 1024
-                        + group * 256
-                        + k % 16 * 16
-                        + output];
-                    let a = activations
-                        [block * steps * 1024 + k / 64 * 1024 + k / 16 % 4 * 256 + row * 16 + k % 16];
+                    let w = weights
+                        [(column * steps * 4 + k / 16) * 1024 + group * 256 + k % 16 * 16 + output];
+                    let a = activations[block * steps * 1024
+                        + k / 64 * 1024
+                        + k / 16 % 4 * 256
+                        + row * 16
+                        + k % 16];
                     total += value(w) * value(a);
                 }
                 let packed = total.unsigned_abs() | if total < 0 { 1 << 31 } else { 0 };

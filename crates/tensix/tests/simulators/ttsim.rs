@@ -73,7 +73,10 @@ fn ttsim_exists_once_in_a_process() {
     alone("ttsim_exists_once_in_a_process", |multiplier| {
         let library = named(VARIABLE).unwrap();
         let error = open(&library).unwrap_err().to_string();
-        assert!(error.contains("this process has had a simulator"), "{error}");
+        assert!(
+            error.contains("this process has had a simulator"),
+            "{error}"
+        );
         drop(multiplier);
     });
 }
