@@ -11,3 +11,6 @@
 pub mod instruction;
 pub mod mailbox;
 pub mod tile;
+
+#[cfg(test)]
+mod tests;
