@@ -26,8 +26,6 @@ pub mod multiplier;
 pub mod noc;
 pub mod operand;
 mod plan;
-#[cfg(test)]
-mod testing;
 pub mod ttsim;
 pub mod window;
 pub mod wolfpine;

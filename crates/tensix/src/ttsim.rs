@@ -175,3 +175,24 @@ impl Drop for Simulator {
         unsafe { (self.exit)() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_is_not_there_is_named() {
+        let error = open("/nowhere/libttsim.so".as_ref()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "/nowhere/libttsim.so: not found; let ASSAY_TTSIM name a simulator library for Wormhole"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_library_is_told() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = open(file.path().as_os_str()).unwrap_err().to_string();
+        assert!(error.contains("cannot load it"), "{error}");
+    }
+}

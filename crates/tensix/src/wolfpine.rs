@@ -49,13 +49,9 @@ struct Reply {
 impl Wolfpine {
     /// Starts a chip with `workers` Tensix tiles, at most 80.
     pub fn start(python: &OsStr, workers: usize) -> Result<Self, NocError> {
-        Self::start_driver(python, DRIVER, workers)
-    }
-
-    fn start_driver(python: &OsStr, driver: &str, workers: usize) -> Result<Self, NocError> {
         let name = python.to_string_lossy();
         let mut child = Command::new(python)
-            .args(["-I", "-B", "-c", driver])
+            .args(["-I", "-B", "-c", DRIVER])
             .arg(workers.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,26 +1,6 @@
-//! The child's protocol, with drivers that need no package; the simulator itself is in `tests/wolfpine.rs`.
+//! What needs no simulator; the rest is in `tests/chip`.
 
 use super::*;
-
-/// The system's interpreter, or None with a word about it.
-fn python() -> Option<&'static OsStr> {
-    let works = |name: &&str| {
-        Command::new(name)
-            .args(["-c", "0"])
-            .output()
-            .is_ok_and(|output| output.status.success())
-    };
-    let found = ["python3", "python"].into_iter().find(works);
-    if found.is_none() {
-        crate::testing::not_run("this system has no Python");
-    }
-    found.map(OsStr::new)
-}
-
-fn failure(driver: &str) -> Option<String> {
-    let started = Wolfpine::start_driver(python()?, driver, 1);
-    Some(started.expect_err("no simulator").to_string())
-}
 
 #[test]
 fn a_missing_interpreter_is_named_with_what_to_do() {
@@ -31,27 +11,47 @@ fn a_missing_interpreter_is_named_with_what_to_do() {
     );
 }
 
+/// What a chip says whose interpreter is this script.
+#[cfg(unix)]
+fn failure(script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("python");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let started = Wolfpine::start(path.as_os_str(), 1);
+    started.expect_err("no simulator").to_string()
+}
+
+#[cfg(unix)]
 #[test]
-fn an_interpreter_without_the_packages_says_so() {
-    let Some(error) = failure(DRIVER) else { return };
+fn a_child_that_ends_is_an_error() {
+    let error = failure("exit 0");
+    // Whether the question or the answer fails first is a matter of time.
     assert!(
-        error.contains("ModuleNotFoundError") || error.contains("PackageNotFoundError"),
+        error.starts_with("wolfpine: cannot ask the child")
+            || error.starts_with("wolfpine: cannot read the child's answer"),
         "{error}"
     );
 }
 
+#[cfg(unix)]
 #[test]
-fn a_child_that_ends_or_babbles_is_an_error() {
-    let Some(ended) = failure("") else { return };
-    // Whether the question or the answer fails first is a matter of time.
-    assert!(
-        ended.starts_with("wolfpine: cannot ask the child")
-            || ended.starts_with("wolfpine: cannot read the child's answer"),
-        "{ended}"
-    );
-    let babbled = failure("print('x' * 100, flush=True); import sys; sys.stdin.read()");
+fn a_child_that_babbles_is_an_error() {
     assert_eq!(
-        babbled.as_deref(),
-        Some("wolfpine: cannot read the child's answer: no frame of the driver")
+        failure("echo what is this that I am saying; cat >/dev/null"),
+        "wolfpine: cannot read the child's answer: no frame of the driver"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_driver_refuses_is_told() {
+    // A frame with status 1 and eleven bytes.
+    let error = failure(r"printf '\001\000\000\000\013\000\000\000version 2.3'; cat >/dev/null");
+    assert_eq!(
+        error,
+        "wolfpine: version 2.3; the corrections in this crate are for another version"
     );
 }

@@ -3,7 +3,7 @@
 //! That cargo needs the compiler of [`COMPILER`] with its library's source, and `ld.lld-19` on the path; Debian has them as `cargo-web`,
 //! `rustc-web`, `rust-web-src` and `lld-19`. With `UPDATE_KERNELS=1` the words are written anew instead.
 
-use std::io::Write as _;
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,27 +15,20 @@ const VARIABLE: &str = "ASSAY_TENSIX_CARGO";
 const COMPILER: &str = "1.96.0";
 const UPDATE: &str = "UPDATE_KERNELS";
 
-fn not_run(why: &str) {
-    // Past the capture of test output; nothing can be done where stderr is gone.
-    let _ = writeln!(
-        std::io::stderr(),
-        "not run: the_words_are_what_the_sources_make: {why}"
-    );
-}
+pub(crate) const CASES: &[crate::Case] =
+    crate::cases!(VARIABLE; the_words_are_what_the_sources_make);
 
-#[test]
-fn the_words_are_what_the_sources_make() {
-    let Some(cargo) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
-        return not_run(&format!("{VARIABLE} is not set"));
-    };
-    let version = Command::new(&cargo).arg("--version").output().unwrap();
+fn the_words_are_what_the_sources_make(cargo: &OsString) {
+    let version = Command::new(cargo).arg("--version").output().unwrap();
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
-    if version.split(' ').nth(1) != Some(COMPILER) {
-        return not_run(&format!("{version:?} is not {COMPILER}"));
-    }
+    assert_eq!(
+        version.split(' ').nth(1),
+        Some(COMPILER),
+        "another compiler makes other words: {version:?}"
+    );
     let kernels = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
     let target = tempfile::tempdir().unwrap();
-    let output = Command::new(&cargo)
+    let output = Command::new(cargo)
         .args(["build", "--release", "--locked"])
         .current_dir(&kernels)
         .env("CARGO_TARGET_DIR", target.path())

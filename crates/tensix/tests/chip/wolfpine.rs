@@ -1,5 +1,6 @@
 //! On wolfpine: small shapes, since Python simulates every cycle.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use assay_engine::accelerator::{Accelerator as _, PlaneBatch};
@@ -10,25 +11,29 @@ use assay_tensix::multiplier::Multiplier;
 use assay_tensix::noc::{Noc, NocError, Tile, read32};
 use assay_tensix::wolfpine::{VARIABLE, Wolfpine};
 
-use crate::named;
 use crate::products::{Values, check};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-fn start(workers: usize) -> Option<Box<dyn Noc>> {
-    let python = named(VARIABLE)?;
-    Some(Box::new(Wolfpine::start(&python, workers).unwrap()))
+pub(crate) const CASES: &[crate::Case] = crate::cases!(VARIABLE;
+    products_are_exact,
+    tiles_share_a_product_and_the_ring_turns,
+    minus_one_hundred_and_twenty_eight_never_reaches_the_chip,
+    a_job_out_of_range_is_refused_by_the_programs,
+    a_job_that_never_ends_meets_its_deadline_and_leaves_its_cores_in_reset,
+    a_reset_in_the_middle_of_a_job_is_told,
+);
+
+fn start(python: &OsString, workers: usize) -> Box<dyn Noc> {
+    Box::new(Wolfpine::start(python, workers).unwrap())
 }
 
-fn multiplier(workers: usize) -> Option<Multiplier> {
-    Some(Multiplier::open(start(workers)?, DEADLINE).unwrap())
+fn multiplier(python: &OsString, workers: usize) -> Multiplier {
+    Multiplier::open(start(python, workers), DEADLINE).unwrap()
 }
 
-#[test]
-fn wolfpine_products_are_exact() {
-    let Some(mut multiplier) = multiplier(1) else {
-        return;
-    };
+fn products_are_exact(python: &OsString) {
+    let mut multiplier = multiplier(python, 1);
     for shape in [(1, 1, 1), (16, 16, 2), (32, 64, 3), (32, 128, 32)] {
         check(&mut multiplier, shape, Values::Any);
     }
@@ -37,22 +42,16 @@ fn wolfpine_products_are_exact() {
     check(&mut multiplier, (20, 100, 2), Values::Extreme);
 }
 
-#[test]
-fn wolfpine_tiles_share_a_product_and_the_ring_turns() {
-    let Some(mut multiplier) = multiplier(3) else {
-        return;
-    };
+fn tiles_share_a_product_and_the_ring_turns(python: &OsString) {
+    let mut multiplier = multiplier(python, 3);
     // Three columns of 64 outputs in three channels.
     check(&mut multiplier, (150, 70, 2), Values::Any);
     // 35 steps along K: two whole slots and a part, in both turns of the ring.
     check(&mut multiplier, (3, 35 * 64, 1), Values::Any);
 }
 
-#[test]
-fn wolfpine_minus_one_hundred_and_twenty_eight_never_reaches_the_chip() {
-    let Some(mut multiplier) = multiplier(1) else {
-        return;
-    };
+fn minus_one_hundred_and_twenty_eight_never_reaches_the_chip(python: &OsString) {
+    let mut multiplier = multiplier(python, 1);
     assert!(multiplier.load(1, 2, &[1, -128]).is_err());
     let matrix = multiplier.load(1, 2, &[1, 1]).unwrap();
     let batch = PlaneBatch {
@@ -86,9 +85,8 @@ fn soft_reset(device: &mut Device) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-#[test]
-fn wolfpine_a_job_out_of_range_is_refused_by_the_programs() {
-    let Some(noc) = start(1) else { return };
+fn a_job_out_of_range_is_refused_by_the_programs(python: &OsString) {
+    let noc = start(python, 1);
     let mut device = Device::open(noc, DEADLINE).unwrap();
     let tile = device.tiles()[0];
     for bad in [
@@ -107,9 +105,8 @@ fn wolfpine_a_job_out_of_range_is_refused_by_the_programs() {
     device.run(&[(tile, job())]).unwrap();
 }
 
-#[test]
-fn wolfpine_a_job_that_never_ends_meets_its_deadline_and_leaves_its_cores_in_reset() {
-    let Some(noc) = start(1) else { return };
+fn a_job_that_never_ends_meets_its_deadline_and_leaves_its_cores_in_reset(python: &OsString) {
+    let noc = start(python, 1);
     let mut device = Device::open(noc, Duration::from_millis(1)).unwrap();
     let tile = device.tiles()[0];
     // Far more work than a millisecond of simulation.
@@ -155,9 +152,8 @@ impl Noc for Meddler {
     }
 }
 
-#[test]
-fn wolfpine_a_reset_in_the_middle_of_a_job_is_told() {
-    let Some(inner) = start(1) else { return };
+fn a_reset_in_the_middle_of_a_job_is_told(python: &OsString) {
+    let inner = start(python, 1);
     let mut device = Device::open(Box::new(Meddler { inner }), DEADLINE).unwrap();
     let tile = device.tiles()[0];
     let long = Job {
