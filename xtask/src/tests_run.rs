@@ -128,7 +128,7 @@ pub(crate) fn run(
             }
         }
     }
-    process::out(&format!("{} passed, {} failed", total.passed, total.failed))?;
+    process::out(&total.summary())?;
     Ok(if status.success() && !lacking {
         ExitCode::SUCCESS
     } else {
@@ -155,6 +155,8 @@ pub(crate) fn server(workspace: &Workspace) -> OsString {
 struct Total {
     passed: u64,
     failed: u64,
+    /// What some machine lacks, as our own harness says.
+    not_run: u64,
 }
 
 impl Total {
@@ -171,6 +173,15 @@ impl Total {
         };
         self.passed += count("passed");
         self.failed += count("failed");
+        self.not_run += count("not run");
+    }
+
+    fn summary(&self) -> String {
+        let summary = format!("{} passed, {} failed", self.passed, self.failed);
+        match self.not_run {
+            0 => summary,
+            not_run => format!("{summary}, {not_run} not run"),
+        }
     }
 }
 
@@ -186,15 +197,18 @@ mod tests {
             "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.61s",
             "test names_that_say_passed ... ok",
             "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 4.00s",
+            "test result: ok. 1 passed; 0 failed; 2 not run",
         ] {
             total.read(line);
         }
         assert_eq!(
             total,
             Total {
-                passed: 17,
-                failed: 3
+                passed: 18,
+                failed: 3,
+                not_run: 2
             }
         );
+        assert_eq!(total.summary(), "18 passed, 3 failed, 2 not run");
     }
 }

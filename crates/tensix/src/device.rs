@@ -232,7 +232,7 @@ impl Device {
         let end = Instant::now() + self.deadline;
         let mut waiting: Vec<Tile> = jobs.iter().map(|(tile, _)| *tile).collect();
         loop {
-            // Read before the clock, so that a host that slept does not blame the card.
+            // The clock first and the statuses after it, so that a host that slept does not blame the card.
             let late = Instant::now() >= end;
             let mut still = Vec::new();
             for &tile in &waiting {
