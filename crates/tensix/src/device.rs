@@ -189,6 +189,11 @@ impl Device {
         self.noc.write(tile, address, bytes)
     }
 
+    /// Writes the same memory of all tiles.
+    pub fn write_all(&mut self, address: u64, bytes: &[u8]) -> Result<(), NocError> {
+        self.noc.write_workers(address, bytes)
+    }
+
     /// Reads memory of a tile.
     pub fn read(&mut self, tile: Tile, address: u64, bytes: &mut [u8]) -> Result<(), NocError> {
         self.noc.read(tile, address, bytes)

@@ -1,7 +1,7 @@
 //! Whole products over all tiles of a chip, with weights resident in its GDDR.
 //!
 //! A matrix's columns of 64 outputs are dealt out to the tiles once, each part in the channel with most room. A call then writes the
-//! activations into every tile's L1, runs all tiles at once, and adds up what they leave. Each token is two rows of activations, its
+//! activations into L1 of all tiles at once, runs them, and adds up what they leave. Each token is two rows of activations, its
 //! high and its low plane, and the host puts the sums together: `128 * high + low`, in 64 bits.
 
 use std::time::Duration;
@@ -201,7 +201,6 @@ impl Accelerator for Multiplier {
         let matrix = self.matrices.get(index).ok_or(shape("a handle"))?;
         let (rows, cols) = (matrix.rows, matrix.cols);
         let columns = matrix.parts.iter().map(|part| part.columns).max();
-        let tiles: Vec<Tile> = matrix.parts.iter().map(|part| part.tile).collect();
         let values = x.tokens.checked_mul(cols);
         if values != Some(x.high.len()) || values != Some(x.low.len()) {
             return Err(shape("vectors"));
@@ -230,11 +229,9 @@ impl Accelerator for Multiplier {
                             .map_err(refused("a vector"))?;
                     }
                 }
-                for &tile in &tiles {
-                    self.device
-                        .write(tile, ARENA.into(), &packed.bytes)
-                        .map_err(|error| lost(error.into()))?;
-                }
+                self.device
+                    .write_all(ARENA.into(), &packed.bytes)
+                    .map_err(|error| lost(error.into()))?;
                 let segment = Segment {
                     plan,
                     first,

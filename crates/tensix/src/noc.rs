@@ -57,6 +57,14 @@ pub trait Noc: Send {
     /// Writes memory of a tile, or one register (four bytes).
     fn write(&mut self, tile: Tile, address: u64, bytes: &[u8]) -> Result<(), NocError>;
 
+    /// Writes the same memory of every Tensix tile that may be used: nothing that a running program reads.
+    fn write_workers(&mut self, address: u64, bytes: &[u8]) -> Result<(), NocError> {
+        for tile in self.workers()? {
+            self.write(tile, address, bytes)?;
+        }
+        Ok(())
+    }
+
     /// Gives the chip time while the host waits: a simulator runs, hardware needs nothing.
     fn idle(&mut self) -> Result<(), NocError>;
 

@@ -47,23 +47,29 @@ pub const WINDOW_CONFIGURATIONS: u64 = 0x1FC0_0000;
 /// What a window shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// Whose addresses.
+    /// Whose addresses; the far corner of a rectangle, if `from` is its near one.
     pub tile: Tile,
+    /// Where a rectangle begins whose Tensix tiles all take what is written. It cannot be read.
+    pub from: Option<Tile>,
     /// First address, a multiple of the window's size.
     pub base: u64,
 }
 
 impl View {
-    /// The configuration of a window of this size: no multicast, NoC 0, and accesses that stay in order.
+    /// The configuration of a window of this size: NoC 0, and accesses that stay in order.
     pub const fn word(self, bytes_log2: u32) -> u64 {
         const STRICT_ORDER: u64 = 1;
         // The local offset has what 36 bits of address leave above the window's own.
         let offset_bits = 36 - bytes_log2;
-        let (x_end, y_end) = (self.tile.x as u64, self.tile.y as u64);
-        // Then: x and y of the multicast's start, six bits each, the NoC, multicast, two bits of ordering.
+        let (start, multicast) = match self.from {
+            Some(from) => (from.word() as u64, 1),
+            None => (0, 0),
+        };
+        // Then x and y of the end, x and y of the start, six bits each; one for the NoC and one for multicast, two for order.
         self.base >> bytes_log2
-            | x_end << offset_bits
-            | y_end << (offset_bits + 6)
+            | (self.tile.word() as u64) << offset_bits
+            | start << (offset_bits + 12)
+            | multicast << (offset_bits + 25)
             | STRICT_ORDER << (offset_bits + 26)
     }
 }
@@ -78,7 +84,7 @@ pub trait Aperture: Send {
     fn show(&mut self, view: View) -> Result<(), NocError>;
     /// Reads at an offset in the window; offset and length are multiples of four.
     fn read(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), NocError>;
-    /// Writes at an offset in the window, and has it arrive before anything later.
+    /// Writes at an offset in the window, and has it arrive before anything later; where a rectangle is shown, before the next read.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), NocError>;
     /// Gives a simulated chip time.
     fn idle(&mut self) -> Result<(), NocError>;
@@ -91,6 +97,8 @@ pub trait Aperture: Send {
 pub struct Windowed<A> {
     aperture: A,
     shown: Option<View>,
+    /// The corners of the rectangle that holds all workers, once they were asked for.
+    workers: Option<(Tile, Tile)>,
 }
 
 impl<A: Aperture> Windowed<A> {
@@ -99,14 +107,21 @@ impl<A: Aperture> Windowed<A> {
         Self {
             aperture,
             shown: None,
+            workers: None,
         }
     }
 
     /// Shows `address` and returns its offset and the bytes from there to the window's end.
-    fn reach(&mut self, tile: Tile, address: u64) -> Result<(u64, usize), NocError> {
+    fn reach(
+        &mut self,
+        tile: Tile,
+        from: Option<Tile>,
+        address: u64,
+    ) -> Result<(u64, usize), NocError> {
         let bytes = 1u64 << self.aperture.bytes_log2();
         let view = View {
             tile,
+            from,
             base: address & !(bytes - 1),
         };
         if self.shown != Some(view) {
@@ -118,6 +133,23 @@ impl<A: Aperture> Windowed<A> {
         let offset = address - view.base;
         Ok((offset, (bytes - offset) as usize))
     }
+
+    fn write_cut(
+        &mut self,
+        tile: Tile,
+        from: Option<Tile>,
+        mut address: u64,
+        mut bytes: &[u8],
+    ) -> Result<(), NocError> {
+        while !bytes.is_empty() {
+            let (offset, room) = self.reach(tile, from, address)?;
+            let (now, rest) = bytes.split_at(room.min(bytes.len()));
+            self.aperture.write(offset, now)?;
+            address += now.len() as u64;
+            bytes = rest;
+        }
+        Ok(())
+    }
 }
 
 impl<A: Aperture> Noc for Windowed<A> {
@@ -127,7 +159,7 @@ impl<A: Aperture> Noc for Windowed<A> {
 
     fn read(&mut self, tile: Tile, mut address: u64, mut bytes: &mut [u8]) -> Result<(), NocError> {
         while !bytes.is_empty() {
-            let (offset, room) = self.reach(tile, address)?;
+            let (offset, room) = self.reach(tile, None, address)?;
             let (now, rest) = bytes.split_at_mut(room.min(bytes.len()));
             self.aperture.read(offset, now)?;
             address += now.len() as u64;
@@ -136,15 +168,20 @@ impl<A: Aperture> Noc for Windowed<A> {
         Ok(())
     }
 
-    fn write(&mut self, tile: Tile, mut address: u64, mut bytes: &[u8]) -> Result<(), NocError> {
-        while !bytes.is_empty() {
-            let (offset, room) = self.reach(tile, address)?;
-            let (now, rest) = bytes.split_at(room.min(bytes.len()));
-            self.aperture.write(offset, now)?;
-            address += now.len() as u64;
-            bytes = rest;
+    fn write(&mut self, tile: Tile, address: u64, bytes: &[u8]) -> Result<(), NocError> {
+        self.write_cut(tile, None, address, bytes)
+    }
+
+    fn write_workers(&mut self, address: u64, bytes: &[u8]) -> Result<(), NocError> {
+        if self.workers.is_none() {
+            self.workers()?;
         }
-        Ok(())
+        let Some((first, last)) = self.workers else {
+            return Ok(());
+        };
+        self.write_cut(last, Some(first), address, bytes)?;
+        // A read on the same way follows the writes, and so shows that they arrived.
+        self.read(last, address, &mut [0; 4])
     }
 
     fn idle(&mut self) -> Result<(), NocError> {
@@ -152,7 +189,9 @@ impl<A: Aperture> Noc for Windowed<A> {
     }
 
     fn workers(&mut self) -> Result<Vec<Tile>, NocError> {
-        grid::discover(self)
+        let tiles = grid::discover(self)?;
+        self.workers = tiles.first().copied().zip(tiles.last().copied());
+        Ok(tiles)
     }
 
     fn write_on_close(&mut self, tile: Tile, address: u64, value: u32) -> Result<(), NocError> {

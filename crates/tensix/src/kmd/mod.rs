@@ -102,6 +102,7 @@ impl<S: System> Card<S> {
             window: window.id,
             shown: View {
                 tile: Tile::new(0, 0),
+                from: None,
                 base: 0,
             },
             gone: false,
@@ -210,6 +211,9 @@ impl<S: System> Aperture for Card<S> {
                 address: view.base,
                 x_end: view.tile.x.into(),
                 y_end: view.tile.y.into(),
+                x_start: view.from.map_or(0, |from| from.x.into()),
+                y_start: view.from.map_or(0, |from| from.y.into()),
+                multicast: view.from.is_some().into(),
                 ordering: 1,
                 ..WindowView::default()
             },
@@ -241,8 +245,12 @@ impl<S: System> Aperture for Card<S> {
             return Ok(());
         }
         words.for_each(|(at, word)| self.combining.write32(at, word));
-        // Combined writes leave the processor, and a read that follows them on the same way shows that they arrived.
+        // Combined writes leave the processor, and a read that follows them on the same way shows that they arrived. A rectangle
+        // cannot be read; the next read of a tile does it.
         fence(Ordering::SeqCst);
+        if self.shown.from.is_some() {
+            return Ok(());
+        }
         self.uncached.read32(offset as usize + bytes.len() - 4);
         Ok(())
     }

@@ -129,6 +129,7 @@ impl Double {
             words: words.map(|(at, word)| ((ARC, at), word)).into(),
             view: View {
                 tile: Tile::new(0, 0),
+                from: None,
                 base: 0,
             },
             window_bytes: 0,
@@ -226,10 +227,12 @@ impl Node for Double {
                 state.window_bytes = 0;
             }
             Request::ConfigureWindow(ConfigureWindow { id, view, .. }) => {
-                assert_eq!((*id, view.ordering, view.multicast), (7, 1, 0));
+                assert_eq!((*id, view.ordering), (7, 1));
                 assert!(view.address.is_multiple_of(state.window_bytes));
                 state.view = View {
                     tile: Tile::new(view.x_end as u8, view.y_end as u8),
+                    from: (view.multicast == 1)
+                        .then(|| Tile::new(view.x_start as u8, view.y_start as u8)),
                     base: view.address,
                 };
             }
@@ -258,14 +261,20 @@ impl Window for Double {
     fn read32(&self, offset: usize) -> u32 {
         let state = self.0.lock().unwrap();
         state.mapped();
+        assert_eq!(state.view.from, None, "read a rectangle");
         state.word(state.view.tile, state.view.base + offset as u64)
     }
 
     fn write32(&mut self, offset: usize, value: u32) {
         let mut state = self.0.lock().unwrap();
         state.mapped();
-        let (tile, address) = (state.view.tile, state.view.base + offset as u64);
-        state.set(tile, address, value);
+        let View { tile, from, base } = state.view;
+        let from = from.unwrap_or(tile);
+        for y in from.y..=tile.y {
+            for x in from.x..=tile.x {
+                state.set(Tile::new(x, y), base + offset as u64, value);
+            }
+        }
     }
 }
 
@@ -294,6 +303,25 @@ fn a_card_opens_with_power_and_all_cores_in_reset() {
     assert_eq!(double.word(FIRST, SOFT_RESET.into()), ALL_HELD);
     drop(device);
     assert_eq!(double.0.lock().unwrap().window_bytes, 0, "given back");
+}
+
+#[test]
+fn what_all_tiles_are_told_arrives_at_each_and_at_no_other() {
+    let double = Double::new(Fault::None);
+    let mut device = double.device().unwrap();
+    device
+        .write_all(0x3_0000, &[1, 0, 0, 0, 2, 0, 0, 0])
+        .unwrap();
+    let state = double.0.lock().unwrap();
+    let told = |address| -> Vec<Tile> {
+        let at = |((tile, at), _): (&(Tile, u64), &u32)| (*at == address).then_some(*tile);
+        state.words.iter().filter_map(at).collect()
+    };
+    let mut tiles = device.tiles().to_vec();
+    tiles.sort();
+    assert_eq!(told(0x3_0000), tiles);
+    assert_eq!(told(0x3_0004), tiles);
+    assert_eq!(state.word(FIRST, 0x3_0004), 2);
 }
 
 #[test]

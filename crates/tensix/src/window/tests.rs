@@ -17,6 +17,7 @@ fn windows_follow_each_other_and_fill_496_mebibytes() {
 fn words_have_every_field_in_its_place() {
     let view = View {
         tile: Tile::new(1, 2),
+        from: None,
         base: 0x300_0000,
     };
     assert_eq!(view.word(24), 3 | 1 << 12 | 2 << 18 | 1 << 38);
@@ -25,9 +26,19 @@ fn words_have_every_field_in_its_place() {
     // Registers at the top of a tile's 32-bit space, and the far end of 36 bits.
     let top = View {
         tile: Tile::new(63, 63),
+        from: None,
         base: 0xF_FF00_0000,
     };
     assert_eq!(top.word(24), 0xFFF | 63 << 12 | 63 << 18 | 1 << 38);
+    let rectangle = View {
+        tile: Tile::new(25, 25),
+        from: Some(Tile::new(18, 19)),
+        base: 0,
+    };
+    assert_eq!(
+        rectangle.word(24),
+        25 << 12 | 25 << 18 | 18 << 24 | 19 << 30 | 1 << 37 | 1 << 38
+    );
 }
 
 /// Memory of one tile behind a window of 4 KiB, with a record of where it was moved.
