@@ -10,19 +10,15 @@ use assay_engine::accelerator::{Accelerator, AcceleratorError, Handle, PlaneBatc
 
 use crate::device::{Device, DeviceError, Job};
 use crate::isa::mailbox::{ARENA, COLUMN_OUTPUTS, RESULT_BYTES, STEP_BYTES, STEP_DEPTH};
-use crate::noc::{GDDR_CHANNEL_BYTES, GDDR_CHANNELS, Noc, Tile};
+use crate::noc::{Noc, Tile};
 use crate::operand::{self, Activations, OperandError};
-use crate::plan::{PASS_TOKENS, Plan};
-
-/// First byte of a channel that weights may take.
-const CHANNEL_START: u64 = 1 << 20;
+use crate::plan::{PASS_TOKENS, Part, Plan, Room};
 
 /// The engine's accelerator on one chip.
 #[derive(Debug)]
 pub struct Multiplier {
     device: Device,
-    /// First free byte of each channel.
-    free: [u64; GDDR_CHANNELS.len()],
+    room: Room,
     matrices: Vec<Resident>,
 }
 
@@ -33,16 +29,6 @@ struct Resident {
     cols: usize,
     narrow: bool,
     parts: Vec<Part>,
-}
-
-/// The columns of a matrix that one tile multiplies.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    tile: Tile,
-    first: usize,
-    columns: usize,
-    channel: Tile,
-    address: u64,
 }
 
 /// Some steps along K of one pass, with their activations.
@@ -59,7 +45,7 @@ impl Multiplier {
     pub fn open(noc: Box<dyn Noc>, deadline: Duration) -> Result<Self, DeviceError> {
         Ok(Self {
             device: Device::open(noc, deadline)?,
-            free: [CHANNEL_START; GDDR_CHANNELS.len()],
+            room: Room::default(),
             matrices: Vec::new(),
         })
     }
@@ -67,31 +53,6 @@ impl Multiplier {
     /// The chip.
     pub fn device(&self) -> &Device {
         &self.device
-    }
-
-    /// Gives each tile its share of the columns and a place in a channel; nothing is taken if one has no room.
-    fn place(&mut self, columns: usize, column_bytes: usize) -> Option<Vec<Part>> {
-        let tiles = self.device.tiles();
-        let per_tile = columns.div_ceil(tiles.len());
-        let mut free = self.free;
-        let mut parts = Vec::new();
-        for (tile, first) in tiles.iter().zip((0..columns).step_by(per_tile.max(1))) {
-            let columns = per_tile.min(columns - first);
-            let bytes = u64::try_from(columns.checked_mul(column_bytes)?).ok()?;
-            let (channel, start) = (0..free.len()).zip(free).min_by_key(|(_, free)| *free)?;
-            free[channel] = start
-                .checked_add(bytes)
-                .filter(|end| *end <= GDDR_CHANNEL_BYTES)?;
-            parts.push(Part {
-                tile: *tile,
-                first,
-                columns,
-                channel: GDDR_CHANNELS[channel],
-                address: start,
-            });
-        }
-        self.free = free;
-        Some(parts)
     }
 
     /// Runs one segment on every tile and adds its sums to those of the pass, (token, row).
@@ -172,7 +133,8 @@ impl Accelerator for Multiplier {
         let column_bytes = operand::steps(cols) * STEP_BYTES as usize;
         let bytes = packed.bytes.len();
         let parts = self
-            .place(operand::columns(rows), column_bytes)
+            .room
+            .place(self.device.tiles(), operand::columns(rows), column_bytes)
             .ok_or(AcceleratorError::Memory { bytes })?;
         for part in &parts {
             let part_bytes =

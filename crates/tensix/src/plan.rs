@@ -1,10 +1,72 @@
-//! How a product that does not fit one tile's L1 is cut into jobs.
+//! Where a matrix's weights are, and how a product that does not fit one tile's L1 is cut into jobs.
 //!
 //! A job's activations and results share L1; its weights only pass through the ring. So blocks, columns and steps trade off: half
 //! of the room at most goes to results, and what is left decides how much of K one job takes. Partial sums are added on the host.
 
 use crate::isa::mailbox::{ARENA, BLOCK_ROWS, BLOCKS_MAX, CHUNK_BYTES, RESULT_BYTES};
 use crate::isa::tile::L1_BYTES;
+use crate::noc::{GDDR_CHANNEL_BYTES, GDDR_CHANNELS, Tile};
+
+/// First byte of a channel that weights may take.
+const CHANNEL_START: u64 = 1 << 20;
+
+/// What is left of every channel.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// First free byte of each.
+    free: [u64; GDDR_CHANNELS.len()],
+}
+
+/// The columns of a matrix that one tile multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) tile: Tile,
+    /// Of the matrix's columns, the first.
+    pub(crate) first: usize,
+    pub(crate) columns: usize,
+    pub(crate) channel: Tile,
+    /// Where their weights begin in the channel.
+    pub(crate) address: u64,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            free: [CHANNEL_START; GDDR_CHANNELS.len()],
+        }
+    }
+}
+
+impl Room {
+    /// Gives each tile its share of the columns, in the channel with most room; takes nothing if there is too little.
+    pub(crate) fn place(
+        &mut self,
+        tiles: &[Tile],
+        columns: usize,
+        column_bytes: usize,
+    ) -> Option<Vec<Part>> {
+        let share = columns.div_ceil(tiles.len()).max(1);
+        let mut free = self.free;
+        let mut parts = Vec::new();
+        for (&tile, first) in tiles.iter().zip((0..columns).step_by(share)) {
+            let columns = share.min(columns - first);
+            let bytes = u64::try_from(columns.checked_mul(column_bytes)?).ok()?;
+            let (channel, address) = (0..).zip(free).min_by_key(|(_, free)| *free)?;
+            free[channel] = address
+                .checked_add(bytes)
+                .filter(|end| *end <= GDDR_CHANNEL_BYTES)?;
+            parts.push(Part {
+                tile,
+                first,
+                columns,
+                channel: GDDR_CHANNELS[channel],
+                address,
+            });
+        }
+        self.free = free;
+        Some(parts)
+    }
+}
 
 /// Bytes for activations and results.
 const ROOM: usize = (L1_BYTES - ARENA) as usize;
@@ -49,6 +111,45 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_dealt_out_and_channels_fill_evenly() {
+        let tiles: Vec<Tile> = (0..8).map(|x| Tile::new(x, 1)).collect();
+        let mut room = Room::default();
+        let parts = room.place(&tiles, 20, 4096).unwrap();
+        let shares: Vec<_> = parts
+            .iter()
+            .map(|part| (part.first, part.columns))
+            .collect();
+        let expected = [(0, 3), (3, 3), (6, 3), (9, 3), (12, 3), (15, 3), (18, 2)];
+        assert_eq!(shares, expected);
+        assert_eq!(parts[0].address, CHANNEL_START);
+        assert_eq!(parts[6].channel, parts[0].channel);
+        assert_eq!(parts[6].address, CHANNEL_START + 3 * 4096);
+        // The next matrix begins in the channel with most room.
+        let next = room.place(&tiles, 1, 4096).unwrap();
+        assert_eq!(
+            (next[0].channel, next[0].address),
+            (GDDR_CHANNELS[1], CHANNEL_START + 3 * 4096)
+        );
+        assert_eq!(room.place(&tiles, 0, 4096), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_matrix_without_room_takes_none() {
+        let tiles = [Tile::new(1, 1), Tile::new(2, 1)];
+        let mut room = Room::default();
+        let half = usize::try_from(GDDR_CHANNEL_BYTES / 2).unwrap();
+        // Six channels hold one half each, less what is left free at their beginning.
+        for _ in 0..3 {
+            assert!(room.place(&tiles, 2, half).is_some());
+        }
+        let before = room.free;
+        assert_eq!(room.place(&tiles, 2, half), None);
+        assert_eq!(room.place(&tiles, 2, usize::MAX), None);
+        assert_eq!(room.free, before);
+        assert!(room.place(&tiles, 2, half / 2).is_some());
+    }
 
     #[test]
     fn every_plan_fits_and_none_is_empty() {

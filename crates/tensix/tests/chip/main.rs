@@ -2,10 +2,12 @@
 //!
 //! - `wolfpine`: `ASSAY_WOLFPINE_PYTHON` names an interpreter with its packages; `cargo xtask test` sets it.
 //! - `ttsim`: `ASSAY_TTSIM` names the library, which somebody has.
+//! - `card`: `ASSAY_WORMHOLE` is the number of a card, as in `/dev/tenstorrent/0`. Nobody else may use it.
 //! - `programs`: `ASSAY_TENSIX_CARGO` names a cargo for the chip's own cores.
 //!
 //! Where that is missing a test is "not run", and counted so: never passed.
 
+mod card;
 mod products;
 mod programs;
 mod ttsim;
@@ -47,7 +49,7 @@ fn main() -> io::Result<ExitCode> {
         Some(filter) if has("--exact") => case.name == filter,
         Some(filter) => case.name.contains(filter.as_str()),
     };
-    let all = [programs::CASES, ttsim::CASES, wolfpine::CASES].concat();
+    let all = [programs::CASES, wolfpine::CASES, ttsim::CASES, card::CASES].concat();
     let cases: Vec<Case> = all.into_iter().filter(wanted).collect();
     let mut out = io::stdout();
     if has("--list") {

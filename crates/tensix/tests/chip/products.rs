@@ -1,8 +1,15 @@
 //! Random and extreme products, and what they must be.
 
+use std::time::Duration;
+
 use assay_engine::accelerator::{Accelerator as _, PlaneBatch};
+use assay_engine::kat;
 use assay_tensix::multiplier::Multiplier;
+use assay_tensix::noc::Noc;
 use fastrand::Rng;
+
+/// No run of the tiles takes as long, even where every cycle is simulated.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Largest A15 activation.
 const A15_MAX: i32 = 16_319;
@@ -16,6 +23,32 @@ pub(crate) enum Values {
     Narrow,
     /// The largest, with signs that add up.
     Extreme,
+}
+
+pub(crate) fn multiplier(noc: Box<dyn Noc>) -> Multiplier {
+    Multiplier::open(noc, DEADLINE).unwrap()
+}
+
+/// Small shapes, full and ragged, of every kind of values.
+pub(crate) fn ordinary(noc: Box<dyn Noc>) {
+    let mut multiplier = multiplier(noc);
+    for shape in [(1, 1, 1), (32, 128, 32), (65, 130, 9), (150, 70, 2)] {
+        for values in [Values::Any, Values::Narrow, Values::Extreme] {
+            check(&mut multiplier, shape, values);
+        }
+    }
+}
+
+/// More columns than tiles for one token; then more tokens than one pass, with all of Dst in use.
+pub(crate) fn over_all_tiles(noc: Box<dyn Noc>) {
+    let mut multiplier = multiplier(noc);
+    check(&mut multiplier, (5_300, 1_024, 1), Values::Any);
+    check(&mut multiplier, (640, 640, 70), Values::Any);
+}
+
+/// What the engine asks of every accelerator.
+pub(crate) fn known_answers(noc: Box<dyn Noc>) {
+    kat::run_accelerator(&mut multiplier(noc)).unwrap();
 }
 
 /// Multiplies once and compares every sum.

@@ -1,21 +1,19 @@
-//! On ttsim: the same, and what only a fast simulator can do. Each test has a process of its own, since the library exists once in
-//! one, and ends it on anything that the chip does not define.
+//! On ttsim: what a fast simulator can do. Each test has a process of its own, since the library exists once in one, and ends it on
+//! anything that the chip does not define.
 
 use std::ffi::OsString;
 use std::process::Command;
-use std::time::Duration;
 
-use assay_engine::kat;
-use assay_tensix::multiplier::Multiplier;
+use assay_tensix::noc::{Noc, NocError, Tile};
 use assay_tensix::ttsim::{VARIABLE, open};
 
-use crate::products::{Values, check};
+use crate::products::{self, Values, check, multiplier};
 
-const DEADLINE: Duration = Duration::from_secs(300);
 pub(crate) const CASES: &[crate::Case] = crate::cases!(VARIABLE;
     products_are_exact,
     decode_and_prefill_over_all_tiles_are_exact,
     passes_the_known_answers,
+    wide_products_on_few_tiles_are_cut_and_exact,
     exists_once_in_a_process,
 );
 
@@ -23,10 +21,9 @@ pub(crate) const CASES: &[crate::Case] = crate::cases!(VARIABLE;
 const CHILD: &str = "ASSAY_TTSIM_CHILD";
 
 /// Runs the body in a child process, or in this one if it is the child.
-fn alone(library: &OsString, test: &str, body: impl FnOnce(Multiplier)) {
+fn alone(library: &OsString, test: &str, body: impl FnOnce(Box<dyn Noc>)) {
     if std::env::var_os(CHILD).is_some_and(|child| child == test) {
-        let noc = Box::new(open(library).unwrap());
-        return body(Multiplier::open(noc, DEADLINE).unwrap());
+        return body(Box::new(open(library).unwrap()));
     }
     let output = Command::new(std::env::current_exe().unwrap())
         .args([&format!("chip::ttsim::{test}"), "--exact"])
@@ -42,41 +39,67 @@ fn alone(library: &OsString, test: &str, body: impl FnOnce(Multiplier)) {
 }
 
 fn products_are_exact(library: &OsString) {
-    alone(library, "products_are_exact", |mut multiplier| {
-        for shape in [(1, 1, 1), (32, 128, 32), (65, 130, 9), (150, 70, 2)] {
-            check(&mut multiplier, shape, Values::Any);
-            check(&mut multiplier, shape, Values::Narrow);
-            check(&mut multiplier, shape, Values::Extreme);
-        }
-    });
+    alone(library, "products_are_exact", products::ordinary);
 }
 
 fn decode_and_prefill_over_all_tiles_are_exact(library: &OsString) {
-    alone(
-        library,
-        "decode_and_prefill_over_all_tiles_are_exact",
-        |mut multiplier| {
-            assert_eq!(multiplier.device().tiles().len(), 80);
-            // More columns than tiles; then more tokens than one pass, with all of Dst in use.
-            check(&mut multiplier, (5_300, 1_024, 1), Values::Any);
-            check(&mut multiplier, (640, 640, 70), Values::Any);
-        },
-    );
+    let test = "decode_and_prefill_over_all_tiles_are_exact";
+    alone(library, test, products::over_all_tiles);
 }
 
 fn passes_the_known_answers(library: &OsString) {
-    alone(library, "passes_the_known_answers", |mut multiplier| {
-        kat::run_accelerator(&mut multiplier).unwrap();
+    let test = "passes_the_known_answers";
+    alone(library, test, products::known_answers);
+}
+
+/// A chip that reports its first tiles only.
+struct Few {
+    inner: Box<dyn Noc>,
+    tiles: usize,
+}
+
+impl Noc for Few {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+    fn read(&mut self, tile: Tile, address: u64, bytes: &mut [u8]) -> Result<(), NocError> {
+        self.inner.read(tile, address, bytes)
+    }
+    fn write(&mut self, tile: Tile, address: u64, bytes: &[u8]) -> Result<(), NocError> {
+        self.inner.write(tile, address, bytes)
+    }
+    fn idle(&mut self) -> Result<(), NocError> {
+        self.inner.idle()
+    }
+    fn workers(&mut self) -> Result<Vec<Tile>, NocError> {
+        let mut tiles = self.inner.workers()?;
+        tiles.truncate(self.tiles);
+        Ok(tiles)
+    }
+    fn write_on_close(&mut self, tile: Tile, address: u64, value: u32) -> Result<(), NocError> {
+        self.inner.write_on_close(tile, address, value)
+    }
+}
+
+fn wide_products_on_few_tiles_are_cut_and_exact(library: &OsString) {
+    let test = "wide_products_on_few_tiles_are_cut_and_exact";
+    alone(library, test, |inner| {
+        let mut multiplier = multiplier(Box::new(Few { inner, tiles: 2 }));
+        // 64 tokens: more columns in a tile, and more steps along K, than one job takes.
+        check(&mut multiplier, (2_700, 70, 64), Values::Any);
+        check(&mut multiplier, (70, 12_000, 64), Values::Any);
+        // Both at once, and not all of it full.
+        check(&mut multiplier, (2_650, 6_000, 49), Values::Any);
     });
 }
 
 fn exists_once_in_a_process(library: &OsString) {
-    alone(library, "exists_once_in_a_process", |multiplier| {
+    alone(library, "exists_once_in_a_process", |noc| {
         let error = open(library).unwrap_err().to_string();
         assert!(
             error.contains("this process has had a simulator"),
             "{error}"
         );
-        drop(multiplier);
+        drop(noc);
     });
 }

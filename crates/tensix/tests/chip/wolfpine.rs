@@ -7,13 +7,10 @@ use assay_engine::accelerator::{Accelerator as _, PlaneBatch};
 use assay_tensix::device::{Device, DeviceError, Job};
 use assay_tensix::isa::mailbox;
 use assay_tensix::isa::tile::{ALL_HELD, RUNNING, SOFT_RESET};
-use assay_tensix::multiplier::Multiplier;
 use assay_tensix::noc::{Noc, NocError, Tile, read32};
 use assay_tensix::wolfpine::{VARIABLE, Wolfpine};
 
-use crate::products::{Values, check};
-
-const DEADLINE: Duration = Duration::from_secs(120);
+use crate::products::{DEADLINE, Values, check, multiplier};
 
 pub(crate) const CASES: &[crate::Case] = crate::cases!(VARIABLE;
     products_are_exact,
@@ -28,12 +25,8 @@ fn start(python: &OsString, workers: usize) -> Box<dyn Noc> {
     Box::new(Wolfpine::start(python, workers).unwrap())
 }
 
-fn multiplier(python: &OsString, workers: usize) -> Multiplier {
-    Multiplier::open(start(python, workers), DEADLINE).unwrap()
-}
-
 fn products_are_exact(python: &OsString) {
-    let mut multiplier = multiplier(python, 1);
+    let mut multiplier = multiplier(start(python, 1));
     for shape in [(1, 1, 1), (16, 16, 2), (32, 64, 3), (32, 128, 32)] {
         check(&mut multiplier, shape, Values::Any);
     }
@@ -43,7 +36,7 @@ fn products_are_exact(python: &OsString) {
 }
 
 fn tiles_share_a_product_and_the_ring_turns(python: &OsString) {
-    let mut multiplier = multiplier(python, 3);
+    let mut multiplier = multiplier(start(python, 3));
     // Three columns of 64 outputs in three channels.
     check(&mut multiplier, (150, 70, 2), Values::Any);
     // 35 steps along K: two whole slots and a part, in both turns of the ring.
@@ -51,7 +44,7 @@ fn tiles_share_a_product_and_the_ring_turns(python: &OsString) {
 }
 
 fn minus_one_hundred_and_twenty_eight_never_reaches_the_chip(python: &OsString) {
-    let mut multiplier = multiplier(python, 1);
+    let mut multiplier = multiplier(start(python, 1));
     assert!(multiplier.load(1, 2, &[1, -128]).is_err());
     let matrix = multiplier.load(1, 2, &[1, 1]).unwrap();
     let batch = PlaneBatch {
