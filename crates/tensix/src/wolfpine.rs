@@ -6,8 +6,8 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -34,9 +34,10 @@ const RUN: u8 = 3;
 #[derive(Debug)]
 pub struct Wolfpine {
     child: Child,
-    requests: ChildStdin,
+    /// None only while it is dropped.
+    requests: Option<Sender<Vec<u8>>>,
     replies: Receiver<io::Result<Reply>>,
-    reader: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     workers: Vec<Tile>,
 }
 
@@ -64,12 +65,20 @@ impl Wolfpine {
                 },
                 _ => NocError::io(&name, "start it", source),
             })?;
-        let (Some(requests), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(mut stdin), Some(mut stdout)) = (child.stdin.take(), child.stdout.take()) else {
             unreachable!("both were asked to be pipes")
         };
+        // Both pipes have threads, so that a child that hangs can stop neither the host's writes nor its reads.
+        let (requests, frames) = mpsc::channel::<Vec<u8>>();
+        let writer = thread::spawn(move || {
+            while let Ok(frame) = frames.recv() {
+                if stdin.write_all(&frame).is_err() {
+                    break;
+                }
+            }
+        });
         let (sender, replies) = mpsc::channel();
         let reader = thread::spawn(move || {
-            let mut stdout = stdout;
             loop {
                 let reply = read_reply(&mut stdout);
                 let last = reply.is_err();
@@ -80,9 +89,9 @@ impl Wolfpine {
         });
         let mut wolfpine = Self {
             child,
-            requests,
+            requests: Some(requests),
             replies,
-            reader: Some(reader),
+            threads: vec![writer, reader],
             workers: Vec::new(),
         };
         let tiles = wolfpine.ask(HELLO, Tile::new(0, 0), 0, 0, &[])?;
@@ -109,10 +118,10 @@ impl Wolfpine {
         frame.extend(length.to_le_bytes());
         frame.extend(address.to_le_bytes());
         frame.extend(data);
-        self.requests
-            .write_all(&frame)
-            .and_then(|()| self.requests.flush())
-            .map_err(|source| NocError::io(NAME, "ask the child", source))?;
+        if let Some(requests) = &self.requests {
+            // Where nobody takes it any more, the answer's end says why.
+            let _ = requests.send(frame);
+        }
         match self.replies.recv_timeout(ANSWER) {
             Ok(Ok(Reply {
                 failed: false,
@@ -197,11 +206,12 @@ impl Noc for Wolfpine {
 
 impl Drop for Wolfpine {
     fn drop(&mut self) {
-        // It keeps nothing; waiting for it leaves no zombie, and its end ends the thread.
+        // It keeps nothing; waiting for it leaves no zombie. Its end and that of the requests end both threads.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
+        self.requests = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
         }
     }
 }

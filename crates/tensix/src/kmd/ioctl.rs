@@ -54,13 +54,6 @@ pub(crate) struct AllocateWindow {
     pub(crate) reserved1: u64,
 }
 
-/// Gives a window back.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FreeWindow {
-    pub(crate) id: u32,
-}
-
 /// Shows something else in a window.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +132,6 @@ pub(crate) enum Request<'a> {
     DeviceInfo(&'a mut DeviceInfo),
     DriverInfo(&'a mut DriverInfo),
     AllocateWindow(&'a mut AllocateWindow),
-    FreeWindow(&'a mut FreeWindow),
     ConfigureWindow(&'a mut ConfigureWindow),
     WriteOnClose(&'a mut WriteOnClose),
     Power(&'a mut Power),
@@ -169,7 +161,6 @@ mod tests {
         assert_eq!(offset_of!(AllocateWindow, id), 16);
         assert_eq!(offset_of!(AllocateWindow, uncached), 24);
         assert_eq!(offset_of!(AllocateWindow, combining), 32);
-        assert_eq!(size_of::<FreeWindow>(), 4);
         assert_eq!(size_of::<WindowView>(), 32);
         assert_eq!(offset_of!(WindowView, x_end), 8);
         assert_eq!(offset_of!(WindowView, noc), 16);

@@ -1,7 +1,7 @@
 //! Transport to a card: the kernel driver's device node, and a window of its BAR 0 mapped into this process.
 //!
 //! A card has one owner. Opening takes a lock, refuses a card that any other process has open, asks for full power and checks board,
-//! driver and firmware. Power goes back when the node closes. For each tile one more node is opened whose only purpose is to close:
+//! driver and firmware. Power and window go back when the node closes. For each tile one more node is opened whose only purpose is to close:
 //! the driver then puts that tile's cores in reset, also after a crash.
 //!
 //! When somebody resets a card that is in use, the driver takes the mappings away, and touching one ends the process. So the driver is
@@ -19,8 +19,8 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::{Ordering, fence};
 
 use ioctl::{
-    AllocateWindow, ConfigureWindow, DeviceInfo, DriverInfo, FreeWindow, INTERFACE, Power, Request,
-    WindowView, WriteOnClose,
+    AllocateWindow, ConfigureWindow, DeviceInfo, DriverInfo, INTERFACE, Power, Request, WindowView,
+    WriteOnClose,
 };
 use rustix::io::Errno;
 use system::{Linux, Node, System, Window, path};
@@ -283,13 +283,5 @@ impl<S: System> Aperture for Card<S> {
             .map_err(failed)?;
         self.closing.push(node);
         Ok(())
-    }
-}
-
-impl<S: System> Drop for Card<S> {
-    fn drop(&mut self) {
-        // Closing the node gives the window back too.
-        let mut window = FreeWindow { id: self.window };
-        let _ = self.node.call(Request::FreeWindow(&mut window));
     }
 }

@@ -97,7 +97,6 @@ impl Node for OpenNode {
             Request::DeviceInfo(argument) => self.update::<{ number(0) }, _>(argument),
             Request::DriverInfo(argument) => self.update::<{ number(5) }, _>(argument),
             Request::AllocateWindow(argument) => self.update::<{ number(11) }, _>(argument),
-            Request::FreeWindow(argument) => self.update::<{ number(12) }, _>(argument),
             Request::ConfigureWindow(argument) => self.update::<{ number(13) }, _>(argument),
             Request::WriteOnClose(argument) => self.update::<{ number(14) }, _>(argument),
             Request::Power(argument) => self.update::<{ number(15) }, _>(argument),

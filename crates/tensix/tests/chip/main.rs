@@ -40,14 +40,25 @@ macro_rules! cases {
 pub(crate) use cases;
 
 fn main() -> io::Result<ExitCode> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    // Flags of the usual harness that make no difference here are let by.
-    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
-    let wanted = |case: &Case| match filter {
-        None => true,
-        Some(filter) if has("--exact") => case.name == filter,
-        Some(filter) => case.name.contains(filter.as_str()),
+    // As the usual harness has them; what makes no difference here is let by.
+    let (mut filters, mut skipped, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--skip" => skipped.extend(arguments.next()),
+            "--test-threads" | "--format" | "--color" | "--logfile" => drop(arguments.next()),
+            flag if flag.starts_with('-') => flags.push(argument),
+            _ => filters.push(argument),
+        }
+    }
+    let has = |flag: &str| flags.iter().any(|given| given == flag);
+    let named = |case: &Case, by: &String| match has("--exact") {
+        true => case.name == by,
+        false => case.name.contains(by.as_str()),
+    };
+    let wanted = |case: &Case| {
+        (filters.is_empty() || filters.iter().any(|filter| named(case, filter)))
+            && !skipped.iter().any(|skip| named(case, skip))
     };
     let all = [programs::CASES, wolfpine::CASES, ttsim::CASES, card::CASES].concat();
     let cases: Vec<Case> = all.into_iter().filter(wanted).collect();
