@@ -9,8 +9,10 @@ use std::time::Duration;
 use assay_engine::accelerator::{Accelerator, AcceleratorError, Handle, PlaneBatch};
 
 use crate::device::{Device, DeviceError, Job};
-use crate::isa::mailbox::{ARENA, COLUMN_OUTPUTS, RESULT_BYTES, STEP_BYTES, STEP_DEPTH};
-use crate::noc::{Noc, Tile};
+use crate::isa::mailbox::{
+    ARENA, BLOCK_ROWS, COLUMN_OUTPUTS, RESULT_BYTES, STEP_BYTES, STEP_DEPTH,
+};
+use crate::noc::{Noc, NocError, Tile};
 use crate::operand::{self, Activations, OperandError};
 use crate::plan::{PASS_TOKENS, Part, Plan, Room};
 
@@ -103,9 +105,7 @@ impl Multiplier {
             let run: Vec<(Tile, Job)> = jobs.iter().map(|(part, job)| (part.tile, *job)).collect();
             self.device.run(&run)?;
             for (part, job) in jobs {
-                let mut results = vec![0; part.columns * blocks * RESULT_BYTES as usize];
-                self.device
-                    .read(part.tile, job.results.into(), &mut results)?;
+                let results = read_results(&mut self.device, part.tile, &job, 2 * segment.tokens)?;
                 let first = part.first * COLUMN_OUTPUTS as usize;
                 let outputs = (part.columns * COLUMN_OUTPUTS as usize).min(rows - first);
                 for token in 0..segment.tokens {
@@ -205,6 +205,30 @@ impl Accelerator for Multiplier {
         }
         Ok(())
     }
+}
+
+/// Reads what a job left for its first `rows` rows; the others are zero. Reads of a card are slow, so none is made in vain.
+fn read_results(
+    device: &mut Device,
+    tile: Tile,
+    job: &Job,
+    rows: usize,
+) -> Result<Vec<u8>, NocError> {
+    let mut results = vec![0; (job.columns * job.blocks * RESULT_BYTES) as usize];
+    for (i, block) in results.chunks_exact_mut(RESULT_BYTES as usize).enumerate() {
+        let address = u64::from(job.results) + i as u64 * u64::from(RESULT_BYTES);
+        let rows = rows - i % job.blocks as usize * BLOCK_ROWS as usize;
+        if rows >= BLOCK_ROWS as usize {
+            device.read(tile, address, block)?;
+            continue;
+        }
+        for (group, words) in block.chunks_exact_mut(operand::GROUP_BYTES).enumerate() {
+            let address = address + (group * operand::GROUP_BYTES) as u64;
+            let used = rows * operand::GROUP_BYTES / BLOCK_ROWS as usize;
+            device.read(tile, address, &mut words[..used])?;
+        }
+    }
+    Ok(results)
 }
 
 fn refused(what: &'static str) -> impl Fn(OperandError) -> AcceleratorError {

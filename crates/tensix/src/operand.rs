@@ -24,6 +24,9 @@ pub const NARROW_MAX: u8 = 31;
 /// Rows and columns of one 16 by 16 square, of which all orders here are made.
 const SIDE: usize = 16;
 
+/// Results of one block and 16 outputs: rows follow each other.
+pub(crate) const GROUP_BYTES: usize = SIDE * SIDE * 4;
+
 /// An integer in -127..=127 as the matrix unit reads it: bit 7 is the sign, the rest the magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignMagnitude(u8);
