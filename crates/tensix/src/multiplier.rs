@@ -238,3 +238,6 @@ fn refused(what: &'static str) -> impl Fn(OperandError) -> AcceleratorError {
 fn lost(error: DeviceError) -> AcceleratorError {
     AcceleratorError::Lost(error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
