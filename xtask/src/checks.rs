@@ -61,7 +61,14 @@ pub(crate) fn ci(workspace: &Workspace, may_install: bool) -> anyhow::Result<Exi
 }
 
 fn fmt(workspace: &Workspace) -> anyhow::Result<()> {
-    process::run_talking(workspace.cargo().args(["fmt", "--all", "--check"]))
+    process::run_talking(workspace.cargo().args(["fmt", "--all", "--check"]))?;
+    // A workspace of its own.
+    let kernels = "crates/tensix/kernels/Cargo.toml";
+    process::run_talking(
+        workspace
+            .cargo()
+            .args(["fmt", "--check", "--manifest-path", kernels]),
+    )
 }
 
 fn clippy(workspace: &Workspace) -> anyhow::Result<()> {

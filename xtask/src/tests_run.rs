@@ -9,7 +9,11 @@
 //! - `ASSAY_GEMMA`: a checkpoint of Gemma 3 in GGUF, as published;
 //! - `ASSAY_ENCODER`: the folder of a sentence encoder, as published;
 //! - `ASSAY_WORKER_BIN`, `ASSAY_CLI_BIN`: the worker daemon and `assay`;
-//! - `POCKET_IC_BIN`: the server of networks; ours, unless the variable is set already.
+//! - `POCKET_IC_BIN`: the server of networks; ours, unless the variable is set already;
+//! - `ASSAY_WOLFPINE_PYTHON`: a Python with a simulator of Wormhole chips.
+//!
+//! Two more are not set here: `ASSAY_TTSIM`, a simulator library that somebody has, and `ASSAY_TENSIX_CARGO`, a toolchain for the
+//! chip's own cores. Tests that need them say "not run" without.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -18,7 +22,7 @@ use std::process::{ExitCode, Stdio};
 use anyhow::Context;
 
 use crate::workspace::{Profile, Workspace};
-use crate::{model, node, process, wasm};
+use crate::{model, node, process, python, wasm};
 
 /// Programs and test binaries in one build: asked for one after the other, or for some packages only, cargo would select
 /// features anew and compile much of the workspace again.
@@ -52,6 +56,16 @@ pub(crate) fn run(
         eprintln!("without icp, its test shows nothing: {error:#}");
     }
 
+    let wolfpine = python::environment(
+        workspace,
+        &workspace.root.join(WOLFPINE),
+        "wolfpine",
+        may_install,
+    );
+    if let Err(error) = &wolfpine {
+        eprintln!("without wolfpine, no kernel of a Wormhole chip is run: {error:#}");
+    }
+
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--locked", "--no-fail-fast"]);
     if packages.is_empty() {
@@ -74,6 +88,12 @@ pub(crate) fn run(
         )
         .env("ASSAY_CLI_BIN", workspace.program(Profile::Dev, "assay"))
         .env(SERVER_VARIABLE, server(workspace))
+        .envs(
+            wolfpine
+                .as_ref()
+                .ok()
+                .map(|python| ("ASSAY_WOLFPINE_PYTHON", python)),
+        )
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
@@ -95,13 +115,20 @@ pub(crate) fn run(
         process::out("a test binary could not be built or ended before its tests did")?;
         total.failed = 1;
     }
-    // A person may work without Node; the machine that decides may not.
-    let lacking = icp.is_err() && std::env::var_os("CI").is_some();
-    if lacking {
-        process::out("icp could not be installed, so its test showed nothing")?;
-        total.failed += 1;
+    // A person may work without Node or Python; the machine that decides may not.
+    let mut lacking = false;
+    if std::env::var_os("CI").is_some() {
+        for (what, missing) in [("icp", icp.is_err()), ("wolfpine", wolfpine.is_err())] {
+            if missing {
+                process::out(&format!(
+                    "{what} could not be installed, so its tests showed nothing"
+                ))?;
+                total.failed += 1;
+                lacking = true;
+            }
+        }
     }
-    process::out(&format!("{} passed, {} failed", total.passed, total.failed))?;
+    process::out(&total.summary())?;
     Ok(if status.success() && !lacking {
         ExitCode::SUCCESS
     } else {
@@ -111,6 +138,8 @@ pub(crate) fn run(
 
 /// Where the `icp` command that tests use is installed.
 pub(crate) const CLIENTS: &str = "tests/clients/icp";
+/// What a simulator of Wormhole chips needs of Python.
+const WOLFPINE: &str = "crates/tensix/wolfpine";
 /// Through which the clients of PocketIC find their server.
 pub(crate) const SERVER_VARIABLE: &str = "POCKET_IC_BIN";
 
@@ -126,6 +155,8 @@ pub(crate) fn server(workspace: &Workspace) -> OsString {
 struct Total {
     passed: u64,
     failed: u64,
+    /// What some machine lacks, as our own harness says.
+    not_run: u64,
 }
 
 impl Total {
@@ -142,6 +173,15 @@ impl Total {
         };
         self.passed += count("passed");
         self.failed += count("failed");
+        self.not_run += count("not run");
+    }
+
+    fn summary(&self) -> String {
+        let summary = format!("{} passed, {} failed", self.passed, self.failed);
+        match self.not_run {
+            0 => summary,
+            not_run => format!("{summary}, {not_run} not run"),
+        }
     }
 }
 
@@ -157,15 +197,18 @@ mod tests {
             "test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out; finished in 0.61s",
             "test names_that_say_passed ... ok",
             "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 4.00s",
+            "test result: ok. 1 passed; 0 failed; 2 not run",
         ] {
             total.read(line);
         }
         assert_eq!(
             total,
             Total {
-                passed: 17,
-                failed: 3
+                passed: 18,
+                failed: 3,
+                not_run: 2
             }
         );
+        assert_eq!(total.summary(), "18 passed, 3 failed, 2 not run");
     }
 }

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("assay-engine", &[]),
     ("assay-engine-conformance", &["assay-engine"]),
     ("assay-engine-web", &["assay-engine"]),
+    ("assay-tensix", &["assay-engine"]),
     ("assay-localnet-core", &[]),
     ("xtask", &[]),
     ("assay-localnet", &["assay-localnet-core"]),
