@@ -18,6 +18,9 @@ const HONEST_LEAST: u8 = 5;
 /// More than all locks and bonds of a simulation take together.
 pub(crate) const AMPLE: u128 = 1_000_000_000_000;
 
+/// What a requester pays many jobs with.
+const FUNDS: u128 = 20_000_000;
+
 /// A simulation to be run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -43,6 +46,8 @@ pub struct Plan {
     pub treasury: u128,
     /// What the sponsor pool has for people without money.
     pub sponsor: u128,
+    /// What each requester comes with.
+    pub funds: u128,
     /// Whether people bring money from a ledger and take it there.
     pub vault: bool,
     /// Whether all workers ask the same, so that nobody is drawn by price.
@@ -92,6 +97,7 @@ impl Plan {
             rules: rules(&mut rng),
             treasury: [0, 1_000_000, AMPLE][rng.usize(..3)],
             sponsor: [0, 1_000_000, AMPLE][rng.usize(..3)],
+            funds: [FUNDS, FUNDS, 0][rng.usize(..3)],
             vault: rng.bool(),
             even_prices: false,
             assurance: None,
@@ -119,6 +125,7 @@ impl Plan {
             rules: Rules::LAX,
             treasury: 0,
             sponsor: 0,
+            funds: FUNDS,
             vault: false,
             even_prices: true,
             assurance: Some(assurance),
@@ -142,7 +149,6 @@ fn rules(rng: &mut Rng) -> Rules {
         reveal_bond: Cycles([0, 1, 999, 100_000][rng.usize(..4)]),
         sponsor_caller_daily: Cycles([0, 50_000, AMPLE][rng.usize(..3)]),
         sponsor_daily: Cycles([100_000, 1_000_000, AMPLE][rng.usize(..3)]),
-        ..Rules::LAX
     }
 }
 
@@ -156,9 +162,10 @@ impl fmt::Display for Plan {
         }
         write!(
             f,
-            " {} slots, {} requesters, {} poisoners, fee {} bps; trusted after {}, audits {} ppm of a treasury of {}, {} to sponsor, {} and {} a day, stake {} times, bond {}; {}faults in ppm:",
+            " {} slots, {} requesters with {}, {} poisoners, fee {} bps; trusted after {}, audits {} ppm of a treasury of {}, {} to sponsor, {} and {} a day, stake {} times, bond {}; {}faults in ppm:",
             self.slots,
             self.requesters,
+            self.funds,
             self.poisoners,
             self.fee_bps,
             self.rules.trusted_after,

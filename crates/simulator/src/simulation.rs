@@ -166,6 +166,7 @@ impl Simulation {
             pace,
             assurance,
             jobs_max,
+            funds,
             ..
         } = self.plan;
         for number in 0..requesters + poisoners {
@@ -183,7 +184,9 @@ impl Simulation {
             self.watch.requesters.insert(account, kind);
             self.requesters.push(Requester::new(account, kind, habits));
             let party = Party::Requester(self.requesters.len() - 1);
-            self.send(party, Call::Deposit(Cycles(20_000_000)));
+            if funds > 0 {
+                self.send(party, Call::Deposit(Cycles(funds)));
+            }
             // Workers need a moment to offer anything.
             self.wake(party, 15_000);
         }
