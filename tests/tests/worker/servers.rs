@@ -247,6 +247,16 @@ async fn a_servers_failure_is_told_from_a_request_that_cannot_be_done() {
         let told = ask(script.clone(), &job(8)).await.0.unwrap_err();
         assert!(!told.is_of_request(), "{script:?}: {told}");
     }
+    // One that was updated meanwhile is of another class.
+    let updated = Script {
+        dialect: "ollama",
+        ..Script::GOOD
+    };
+    let told = ask(updated, &job(8)).await.0.unwrap_err();
+    assert!(
+        !told.is_of_request() && told.to_string().contains("no longer 1.2.3"),
+        "{told}"
+    );
     let limited = Job {
         input_tokens_max: Some(1),
         ..job(8)

@@ -62,6 +62,18 @@ pub enum ServerError {
     /// It says what no such server says.
     #[error("unexpected answer of the server: {0}")]
     Malformed(String),
+    /// It is another one than before.
+    #[error(
+        "{url} says that it is {now} and no longer {before}; register what `assay-worker models` prints, and start the worker again"
+    )]
+    Changed {
+        /// Where.
+        url: String,
+        /// What it was.
+        before: String,
+        /// What it is.
+        now: String,
+    },
     /// It has no such model.
     #[error(
         "{url} serves no model {model:?}, only {known:?}; name one of them in models.openai.model"
@@ -214,24 +226,9 @@ impl Http {
 
     /// What program it is, by its own word.
     pub(super) async fn identity(&self) -> Result<Identity, ServerError> {
-        if let Some(Props {
-            build_info,
-            default_generation_settings,
-        }) = self.try_get("props").await?
-        {
-            return Ok(Identity {
-                dialect: Dialect::LlamaCpp,
-                version: build_info,
-                context_max: default_generation_settings.and_then(|settings| settings.n_ctx),
-            });
-        }
-        for (dialect, path) in [(Dialect::Ollama, "api/version"), (Dialect::Vllm, "version")] {
-            if let Some(Version { version }) = self.try_get(path).await? {
-                return Ok(Identity {
-                    dialect,
-                    version,
-                    context_max: None,
-                });
+        for dialect in [Dialect::LlamaCpp, Dialect::Ollama, Dialect::Vllm] {
+            if let Some(identity) = self.identity_as(dialect).await? {
+                return Ok(identity);
             }
         }
         Ok(Identity {
@@ -239,6 +236,34 @@ impl Http {
             version: String::new(),
             context_max: None,
         })
+    }
+
+    /// What it says of itself, if it is such a program.
+    pub(super) async fn identity_as(
+        &self,
+        dialect: Dialect,
+    ) -> Result<Option<Identity>, ServerError> {
+        let path = match dialect {
+            Dialect::LlamaCpp => {
+                let props: Option<Props> = self.try_get("props").await?;
+                return Ok(props.map(|props| Identity {
+                    dialect,
+                    version: props.build_info,
+                    context_max: props
+                        .default_generation_settings
+                        .and_then(|settings| settings.n_ctx),
+                }));
+            }
+            Dialect::Ollama => "api/version",
+            Dialect::Vllm => "version",
+            Dialect::Unknown => return Ok(None),
+        };
+        let told: Option<Version> = self.try_get(path).await?;
+        Ok(told.map(|Version { version }| Identity {
+            dialect,
+            version,
+            context_max: None,
+        }))
     }
 
     /// Whether it tells the tokens used while it streams, found out by a question of one token.

@@ -156,6 +156,7 @@ impl ServerModel {
     /// Lets the server answer. Dropped, the connection closes, and servers stop at that.
     pub async fn generate(&self, job: &Job, on_token: Sink<'_>) -> Result<ResultBody, RunFault> {
         let asked = ask::request(&self.deployment, job, self.tells_usage)?;
+        self.is_unchanged().await?;
         let mut answering = Answering::default();
         let given = async {
             if self.tells_usage {
@@ -176,6 +177,26 @@ impl ServerModel {
         let body = given.await.map_err(RunFault::from)?;
         job.admit(body.input_tokens.len())?;
         Ok(body)
+    }
+
+    /// A server that was updated meanwhile is of another class.
+    async fn is_unchanged(&self) -> Result<(), ServerError> {
+        let Deployment {
+            dialect, version, ..
+        } = &self.deployment;
+        if *dialect == Dialect::Unknown {
+            return Ok(());
+        }
+        let now = self.http.identity_as(*dialect).await?;
+        let now = now.map_or_else(|| "another program".to_owned(), |now| now.version);
+        if now == *version {
+            return Ok(());
+        }
+        Err(ServerError::Changed {
+            url: self.settings.url.clone(),
+            before: version.clone(),
+            now,
+        })
     }
 
     /// The root that a result has under an order.
