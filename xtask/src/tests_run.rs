@@ -180,7 +180,7 @@ impl Total {
         let summary = format!("{} passed, {} failed", self.passed, self.failed);
         match self.not_run {
             0 => summary,
-            not_run => format!("{summary}, {not_run} not run"),
+            not_run => format!("not run {not_run}\n{summary}"),
         }
     }
 }
@@ -209,6 +209,6 @@ mod tests {
                 not_run: 2
             }
         );
-        assert_eq!(total.summary(), "18 passed, 3 failed, 2 not run");
+        assert_eq!(total.summary(), "not run 2\n18 passed, 3 failed");
     }
 }
