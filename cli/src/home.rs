@@ -149,12 +149,17 @@ impl UpFile {
     /// # Errors
     /// Where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(self).expect("BUG: texts always become JSON");
-        let part = path.with_extension("part");
-        fs::write(&part, text + "\n")
-            .and_then(|()| fs::rename(&part, path))
-            .map_err(Failure::io(path))
+        save_json(self, path)
     }
+}
+
+/// Writes plain data as JSON, so that whoever reads the file finds all of it or what was there before.
+pub(crate) fn save_json(data: &impl Serialize, path: &Path) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(data).expect("BUG: plain data always becomes JSON");
+    let part = path.with_extension("part");
+    fs::write(&part, text + "\n")
+        .and_then(|()| fs::rename(&part, path))
+        .map_err(Failure::io(path))
 }
 
 /// Makes a folder that only this user reads.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     cli::say,
     client::{Jobs, Network, Registry},
-    config::{Config, ConfigError, ModelConfig, Source},
+    config::{Config, ConfigError, ModelConfig},
     exit, identity,
     journal::Journal,
     model::{Job, LocalModel, Opened},
@@ -284,18 +284,9 @@ async fn examine_model(
     registry: Option<&Registry>,
     report: &mut Report,
 ) {
-    let opened = match &settings.source {
-        Source::File(path) => LocalModel::open(path)
-            .map(Opened::Local)
-            .map_err(|error| error.to_string()),
-        Source::Server(server) => ServerModel::open(server)
-            .await
-            .map(Opened::Server)
-            .map_err(|error| error.to_string()),
-    };
-    let model = match opened {
+    let model = match setup::open_now(&settings.source).await {
         Ok(model) => model,
-        Err(error) => return report.fail("model", error, exit::MODEL),
+        Err(error) => return report.fail("model", error.to_string(), exit::MODEL),
     };
     let speed = match &model {
         Opened::Local(model) => speed(model, threads),

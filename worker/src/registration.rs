@@ -9,23 +9,23 @@ use assay_protocol::{
 
 use crate::{
     config::{ModelConfig, Source},
-    model::LocalModel,
-    openai::ServerModel,
-    setup::SetupError,
+    model::Opened,
+    setup::{self, SetupError},
 };
 
 /// What is to be registered of a model, under the name that the configuration gives it, or that of its file or model on the server.
 pub async fn of(settings: &ModelConfig, license: &str) -> Result<ModelManifest, SetupError> {
-    let name = |fallback: &str| settings.name.clone().unwrap_or_else(|| fallback.to_owned());
-    Ok(match &settings.source {
-        Source::File(path) => {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            LocalModel::open(path)?.registration(&name(&stem), license)?
+    let name = match (&settings.name, &settings.source) {
+        (Some(name), _) => name.clone(),
+        (None, Source::File(path)) => {
+            let stem = path.file_stem().unwrap_or_default();
+            stem.to_string_lossy().into_owned()
         }
-        Source::Server(server) => {
-            let model = ServerModel::open(server).await?;
-            model.registration(&name(&server.model), license)
-        }
+        (None, Source::Server(server)) => server.model.clone(),
+    };
+    Ok(match setup::open_now(&settings.source).await? {
+        Opened::Local(model) => model.registration(&name, license)?,
+        Opened::Server(model) => model.registration(&name, license),
     })
 }
 

@@ -133,31 +133,30 @@ pub fn known_answers() -> Result<(), SetupError> {
         .map_err(|error| SetupError::KnownAnswers(error.to_string()))
 }
 
+/// Opens a model as it is now.
+pub async fn open_now(source: &Source) -> Result<Opened, SetupError> {
+    Ok(match source {
+        Source::File(path) => Opened::Local(LocalModel::open(path)?),
+        Source::Server(settings) => Opened::Server(ServerModel::open(settings).await?),
+    })
+}
+
 /// Opens a model. A file must be right at once; a server that does not answer yet is waited for.
 async fn open(source: &Source) -> Result<Opened, SetupError> {
-    let settings = match source {
-        Source::File(path) => {
-            let model = LocalModel::open(path)?;
-            info!(file = %path.display(), root = %model.root(), "model is sound");
-            return Ok(Opened::Local(model));
-        }
-        Source::Server(settings) => settings,
-    };
     let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
     loop {
-        match ServerModel::open(settings).await {
+        match open_now(source).await {
             Ok(model) => {
-                let deployment = model.deployment().to_json();
-                info!(url = %settings.url, root = %model.root(), %deployment, "a server answers");
-                return Ok(Opened::Server(model));
+                info!(%source, root = %model.root(), "model is sound");
+                return Ok(model);
             }
-            Err(error) if !error.is_passing() => return Err(error.into()),
-            Err(error) => {
+            Err(SetupError::Server(error)) if error.is_passing() => {
                 if backoff.failures().is_multiple_of(MENTION_EVERY) {
                     warn!(%error, "waiting for the server");
                 }
                 tokio::time::sleep(backoff.pause()).await;
             }
+            Err(error) => return Err(error),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     Failure,
     args::Simulate,
     exit,
+    home::save_json,
     show::{out, talk},
 };
 
@@ -83,7 +84,7 @@ fn resume(campaign: &Campaign, file: &Path) -> Result<Report, Failure> {
         };
         let report = part.run(|more| progress.tell(done + more))?;
         saved.report.add(&report);
-        saved.write(file)?;
+        save_json(&saved, file)?;
     }
     Ok(saved.report)
 }
@@ -122,14 +123,6 @@ impl Saved {
             )));
         }
         Ok(saved)
-    }
-
-    fn write(&self, file: &Path) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(self).expect("BUG: a report is plain data");
-        let part = file.with_extension("part");
-        fs::write(&part, text + "\n")
-            .and_then(|()| fs::rename(&part, file))
-            .map_err(Failure::io(file))
     }
 }
 

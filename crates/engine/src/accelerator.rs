@@ -22,6 +22,22 @@ pub struct PlaneBatch<'a> {
     pub low: &'a [i8],
 }
 
+impl PlaneBatch<'_> {
+    /// Whether the planes are of vectors of `cols` values, and `sums` has room for what `rows` rows give.
+    pub fn check(&self, rows: usize, cols: usize, sums: &[i64]) -> Result<(), AcceleratorError> {
+        let values = self.tokens.checked_mul(cols);
+        if values != Some(self.high.len()) || values != Some(self.low.len()) {
+            return Err(AcceleratorError::Shape { what: "vectors" });
+        }
+        if self.tokens.checked_mul(rows) != Some(sums.len()) {
+            return Err(AcceleratorError::Shape {
+                what: "room for sums",
+            });
+        }
+        Ok(())
+    }
+}
+
 /// What a device may fail with. None of it is about numbers: a device that cannot be exact must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceleratorError {
@@ -108,18 +124,11 @@ impl Accelerator for Host {
             .matrices
             .get(matrix.0 as usize)
             .ok_or(AcceleratorError::Shape { what: "a handle" })?;
-        let PlaneBatch { tokens, high, low } = *x;
-        if high.len() != tokens * cols || low.len() != high.len() {
-            return Err(AcceleratorError::Shape { what: "vectors" });
-        }
-        if sums.len() != tokens * rows {
-            return Err(AcceleratorError::Shape {
-                what: "room for sums",
-            });
-        }
-        for ((high, low), sums) in high
+        x.check(*rows, *cols, sums)?;
+        for ((high, low), sums) in x
+            .high
             .chunks_exact(*cols)
-            .zip(low.chunks_exact(*cols))
+            .zip(x.low.chunks_exact(*cols))
             .zip(sums.chunks_exact_mut(*rows))
         {
             for (sum, row) in sums.iter_mut().zip(weights.chunks_exact(*cols)) {

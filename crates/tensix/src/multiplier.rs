@@ -159,17 +159,13 @@ impl Accelerator for Multiplier {
         sums: &mut [i64],
     ) -> Result<(), AcceleratorError> {
         let index = matrix.0 as usize;
-        let shape = |what| AcceleratorError::Shape { what };
-        let matrix = self.matrices.get(index).ok_or(shape("a handle"))?;
+        let matrix = self
+            .matrices
+            .get(index)
+            .ok_or(AcceleratorError::Shape { what: "a handle" })?;
         let (rows, cols) = (matrix.rows, matrix.cols);
         let columns = matrix.parts.iter().map(|part| part.columns).max();
-        let values = x.tokens.checked_mul(cols);
-        if values != Some(x.high.len()) || values != Some(x.low.len()) {
-            return Err(shape("vectors"));
-        }
-        if x.tokens.checked_mul(rows) != Some(sums.len()) {
-            return Err(shape("room for sums"));
-        }
+        x.check(rows, cols, sums)?;
         sums.fill(0);
         let Some(columns) = columns else {
             return Ok(());

@@ -21,7 +21,7 @@ use assay_engine::{
 use assay_protocol::{
     Hash32,
     lease::{Mismatch, Order},
-    registry::{ModelFile, ModelManifest},
+    registry::{ModelFile, ModelManifest, SPEC_CLASS_1},
     request::{Parameters, Task},
     result::{Finish, ResultBody, ResultContext},
 };
@@ -253,16 +253,6 @@ impl LocalModel {
             Self::Vector(model) => Check::Vector(model.check(job)?),
         })
     }
-
-    /// The root that a result has under an order.
-    pub fn result_root(&self, body: &ResultBody, order: &Order) -> Hash32 {
-        body.root(&ResultContext {
-            spec: &self.manifest().spec,
-            model_root: &order.model_root,
-            parameters: &order.parameters,
-            seed: order.seed,
-        })
-    }
 }
 
 /// A model that can run: in memory, or on a server.
@@ -285,10 +275,16 @@ impl Opened {
 
     /// The root that a result has under an order.
     pub fn result_root(&self, body: &ResultBody, order: &Order) -> Hash32 {
-        match self {
-            Self::Local(model) => model.result_root(body, order),
-            Self::Server(model) => model.result_root(body, order),
-        }
+        let spec = match self {
+            Self::Local(model) => &model.manifest().spec,
+            Self::Server(_) => SPEC_CLASS_1,
+        };
+        body.root(&ResultContext {
+            spec,
+            model_root: &order.model_root,
+            parameters: &order.parameters,
+            seed: order.seed,
+        })
     }
 
     /// Begins a check of somebody's answer.

@@ -86,17 +86,8 @@ pub(super) fn has_usage(event: &str) -> bool {
 }
 
 impl Answering {
-    /// Takes a chunk of a stream; gives the text that it adds.
-    pub(super) fn chunk(&mut self, event: &str) -> Result<Option<String>, ServerFault> {
-        self.take(event)
-    }
-
-    /// Takes a whole answer.
-    pub(super) fn whole(&mut self, reply: &str) -> Result<(), ServerFault> {
-        self.take(reply).map(drop)
-    }
-
-    fn take(&mut self, reply: &str) -> Result<Option<String>, ServerFault> {
+    /// Takes a chunk of a stream, or a whole answer; gives the text that it adds.
+    pub(super) fn take(&mut self, reply: &str) -> Result<Option<String>, ServerFault> {
         let reply: Reply = serde_json::from_str(reply)
             .map_err(|error| malformed(format!("no answer: {error}")))?;
         let Reply {
@@ -238,7 +229,7 @@ mod tests {
     fn streamed(chunks: &[Value], max: u32) -> Result<ResultBody, ServerFault> {
         let mut answering = Answering::default();
         for chunk in chunks {
-            answering.chunk(&chunk.to_string())?;
+            answering.take(&chunk.to_string())?;
         }
         answering.body(&Parameters::new(max, Sampling::GREEDY))
     }
@@ -276,13 +267,13 @@ mod tests {
             "choices": [{"message": {"role": "assistant", "content": "Paris"}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 3, "completion_tokens": 2},
         });
-        answering.whole(&reply.to_string()).unwrap();
+        answering.take(&reply.to_string()).unwrap();
         let parameters = Parameters::new(8, Sampling::GREEDY);
         let streamed = streamed(&[said("Paris"), ended("stop"), used(3, 2)], 8).unwrap();
         assert_eq!(answering.body(&parameters).unwrap(), streamed);
         let mut going_on = Answering::default();
         let reply = json!({"choices": [{"text": "Paris", "finish_reason": "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 2}});
-        going_on.whole(&reply.to_string()).unwrap();
+        going_on.take(&reply.to_string()).unwrap();
         assert_eq!(going_on.body(&parameters).unwrap(), streamed);
     }
 

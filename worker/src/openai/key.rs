@@ -2,12 +2,12 @@
 
 use std::{fs, io, path::PathBuf};
 
-use sha2::{Digest as _, Sha256};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 
 /// Bytes of a key or secret.
 pub(super) const KEY_BYTES_MAX: u64 = 4_096;
-/// Of one block of SHA-256.
-const BLOCK: usize = 64;
 /// What tt-inference-server's clients sign. It compares the whole token, so every byte counts.
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 const PAYLOAD: &str = r#"{"team_id":"tenstorrent","token_id":"debug-test"}"#;
@@ -88,33 +88,13 @@ fn jwt(secret: &str) -> String {
 
 /// HMAC with SHA-256 (RFC 2104).
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut block = [0; BLOCK];
-    if key.len() > BLOCK {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let pad = |with: u8| block.map(|byte| byte ^ with);
-    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message);
-    let outer = Sha256::new()
-        .chain_update(pad(0x5c))
-        .chain_update(inner.finalize());
-    outer.finalize().into()
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("BUG: a key may have any length");
+    mac.chain_update(message).finalize().into_bytes().into()
 }
 
 /// Base 64 for URLs, without padding (RFC 4648).
 fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=three.len()].copy_from_slice(three);
-        let bits = u32::from_be_bytes(bits);
-        for i in 0..=three.len() {
-            text.push(char::from(ALPHABET[(bits >> (18 - 6 * i)) as usize & 63]));
-        }
-    }
-    text
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

@@ -18,11 +18,10 @@ use std::sync::Arc;
 
 use assay_protocol::{
     Hash32,
-    lease::Order,
     registry::{ModelFile, ModelManifest, SPEC_CLASS_1},
-    result::{ResultBody, ResultContext},
+    result::ResultBody,
 };
-use tracing::debug;
+use tracing::info;
 
 use self::{
     answer::Answering,
@@ -105,7 +104,7 @@ impl ServerModel {
             topology: settings.topology.clone(),
         };
         let tells_usage = http.tells_usage(&settings.model).await?;
-        debug!(?deployment, tells_usage, "a server answers");
+        info!(?deployment, tells_usage, "a server answers");
         Ok(Arc::new(Self {
             settings: settings.clone(),
             deployment,
@@ -162,7 +161,7 @@ impl ServerModel {
             if self.tells_usage {
                 let mut events = self.http.stream(&asked).await?;
                 while let Some(event) = events.next().await? {
-                    if let Some(text) = answering.chunk(&event)? {
+                    if let Some(text) = answering.take(&event)? {
                         on_token(Token {
                             id: 0,
                             text: text.into(),
@@ -170,7 +169,7 @@ impl ServerModel {
                     }
                 }
             } else {
-                answering.whole(&self.http.whole(&asked).await?)?;
+                answering.take(&self.http.whole(&asked).await?)?;
             }
             answering.body(&job.parameters)
         };
@@ -196,16 +195,6 @@ impl ServerModel {
             url: self.settings.url.clone(),
             before: version.clone(),
             now,
-        })
-    }
-
-    /// The root that a result has under an order.
-    pub(crate) fn result_root(&self, body: &ResultBody, order: &Order) -> Hash32 {
-        body.root(&ResultContext {
-            spec: SPEC_CLASS_1,
-            model_root: &order.model_root,
-            parameters: &order.parameters,
-            seed: order.seed,
         })
     }
 }
