@@ -145,7 +145,10 @@ mod tests {
 
     #[test]
     fn the_host_passes_the_known_answers() {
-        assert_eq!(crate::kat::run_accelerator(&mut Host::default()), Ok(()));
+        assert_eq!(
+            crate::kat::run_accelerator(&mut Host::default(), TERMS_MAX),
+            Ok(())
+        );
     }
 
     #[test]
@@ -174,7 +177,7 @@ mod tests {
                 Ok(())
             }
         }
-        let failure = crate::kat::run_accelerator(&mut Off::default());
+        let failure = crate::kat::run_accelerator(&mut Off::default(), TERMS_MAX);
         assert!(
             matches!(failure, Err(crate::kat::KatFailure::Wrong { .. })),
             "{failure:?}"

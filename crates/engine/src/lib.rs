@@ -7,6 +7,7 @@
 //! - [`forward`] runs models, [`sampler`] draws tokens, [`trace`] commits to every state passed through.
 //! - [`proof`] opens single operators of a trace and runs them again, for a referee.
 //! - [`encoder`] makes vectors of texts, by the same rules.
+//! - [`accelerator`] says what a device must do to take part; `offload` puts a model's matrices on one.
 //! - [`run`] generates and checks whole jobs; [`model`] holds what they run.
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -27,6 +28,8 @@ pub mod kat;
 mod kernels;
 pub mod measure;
 pub mod model;
+#[cfg(feature = "std")]
+pub mod offload;
 pub mod ops;
 pub mod proof;
 pub mod run;

@@ -1,12 +1,13 @@
 //! Products of int8 matrices with A15 activations of several tokens.
 //!
 //! Work is cut into blocks of rows; a block reads its weights once for all tokens. The exact integer of every (token, row) is rounded once
-//! and scaled, whichever kernel made it.
+//! and scaled, whichever kernel made it, or whichever device the matrix lies on.
 
 use core::ops::Range;
 
 use super::{Kind, Level, maps::Activations, pool::Pool};
 use crate::{
+    accelerator::PlaneBatch,
     f32z::{add, cvt64, mul},
     model::Matrix,
 };
@@ -41,14 +42,24 @@ pub(crate) fn multiply(
     products: &mut [Product<'_>],
     write: Write,
 ) {
-    let total: usize = products.iter().map(|p| p.matrix.rows()).sum();
-    let per_block = rows_per_block(total, pool);
-    let mut blocks = Vec::with_capacity(total / per_block + products.len());
-    for Product { matrix, out } in products {
+    for product in &*products {
         assert!(
-            matrix.cols() == x.cols && tokens <= x.tokens.len(),
+            product.matrix.cols() == x.cols && tokens <= x.tokens.len(),
             "BUG: product of unequal shapes"
         );
+    }
+    let on_device = on_devices(pool, x, tokens, products, write);
+    let here = |i: usize| on_device & 1 << i == 0;
+    let total: usize = (products.iter().enumerate())
+        .filter(|(i, _)| here(*i))
+        .map(|(_, p)| p.matrix.rows())
+        .sum();
+    let per_block = rows_per_block(total, pool);
+    let mut blocks = Vec::with_capacity(total / per_block + products.len());
+    for (i, Product { matrix, out }) in products.iter_mut().enumerate() {
+        if !here(i) {
+            continue;
+        }
         let all = 0..matrix.rows();
         cut(matrix, all, per_block, tokens, out, write, &mut blocks);
     }
@@ -81,6 +92,63 @@ pub(crate) fn multiply_rows(
         &mut blocks,
     );
     compute(level, pool, x, tokens, &blocks);
+}
+
+/// Tokens that a device is given at once: bounds the memory of the sums.
+const DEVICE_TOKENS: usize = 64;
+
+/// Multiplies with those matrices that lie on a device; says which they were, one bit each, and leaves the others alone.
+fn on_devices(
+    pool: &mut Pool,
+    x: &Activations,
+    tokens: usize,
+    products: &mut [Product<'_>],
+    write: Write,
+) -> u32 {
+    if products
+        .iter()
+        .all(|product| product.matrix.resident().is_none())
+    {
+        return 0;
+    }
+    let planes = |plane: &[i8]| -> Vec<i8> {
+        let rows = plane.chunks_exact(x.stride).take(tokens);
+        rows.flat_map(|row| &row[..x.cols]).copied().collect()
+    };
+    let (high, low) = (planes(&x.high), planes(&x.low));
+    let mut made = 0;
+    for (i, Product { matrix, out }) in products.iter_mut().enumerate() {
+        let Some(resident) = matrix.resident() else {
+            continue;
+        };
+        let (rows, cols) = (matrix.rows(), matrix.cols());
+        let mut batches = Vec::with_capacity(tokens.div_ceil(DEVICE_TOKENS));
+        for first in (0..tokens).step_by(DEVICE_TOKENS) {
+            let count = DEVICE_TOKENS.min(tokens - first);
+            let part = first * cols..(first + count) * cols;
+            let batch = PlaneBatch {
+                tokens: count,
+                high: &high[part.clone()],
+                low: &low[part],
+            };
+            batches.extend(resident.multiply(&batch, rows));
+        }
+        // Nothing was written yet, so a device that failed halfway leaves the whole product to the host.
+        if batches.len() < tokens.div_ceil(DEVICE_TOKENS) {
+            continue;
+        }
+        let mut blocks = Vec::with_capacity(1);
+        cut(matrix, 0..rows, rows, tokens, out, write, &mut blocks);
+        let [block] = &blocks[..] else {
+            unreachable!("one block of all rows")
+        };
+        pool.run(tokens, &|token| {
+            let sums = &batches[token / DEVICE_TOKENS][token % DEVICE_TOKENS * rows..][..rows];
+            block.finish(token, 0, x.tokens[token].scale, sums);
+        });
+        made |= 1 << i;
+    }
+    made
 }
 
 fn rows_per_block(total: usize, pool: &Pool) -> usize {

@@ -10,6 +10,8 @@ use alloc::{format, string::String, vec::Vec};
 #[cfg(feature = "std")]
 use std::{fs::File, io};
 
+#[cfg(feature = "std")]
+use crate::offload::Resident;
 use crate::{f32z, ops};
 
 mod blocks;
@@ -156,6 +158,9 @@ pub struct Matrix {
     cols: usize,
     weights: Bytes,   // (row, col) as i8, -128 excluded
     scales: Vec<f32>, // (row)
+    /// Where it lies on a device as well.
+    #[cfg(feature = "std")]
+    resident: Option<Resident>,
 }
 
 impl Matrix {
@@ -167,7 +172,20 @@ impl Matrix {
             cols,
             weights,
             scales,
+            #[cfg(feature = "std")]
+            resident: None,
         })
+    }
+
+    /// Where it lies on a device, if it does.
+    #[cfg(feature = "std")]
+    pub(crate) fn resident(&self) -> Option<&Resident> {
+        self.resident.as_ref()
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn set_resident(&mut self, resident: Resident) {
+        self.resident = Some(resident);
     }
 
     /// Output elements.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use assay_engine::kat;
+use assay_engine::{bounds::TERMS_MAX, kat};
 use proptest::prelude::*;
 
 use super::*;
@@ -177,7 +177,7 @@ fn check(multiplier: &mut Multiplier, (rows, cols, tokens): (usize, usize, usize
 
 #[test]
 fn the_known_answers_come_out() {
-    kat::run_accelerator(&mut multiplier(3)).unwrap();
+    kat::run_accelerator(&mut multiplier(3), TERMS_MAX).unwrap();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use assay_engine::accelerator::{Accelerator as _, PlaneBatch};
+use assay_engine::bounds::TERMS_MAX;
 use assay_engine::kat;
 use assay_tensix::multiplier::Multiplier;
 use assay_tensix::noc::Noc;
@@ -48,7 +49,7 @@ pub(crate) fn over_all_tiles(noc: Box<dyn Noc>) {
 
 /// What the engine asks of every accelerator.
 pub(crate) fn known_answers(noc: Box<dyn Noc>) {
-    kat::run_accelerator(&mut multiplier(noc)).unwrap();
+    kat::run_accelerator(&mut multiplier(noc), TERMS_MAX).unwrap();
 }
 
 /// Multiplies once and compares every sum.

@@ -34,7 +34,9 @@ impl FastPass {
         }
         self.residual
             .copy_within(range.start * dim..range.end * dim, 0);
-        if let Some(of_best) = sampler.of_best() {
+        // A device makes all logits at once; there is nothing to gain from parts.
+        let in_parts = model.logits_matrix().resident().is_none();
+        if let Some(of_best) = sampler.of_best().filter(|_| in_parts) {
             let best = self.best(model, rows, logits);
             drawn.extend(best.into_iter().map(of_best));
             return;

@@ -1,0 +1,187 @@
+//! A model's matrices on a device: products of those that lie there are made there, all others on the host. The bits are the same.
+//!
+//! A device that fails is not asked again: the host makes its products from then on, so nothing that runs is lost, and
+//! [`Offload::failure`] says why it is slow. It refuses to know what the device is: [`crate::accelerator`].
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    vec::Vec,
+};
+
+use crate::{
+    accelerator::{Accelerator, AcceleratorError, Handle, PlaneBatch},
+    model::{Encoder, Matrix, Model},
+};
+
+/// A device that all runs of some models share.
+pub struct Offload {
+    device: Mutex<Box<dyn Accelerator + Send>>,
+    failure: OnceLock<AcceleratorError>,
+    products: AtomicU64,
+}
+
+impl fmt::Debug for Offload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Offload")
+            .field("failure", &self.failure)
+            .field("products", &self.products)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a matrix lies beside the host's memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Resident {
+    offload: Arc<Offload>,
+    handle: Handle,
+}
+
+/// How much of a model lies on a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// Matrices on the device.
+    pub matrices: usize,
+    /// Their weights.
+    pub weights: u64,
+    /// Matrices that the device has no room for: the host multiplies with them.
+    pub left: usize,
+}
+
+impl Offload {
+    /// Shares a device. Whether it is exact was tested before: [`crate::kat::run_accelerator`].
+    pub fn new(device: Box<dyn Accelerator + Send>) -> Arc<Self> {
+        Arc::new(Self {
+            device: Mutex::new(device),
+            failure: OnceLock::new(),
+            products: AtomicU64::new(0),
+        })
+    }
+
+    /// Why the device is not used any more.
+    pub fn failure(&self) -> Option<&AcceleratorError> {
+        self.failure.get()
+    }
+
+    /// Products that the device has made.
+    pub fn products(&self) -> u64 {
+        self.products.load(Ordering::Relaxed)
+    }
+
+    /// Makes a matrix resident; says no where there is no room.
+    fn place(self: &Arc<Self>, matrix: &mut Matrix) -> Result<bool, AcceleratorError> {
+        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        match device.load(matrix.rows(), matrix.cols(), matrix.weights()) {
+            Ok(handle) => {
+                matrix.set_resident(Resident {
+                    offload: self.clone(),
+                    handle,
+                });
+                Ok(true)
+            }
+            Err(AcceleratorError::Memory { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Places matrices in this order, as far as there is room.
+    fn place_all<'m>(
+        self: &Arc<Self>,
+        matrices: impl IntoIterator<Item = &'m mut Matrix>,
+    ) -> Result<Placed, AcceleratorError> {
+        let mut placed = Placed::default();
+        for matrix in matrices {
+            if self.place(matrix)? {
+                placed.matrices += 1;
+                placed.weights += matrix.weights().len() as u64;
+            } else {
+                placed.left += 1;
+            }
+        }
+        Ok(placed)
+    }
+}
+
+impl Resident {
+    /// The exact sums, (token, row); none where the device has failed, now or before.
+    pub(crate) fn multiply(&self, x: &PlaneBatch<'_>, rows: usize) -> Option<Vec<i64>> {
+        let Offload {
+            device,
+            failure,
+            products,
+        } = &*self.offload;
+        if failure.get().is_some() {
+            return None;
+        }
+        let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have found out while this waited.
+        if failure.get().is_some() {
+            return None;
+        }
+        let mut sums = vec![0; x.tokens * rows];
+        match device.multiply(self.handle, x, &mut sums) {
+            Ok(()) => {
+                products.fetch_add(1, Ordering::Relaxed);
+                Some(sums)
+            }
+            Err(error) => {
+                // Under the lock, so nobody set it in between.
+                let _ = failure.set(error);
+                None
+            }
+        }
+    }
+}
+
+impl Model {
+    /// Places the matrices on a device: those of the layers first, then the one that makes logits.
+    pub fn offload(&mut self, device: &Arc<Offload>) -> Result<Placed, AcceleratorError> {
+        let head = self.head.as_mut().unwrap_or(&mut self.embedding);
+        let layers = self.layers.iter_mut().flat_map(|layer| {
+            [
+                &mut layer.q,
+                &mut layer.k,
+                &mut layer.v,
+                &mut layer.o,
+                &mut layer.gate,
+                &mut layer.up,
+                &mut layer.down,
+            ]
+        });
+        device.place_all(layers.chain([head]))
+    }
+
+    /// Columns of the widest matrix that [`Self::offload`] places: what the device's known answers must cover.
+    pub fn widest(&self) -> usize {
+        let shape = &self.shape;
+        shape.dim.max(shape.ff).max(shape.heads * shape.head_dim)
+    }
+}
+
+impl Encoder {
+    /// Places the matrices of the layers on a device.
+    pub fn offload(&mut self, device: &Arc<Offload>) -> Result<Placed, AcceleratorError> {
+        device.place_all(self.layers.iter_mut().flat_map(|layer| {
+            [
+                &mut layer.q,
+                &mut layer.k,
+                &mut layer.v,
+                &mut layer.o,
+                &mut layer.up,
+                &mut layer.down,
+            ]
+        }))
+    }
+
+    /// Columns of the widest matrix that [`Self::offload`] places.
+    pub fn widest(&self) -> usize {
+        let shape = &self.shape;
+        shape.dim.max(shape.ff).max(shape.heads * shape.head_dim)
+    }
+}
+
+#[cfg(test)]
+mod tests;
