@@ -21,6 +21,7 @@ use candid::Principal;
 use crate::{
     config::Rules,
     event::Event,
+    leases::is_active,
     market::{Horizon, Jobs},
     matching::Draws,
     pricing::{Price, size_max, within},
@@ -196,12 +197,14 @@ impl<B: Backend> Jobs<B> {
             return false;
         }
         let round = self.round(job);
-        let compared = round
-            .iter()
-            .any(|lease| lease.role == Role::Checker && lease.state == LeaseState::Revealed);
-        let answered =
-            |lease: &&Lease| lease.role == Role::Generator && lease.state == LeaseState::Revealed;
-        let Some(generator) = round.iter().find(answered).filter(|_| !compared) else {
+        // What was malformed is no answer, and compares nothing.
+        let opened = |role| {
+            round.iter().find(|lease| {
+                lease.role == role && lease.state == LeaseState::Revealed && is_active(lease)
+            })
+        };
+        let compared = opened(Role::Checker).is_some();
+        let Some(generator) = opened(Role::Generator).filter(|_| !compared) else {
             return false;
         };
         let known = self.known_answer(job);

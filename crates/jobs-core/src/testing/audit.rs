@@ -352,9 +352,11 @@ impl Auditor {
                 );
                 ensure!(
                     active.len() == findings.len(),
-                    "a verdict on {} of {} results",
+                    "a verdict on {} of {} results in round {} of {:?}",
                     findings.len(),
-                    active.len()
+                    active.len(),
+                    audited.round,
+                    self.of_job(*job).collect::<Vec<_>>()
                 );
                 for finding in findings {
                     let lease = self.lease(finding.lease, LeaseState::Revealed)?;
@@ -578,11 +580,13 @@ impl Auditor {
                     LeaseState::Leased | LeaseState::Committed | LeaseState::Revealed
                 )
         };
+        self.of_job(job).filter(active).collect()
+    }
+
+    /// Leases of a job, in the order in which they were granted.
+    fn of_job(&self, job: JobId) -> impl Iterator<Item = &AuditedLease> {
         let granted = self.granted.get(&job).into_iter().flatten();
-        granted
-            .filter_map(|id| self.leases.get(id))
-            .filter(active)
-            .collect()
+        granted.filter_map(|id| self.leases.get(id))
     }
 
     fn open_job(&mut self, id: JobId) -> Result<&mut AuditedJob, String> {

@@ -236,6 +236,38 @@ fn a_random_audit_without_a_checker_holds_nothing_up_and_a_required_one_does() {
 }
 
 #[test]
+fn a_malformed_answer_is_not_accepted_when_its_audit_comes_too_late() {
+    check(
+        STRICT,
+        4,
+        &format!(
+            "{TRUST}; treasury 5000; submit single deadline=30; go; claim; live 29; G commits twofaced; match; later 2000000000; G reveals; jobs; go; money"
+        ),
+        expect![[r#"
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 3 Expired (DeadlinePassed): paid 0 kept 0 refunded 294
+              1 Generator Revealed (Malformed("the result differs from the tokens it was committed with"))
+              1 Checker Released (DeadlinePassed)
+            in 5_978: workers 344, model 16, fees 5_008, requester 610, held 0
+            job 1 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 2 Settled Verified (RootsAgree): paid 172 kept 12 refunded 610
+              1 Generator Revealed (RootsAgree) paid 149
+              1 Checker Revealed (RootsAgree) paid 23
+            job 3 Expired (DeadlinePassed): paid 0 kept 0 refunded 294
+              1 Generator Revealed (Malformed("the result differs from the tokens it was committed with"))
+              1 Checker Released (DeadlinePassed)
+        "#]],
+    );
+}
+
+#[test]
 fn a_lease_needs_stake_and_locks_it_until_it_ends() {
     let mut bench = Bench::with_rules(2, 1, STAKED);
     bench.run("submit single; go; jobs");
