@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::sync::watch;
 
 use crate::{
+    bench,
     config::{self, Config, ConfigError, Overrides},
     doctor, exit, identity, log, registration, run, setup,
 };
@@ -35,6 +36,16 @@ pub enum Command {
         #[command(flatten)]
         settings: Settings,
         /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure how fast this machine reads and writes with each model, on the processor and on the chips of [backend]
+    Bench {
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        amounts: bench::Amounts,
+        /// Print one JSON array instead of a table
         #[arg(long)]
         json: bool,
     },
@@ -140,6 +151,14 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Doctor { settings, json } => {
             block_on(doctor::run(&settings.config, settings.load(), json))
         }
+        Command::Bench {
+            settings,
+            amounts,
+            json,
+        } => match settings.load() {
+            Ok(config) => block_on(bench::run(&config, amounts, json)),
+            Err(error) => refuse(&error, config_code(&error)),
+        },
         Command::Models { settings, license } => match settings.load() {
             Ok(config) => block_on(models(&config, &license)),
             Err(error) => refuse(&error, config_code(&error)),
@@ -287,7 +306,7 @@ fn config_code(error: &ConfigError) -> u8 {
     }
 }
 
-fn refuse(error: &dyn std::error::Error, code: u8) -> u8 {
+pub(crate) fn refuse(error: &dyn std::error::Error, code: u8) -> u8 {
     use std::io::Write as _;
     let mut stderr = std::io::stderr().lock();
     let _ = write!(stderr, "assay-worker: {error}");
@@ -325,6 +344,7 @@ mod tests {
             exit::CREDENTIALS,
             exit::STATE,
             exit::MODEL,
+            exit::DEVICE,
             exit::KILLED,
         ] {
             assert!(help.contains(&format!("\n  {code} ")), "{help}");

@@ -13,7 +13,11 @@ use assay_protocol::{Cycles, limits};
 use candid::Principal;
 use serde::Deserialize;
 
-use crate::{cheat::Cheat, log, openai};
+use crate::{
+    backend::{Tensix, TensixFile},
+    cheat::Cheat,
+    log, openai,
+};
 
 /// The annotated example, as it is shipped.
 pub const EXAMPLE: &str = include_str!("../packaging/worker.example.toml");
@@ -54,6 +58,8 @@ pub struct Config {
     pub pem: PathBuf,
     /// Models to offer; at least one.
     pub models: Vec<ModelConfig>,
+    /// Chips that make the products of models from files.
+    pub tensix: Option<Tensix>,
     /// How log lines look.
     pub log_format: log::Format,
     /// Which log lines appear.
@@ -217,6 +223,8 @@ struct File {
     identity: IdentityFile,
     models: Vec<ModelFile>,
     #[serde(default)]
+    backend: Backend,
+    #[serde(default)]
     log: Log,
     // For demonstrations of how a lie is caught; absent from the example on purpose.
     #[serde(default)]
@@ -263,6 +271,12 @@ struct ServerFile {
     context_max: Option<u32>,
     api_key_file: Option<PathBuf>,
     jwt_secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Backend {
+    tensix: Option<TensixFile>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -389,7 +403,18 @@ pub fn parse(text: &str, path: &Path, overrides: &Overrides) -> Result<Config, C
         )
         .collect::<Result<_, ConfigError>>()?;
 
+    let tensix = file
+        .backend
+        .tensix
+        .map(TensixFile::settings)
+        .transpose()
+        .map_err(|(key, problem)| ConfigError::Invalid {
+            key: format!("backend.tensix.{key}"),
+            problem,
+        })?;
+
     Ok(Config {
+        tensix,
         state_dir: state_dir.unwrap_or(file.state_dir),
         slots,
         threads: if threads == 0 {

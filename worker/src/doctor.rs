@@ -3,9 +3,11 @@
 use std::{
     fmt,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use assay_engine::offload::Offload;
 use assay_protocol::{
     lease::Idle,
     request::{Parameters, Sampling, Task},
@@ -13,14 +15,15 @@ use assay_protocol::{
 use serde::Serialize;
 
 use crate::{
+    backend,
     cli::say,
     client::{Jobs, Network, Registry},
     config::{Config, ConfigError, ModelConfig},
     exit, identity,
     journal::Journal,
-    model::{Job, LocalModel, Opened},
+    model::{Job, LocalModel, Opened, VectorModel},
     openai::ServerModel,
-    setup,
+    setup::{self, SetupError},
 };
 
 /// A clock further off than this makes calls fail.
@@ -150,6 +153,7 @@ async fn examine(config: &Config, report: &mut Report) {
         Err(error) => report.fail("engine", error.to_string(), exit::FAILED),
     }
 
+    let device = examine_chips(config, report);
     let network = examine_network(config, key.as_ref(), report).await;
     if let (Some(network), Some(key)) = (&network, &key) {
         examine_worker(config, network, key, report).await;
@@ -158,7 +162,37 @@ async fn examine(config: &Config, report: &mut Report) {
         .as_ref()
         .map(|network| Registry::new(network, config.registry));
     for settings in &config.models {
-        examine_model(settings, config.threads, registry.as_ref(), report).await;
+        examine_model(
+            settings,
+            config.threads,
+            device.as_ref(),
+            registry.as_ref(),
+            report,
+        )
+        .await;
+    }
+}
+
+/// The cards of this machine, and the chips that the settings name.
+fn examine_chips(config: &Config, report: &mut Report) -> Option<Arc<Offload>> {
+    for card in backend::cards() {
+        report.ok("card", card);
+    }
+    let chips = config.tensix.as_ref()?.chips.to_string();
+    match setup::device(config) {
+        Ok(device) => {
+            report.ok("chips", chips);
+            device
+        }
+        // A running worker is the usual reason, as for the state folder.
+        Err(SetupError::Backend(error)) if error.is_busy() => {
+            report.ok("chips", format!("{chips}: {error}"));
+            None
+        }
+        Err(error) => {
+            report.fail("chips", format!("{chips}: {error}"), error.code());
+            None
+        }
     }
 }
 
@@ -281,12 +315,13 @@ pub fn explain(idle: &Idle) -> String {
 async fn examine_model(
     settings: &ModelConfig,
     threads: usize,
+    device: Option<&Arc<Offload>>,
     registry: Option<&Registry>,
     report: &mut Report,
 ) {
-    let model = match setup::open_now(&settings.source).await {
+    let model = match setup::open_now(&settings.source, device).await {
         Ok(model) => model,
-        Err(error) => return report.fail("model", error.to_string(), exit::MODEL),
+        Err(error) => return report.fail("model", error.to_string(), error.code()),
     };
     let speed = match &model {
         Opened::Local(model) => speed(model, threads),
@@ -296,6 +331,10 @@ async fn examine_model(
         |error| error.to_string(),
         |speed| format!("about {speed:.0} tokens/s"),
     );
+    let speed = match device.and_then(|device| device.failure()) {
+        Some(error) => return report.fail("chips", error.to_string(), exit::DEVICE),
+        None => placed(&model) + &speed,
+    };
     let what = match &model {
         Opened::Local(_) => settings.source.to_string(),
         Opened::Server(model) => format!("{}, {}", settings.source, model.deployment().to_json()),
@@ -317,6 +356,17 @@ async fn examine_model(
     }
 }
 
+/// How much of a model lies on chips, in words that go before its speed.
+fn placed(model: &Opened) -> String {
+    let Opened::Local(model) = model else {
+        return String::new();
+    };
+    model.placed().map_or_else(String::new, |placed| {
+        let all = placed.matrices + placed.left;
+        format!("{} of {all} matrices on chips, ", placed.matrices)
+    })
+}
+
 /// What a speed is measured with.
 fn sample(task: Task, threads: usize) -> Job {
     Job {
@@ -329,7 +379,7 @@ fn sample(task: Task, threads: usize) -> Job {
 }
 
 /// A server's generated tokens per second, its prompt included.
-async fn speed_of_server(model: &ServerModel) -> Result<f64, crate::model::RunFault> {
+pub(crate) async fn speed_of_server(model: &ServerModel) -> Result<f64, crate::model::RunFault> {
     let job = sample(Task::question("Count slowly from one to one hundred."), 1);
     let began = Instant::now();
     let body = model.generate(&job, &mut |_| {}).await?;
@@ -353,12 +403,19 @@ fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFau
             })?;
             Ok(first.map_or(0.0, |first| per_second(count.saturating_sub(1), first)))
         }
-        LocalModel::Vector(model) => {
-            let text = "one two three four five six seven eight nine ten".to_owned();
-            let job = job(Task::Embedding { text });
-            let began = Instant::now();
-            let read = model.embed(&job)?.input_tokens.len();
-            Ok(per_second(read, began))
-        }
+        LocalModel::Vector(model) => Ok(speed_of_vectors(model, threads)?.0),
     }
+}
+
+/// Tokens an encoder reads a second, and the trace that it leaves.
+pub(crate) fn speed_of_vectors(
+    model: &VectorModel,
+    threads: usize,
+) -> Result<(f64, [u8; 32]), crate::model::RunFault> {
+    let text = "one two three four five six seven eight nine ten".to_owned();
+    let job = sample(Task::Embedding { text }, threads);
+    let began = Instant::now();
+    let body = model.embed(&job)?;
+    let speed = body.input_tokens.len() as f64 / began.elapsed().as_secs_f64().max(1e-6);
+    Ok((speed, body.trace_root.0))
 }

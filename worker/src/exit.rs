@@ -12,6 +12,8 @@ pub const CREDENTIALS: u8 = 3;
 pub const STATE: u8 = 4;
 /// A model file is missing, damaged or not registered.
 pub const MODEL: u8 = 5;
+/// A chip of `[backend]` is missing, busy, failed or not exact.
+pub const DEVICE: u8 = 6;
 /// A second signal ended the program at once.
 pub const KILLED: u8 = 130;
 
@@ -24,4 +26,5 @@ Exit codes:
   3    the identity, a canister id or the root key is missing, unsafe or of another network
   4    the state folder is in use by another worker, or damaged
   5    a model file is missing, damaged or not registered
+  6    a chip of [backend] is missing, busy, failed or not exact
   130  a second signal ended it at once; leases were not given back";

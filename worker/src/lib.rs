@@ -6,7 +6,9 @@
 //! Invariants: what runs is the claimed order; the nonce and the whole result are on disk before
 //! their commitment is sent; two different commitments are never sent for one lease.
 
+pub mod backend;
 pub mod backoff;
+pub mod bench;
 pub mod cheat;
 pub mod cli;
 pub mod client;

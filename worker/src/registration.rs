@@ -23,7 +23,7 @@ pub async fn of(settings: &ModelConfig, license: &str) -> Result<ModelManifest, 
         }
         (None, Source::Server(server)) => server.model.clone(),
     };
-    Ok(match setup::open_now(&settings.source).await? {
+    Ok(match setup::open_now(&settings.source, None).await? {
         Opened::Local(model) => model.registration(&name, license)?,
         Opened::Server(model) => model.registration(&name, license),
     })

@@ -3,8 +3,9 @@
 //! What lies on this machine must be right at once; what lies on the network may take its time: a network that is
 //! down, a registry that does not know this worker yet, is waited for, with the state in the log.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use assay_engine::offload::{Offload, Placed};
 use assay_protocol::{
     Hash32,
     lease::{Offer, WorkerError},
@@ -14,6 +15,7 @@ use candid::Principal;
 use tracing::{info, warn};
 
 use crate::{
+    backend::{self, BackendError},
     backoff::Backoff,
     client::{CallError, Jobs, Network, Outcome, Registry},
     config::{Config, ModelConfig, Source},
@@ -45,6 +47,9 @@ pub enum SetupError {
     /// A server.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// The chips of `[backend]`.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// A model is sound, but the registry has no such version.
     #[error(
         "{what}: the registry has no model{named} with root {root}; register what `assay-worker models` prints, or use what is registered"
@@ -87,6 +92,7 @@ impl SetupError {
         match self {
             Self::Identity(_) => exit::CREDENTIALS,
             Self::Journal(_) => exit::STATE,
+            Self::Backend(_) | Self::Model(ModelFault::Device { .. }) => exit::DEVICE,
             Self::Model(_) | Self::Server(_) | Self::NotRegistered { .. } => exit::MODEL,
             Self::Call(_) | Self::NoShards { .. } | Self::Offers { .. } | Self::KnownAnswers(_) => {
                 exit::FAILED
@@ -100,9 +106,10 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
     let key = identity::load(&config.pem)?;
     let journal = Journal::open(&config.state_dir)?;
     known_answers()?;
+    let device = device(config)?;
     let mut models = Vec::with_capacity(config.models.len());
     for settings in &config.models {
-        models.push(open(&settings.source).await?);
+        models.push(open(&settings.source, device.as_ref()).await?);
     }
     info!(worker = %key.principal, url = %config.url, models = models.len(), "starting");
 
@@ -118,6 +125,7 @@ pub async fn worker(config: &Config) -> Result<Worker, SetupError> {
     Ok(Worker {
         shards: shards.collect(),
         models: offered,
+        device,
         journal,
         slots: config.slots,
         threads: config.threads,
@@ -133,20 +141,43 @@ pub fn known_answers() -> Result<(), SetupError> {
         .map_err(|error| SetupError::KnownAnswers(error.to_string()))
 }
 
-/// Opens a model as it is now.
-pub async fn open_now(source: &Source) -> Result<Opened, SetupError> {
+/// Opens the chips that the settings name.
+pub fn device(config: &Config) -> Result<Option<Arc<Offload>>, SetupError> {
+    let Some(tensix) = &config.tensix else {
+        return Ok(None);
+    };
+    let device = backend::open(tensix)?;
+    info!(chips = %tensix.chips, "chips are open");
+    Ok(Some(device))
+}
+
+/// Opens a model as it is now, a file on chips where there are any.
+pub async fn open_now(
+    source: &Source,
+    device: Option<&Arc<Offload>>,
+) -> Result<Opened, SetupError> {
     Ok(match source {
-        Source::File(path) => Opened::Local(LocalModel::open(path)?),
+        Source::File(path) => Opened::Local(LocalModel::open_on(path, device)?),
         Source::Server(settings) => Opened::Server(ServerModel::open(settings).await?),
     })
 }
 
 /// Opens a model. A file must be right at once; a server that does not answer yet is waited for.
-async fn open(source: &Source) -> Result<Opened, SetupError> {
+async fn open(source: &Source, device: Option<&Arc<Offload>>) -> Result<Opened, SetupError> {
     let mut backoff = Backoff::new(Duration::from_millis(250), PATIENCE);
     loop {
-        match open_now(source).await {
+        match open_now(source, device).await {
             Ok(model) => {
+                if let Opened::Local(model) = &model
+                    && let Some(placed) = model.placed()
+                {
+                    let Placed {
+                        matrices,
+                        weights,
+                        left,
+                    } = placed;
+                    info!(%source, matrices, weights, left, "placed on chips");
+                }
                 info!(%source, root = %model.root(), "model is sound");
                 return Ok(model);
             }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use assay_protocol::lease::Idle;
-use assay_worker::{cheat::Cheat, client::Jobs, doctor};
+use assay_worker::{backend::TensixFile, cheat::Cheat, client::Jobs, doctor};
 use candid::Principal;
 use serde::Serialize;
 use tokio::{
@@ -375,7 +375,14 @@ struct Settings<'a> {
     identity: IdentitySettings,
     models: Vec<ModelSettings<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<BackendSettings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cheat: Option<CheatSettings>,
+}
+
+#[derive(Serialize)]
+struct BackendSettings {
+    tensix: TensixFile,
 }
 
 #[derive(Serialize)]
@@ -436,6 +443,7 @@ impl<'a> Settings<'a> {
                 ask_input: plan.asks.input,
                 ask_output: plan.asks.output,
             }],
+            backend: plan.tensix.clone().map(|tensix| BackendSettings { tensix }),
             cheat: plan.cheat.map(|mode| CheatSettings { mode }),
         }
     }
@@ -460,6 +468,10 @@ mod tests {
             name: "Amber".to_owned(),
             asks: Asks::ordinary(0),
             cheat: Some(Cheat::WrongTokens),
+            tensix: Some(TensixFile {
+                cards: vec![0, 1],
+                ..TensixFile::default()
+            }),
         };
         let text = toml::to_string(&Settings::new(&common, Path::new("/place"), &plan)).unwrap();
         let config = assay_worker::config::parse(
@@ -473,6 +485,8 @@ mod tests {
             assay_worker::config::Source::File(common.model_file)
         );
         assert_eq!(config.cheat, Some(Cheat::WrongTokens));
+        let chips = config.tensix.map(|tensix| tensix.chips);
+        assert_eq!(chips, Some(assay_worker::backend::Chips::Cards(vec![0, 1])));
         assert_eq!(config.state_dir, Path::new("/place/state"));
     }
 }

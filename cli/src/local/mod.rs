@@ -17,6 +17,7 @@ use assay_protocol::{
     registry::{Board, Hardware, Model, ProviderArgs, WorkerArgs},
 };
 use assay_worker::{
+    backend::TensixFile,
     cheat::Cheat,
     client::{Jobs, Network, Outcome, Registry, SyncError},
     config::RootKey,
@@ -65,6 +66,8 @@ pub struct ProviderPlan {
     pub asks: Asks,
     /// A deliberate misbehaviour of the worker.
     pub cheat: Option<Cheat>,
+    /// Chips that make the worker's products.
+    pub tensix: Option<TensixFile>,
 }
 
 impl ProviderPlan {
@@ -85,6 +88,7 @@ impl ProviderPlan {
                     name,
                     asks: Asks::ordinary(i),
                     cheat: None,
+                    tensix: None,
                 }
             })
             .collect()

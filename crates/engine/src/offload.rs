@@ -14,14 +14,21 @@ use std::{
 
 use crate::{
     accelerator::{Accelerator, AcceleratorError, Handle, PlaneBatch},
+    kat::{self, KatFailure},
     model::{Encoder, Matrix, Model},
 };
 
 /// A device that all runs of some models share.
 pub struct Offload {
-    device: Mutex<Box<dyn Accelerator + Send>>,
+    device: Mutex<Device>,
     failure: OnceLock<AcceleratorError>,
     products: AtomicU64,
+}
+
+struct Device {
+    accelerator: Box<dyn Accelerator + Send>,
+    /// The widest known answers that it gave.
+    tested: usize,
 }
 
 impl fmt::Debug for Offload {
@@ -52,10 +59,13 @@ pub struct Placed {
 }
 
 impl Offload {
-    /// Shares a device. Whether it is exact was tested before: [`crate::kat::run_accelerator`].
-    pub fn new(device: Box<dyn Accelerator + Send>) -> Arc<Self> {
+    /// Shares a device. Whether it is exact is tested when a model is placed on it.
+    pub fn new(accelerator: Box<dyn Accelerator + Send>) -> Arc<Self> {
         Arc::new(Self {
-            device: Mutex::new(device),
+            device: Mutex::new(Device {
+                accelerator,
+                tested: 0,
+            }),
             failure: OnceLock::new(),
             products: AtomicU64::new(0),
         })
@@ -71,34 +81,27 @@ impl Offload {
         self.products.load(Ordering::Relaxed)
     }
 
-    /// Makes a matrix resident; says no where there is no room.
-    fn place(self: &Arc<Self>, matrix: &mut Matrix) -> Result<bool, AcceleratorError> {
+    /// Tests the device up to the widest of these matrices, then places them in this order, as far as there is room.
+    fn place(self: &Arc<Self>, matrices: Vec<&mut Matrix>) -> Result<Placed, KatFailure> {
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-        match device.load(matrix.rows(), matrix.cols(), matrix.weights()) {
-            Ok(handle) => {
-                matrix.set_resident(Resident {
-                    offload: self.clone(),
-                    handle,
-                });
-                Ok(true)
-            }
-            Err(AcceleratorError::Memory { .. }) => Ok(false),
-            Err(error) => Err(error),
+        let widest = matrices.iter().map(|matrix| matrix.cols()).max();
+        let widest = widest.unwrap_or(0);
+        if widest > device.tested {
+            kat::run_accelerator(&mut *device.accelerator, widest)?;
+            device.tested = widest;
         }
-    }
-
-    /// Places matrices in this order, as far as there is room.
-    fn place_all<'m>(
-        self: &Arc<Self>,
-        matrices: impl IntoIterator<Item = &'m mut Matrix>,
-    ) -> Result<Placed, AcceleratorError> {
         let mut placed = Placed::default();
         for matrix in matrices {
-            if self.place(matrix)? {
-                placed.matrices += 1;
-                placed.weights += matrix.weights().len() as u64;
-            } else {
-                placed.left += 1;
+            let (rows, cols) = (matrix.rows(), matrix.cols());
+            match device.accelerator.load(rows, cols, matrix.weights()) {
+                Ok(handle) => {
+                    let offload = self.clone();
+                    matrix.set_resident(Resident { offload, handle });
+                    placed.matrices += 1;
+                    placed.weights += (rows * cols) as u64;
+                }
+                Err(AcceleratorError::Memory { .. }) => placed.left += 1,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(placed)
@@ -122,7 +125,7 @@ impl Resident {
             return None;
         }
         let mut sums = vec![0; x.tokens * rows];
-        match device.multiply(self.handle, x, &mut sums) {
+        match device.accelerator.multiply(self.handle, x, &mut sums) {
             Ok(()) => {
                 products.fetch_add(1, Ordering::Relaxed);
                 Some(sums)
@@ -138,7 +141,7 @@ impl Resident {
 
 impl Model {
     /// Places the matrices on a device: those of the layers first, then the one that makes logits.
-    pub fn offload(&mut self, device: &Arc<Offload>) -> Result<Placed, AcceleratorError> {
+    pub fn offload(&mut self, device: &Arc<Offload>) -> Result<Placed, KatFailure> {
         let head = self.head.as_mut().unwrap_or(&mut self.embedding);
         let layers = self.layers.iter_mut().flat_map(|layer| {
             [
@@ -151,20 +154,14 @@ impl Model {
                 &mut layer.down,
             ]
         });
-        device.place_all(layers.chain([head]))
-    }
-
-    /// Columns of the widest matrix that [`Self::offload`] places: what the device's known answers must cover.
-    pub fn widest(&self) -> usize {
-        let shape = &self.shape;
-        shape.dim.max(shape.ff).max(shape.heads * shape.head_dim)
+        device.place(layers.chain([head]).collect())
     }
 }
 
 impl Encoder {
     /// Places the matrices of the layers on a device.
-    pub fn offload(&mut self, device: &Arc<Offload>) -> Result<Placed, AcceleratorError> {
-        device.place_all(self.layers.iter_mut().flat_map(|layer| {
+    pub fn offload(&mut self, device: &Arc<Offload>) -> Result<Placed, KatFailure> {
+        let layers = self.layers.iter_mut().flat_map(|layer| {
             [
                 &mut layer.q,
                 &mut layer.k,
@@ -173,13 +170,8 @@ impl Encoder {
                 &mut layer.up,
                 &mut layer.down,
             ]
-        }))
-    }
-
-    /// Columns of the widest matrix that [`Self::offload`] places.
-    pub fn widest(&self) -> usize {
-        let shape = &self.shape;
-        shape.dim.max(shape.ff).max(shape.heads * shape.head_dim)
+        });
+        device.place(layers.collect())
     }
 }
 

@@ -10,7 +10,8 @@
 //! - Three transports: [`kmd`] (a card, through its kernel driver), [`ttsim`] (a simulator library that the operator has) and
 //!   [`wolfpine`] (a simulator in a Python child).
 //! - [`grid`]: which tiles there are; [`device`]: cores that run jobs before a deadline, and are back in reset afterwards.
-//! - [`multiplier`]: whole products over all tiles, as the engine's `Accelerator`.
+//! - [`multiplier`]: whole products over all tiles, as the engine's `Accelerator`; [`split`]: over several chips.
+//! - `sysfs`: which cards this machine has, and how they are, as the driver tells without being opened.
 //!
 //! What it refuses to know: models, floats, and any other chip. Nothing here has run on silicon yet; it is exact on two independent
 //! simulators.
@@ -26,6 +27,9 @@ pub mod multiplier;
 pub mod noc;
 pub mod operand;
 mod plan;
+pub mod split;
+#[cfg(target_os = "linux")]
+pub mod sysfs;
 pub mod ttsim;
 pub mod window;
 pub mod wolfpine;

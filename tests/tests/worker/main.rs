@@ -5,6 +5,7 @@
 //! `cargo xtask test` sets it.
 
 mod alone;
+mod chips;
 mod dapps;
 mod harness;
 mod lies;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::backend::{CARDS_MAX, Chips, DEADLINE_SECONDS_MAX, TILES_MAX};
 
 const LEAST: &str = r#"
 state_dir = "/tmp/state"
@@ -346,4 +347,54 @@ fn a_model_has_a_file_or_a_server_and_a_server_is_described_rightly() {
         "one of api_key_file and jwt_secret_file",
     );
     refused(&with("topology", "topolgy"), "unknown field `topolgy`");
+}
+
+#[test]
+fn chips_are_cards_by_number_or_one_that_is_simulated() {
+    let tensix = |text: &str| check(&format!("{LEAST}\n[backend.tensix]\n{text}\n"));
+    let chips = |text: &str| tensix(text).unwrap().tensix.unwrap();
+    assert_eq!(check(LEAST).unwrap().tensix, None);
+    let cards = chips("cards = [0, 2]");
+    assert_eq!(cards.chips, Chips::Cards(vec![0, 2]));
+    assert_eq!(cards.deadline, Duration::from_secs(10));
+    let slow = chips("cards = [0]\ndeadline_seconds = 3600");
+    assert_eq!(slow.deadline, Duration::from_secs(DEADLINE_SECONDS_MAX));
+    assert_eq!(
+        chips("wolfpine = \"/usr/bin/python3\"\ntiles = 80").chips,
+        Chips::Wolfpine("/usr/bin/python3".into(), TILES_MAX)
+    );
+    assert_eq!(
+        chips("ttsim = \"/lib/libttsim.so\"").chips,
+        Chips::Ttsim("/lib/libttsim.so".into())
+    );
+    let most: Vec<usize> = (0..CARDS_MAX).collect();
+    assert!(tensix(&format!("cards = {most:?}")).is_ok());
+
+    let refused = |text: &str, fragment: &str| {
+        let error = tensix(text).expect_err(fragment).to_string();
+        assert!(error.contains(fragment), "{error:?}");
+    };
+    refused("", "backend.tensix.cards: wants numbers");
+    refused("cards = []", "backend.tensix.cards: wants numbers");
+    let more: Vec<usize> = (0..=CARDS_MAX).collect();
+    refused(&format!("cards = {more:?}"), "33 cards, at most 32");
+    refused("cards = [1, 0, 1]", "1 is named twice");
+    refused("cards = [-1]", "invalid value");
+    refused("cards = [0]\nttsim = \"x\"", "nothing else beside them");
+    refused(
+        "ttsim = \"x\"\nwolfpine = \"y\"",
+        "nothing else beside them",
+    );
+    refused("cards = [0]\ntiles = 2", "goes with wolfpine");
+    refused("wolfpine = \"x\"\ntiles = 0", "0 is not between 1 and 80");
+    refused("wolfpine = \"x\"\ntiles = 81", "81 is not between 1 and 80");
+    refused(
+        "cards = [0]\ndeadline_seconds = 0",
+        "0 is not between 1 and 3600",
+    );
+    refused(
+        "cards = [0]\ndeadline_seconds = 3601",
+        "3601 is not between",
+    );
+    refused("card = [0]", "unknown field `card`");
 }

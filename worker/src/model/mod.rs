@@ -12,10 +12,12 @@ use std::{
 use assay_engine::{
     encoder::TextError,
     forward::{Kernels, Options},
+    kat::KatFailure,
     model::{
         ModelError,
         manifest::{Asset, Manifest},
     },
+    offload::{Offload, Placed},
     tokenizer::TokenizerError,
 };
 use assay_protocol::{
@@ -77,6 +79,14 @@ pub enum ModelFault {
     NoText {
         /// The model file.
         path: PathBuf,
+    },
+    /// The chips that were to hold it.
+    #[error("{path} on chips: {error}")]
+    Device {
+        /// The model file.
+        path: PathBuf,
+        /// What is wrong.
+        error: KatFailure,
     },
     /// Its size or hash could not be read.
     #[error("{path}: {error}")]
@@ -161,9 +171,14 @@ pub type OnToken<'a> = &'a mut dyn FnMut(Token) -> ControlFlow<()>;
 impl LocalModel {
     /// Opens a converted model file and checks all of it.
     pub fn open(path: &Path) -> Result<Self, ModelFault> {
-        match TextModel::open(path) {
+        Self::open_on(path, None)
+    }
+
+    /// Opens it, and places what there is room for on chips.
+    pub fn open_on(path: &Path, device: Option<&Arc<Offload>>) -> Result<Self, ModelFault> {
+        match TextModel::open(path, device) {
             Err(ModelFault::File(ModelError::IsEncoder { .. })) => {
-                VectorModel::open(path).map(|model| Self::Vector(Arc::new(model)))
+                VectorModel::open(path, device).map(|model| Self::Vector(Arc::new(model)))
             }
             opened => opened.map(|model| Self::Text(Arc::new(model))),
         }
@@ -192,6 +207,14 @@ impl LocalModel {
         match self {
             Self::Text(model) => model.path(),
             Self::Vector(model) => model.path(),
+        }
+    }
+
+    /// How much of it lies on chips, if there are any.
+    pub fn placed(&self) -> Option<&Placed> {
+        match self {
+            Self::Text(model) => model.placed(),
+            Self::Vector(model) => model.placed(),
         }
     }
 

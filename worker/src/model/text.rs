@@ -1,9 +1,13 @@
 //! A model that goes on with texts: chats and completions.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use assay_engine::{
     model::{Model, manifest::Manifest},
+    offload::{Offload, Placed},
     run, sampler,
     tokenizer::{Detokenizer, Tokenizer},
 };
@@ -19,14 +23,15 @@ use super::{Checked, Job, ModelFault, OnToken, Prepared, RunFault, Token};
 #[derive(Debug)]
 pub struct TextModel {
     path: PathBuf,
+    placed: Option<Placed>,
     pub(super) model: Model,
     manifest: Manifest,
     pub(super) tokenizer: Tokenizer,
 }
 
 impl TextModel {
-    pub(super) fn open(path: &Path) -> Result<Self, ModelFault> {
-        let model = Model::open(path)?;
+    pub(super) fn open(path: &Path, device: Option<&Arc<Offload>>) -> Result<Self, ModelFault> {
+        let mut model = Model::open(path)?;
         let manifest = model
             .manifest()
             .ok_or_else(|| ModelFault::NoManifest {
@@ -37,7 +42,15 @@ impl TextModel {
             path: path.to_owned(),
             error,
         })?;
+        let placed = device
+            .map(|device| model.offload(device))
+            .transpose()
+            .map_err(|error| ModelFault::Device {
+                path: path.to_owned(),
+                error,
+            })?;
         Ok(Self {
+            placed,
             path: path.to_owned(),
             model,
             manifest,
@@ -63,6 +76,11 @@ impl TextModel {
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// How much of it lies on chips, if there are any.
+    pub fn placed(&self) -> Option<&Placed> {
+        self.placed.as_ref()
     }
 
     /// What the file says about itself.

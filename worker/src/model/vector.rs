@@ -3,11 +3,15 @@
 //! There is nothing to stream and nothing to draw: a check makes the vector again, and its root tells whether the vectors
 //! are the same.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use assay_engine::{
     encoder::{self, Embedding, SentenceTokenizer},
     model::{Encoder, manifest::Manifest},
+    offload::{Offload, Placed},
 };
 use assay_protocol::{
     Hash32,
@@ -22,14 +26,15 @@ use super::{Checked, Job, ModelFault, RunFault, Unfit};
 #[derive(Debug)]
 pub struct VectorModel {
     path: PathBuf,
+    placed: Option<Placed>,
     encoder: Encoder,
     manifest: Manifest,
     tokenizer: SentenceTokenizer,
 }
 
 impl VectorModel {
-    pub(super) fn open(path: &Path) -> Result<Self, ModelFault> {
-        let encoder = Encoder::open(path)?;
+    pub(super) fn open(path: &Path, device: Option<&Arc<Offload>>) -> Result<Self, ModelFault> {
+        let mut encoder = Encoder::open(path)?;
         let manifest = encoder
             .manifest()
             .ok_or_else(|| ModelFault::NoManifest {
@@ -42,7 +47,15 @@ impl VectorModel {
                 error,
             }
         })?;
+        let placed = device
+            .map(|device| encoder.offload(device))
+            .transpose()
+            .map_err(|error| ModelFault::Device {
+                path: path.to_owned(),
+                error,
+            })?;
         Ok(Self {
+            placed,
             path: path.to_owned(),
             encoder,
             manifest,
@@ -58,6 +71,11 @@ impl VectorModel {
     /// Where the file lies.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How much of it lies on chips, if there are any.
+    pub fn placed(&self) -> Option<&Placed> {
+        self.placed.as_ref()
     }
 
     /// What the file says about itself.

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use assay_engine::offload::Offload;
 use assay_protocol::{
     Hash32, LeaseId,
     lease::{Beat, LeaseHint, LeaseState, Offer, Order, WorkHint, WorkerError},
@@ -47,6 +48,8 @@ pub(crate) use lease::Ticket;
 
 /// Leases that have ended and are still remembered, so that a late hint about one is not taken for a new one.
 const ENDED_REMEMBERED: usize = 1_024;
+/// Pause between two looks whether the chips still answer.
+const DEVICE_LOOK: Duration = Duration::from_secs(5);
 /// How long tasks may take to end once they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -104,6 +107,8 @@ pub struct Worker {
     pub shards: Vec<Jobs>,
     /// What it offers.
     pub models: Vec<Offered>,
+    /// Chips that make the products of its models.
+    pub device: Option<Arc<Offload>>,
     /// What survives a crash.
     pub journal: Journal,
     /// Jobs to run at once.
@@ -228,6 +233,7 @@ pub async fn serve(worker: Worker, stop: watch::Receiver<bool>) -> Result<Summar
     let mut records = worker.journal.records()?;
     let floor = Arc::new(Floor::new(worker.shards.len()));
     let worker = Arc::new(worker);
+    let watching = worker.device.clone().map(tell_of_failure).map(tokio::spawn);
     let mut shards = JoinSet::new();
     for (shard, jobs) in worker.shards.iter().enumerate() {
         let own = |record: &mut Record| {
@@ -258,6 +264,9 @@ pub async fn serve(worker: Worker, stop: watch::Receiver<bool>) -> Result<Summar
             Err(error) => error!(%error, "BUG: the loop of a jobs canister panicked"),
         }
     }
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     info!(
         revealed = summary.revealed,
         other = summary.other,
@@ -266,6 +275,16 @@ pub async fn serve(worker: Worker, stop: watch::Receiver<bool>) -> Result<Summar
     match refused {
         Some(error) if !served => Err(error.into()),
         _ => Ok(summary),
+    }
+}
+
+/// Says once why chips are not used any more: the answers stay right, but come slower.
+async fn tell_of_failure(device: Arc<Offload>) {
+    loop {
+        if let Some(error) = device.failure() {
+            return error!(%error, "the chips are not used any more; the processor goes on, slower: mend them and start this worker again");
+        }
+        sleep(DEVICE_LOOK).await;
     }
 }
 

@@ -51,7 +51,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["assay-jobs", "assay-jobs-core", "assay-protocol"],
     ),
     ("assay-purse", &["assay-protocol"]),
-    ("assay-worker", &["assay-engine", "assay-protocol"]),
+    (
+        "assay-worker",
+        &["assay-engine", "assay-tensix", "assay-protocol"],
+    ),
     (
         "assay-cli",
         &[

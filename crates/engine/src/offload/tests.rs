@@ -1,5 +1,3 @@
-use std::sync::atomic::AtomicUsize;
-
 use super::*;
 use crate::{
     accelerator::Host,
@@ -13,15 +11,24 @@ use crate::{
 struct Limited {
     host: Host,
     room: usize,
-    products: AtomicUsize,
+    products: usize,
 }
 
 impl Limited {
-    fn shared(room: usize, products: usize) -> Arc<Offload> {
+    /// A device whose limits begin behind the known answers for this model.
+    fn shared(model: &Model, room: usize, products: usize) -> Arc<Offload> {
+        let shape = &model.shape;
+        let widest = shape.dim.max(shape.ff).max(shape.heads * shape.head_dim);
+        let mut all = Self {
+            host: Host::default(),
+            room: usize::MAX,
+            products: usize::MAX,
+        };
+        kat::run_accelerator(&mut all, widest).unwrap();
         Offload::new(Box::new(Self {
             host: Host::default(),
-            room,
-            products: AtomicUsize::new(products),
+            room: room.saturating_add(usize::MAX - all.room),
+            products: products.saturating_add(usize::MAX - all.products),
         }))
     }
 }
@@ -47,9 +54,7 @@ impl Accelerator for Limited {
         x: &PlaneBatch<'_>,
         sums: &mut [i64],
     ) -> Result<(), AcceleratorError> {
-        if self.products.fetch_sub(1, Ordering::Relaxed) == 0 {
-            return Err(lost());
-        }
+        self.products = self.products.checked_sub(1).ok_or_else(lost)?;
         self.host.multiply(matrix, x, sums)
     }
 }
@@ -103,7 +108,7 @@ fn options(threads: usize, prefill_chunk: usize) -> Options {
 fn a_model_on_a_device_gives_the_same_bits() {
     for model in models() {
         let expected = left(&model, &options(1, 96));
-        let device = Limited::shared(usize::MAX, usize::MAX);
+        let device = Limited::shared(&model, usize::MAX, usize::MAX);
         let mut placed_model = model.clone();
         let placed = placed_model.offload(&device).unwrap();
         assert_eq!(
@@ -129,7 +134,7 @@ fn what_has_no_room_stays_on_the_host() {
         .map(|layer| layer.q.weights().len() + layer.gate.weights().len())
         .sum();
     for room in [0, 1, layers, 3 * layers] {
-        let device = Limited::shared(room, usize::MAX);
+        let device = Limited::shared(&model, room, usize::MAX);
         let mut some = model.clone();
         let placed = some.offload(&device).unwrap();
         assert!(placed.left > 0 && placed.weights <= room as u64);
@@ -143,7 +148,7 @@ fn a_device_that_is_lost_leaves_the_rest_to_the_host() {
     let model = Model::tiny(4);
     let expected = left(&model, &options(1, 96));
     for products in [0, 1, 2, 9, 50] {
-        let device = Limited::shared(usize::MAX, products);
+        let device = Limited::shared(&model, usize::MAX, products);
         let mut placed = model.clone();
         placed.offload(&device).unwrap();
         assert_eq!(left(&placed, &options(2, 100)), expected);
@@ -169,7 +174,37 @@ fn a_matrix_that_a_device_refuses_is_an_error() {
         }
     }
     let device = Offload::new(Box::new(Never));
-    assert_eq!(Model::tiny(1).offload(&device), Err(lost()));
+    let refused = Err(KatFailure::Accelerator(lost()));
+    assert_eq!(Model::tiny(1).offload(&device), refused);
+}
+
+#[test]
+fn a_device_that_is_not_exact_takes_no_model() {
+    #[derive(Default)]
+    struct Off(Host);
+    impl Accelerator for Off {
+        fn load(
+            &mut self,
+            rows: usize,
+            cols: usize,
+            weights: &[i8],
+        ) -> Result<Handle, AcceleratorError> {
+            self.0.load(rows, cols, weights)
+        }
+        fn multiply(
+            &mut self,
+            matrix: Handle,
+            x: &PlaneBatch<'_>,
+            sums: &mut [i64],
+        ) -> Result<(), AcceleratorError> {
+            self.0.multiply(matrix, x, sums)?;
+            sums[0] += 1;
+            Ok(())
+        }
+    }
+    let device = Offload::new(Box::new(Off::default()));
+    let told = Model::tiny(1).offload(&device);
+    assert!(matches!(told, Err(KatFailure::Wrong { .. })), "{told:?}");
 }
 
 #[test]
@@ -180,7 +215,7 @@ fn an_encoder_on_a_device_gives_the_same_bits() {
         .collect();
     let vector = |model: &Encoder| encoder::embed(model, &text, &options(2, 64)).unwrap();
     let expected = vector(&model);
-    let device = Limited::shared(usize::MAX, usize::MAX);
+    let device = Offload::new(Box::new(Host::default()));
     let mut placed = model.clone();
     let matrices = placed.offload(&device).unwrap().matrices;
     assert_eq!(matrices, 6 * model.shape.layers);
