@@ -188,6 +188,23 @@ fn card(_: u32) -> Result<Box<dyn Noc>, BackendError> {
     Err(BackendError::NoDriver)
 }
 
+/// Power that the cards in use draw now, as their sensors tell.
+pub fn watts(tensix: &Tensix) -> Option<u32> {
+    let Chips::Cards(used) = &tensix.chips else {
+        return None;
+    };
+    #[cfg(target_os = "linux")]
+    let microwatts: u64 = assay_tensix::sysfs::cards(assay_tensix::sysfs::ROOT.as_ref())
+        .iter()
+        .filter(|card| used.contains(&card.index))
+        .filter_map(|card| card.microwatts)
+        .sum();
+    #[cfg(not(target_os = "linux"))]
+    let microwatts = 0 * used.len() as u64;
+    let watts = u32::try_from(microwatts / 1_000_000).ok()?;
+    (watts > 0).then_some(watts)
+}
+
 /// The cards of this machine, whether they are used or not.
 pub fn cards() -> Vec<String> {
     #[cfg(target_os = "linux")]

@@ -8,13 +8,18 @@ use assay_engine::{
     forward::{Session, SessionError},
     offload::Offload,
 };
-use assay_protocol::Hash32;
+use assay_protocol::{
+    Hash32,
+    registry::{self, RegistryError, SpeedArgs},
+};
 use serde::Serialize;
 
 use crate::{
+    backend,
     cli::{refuse, say},
+    client::{CallError, Network, Outcome, Registry},
     config::{Config, ModelConfig},
-    doctor, exit,
+    doctor, exit, identity,
     model::{Job, LocalModel, Opened, TextModel},
     setup::{self, SetupError},
 };
@@ -46,6 +51,8 @@ pub struct Speed {
     pub reads: Option<f64>,
     /// Tokens a second, one after the other; none of an encoder.
     pub writes: Option<f64>,
+    /// Power that the cards drew at the end, if there are any.
+    pub watts: Option<u32>,
 }
 
 /// Why there is no speed.
@@ -68,6 +75,17 @@ pub enum BenchError {
         /// Why.
         why: String,
     },
+    /// The registry does not take it.
+    #[error("the registry does not take the speed of {model}: {error}")]
+    Registry {
+        /// The model.
+        model: String,
+        /// Why.
+        error: RegistryError,
+    },
+    /// The registry is not there.
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// The bytes differ, which must never be.
     #[error(
         "{model}: {chips} and the processor left different traces; do not serve with them, and report it"
@@ -85,24 +103,59 @@ impl BenchError {
         match self {
             Self::Setup(error) => error.code(),
             Self::Lost { .. } | Self::Differs { .. } => exit::DEVICE,
-            Self::Session(_) | Self::Run(_) => exit::FAILED,
+            Self::Session(_) | Self::Run(_) | Self::Registry { .. } | Self::Call(_) => exit::FAILED,
         }
     }
 }
 
-/// Measures every model and prints a table, or one JSON array; gives the exit code.
-pub async fn run(config: &Config, amounts: Amounts, json: bool) -> u8 {
-    match measure(config, amounts).await {
-        Ok(speeds) if json => {
-            say(&serde_json::json!(speeds).to_string());
-            exit::OK
-        }
-        Ok(speeds) => {
-            say(&table(&speeds));
-            exit::OK
-        }
-        Err(error) => refuse(&error, error.code()),
+/// Measures every model and prints a table, or one JSON array, and tells the registry if that is wanted; gives the exit code.
+pub async fn run(config: &Config, amounts: Amounts, json: bool, to_registry: bool) -> u8 {
+    let speeds = match measure(config, amounts).await {
+        Ok(speeds) => speeds,
+        Err(error) => return refuse(&error, error.code()),
+    };
+    say(&match json {
+        true => serde_json::json!(speeds).to_string(),
+        false => table(&speeds),
+    });
+    if to_registry && let Err(error) = report(config, &speeds).await {
+        return refuse(&error, error.code());
     }
+    exit::OK
+}
+
+/// Tells the registry how fast this worker is: of each model the last line, which is that of the chips where there are any.
+async fn report(config: &Config, speeds: &[Speed]) -> Result<(), BenchError> {
+    let key = identity::load(&config.pem).map_err(SetupError::from)?;
+    let network = Network::connect(&config.url, Some(&key), &config.root_key).await?;
+    let registry = Registry::new(&network, config.registry);
+    for (settings, speed) in config.models.iter().filter_map(|settings| {
+        let model = settings.source.to_string();
+        let last = speeds.iter().rfind(|speed| speed.model == model)?;
+        Some((settings, last))
+    }) {
+        let name = settings.name.as_deref();
+        let found = registry.find_model(&speed.root, name).await?;
+        let model = found.ok_or_else(|| setup::not_registered(settings, speed.root))?;
+        let milli = |rate: f64| (rate * 1e3).max(1.0) as u64;
+        let args = SpeedArgs {
+            model: model.id,
+            speed: registry::Speed {
+                reads_milli: speed.reads.map(milli),
+                writes_milli: speed.writes.map(milli),
+                watts: speed.watts,
+            },
+        };
+        match registry.report_speed(&args).await {
+            Ok(_) => {}
+            Err(Outcome::Refused(error)) => {
+                let model = speed.model.clone();
+                return Err(BenchError::Registry { model, error });
+            }
+            Err(Outcome::Call(error)) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Measures every model of the configuration.
@@ -127,6 +180,7 @@ async fn of_model(
         on,
         reads,
         writes,
+        watts: None,
     };
     let processor = format!("processor, {} thread(s)", config.threads);
     let (host, root) = match setup::open_now(&settings.source, None).await? {
@@ -156,7 +210,10 @@ async fn of_model(
             let model = settings.source.to_string();
             return Err(BenchError::Differs { model, chips });
         }
-        speeds.push(line(root, chips, speed));
+        speeds.push(Speed {
+            watts: backend::watts(tensix),
+            ..line(root, chips, speed)
+        });
     }
     Ok(speeds)
 }
@@ -246,6 +303,7 @@ mod tests {
             on: on.to_owned(),
             reads,
             writes,
+            watts: None,
         };
         let told = table(&[
             speed(

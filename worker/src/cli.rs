@@ -48,6 +48,9 @@ pub enum Command {
         /// Print one JSON array instead of a table
         #[arg(long)]
         json: bool,
+        /// Tell the registry, so that people see it and waiting times are estimated by it
+        #[arg(long)]
+        report: bool,
     },
     /// Print what the registry wants to be told of each model in the configuration: the argument of `register_model`, in Candid
     Models {
@@ -155,8 +158,9 @@ pub fn dispatch(command: Command) -> u8 {
             settings,
             amounts,
             json,
+            report,
         } => match settings.load() {
-            Ok(config) => block_on(bench::run(&config, amounts, json)),
+            Ok(config) => block_on(bench::run(&config, amounts, json, report)),
             Err(error) => refuse(&error, config_code(&error)),
         },
         Command::Models { settings, license } => match settings.load() {

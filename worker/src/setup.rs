@@ -264,18 +264,22 @@ async fn offer(
                 });
             }
             Ok(None) => {
-                return Err(SetupError::NotRegistered {
-                    what: settings.source.to_string(),
-                    named: settings
-                        .name
-                        .as_ref()
-                        .map(|name| format!(" named {name}"))
-                        .unwrap_or_default(),
-                    root: model.root(),
-                });
+                return Err(not_registered(settings, model.root()));
             }
             Err(error) => wait(&mut backoff, error, "waiting for the registry").await?,
         }
+    }
+}
+
+/// That the registry does not know a model.
+pub(crate) fn not_registered(settings: &ModelConfig, root: Hash32) -> SetupError {
+    let named = settings.name.as_ref();
+    SetupError::NotRegistered {
+        what: settings.source.to_string(),
+        named: named
+            .map(|name| format!(" named {name}"))
+            .unwrap_or_default(),
+        root,
     }
 }
 

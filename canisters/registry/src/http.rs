@@ -46,6 +46,7 @@ fn metrics() -> String {
             feed: _,
             places: _,
             shards,
+            speeds,
             events,
         } = registry.store();
         let mut metrics = Metrics::new("registry");
@@ -58,6 +59,11 @@ fn metrics() -> String {
             )
             .gauge("models", models.len().into(), "Registered model versions.")
             .gauge("shards", shards.len().into(), "Jobs canisters in the list.")
+            .gauge(
+                "speeds",
+                speeds.len().into(),
+                "Speeds that workers report of themselves.",
+            )
             .counter(
                 "events_total",
                 events.len().into(),

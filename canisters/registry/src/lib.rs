@@ -12,8 +12,8 @@ use assay_canister_kit::{HttpRequest, HttpResponse};
 use assay_protocol::{
     ModelId, Moment, Timestamp,
     registry::{
-        Changes, ChangesArgs, Model, ModelManifest, ModelsArgs, Provider, ProviderArgs,
-        ProvidersArgs, RegistryError, Worker, WorkerArgs, WorkersArgs,
+        Changes, ChangesArgs, HardwareCatalogue, Model, ModelManifest, ModelsArgs, Provider,
+        ProviderArgs, ProvidersArgs, RegistryError, SpeedArgs, Worker, WorkerArgs, WorkersArgs,
     },
 };
 use candid::Principal;
@@ -44,6 +44,11 @@ fn drain_worker(operator: Principal) -> Result<Worker, RegistryError> {
 #[update]
 fn retire_worker(operator: Principal) -> Result<Worker, RegistryError> {
     with_registry_mut(|registry| registry.retire_worker(&moment(), operator))
+}
+
+#[update]
+fn report_speed(args: SpeedArgs) -> Result<Worker, RegistryError> {
+    with_registry_mut(|registry| registry.report_speed(&moment(), args))
 }
 
 #[update]
@@ -102,6 +107,11 @@ fn models(args: ModelsArgs) -> Vec<Model> {
 #[query]
 fn changes(args: ChangesArgs) -> Changes {
     with_registry(|registry| registry.changes(&args))
+}
+
+#[query]
+fn hardware_catalogue() -> HardwareCatalogue {
+    with_registry(|registry| registry.hardware_catalogue())
 }
 
 #[query]

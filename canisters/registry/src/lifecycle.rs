@@ -74,6 +74,6 @@ mod tests {
     fn memory_of_a_newer_release_is_left_alone() {
         assert_eq!(check_layout(LAYOUT), Ok(()));
         let refused = check_layout(LAYOUT + 1).unwrap_err();
-        assert!(refused.contains("layout v2, newer than v1"), "{refused}");
+        assert!(refused.contains("layout v3, newer than v2"), "{refused}");
     }
 }

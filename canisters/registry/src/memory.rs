@@ -13,6 +13,7 @@
 //! 8   events     where entries begin
 //! 9   events     entries                Event
 //! 10  layout     the number of the layout
+//! 11  speeds     (operator, model)      Speed
 //! ```
 
 use std::cell::RefCell;
@@ -39,10 +40,11 @@ const SHARDS: MemoryId = MemoryId::new(7);
 const EVENTS_INDEX: MemoryId = MemoryId::new(8);
 const EVENTS: MemoryId = MemoryId::new(9);
 const LAYOUT_NUMBER: MemoryId = MemoryId::new(10);
+const SPEEDS: MemoryId = MemoryId::new(11);
 
 /// The layout of stable memory that this code reads and writes. It counts up with every change that older code could
-/// not read; each one that was ever released has an image among the tests. The first one had no number.
-pub(crate) const LAYOUT: u32 = 1;
+/// not read; each one that was ever released has an image among the tests. The first one had no number; the second has speeds.
+pub(crate) const LAYOUT: u32 = 2;
 
 /// Pages by which a memory grows: 1 MiB, so that all memories together can reach 32 GiB. Fixed for ever at install.
 const BUCKET_PAGES: u16 = 16;
@@ -97,6 +99,7 @@ fn open(memories: &Memories) -> Store<Stable> {
         feed: StableTable::init(memories.get(FEED)),
         places: StableTable::init(memories.get(PLACES)),
         shards: StableTable::init(memories.get(SHARDS)),
+        speeds: StableTable::init(memories.get(SPEEDS)),
         events: StableLog::init(memories.get(EVENTS_INDEX), memories.get(EVENTS)),
     }
 }

@@ -303,7 +303,7 @@ pub struct Hardware {
 }
 
 /// Kinds of machine.
-#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, CandidType, Serialize, Deserialize)]
 pub enum Board {
     /// Tenstorrent Wormhole n150.
     WormholeN150,
@@ -328,6 +328,81 @@ pub enum Board {
     Fpga,
     /// A web browser.
     Browser,
+}
+
+/// How fast a worker runs a model, as it measured itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct Speed {
+    /// Tokens read, several at once, in thousandths of a token per second.
+    pub reads_milli: Option<u64>,
+    /// Tokens generated one after the other, in thousandths of a token per second; none of an encoder.
+    pub writes_milli: Option<u64>,
+    /// Power drawn meanwhile.
+    pub watts: Option<u32>,
+}
+
+/// What a worker reports of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct SpeedArgs {
+    /// Which model it ran.
+    pub model: ModelId,
+    /// How fast.
+    pub speed: Speed,
+}
+
+/// Boards as their maker describes them, and what workers measured on machines.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct HardwareCatalogue {
+    /// What is published of boards.
+    pub boards: Vec<BoardFacts>,
+    /// What workers say of themselves; nobody else has measured it.
+    pub measured: Vec<MeasuredSpeed>,
+}
+
+/// What the maker of a board publishes, or what follows from it.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct BoardFacts {
+    /// Which.
+    pub board: Board,
+    /// Its name for people.
+    pub name: String,
+    /// Chips on it.
+    pub chips: u32,
+    /// Tensix tiles that work, all chips together, where the maker says.
+    pub tiles: Option<u32>,
+    /// Memory of all chips.
+    pub memory_bytes: u64,
+    /// Bytes a second that all chips together read from it.
+    pub bandwidth_bytes: u64,
+    /// How it is connected.
+    pub links: String,
+    /// Power of the board, or of the boards in it, at most.
+    pub watts: Option<u32>,
+    /// Its price, where an official page names one.
+    pub price: Option<String>,
+    /// Whether the numbers are those of its parts, added up.
+    pub derived: bool,
+    /// Where the maker publishes them.
+    pub source: String,
+}
+
+/// Machines of one kind, and how fast they run one model: the medians of what their workers report.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct MeasuredSpeed {
+    /// The board or processor.
+    pub board: Board,
+    /// How many of them.
+    pub chips: u32,
+    /// Which model.
+    pub model: ModelId,
+    /// Workers that report it.
+    pub workers: u32,
+    /// As in [`Speed`].
+    pub reads_milli: Option<u64>,
+    /// As in [`Speed`].
+    pub writes_milli: Option<u64>,
+    /// As in [`Speed`].
+    pub watts: Option<u32>,
 }
 
 /// One record of the registry's change feed, which jobs canisters read page by page.

@@ -4,7 +4,7 @@
 
 use assay_protocol::{
     ModelId, Timestamp,
-    registry::{Model, Provider, Worker},
+    registry::{Model, Provider, Speed, Worker},
 };
 use candid::Principal;
 use serde::{Deserialize, Serialize};
@@ -39,4 +39,6 @@ pub enum Change {
     ModelDeprecated(ModelId),
     /// The whole new list of jobs canisters, sorted.
     ShardsSet(Vec<Principal>),
+    /// How fast the worker of this operator runs a model, as it measured.
+    SpeedReported(Principal, ModelId, Speed),
 }

@@ -10,6 +10,7 @@
 //! - every index entry resolves, and every record is indexed;
 //! - the change feed holds every record once, at the place of its newest change.
 
+mod catalogue;
 pub mod event;
 mod feed;
 pub mod store;
@@ -26,12 +27,12 @@ use std::{
 use assay_protocol::{
     ModelId, Moment,
     limits::{
-        MODELS_MAX, PAGE_BYTES_MAX, PAGE_MAX, PROVIDERS_MAX, SHARDS_MAX, WORKERS_MAX,
-        WORKERS_PER_PROVIDER_MAX,
+        MODELS_MAX, PAGE_BYTES_MAX, PAGE_MAX, PROVIDERS_MAX, SHARDS_MAX, SPEEDS_PER_WORKER_MAX,
+        WORKERS_MAX, WORKERS_PER_PROVIDER_MAX,
     },
     registry::{
         Model, ModelManifest, ModelsArgs, Provider, ProviderArgs, ProvidersArgs, RegistryError,
-        Worker, WorkerArgs, WorkerStatus, WorkersArgs,
+        SpeedArgs, Worker, WorkerArgs, WorkerStatus, WorkersArgs,
     },
     store::{Log, Table},
 };
@@ -198,6 +199,37 @@ impl<B: Backend> Registry<B> {
             status: WorkerStatus::Retired,
             ..worker
         })
+    }
+
+    /// Notes how fast the calling worker runs a model, as it measured. The same again changes nothing.
+    pub fn report_speed(&mut self, at: &Moment, args: SpeedArgs) -> Result<Worker, RegistryError> {
+        let operator = signed(at)?;
+        let SpeedArgs { model, speed } = args;
+        validate::speed(&speed)?;
+        let worker = self
+            .store
+            .workers
+            .get(&operator)
+            .ok_or(RegistryError::UnknownWorker { operator })?;
+        if worker.status == WorkerStatus::Retired {
+            return Err(RegistryError::Retired { operator });
+        }
+        if !self.store.models.contains(&model) {
+            return Err(RegistryError::UnknownModel { model });
+        }
+        match self.store.speeds.get(&(operator, model)) {
+            Some(known) if known == speed => return Ok(worker),
+            Some(_) => {}
+            None => {
+                let first = (operator, ModelId::default());
+                let own = self.store.speeds.keys(first..);
+                let own = own.take_while(|(other, _)| *other == operator);
+                let count = own.take(SPEEDS_PER_WORKER_MAX).count();
+                room(count as u64, SPEEDS_PER_WORKER_MAX, "speeds of one worker")?;
+            }
+        }
+        self.commit(at, Change::SpeedReported(operator, model, speed));
+        Ok(self.store.workers.get(&operator).unwrap_or(worker))
     }
 
     /// Registers a model version. The same manifest again, by the same owner, gives the same version.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use assay_protocol::{
     ModelId,
-    registry::{Model, Provider, Worker, WorkerStatus},
+    registry::{Hardware, Model, Provider, Speed, Worker, WorkerStatus},
     store::{Log, MemoryLog, MemoryTable, Table},
 };
 use candid::Principal;
@@ -52,6 +52,8 @@ pub struct Store<B: Backend> {
     pub places: B::Table<RecordKey, u64>,
     /// Jobs canisters.
     pub shards: B::Table<Principal, ()>,
+    /// How fast workers run models, by (operator, model).
+    pub speeds: B::Table<(Principal, ModelId), Speed>,
     /// Everything that has happened, oldest first.
     pub events: B::Log,
 }
@@ -109,6 +111,22 @@ impl<B: Backend> Store<B> {
                 }
                 for shard in shards {
                     self.shards.insert(*shard, ());
+                }
+            }
+            Change::SpeedReported(operator, model, speed) => {
+                self.speeds.insert((*operator, *model), *speed);
+                if let Some(worker) = self.workers.get(operator) {
+                    let hardware = Hardware {
+                        tokens_per_second_milli: speed
+                            .writes_milli
+                            .or(worker.hardware.tokens_per_second_milli),
+                        watts: speed.watts.or(worker.hardware.watts),
+                        ..worker.hardware.clone()
+                    };
+                    // Who follows the registry hears of it only where it changes the record.
+                    if hardware != worker.hardware {
+                        self.put_worker(Worker { hardware, ..worker });
+                    }
                 }
             }
         }

@@ -1,14 +1,16 @@
 mod behaviour;
 mod bounds;
 mod random;
+mod speeds;
 
 use std::collections::BTreeMap;
 
 use assay_protocol::{
     Hash32, ModelId, Moment, Timestamp,
+    limits::{SPEEDS_PER_WORKER_MAX, WORKERS_PER_PROVIDER_MAX},
     registry::{
-        Board, ChangesArgs, Hardware, Model, ModelFile, ModelManifest, ProviderArgs, Record,
-        WorkerArgs,
+        Board, ChangesArgs, Hardware, Model, ModelFile, ModelManifest, ProviderArgs, Record, Speed,
+        SpeedArgs, WorkerArgs,
     },
     store::Table,
 };
@@ -56,6 +58,18 @@ fn worker_args(operator: Principal) -> WorkerArgs {
         backends: vec!["cpu".to_owned()],
         region: "Zürich".to_owned(),
         slots: 1,
+    }
+}
+
+/// A worker's report on a model, of writing alone.
+fn speed_args(model: ModelId, writes_milli: u64) -> SpeedArgs {
+    SpeedArgs {
+        model,
+        speed: Speed {
+            reads_milli: None,
+            writes_milli: Some(writes_milli),
+            watts: None,
+        },
     }
 }
 
@@ -155,6 +169,19 @@ fn check_invariants<B: Backend>(store: &Store<B>) {
         store.owned.len(),
         store.workers.len(),
         "no index entry without a worker"
+    );
+
+    let mut speeds: BTreeMap<Principal, usize> = BTreeMap::new();
+    for ((operator, model), _) in store.speeds.range(..) {
+        assert!(
+            store.workers.contains(&operator) && store.models.contains(&model),
+            "a speed is of a worker and a model"
+        );
+        *speeds.entry(operator).or_default() += 1;
+    }
+    assert!(
+        speeds.values().all(|count| *count <= SPEEDS_PER_WORKER_MAX),
+        "a worker's speeds have a limit"
     );
 
     let mut names: BTreeMap<String, ModelId> = BTreeMap::new();

@@ -6,11 +6,12 @@ use assay_protocol::{
     Hash32,
     limits::{
         BACKENDS_MAX, CHIPS_MAX, CONTEXT_TOKENS_MAX, FILE_URLS_MAX, MODEL_FILE_BYTES_MAX,
-        MODEL_FILES_MAX, NAME_BYTES_MAX, ROYALTY_BPS_MAX, SLOTS_MAX, TEXT_BYTES_MAX, URL_BYTES_MAX,
+        MODEL_FILES_MAX, NAME_BYTES_MAX, ROYALTY_BPS_MAX, SLOTS_MAX, SPEED_MILLI_MAX,
+        TEXT_BYTES_MAX, URL_BYTES_MAX,
     },
     registry::{
         Board, Hardware, ModelFile, ModelManifest, ProviderArgs, RegistryError, SPEC_CLASS_1,
-        WorkerArgs,
+        Speed, WorkerArgs,
     },
 };
 use candid::Principal;
@@ -106,6 +107,26 @@ pub(crate) fn shards(shards: &[Principal]) -> Checked {
         .iter()
         .enumerate()
         .try_for_each(|(i, shard)| owner(&format!("shards[{i}]"), shard))
+}
+
+pub(crate) fn speed(speed: &Speed) -> Checked {
+    let Speed {
+        reads_milli,
+        writes_milli,
+        watts: _,
+    } = speed;
+    if (reads_milli, writes_milli) == (&None, &None) {
+        return invalid("speed", "names neither reads_milli nor writes_milli");
+    }
+    for (field, milli) in [
+        ("speed.reads_milli", reads_milli),
+        ("speed.writes_milli", writes_milli),
+    ] {
+        if let Some(milli) = milli {
+            number(field, *milli, 1, SPEED_MILLI_MAX)?;
+        }
+    }
+    Ok(())
 }
 
 fn hardware(hardware: &Hardware) -> Checked {

@@ -11,10 +11,9 @@ pub struct Split<A> {
     matrices: Vec<Vec<Part>>,
 }
 
-/// Consecutive outputs of a matrix on one chip.
+/// Consecutive outputs of a matrix on the chip of the same index.
 #[derive(Clone, Copy, Debug)]
 struct Part {
-    chip: usize,
     handle: Handle,
     first: usize,
     rows: usize,
@@ -42,17 +41,12 @@ impl<A: Accelerator + Send> Accelerator for Split<A> {
         }
         let each = rows.div_ceil(self.chips.len());
         let mut parts = Vec::with_capacity(self.chips.len());
-        for (index, (chip, weights)) in self
-            .chips
-            .iter_mut()
-            .zip(weights.chunks(each * cols))
-            .enumerate()
-        {
+        // The first chips have something; of few rows the last ones have none.
+        for (chip, weights) in self.chips.iter_mut().zip(weights.chunks(each * cols)) {
             let rows = weights.len() / cols;
             parts.push(Part {
-                chip: index,
                 handle: chip.load(rows, cols, weights)?,
-                first: index * each,
+                first: parts.len() * each,
                 rows,
             });
         }
@@ -76,7 +70,6 @@ impl<A: Accelerator + Send> Accelerator for Split<A> {
                 what: "room for sums",
             });
         }
-        // A part's chip is its index: no chip is left out before one that has something.
         let made = thread::scope(|scope| {
             let running: Vec<_> = self
                 .chips

@@ -71,36 +71,6 @@ export type Timestamp = bigint;
  * A model version: the hash of its manifest.
  */
 export type ModelId = Hash;
-export interface Hardware {
-    /**
-     * Memory the engine can use.
-     */
-    memory_bytes: bigint;
-    /**
-     * How many of them.
-     */
-    chips: number;
-    /**
-     * Measured decode speed, in thousandths of a token per second.
-     */
-    tokens_per_second_milli?: bigint;
-    board: Board;
-    /**
-     * Measured power draw.
-     */
-    watts?: number;
-    /**
-     * Driver and firmware, as the machine reports them.
-     */
-    driver: string;
-}
-export type ModelResult = {
-    __kind__: "Ok";
-    Ok: Model;
-} | {
-    __kind__: "Err";
-    Err: RegistryError;
-};
 export interface ModelManifest {
     /**
      * 1 to 32 files.
@@ -141,20 +111,6 @@ export interface ModelManifest {
      */
     royalty_bps: number;
 }
-export type ProviderResult = {
-    __kind__: "Ok";
-    Ok: Provider;
-} | {
-    __kind__: "Err";
-    Err: RegistryError;
-};
-export interface ProvidersArgs {
-    /**
-     * The last provider of the page before.
-     */
-    after?: Principal;
-    limit: number;
-}
 export type ShardsResult = {
     __kind__: "Ok";
     Ok: Array<Principal>;
@@ -169,11 +125,138 @@ export interface ModelsArgs {
     after?: ModelId;
     limit: number;
 }
+export interface ChangesArgs {
+    /**
+     * The `next` of the page before; 0 at first.
+     */
+    from: bigint;
+    limit: number;
+}
+/**
+ * 32 bytes.
+ */
+export type Hash = Uint8Array;
+export interface Changes {
+    records: Array<Record_>;
+    /**
+     * Whether more pages follow now.
+     */
+    more: boolean;
+    /**
+     * Where the next page begins.
+     */
+    next: bigint;
+}
+export interface MeasuredSpeed {
+    model: ModelId;
+    reads_milli?: bigint;
+    /**
+     * How many of them.
+     */
+    chips: number;
+    /**
+     * Workers that report it.
+     */
+    workers: number;
+    writes_milli?: bigint;
+    board: Board;
+    watts?: number;
+}
+export interface Worker {
+    /**
+     * Where it stands, in the owner's words.
+     */
+    region: string;
+    status: WorkerStatus;
+    /**
+     * Engines it offers, for example "cpu".
+     */
+    backends: Array<string>;
+    /**
+     * Who owns it.
+     */
+    provider: Principal;
+    /**
+     * The key of the daemon on the machine.
+     */
+    operator: Principal;
+    added_at: Timestamp;
+    hardware: Hardware;
+    /**
+     * Leases it can hold at once, committed ones included; more than these it is never given.
+     */
+    slots: number;
+}
+export interface Hardware {
+    /**
+     * Memory the engine can use.
+     */
+    memory_bytes: bigint;
+    /**
+     * How many of them.
+     */
+    chips: number;
+    /**
+     * Measured decode speed, in thousandths of a token per second.
+     */
+    tokens_per_second_milli?: bigint;
+    board: Board;
+    /**
+     * Measured power draw.
+     */
+    watts?: number;
+    /**
+     * Driver and firmware, as the machine reports them.
+     */
+    driver: string;
+}
+export type ModelResult = {
+    __kind__: "Ok";
+    Ok: Model;
+} | {
+    __kind__: "Err";
+    Err: RegistryError;
+};
+export type ProviderResult = {
+    __kind__: "Ok";
+    Ok: Provider;
+} | {
+    __kind__: "Err";
+    Err: RegistryError;
+};
+export interface ProvidersArgs {
+    /**
+     * The last provider of the page before.
+     */
+    after?: Principal;
+    limit: number;
+}
+export interface Speed {
+    /**
+     * Tokens read, several at once, in thousandths of a token per second.
+     */
+    reads_milli?: bigint;
+    /**
+     * Tokens generated one after the other, in thousandths of a token per second; none of an encoder.
+     */
+    writes_milli?: bigint;
+    /**
+     * Power drawn meanwhile.
+     */
+    watts?: number;
+}
 export interface InstallArgs {
     /**
      * The jobs canisters.
      */
     shards?: Array<Principal>;
+}
+export interface SpeedArgs {
+    /**
+     * Which model it ran.
+     */
+    model: ModelId;
+    speed: Speed;
 }
 export type Board = {
     __kind__: "Cpu";
@@ -215,13 +298,6 @@ export type Board = {
      */
     RiscvManycore: null;
 };
-export interface ChangesArgs {
-    /**
-     * The `next` of the page before; 0 at first.
-     */
-    from: bigint;
-    limit: number;
-}
 export interface WorkersArgs {
     /**
      * The last operator of the page before.
@@ -240,10 +316,6 @@ export type WorkerResult = {
     __kind__: "Err";
     Err: RegistryError;
 };
-/**
- * 32 bytes.
- */
-export type Hash = Uint8Array;
 export interface WorkerArgs {
     region: string;
     /**
@@ -273,17 +345,6 @@ export interface ProviderArgs {
      * The caller's own account when absent.
      */
     payout?: Principal;
-}
-export interface Changes {
-    records: Array<Record_>;
-    /**
-     * Whether more pages follow now.
-     */
-    more: boolean;
-    /**
-     * Where the next page begins.
-     */
-    next: bigint;
 }
 export type Record_ = {
     __kind__: "Model";
@@ -385,6 +446,43 @@ export type RegistryError = {
         model: ModelId;
     };
 };
+export interface BoardFacts {
+    /**
+     * Memory of all chips, and the bytes a second that they read from it.
+     */
+    memory_bytes: bigint;
+    /**
+     * Tensix tiles that work, all chips together, where the maker says.
+     */
+    tiles?: number;
+    bandwidth_bytes: bigint;
+    /**
+     * Where the maker publishes them.
+     */
+    source: string;
+    chips: number;
+    /**
+     * For people.
+     */
+    name: string;
+    /**
+     * How it is connected.
+     */
+    links: string;
+    /**
+     * Whether the numbers are those of its parts, added up.
+     */
+    derived: boolean;
+    board: Board;
+    /**
+     * Power of the board, or of the boards in it, at most.
+     */
+    watts?: number;
+    /**
+     * Where an official page names one.
+     */
+    price?: string;
+}
 export interface HttpResponse {
     body: Uint8Array;
     headers: Array<[string, string]>;
@@ -422,30 +520,15 @@ export interface Provider {
      */
     payout: Principal;
 }
-export interface Worker {
+export interface HardwareCatalogue {
     /**
-     * Where it stands, in the owner's words.
+     * What workers say of themselves; nobody else has measured it.
      */
-    region: string;
-    status: WorkerStatus;
+    measured: Array<MeasuredSpeed>;
     /**
-     * Engines it offers, for example "cpu".
+     * What is published of boards.
      */
-    backends: Array<string>;
-    /**
-     * Who owns it.
-     */
-    provider: Principal;
-    /**
-     * The key of the daemon on the machine.
-     */
-    operator: Principal;
-    added_at: Timestamp;
-    hardware: Hardware;
-    /**
-     * Leases it can hold at once, committed ones included; more than these it is never given.
-     */
-    slots: number;
+    boards: Array<BoardFacts>;
 }
 export interface HttpRequest {
     url: string;
@@ -473,6 +556,7 @@ export interface registryInterface {
     deprecate_model(arg0: ModelId): Promise<ModelResult>;
     drain_worker(operator: Principal): Promise<WorkerResult>;
     get_api_doc(): Promise<string>;
+    hardware_catalogue(): Promise<HardwareCatalogue>;
     http_request(arg0: HttpRequest): Promise<HttpResponse>;
     model(arg0: ModelId): Promise<Model | null>;
     model_named(name: string): Promise<Model | null>;
@@ -481,6 +565,7 @@ export interface registryInterface {
     providers(arg0: ProvidersArgs): Promise<Array<Provider>>;
     register_model(arg0: ModelManifest): Promise<ModelResult>;
     register_provider(arg0: ProviderArgs): Promise<ProviderResult>;
+    report_speed(arg0: SpeedArgs): Promise<WorkerResult>;
     retire_worker(operator: Principal): Promise<WorkerResult>;
     set_shards(arg0: Array<Principal>): Promise<ShardsResult>;
     shards(): Promise<Array<Principal>>;
@@ -488,7 +573,7 @@ export interface registryInterface {
     worker(operator: Principal): Promise<Worker | null>;
     workers(arg0: WorkersArgs): Promise<Array<Worker>>;
 }
-import type { Board as _Board, Changes as _Changes, Hardware as _Hardware, Model as _Model, ModelId as _ModelId, ModelResult as _ModelResult, ModelsArgs as _ModelsArgs, Provider as _Provider, ProviderArgs as _ProviderArgs, ProviderResult as _ProviderResult, ProvidersArgs as _ProvidersArgs, Record as _Record, RegistryError as _RegistryError, ShardsResult as _ShardsResult, Timestamp as _Timestamp, Worker as _Worker, WorkerArgs as _WorkerArgs, WorkerResult as _WorkerResult, WorkerStatus as _WorkerStatus, WorkersArgs as _WorkersArgs } from "./declarations/registry.did";
+import type { Board as _Board, BoardFacts as _BoardFacts, Changes as _Changes, Hardware as _Hardware, HardwareCatalogue as _HardwareCatalogue, MeasuredSpeed as _MeasuredSpeed, Model as _Model, ModelId as _ModelId, ModelResult as _ModelResult, ModelsArgs as _ModelsArgs, Provider as _Provider, ProviderArgs as _ProviderArgs, ProviderResult as _ProviderResult, ProvidersArgs as _ProvidersArgs, Record as _Record, RegistryError as _RegistryError, ShardsResult as _ShardsResult, Speed as _Speed, SpeedArgs as _SpeedArgs, Timestamp as _Timestamp, Worker as _Worker, WorkerArgs as _WorkerArgs, WorkerResult as _WorkerResult, WorkerStatus as _WorkerStatus, WorkersArgs as _WorkersArgs } from "./declarations/registry.did";
 export class Registry implements registryInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async add_worker(arg0: WorkerArgs): Promise<WorkerResult> {
@@ -511,28 +596,32 @@ export class Registry implements registryInterface {
         const result = await this.actor.get_api_doc();
         return result;
     }
+    async hardware_catalogue(): Promise<HardwareCatalogue> {
+        const result = await this.actor.hardware_catalogue();
+        return from_candid_HardwareCatalogue_n28(result);
+    }
     async http_request(arg0: HttpRequest): Promise<HttpResponse> {
         const result = await this.actor.http_request(arg0);
         return result;
     }
     async model(arg0: ModelId): Promise<Model | null> {
         const result = await this.actor.model(arg0);
-        return from_candid_opt_n28(result);
+        return from_candid_opt_n37(result);
     }
     async model_named(arg0: string): Promise<Model | null> {
         const result = await this.actor.model_named(arg0);
-        return from_candid_opt_n28(result);
+        return from_candid_opt_n37(result);
     }
     async models(arg0: ModelsArgs): Promise<Array<Model>> {
-        const result = await this.actor.models(to_candid_ModelsArgs_n29(arg0));
+        const result = await this.actor.models(to_candid_ModelsArgs_n38(arg0));
         return result;
     }
     async provider(arg0: Principal): Promise<Provider | null> {
         const result = await this.actor.provider(arg0);
-        return from_candid_opt_n31(result);
+        return from_candid_opt_n40(result);
     }
     async providers(arg0: ProvidersArgs): Promise<Array<Provider>> {
-        const result = await this.actor.providers(to_candid_ProvidersArgs_n32(arg0));
+        const result = await this.actor.providers(to_candid_ProvidersArgs_n41(arg0));
         return result;
     }
     async register_model(arg0: ModelManifest): Promise<ModelResult> {
@@ -540,8 +629,12 @@ export class Registry implements registryInterface {
         return from_candid_ModelResult_n26(result);
     }
     async register_provider(arg0: ProviderArgs): Promise<ProviderResult> {
-        const result = await this.actor.register_provider(to_candid_ProviderArgs_n34(arg0));
-        return from_candid_ProviderResult_n36(result);
+        const result = await this.actor.register_provider(to_candid_ProviderArgs_n43(arg0));
+        return from_candid_ProviderResult_n45(result);
+    }
+    async report_speed(arg0: SpeedArgs): Promise<WorkerResult> {
+        const result = await this.actor.report_speed(to_candid_SpeedArgs_n47(arg0));
+        return from_candid_WorkerResult_n7(result);
     }
     async retire_worker(arg0: Principal): Promise<WorkerResult> {
         const result = await this.actor.retire_worker(arg0);
@@ -549,24 +642,27 @@ export class Registry implements registryInterface {
     }
     async set_shards(arg0: Array<Principal>): Promise<ShardsResult> {
         const result = await this.actor.set_shards(arg0);
-        return from_candid_ShardsResult_n38(result);
+        return from_candid_ShardsResult_n51(result);
     }
     async shards(): Promise<Array<Principal>> {
         const result = await this.actor.shards();
         return result;
     }
     async update_provider(arg0: ProviderArgs): Promise<ProviderResult> {
-        const result = await this.actor.update_provider(to_candid_ProviderArgs_n34(arg0));
-        return from_candid_ProviderResult_n36(result);
+        const result = await this.actor.update_provider(to_candid_ProviderArgs_n43(arg0));
+        return from_candid_ProviderResult_n45(result);
     }
     async worker(arg0: Principal): Promise<Worker | null> {
         const result = await this.actor.worker(arg0);
-        return from_candid_opt_n40(result);
+        return from_candid_opt_n53(result);
     }
     async workers(arg0: WorkersArgs): Promise<Array<Worker>> {
-        const result = await this.actor.workers(to_candid_WorkersArgs_n41(arg0));
-        return from_candid_vec_n43(result);
+        const result = await this.actor.workers(to_candid_WorkersArgs_n54(arg0));
+        return from_candid_vec_n56(result);
     }
+}
+function from_candid_BoardFacts_n34(value: _BoardFacts): BoardFacts {
+    return from_candid_record_n35(value);
 }
 function from_candid_Board_n16(value: _Board): Board {
     return from_candid_variant_n17(value);
@@ -574,14 +670,20 @@ function from_candid_Board_n16(value: _Board): Board {
 function from_candid_Changes_n21(value: _Changes): Changes {
     return from_candid_record_n22(value);
 }
+function from_candid_HardwareCatalogue_n28(value: _HardwareCatalogue): HardwareCatalogue {
+    return from_candid_record_n29(value);
+}
 function from_candid_Hardware_n13(value: _Hardware): Hardware {
     return from_candid_record_n14(value);
+}
+function from_candid_MeasuredSpeed_n31(value: _MeasuredSpeed): MeasuredSpeed {
+    return from_candid_record_n32(value);
 }
 function from_candid_ModelResult_n26(value: _ModelResult): ModelResult {
     return from_candid_variant_n27(value);
 }
-function from_candid_ProviderResult_n36(value: _ProviderResult): ProviderResult {
-    return from_candid_variant_n37(value);
+function from_candid_ProviderResult_n45(value: _ProviderResult): ProviderResult {
+    return from_candid_variant_n46(value);
 }
 function from_candid_Record_n24(value: _Record): Record_ {
     return from_candid_variant_n25(value);
@@ -589,8 +691,8 @@ function from_candid_Record_n24(value: _Record): Record_ {
 function from_candid_RegistryError_n19(value: _RegistryError): RegistryError {
     return from_candid_variant_n20(value);
 }
-function from_candid_ShardsResult_n38(value: _ShardsResult): ShardsResult {
-    return from_candid_variant_n39(value);
+function from_candid_ShardsResult_n51(value: _ShardsResult): ShardsResult {
+    return from_candid_variant_n52(value);
 }
 function from_candid_WorkerResult_n7(value: _WorkerResult): WorkerResult {
     return from_candid_variant_n8(value);
@@ -607,13 +709,16 @@ function from_candid_opt_n15(value: [] | [bigint]): bigint | null {
 function from_candid_opt_n18(value: [] | [number]): number | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n28(value: [] | [_Model]): Model | null {
+function from_candid_opt_n36(value: [] | [string]): string | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n31(value: [] | [_Provider]): Provider | null {
+function from_candid_opt_n37(value: [] | [_Model]): Model | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n40(value: [] | [_Worker]): Worker | null {
+function from_candid_opt_n40(value: [] | [_Provider]): Provider | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_opt_n53(value: [] | [_Worker]): Worker | null {
     return value.length === 0 ? null : from_candid_Worker_n9(value[0]);
 }
 function from_candid_record_n10(value: {
@@ -683,6 +788,84 @@ function from_candid_record_n22(value: {
         records: from_candid_vec_n23(value.records),
         more: value.more,
         next: value.next
+    };
+}
+function from_candid_record_n29(value: {
+    measured: Array<_MeasuredSpeed>;
+    boards: Array<_BoardFacts>;
+}): {
+    measured: Array<MeasuredSpeed>;
+    boards: Array<BoardFacts>;
+} {
+    return {
+        measured: from_candid_vec_n30(value.measured),
+        boards: from_candid_vec_n33(value.boards)
+    };
+}
+function from_candid_record_n32(value: {
+    model: _ModelId;
+    reads_milli: [] | [bigint];
+    chips: number;
+    workers: number;
+    writes_milli: [] | [bigint];
+    board: _Board;
+    watts: [] | [number];
+}): {
+    model: ModelId;
+    reads_milli?: bigint;
+    chips: number;
+    workers: number;
+    writes_milli?: bigint;
+    board: Board;
+    watts?: number;
+} {
+    return {
+        model: value.model,
+        reads_milli: record_opt_to_undefined(from_candid_opt_n15(value.reads_milli)),
+        chips: value.chips,
+        workers: value.workers,
+        writes_milli: record_opt_to_undefined(from_candid_opt_n15(value.writes_milli)),
+        board: from_candid_Board_n16(value.board),
+        watts: record_opt_to_undefined(from_candid_opt_n18(value.watts))
+    };
+}
+function from_candid_record_n35(value: {
+    memory_bytes: bigint;
+    tiles: [] | [number];
+    bandwidth_bytes: bigint;
+    source: string;
+    chips: number;
+    name: string;
+    links: string;
+    derived: boolean;
+    board: _Board;
+    watts: [] | [number];
+    price: [] | [string];
+}): {
+    memory_bytes: bigint;
+    tiles?: number;
+    bandwidth_bytes: bigint;
+    source: string;
+    chips: number;
+    name: string;
+    links: string;
+    derived: boolean;
+    board: Board;
+    watts?: number;
+    price?: string;
+} {
+    return {
+        memory_bytes: value.memory_bytes,
+        tiles: record_opt_to_undefined(from_candid_opt_n18(value.tiles)),
+        bandwidth_bytes: value.bandwidth_bytes,
+        source: value.source,
+        chips: value.chips,
+        name: value.name,
+        links: value.links,
+        derived: value.derived,
+        board: from_candid_Board_n16(value.board),
+        watts: record_opt_to_undefined(from_candid_opt_n18(value.watts)),
+        price: record_opt_to_undefined(from_candid_opt_n36(value.price))
     };
 }
 function from_candid_variant_n12(value: {
@@ -980,7 +1163,7 @@ function from_candid_variant_n27(value: {
         Err: from_candid_RegistryError_n19(value.Err)
     } : value;
 }
-function from_candid_variant_n37(value: {
+function from_candid_variant_n46(value: {
     Ok: _Provider;
 } | {
     Err: _RegistryError;
@@ -999,7 +1182,7 @@ function from_candid_variant_n37(value: {
         Err: from_candid_RegistryError_n19(value.Err)
     } : value;
 }
-function from_candid_variant_n39(value: {
+function from_candid_variant_n52(value: {
     Ok: Array<Principal>;
 } | {
     Err: _RegistryError;
@@ -1040,7 +1223,13 @@ function from_candid_variant_n8(value: {
 function from_candid_vec_n23(value: Array<_Record>): Array<Record_> {
     return value.map((x)=>from_candid_Record_n24(x));
 }
-function from_candid_vec_n43(value: Array<_Worker>): Array<Worker> {
+function from_candid_vec_n30(value: Array<_MeasuredSpeed>): Array<MeasuredSpeed> {
+    return value.map((x)=>from_candid_MeasuredSpeed_n31(x));
+}
+function from_candid_vec_n33(value: Array<_BoardFacts>): Array<BoardFacts> {
+    return value.map((x)=>from_candid_BoardFacts_n34(x));
+}
+function from_candid_vec_n56(value: Array<_Worker>): Array<Worker> {
     return value.map((x)=>from_candid_Worker_n9(x));
 }
 function to_candid_Board_n5(value: Board): _Board {
@@ -1049,20 +1238,26 @@ function to_candid_Board_n5(value: Board): _Board {
 function to_candid_Hardware_n3(value: Hardware): _Hardware {
     return to_candid_record_n4(value);
 }
-function to_candid_ModelsArgs_n29(value: ModelsArgs): _ModelsArgs {
-    return to_candid_record_n30(value);
+function to_candid_ModelsArgs_n38(value: ModelsArgs): _ModelsArgs {
+    return to_candid_record_n39(value);
 }
-function to_candid_ProviderArgs_n34(value: ProviderArgs): _ProviderArgs {
-    return to_candid_record_n35(value);
+function to_candid_ProviderArgs_n43(value: ProviderArgs): _ProviderArgs {
+    return to_candid_record_n44(value);
 }
-function to_candid_ProvidersArgs_n32(value: ProvidersArgs): _ProvidersArgs {
-    return to_candid_record_n33(value);
+function to_candid_ProvidersArgs_n41(value: ProvidersArgs): _ProvidersArgs {
+    return to_candid_record_n42(value);
+}
+function to_candid_SpeedArgs_n47(value: SpeedArgs): _SpeedArgs {
+    return to_candid_record_n48(value);
+}
+function to_candid_Speed_n49(value: Speed): _Speed {
+    return to_candid_record_n50(value);
 }
 function to_candid_WorkerArgs_n1(value: WorkerArgs): _WorkerArgs {
     return to_candid_record_n2(value);
 }
-function to_candid_WorkersArgs_n41(value: WorkersArgs): _WorkersArgs {
-    return to_candid_record_n42(value);
+function to_candid_WorkersArgs_n54(value: WorkersArgs): _WorkersArgs {
+    return to_candid_record_n55(value);
 }
 function to_candid_record_n2(value: {
     region: string;
@@ -1085,7 +1280,7 @@ function to_candid_record_n2(value: {
         slots: value.slots
     };
 }
-function to_candid_record_n30(value: {
+function to_candid_record_n39(value: {
     after?: ModelId;
     limit: number;
 }): {
@@ -1095,33 +1290,6 @@ function to_candid_record_n30(value: {
     return {
         after: value.after ? candid_some(value.after) : candid_none(),
         limit: value.limit
-    };
-}
-function to_candid_record_n33(value: {
-    after?: Principal;
-    limit: number;
-}): {
-    after: [] | [Principal];
-    limit: number;
-} {
-    return {
-        after: value.after ? candid_some(value.after) : candid_none(),
-        limit: value.limit
-    };
-}
-function to_candid_record_n35(value: {
-    contact: string;
-    name: string;
-    payout?: Principal;
-}): {
-    contact: string;
-    name: string;
-    payout: [] | [Principal];
-} {
-    return {
-        contact: value.contact,
-        name: value.name,
-        payout: value.payout ? candid_some(value.payout) : candid_none()
     };
 }
 function to_candid_record_n4(value: {
@@ -1149,6 +1317,60 @@ function to_candid_record_n4(value: {
     };
 }
 function to_candid_record_n42(value: {
+    after?: Principal;
+    limit: number;
+}): {
+    after: [] | [Principal];
+    limit: number;
+} {
+    return {
+        after: value.after ? candid_some(value.after) : candid_none(),
+        limit: value.limit
+    };
+}
+function to_candid_record_n44(value: {
+    contact: string;
+    name: string;
+    payout?: Principal;
+}): {
+    contact: string;
+    name: string;
+    payout: [] | [Principal];
+} {
+    return {
+        contact: value.contact,
+        name: value.name,
+        payout: value.payout ? candid_some(value.payout) : candid_none()
+    };
+}
+function to_candid_record_n48(value: {
+    model: ModelId;
+    speed: Speed;
+}): {
+    model: _ModelId;
+    speed: _Speed;
+} {
+    return {
+        model: value.model,
+        speed: to_candid_Speed_n49(value.speed)
+    };
+}
+function to_candid_record_n50(value: {
+    reads_milli?: bigint;
+    writes_milli?: bigint;
+    watts?: number;
+}): {
+    reads_milli: [] | [bigint];
+    writes_milli: [] | [bigint];
+    watts: [] | [number];
+} {
+    return {
+        reads_milli: value.reads_milli ? candid_some(value.reads_milli) : candid_none(),
+        writes_milli: value.writes_milli ? candid_some(value.writes_milli) : candid_none(),
+        watts: value.watts ? candid_some(value.watts) : candid_none()
+    };
+}
+function to_candid_record_n55(value: {
     after?: Principal;
     provider?: Principal;
     limit: number;

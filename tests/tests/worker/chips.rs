@@ -10,7 +10,7 @@ use assay_protocol::{
     job::JobView,
     request::{Assurance, JobRequest, Parameters, Sampling, Task},
 };
-use assay_worker::backend::TensixFile;
+use assay_worker::{backend::TensixFile, client::Registry};
 
 use crate::harness::{Market, ONE_AT_A_TIME, assert_settled, needed};
 
@@ -82,7 +82,9 @@ async fn a_worker_on_a_chip_and_one_on_a_processor_give_the_same_answers() {
         .place()
         .join("worker.toml");
     let told = Command::new(needed("ASSAY_WORKER_BIN"))
-        .args(["bench", "--read", "8", "--write", "2", "--json", "--config"])
+        .args([
+            "bench", "--read", "8", "--write", "2", "--json", "--report", "--config",
+        ])
         .arg(config)
         .output()
         .unwrap();
@@ -95,5 +97,20 @@ async fn a_worker_on_a_chip_and_one_on_a_processor_give_the_same_answers() {
         "{speeds}"
     );
     assert!(speeds[1]["writes"].as_f64().unwrap() > 0.0, "{speeds}");
+
+    // What was reported is in the catalogue, and in the worker's record.
+    let key = &market.market.operator;
+    let network = market.market.connect(key).await.unwrap();
+    let registry = Registry::new(&network, market.market.canisters.registry);
+    let measured = registry.hardware_catalogue().await.unwrap().measured;
+    let [one] = &measured[..] else {
+        panic!("{measured:?}")
+    };
+    assert_eq!((one.workers, one.model), (1, market.market.model.id));
+    let told = speeds[1]["writes"].as_f64().unwrap();
+    assert_eq!(one.writes_milli, Some((told * 1e3) as u64));
+    let operator = market.market.fleet.processes()[&chip].operator;
+    let worker = registry.worker(operator).await.unwrap().unwrap();
+    assert_eq!(worker.hardware.tokens_per_second_milli, one.writes_milli);
     market.stop().await;
 }

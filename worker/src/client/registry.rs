@@ -4,8 +4,8 @@ use assay_protocol::{
     Hash32, ModelId,
     limits::PAGE_MAX,
     registry::{
-        Model, ModelManifest, ModelsArgs, Provider, ProviderArgs, RegistryError, Worker,
-        WorkerArgs, WorkersArgs,
+        HardwareCatalogue, Model, ModelManifest, ModelsArgs, Provider, ProviderArgs, RegistryError,
+        SpeedArgs, Worker, WorkerArgs, WorkersArgs,
     },
 };
 use candid::Principal;
@@ -43,6 +43,16 @@ impl Registry {
     /// Adds a worker to the calling provider.
     pub async fn add_worker(&self, args: &WorkerArgs) -> Answer<Worker> {
         Outcome::fold(self.network.update(self.id, "add_worker", (args,)).await)
+    }
+
+    /// Notes how fast the calling worker runs a model.
+    pub async fn report_speed(&self, args: &SpeedArgs) -> Answer<Worker> {
+        Outcome::fold(self.network.update(self.id, "report_speed", (args,)).await)
+    }
+
+    /// What is known of hardware: a hint.
+    pub async fn hardware_catalogue(&self) -> Result<HardwareCatalogue, CallError> {
+        self.network.query(self.id, "hardware_catalogue", ()).await
     }
 
     /// Registers a model version.

@@ -17,6 +17,9 @@ fn anonymous_callers_own_nothing() {
         registry.retire_worker(&at, who(9)).err(),
         registry.register_model(&at, manifest("m")).err(),
         registry.deprecate_model(&at, ModelId::default()).err(),
+        registry
+            .report_speed(&at, speed_args(ModelId::default(), 1))
+            .err(),
     ];
     assert!(
         refused

@@ -41,6 +41,12 @@ enum Step {
     SetShards {
         count: u8,
     },
+    ReportSpeed {
+        by: u8,
+        name: u8,
+        context: u32,
+        milli: u64,
+    },
     /// A jobs canister reads the feed from where it stopped.
     Follow {
         limit: u32,
@@ -61,6 +67,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (by(), name(), 0..3u32).prop_map(|(by, name, context)| Step::RegisterModel { by, name, context }),
         2 => (by(), name(), 0..3u32).prop_map(|(by, name, context)| Step::DeprecateModel { by, name, context }),
         1 => (0..4u8).prop_map(|count| Step::SetShards { count }),
+        3 => (operator(), name(), 0..3u32, 0..3u64).prop_map(|(by, name, context, milli)| {
+            Step::ReportSpeed { by, name, context, milli }
+        }),
         2 => (0..5u32).prop_map(|limit| Step::Follow { limit }),
     ]
 }
@@ -112,6 +121,15 @@ fn run(registry: &mut Registry<Memory>, step: &Step, second: u64) -> Result<(), 
         Step::SetShards { count } => registry
             .set_shards(&at(who(1), second), (0..count).map(who).collect())
             .map(drop),
+        Step::ReportSpeed {
+            by,
+            name,
+            context,
+            milli,
+        } => {
+            let args = speed_args(model(name, context).id(), milli);
+            registry.report_speed(&at(who(by), second), args).map(drop)
+        }
         Step::Follow { .. } => Ok(()),
     }
 }

@@ -32,6 +32,43 @@ export type Board = {
      */
     'RiscvManycore' : null
   };
+export interface BoardFacts {
+  /**
+   * Memory of all chips, and the bytes a second that they read from it.
+   */
+  'memory_bytes' : bigint,
+  /**
+   * Tensix tiles that work, all chips together, where the maker says.
+   */
+  'tiles' : [] | [number],
+  'bandwidth_bytes' : bigint,
+  /**
+   * Where the maker publishes them.
+   */
+  'source' : string,
+  'chips' : number,
+  /**
+   * For people.
+   */
+  'name' : string,
+  /**
+   * How it is connected.
+   */
+  'links' : string,
+  /**
+   * Whether the numbers are those of its parts, added up.
+   */
+  'derived' : boolean,
+  'board' : Board,
+  /**
+   * Power of the board, or of the boards in it, at most.
+   */
+  'watts' : [] | [number],
+  /**
+   * Where an official page names one.
+   */
+  'price' : [] | [string],
+}
 /**
  * A page of the change feed, which holds each record once, as it is now, at the place of its newest
  * change. A worker may come before its provider, when the provider has changed since.
@@ -77,6 +114,16 @@ export interface Hardware {
    */
   'driver' : string,
 }
+export interface HardwareCatalogue {
+  /**
+   * What workers say of themselves; nobody else has measured it.
+   */
+  'measured' : Array<MeasuredSpeed>,
+  /**
+   * What is published of boards.
+   */
+  'boards' : Array<BoardFacts>,
+}
 /**
  * 32 bytes.
  */
@@ -100,6 +147,24 @@ export interface InstallArgs {
    * The jobs canisters.
    */
   'shards' : [] | [Array<Principal>],
+}
+/**
+ * Machines of one kind with one model: medians of what their workers report.
+ */
+export interface MeasuredSpeed {
+  'model' : ModelId,
+  'reads_milli' : [] | [bigint],
+  /**
+   * How many of them.
+   */
+  'chips' : number,
+  /**
+   * Workers that report it.
+   */
+  'workers' : number,
+  'writes_milli' : [] | [bigint],
+  'board' : Board,
+  'watts' : [] | [number],
 }
 export interface Model {
   'id' : ModelId,
@@ -286,6 +351,30 @@ export type RegistryError = {
 export type ShardsResult = { 'Ok' : Array<Principal> } |
   { 'Err' : RegistryError };
 /**
+ * How fast a worker runs a model, as it measured itself; at least one of the first two.
+ */
+export interface Speed {
+  /**
+   * Tokens read, several at once, in thousandths of a token per second.
+   */
+  'reads_milli' : [] | [bigint],
+  /**
+   * Tokens generated one after the other, in thousandths of a token per second; none of an encoder.
+   */
+  'writes_milli' : [] | [bigint],
+  /**
+   * Power drawn meanwhile.
+   */
+  'watts' : [] | [number],
+}
+export interface SpeedArgs {
+  /**
+   * Which model it ran.
+   */
+  'model' : ModelId,
+  'speed' : Speed,
+}
+/**
  * Nanoseconds since 1970-01-01 UTC.
  */
 export type Timestamp = bigint;
@@ -383,6 +472,10 @@ export interface _SERVICE {
    */
   'get_api_doc' : ActorMethod<[], string>,
   /**
+   * Boards as their maker describes them, and what workers measured.
+   */
+  'hardware_catalogue' : ActorMethod<[], HardwareCatalogue>,
+  /**
    * "/" is a short page, "/metrics" is Prometheus text.
    */
   'http_request' : ActorMethod<[HttpRequest], HttpResponse>,
@@ -402,6 +495,10 @@ export interface _SERVICE {
    * Makes the caller a provider.
    */
   'register_provider' : ActorMethod<[ProviderArgs], ProviderResult>,
+  /**
+   * Notes how fast the calling worker runs a model; at most 32 models of a worker.
+   */
+  'report_speed' : ActorMethod<[SpeedArgs], WorkerResult>,
   /**
    * Takes a worker of the caller away for good.
    */
@@ -533,6 +630,32 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'next' : IDL.Nat64,
   });
   const ModelResult = IDL.Variant({ 'Ok' : Model, 'Err' : RegistryError });
+  const MeasuredSpeed = IDL.Record({
+    'model' : ModelId,
+    'reads_milli' : IDL.Opt(IDL.Nat64),
+    'chips' : IDL.Nat32,
+    'workers' : IDL.Nat32,
+    'writes_milli' : IDL.Opt(IDL.Nat64),
+    'board' : Board,
+    'watts' : IDL.Opt(IDL.Nat32),
+  });
+  const BoardFacts = IDL.Record({
+    'memory_bytes' : IDL.Nat64,
+    'tiles' : IDL.Opt(IDL.Nat32),
+    'bandwidth_bytes' : IDL.Nat64,
+    'source' : IDL.Text,
+    'chips' : IDL.Nat32,
+    'name' : IDL.Text,
+    'links' : IDL.Text,
+    'derived' : IDL.Bool,
+    'board' : Board,
+    'watts' : IDL.Opt(IDL.Nat32),
+    'price' : IDL.Opt(IDL.Text),
+  });
+  const HardwareCatalogue = IDL.Record({
+    'measured' : IDL.Vec(MeasuredSpeed),
+    'boards' : IDL.Vec(BoardFacts),
+  });
   const HttpRequest = IDL.Record({
     'url' : IDL.Text,
     'method' : IDL.Text,
@@ -561,6 +684,12 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Ok' : Provider,
     'Err' : RegistryError,
   });
+  const Speed = IDL.Record({
+    'reads_milli' : IDL.Opt(IDL.Nat64),
+    'writes_milli' : IDL.Opt(IDL.Nat64),
+    'watts' : IDL.Opt(IDL.Nat32),
+  });
+  const SpeedArgs = IDL.Record({ 'model' : ModelId, 'speed' : Speed });
   const ShardsResult = IDL.Variant({
     'Ok' : IDL.Vec(IDL.Principal),
     'Err' : RegistryError,
@@ -577,6 +706,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'deprecate_model' : IDL.Func([ModelId], [ModelResult], []),
     'drain_worker' : IDL.Func([IDL.Principal], [WorkerResult], []),
     'get_api_doc' : IDL.Func([], [IDL.Text], ['query']),
+    'hardware_catalogue' : IDL.Func([], [HardwareCatalogue], ['query']),
     'http_request' : IDL.Func([HttpRequest], [HttpResponse], ['query']),
     'model' : IDL.Func([ModelId], [IDL.Opt(Model)], ['query']),
     'model_named' : IDL.Func([IDL.Text], [IDL.Opt(Model)], ['query']),
@@ -585,6 +715,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'providers' : IDL.Func([ProvidersArgs], [IDL.Vec(Provider)], ['query']),
     'register_model' : IDL.Func([ModelManifest], [ModelResult], []),
     'register_provider' : IDL.Func([ProviderArgs], [ProviderResult], []),
+    'report_speed' : IDL.Func([SpeedArgs], [WorkerResult], []),
     'retire_worker' : IDL.Func([IDL.Principal], [WorkerResult], []),
     'set_shards' : IDL.Func([IDL.Vec(IDL.Principal)], [ShardsResult], []),
     'shards' : IDL.Func([], [IDL.Vec(IDL.Principal)], ['query']),
