@@ -10,14 +10,14 @@
 mod engine;
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
 
-use crate::tests_run::{self, CLIENTS, SERVER_VARIABLE, server};
-use crate::workspace::Workspace;
-use crate::{node, process, python, wasm};
+use crate::tests_run::{self, CLIENTS, SERVER_VARIABLE, WOLFPINE_VARIABLE, server};
+use crate::workspace::{Profile, Workspace};
+use crate::{model, node, process, python, wasm};
 
 /// What is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -26,6 +26,8 @@ pub(crate) enum Subject {
     Localnet,
     /// The engine, on every kind of machine that can be had here.
     Engine,
+    /// Wormhole chips: on wolfpine, and on the maker's simulator where `ASSAY_TTSIM` names its library.
+    Tensix,
 }
 
 /// The cases of one client.
@@ -47,8 +49,9 @@ enum Runner {
     Python(&'static str),
 }
 
-/// What the cases install.
+/// What the cases of networks install, and what a market needs.
 const CANISTERS: [&str; 1] = ["probe"];
+const MARKET: [&str; 3] = ["registry", "jobs", "purse"];
 
 const LOCALNET: &[Suite] = &[
     Suite {
@@ -78,6 +81,20 @@ const LOCALNET: &[Suite] = &[
     },
 ];
 
+/// On simulated Wormhole chips; what has no simulator here is "not run".
+const TENSIX: &[Suite] = &[
+    Suite {
+        client: "chip",
+        runner: Runner::Cargo("chip"),
+        gating: true,
+    },
+    Suite {
+        client: "worker",
+        runner: Runner::Cargo("wormhole"),
+        gating: true,
+    },
+];
+
 /// Runs all cases; fails where one does.
 pub(crate) fn run(
     workspace: &Workspace,
@@ -85,17 +102,34 @@ pub(crate) fn run(
     subject: Subject,
     whole: bool,
 ) -> anyhow::Result<ExitCode> {
-    let suites = match subject {
-        Subject::Localnet => LOCALNET,
+    let mut variables = Vec::new();
+    let (suites, canisters) = match subject {
+        Subject::Localnet => {
+            node::packages(&workspace.root.join(CLIENTS), may_install)?;
+            (LOCALNET, &CANISTERS[..])
+        }
         Subject::Engine => return engine::run(workspace, may_install, whole),
+        Subject::Tensix => {
+            let places = model::fetch(workspace, None)?;
+            tests_run::build(workspace)?;
+            let model = model::convert(workspace, Profile::Dev, &places)?;
+            let worker = workspace.program(Profile::Dev, "assay-worker");
+            let wolfpine = tests_run::wolfpine(workspace, may_install)?;
+            variables.extend([
+                ("ASSAY_MODEL", model),
+                ("ASSAY_WORKER_BIN", worker),
+                (WOLFPINE_VARIABLE, wolfpine),
+            ]);
+            (TENSIX, &MARKET[..])
+        }
     };
-    let canisters = CANISTERS.map(str::to_owned);
+    let canisters: Vec<String> = canisters.iter().map(|&name| name.to_owned()).collect();
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;
+    variables.push(("ASSAY_WASM_DIR", wasm_dir));
     tests_run::build(workspace)?;
-    node::packages(&workspace.root.join(CLIENTS), may_install)?;
     let mut count = Count::default();
     for suite in suites {
-        run_suite(workspace, may_install, suite, &wasm_dir, &mut count)?;
+        run_suite(workspace, may_install, suite, &variables, &mut count)?;
     }
     process::out(&count.lines())?;
     Ok(if count.failed == 0 && count.passed > 0 {
@@ -109,7 +143,7 @@ fn run_suite(
     workspace: &Workspace,
     may_install: bool,
     suite: &Suite,
-    wasm_dir: &Path,
+    variables: &[(&str, PathBuf)],
     count: &mut Count,
 ) -> anyhow::Result<()> {
     let mut command = match command(workspace, may_install, suite) {
@@ -121,7 +155,7 @@ fn run_suite(
         Err(error) => return Err(error),
     };
     command
-        .env("ASSAY_WASM_DIR", wasm_dir)
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .env(SERVER_VARIABLE, server(workspace))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
@@ -278,19 +312,28 @@ impl Case {
         })
     }
 
-    /// Reads a line like `test cycles::work_costs_cycles ... ok`.
+    /// Reads a line like `test cycles::work_costs_cycles ... ok`, or `... not run: X is not set`.
     fn read_cargo(line: &str) -> Option<Self> {
         let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
         let outcome = match result.trim() {
             "ok" => Outcome::Pass,
             "FAILED" => Outcome::Fail,
+            other if other.starts_with("not run: ") => Outcome::Skip,
             _ => return None,
+        };
+        let why = match outcome {
+            Outcome::Skip => format!(", {}", result.trim()),
+            _ => String::new(),
         };
         let what = match name.rsplit_once("::") {
             Some((group, name)) => {
-                format!("{}: {}", group.replace("::", " "), name.replace('_', " "))
+                format!(
+                    "{}: {}{why}",
+                    group.replace("::", " "),
+                    name.replace('_', " ")
+                )
             }
-            None => name.replace('_', " "),
+            None => name.replace('_', " ") + &why,
         };
         Some(Self { outcome, what })
     }
@@ -327,6 +370,13 @@ mod tests {
         assert_eq!(
             line(&deciding, "test hostile::modules::junk_is_refused ... ok"),
             "ok    pocket-ic 16.1  hostile modules: junk is refused"
+        );
+        assert_eq!(
+            line(
+                &deciding,
+                "test chip::ttsim::products_are_exact ... not run: ASSAY_TTSIM is not set"
+            ),
+            "skip  pocket-ic 16.1  chip ttsim: products are exact, not run: ASSAY_TTSIM is not set"
         );
         assert_eq!(
             line(&deciding, "ok 2 - @dfinity/pic calls a canister"),

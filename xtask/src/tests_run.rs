@@ -17,6 +17,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::Context;
@@ -56,12 +57,7 @@ pub(crate) fn run(
         eprintln!("without icp, its test shows nothing: {error:#}");
     }
 
-    let wolfpine = python::environment(
-        workspace,
-        &workspace.root.join(WOLFPINE),
-        "wolfpine",
-        may_install,
-    );
+    let wolfpine = wolfpine(workspace, may_install);
     if let Err(error) = &wolfpine {
         eprintln!("without wolfpine, no kernel of a Wormhole chip is run: {error:#}");
     }
@@ -92,7 +88,7 @@ pub(crate) fn run(
             wolfpine
                 .as_ref()
                 .ok()
-                .map(|python| ("ASSAY_WOLFPINE_PYTHON", python)),
+                .map(|python| (WOLFPINE_VARIABLE, python)),
         )
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
@@ -140,6 +136,14 @@ pub(crate) fn run(
 pub(crate) const CLIENTS: &str = "tests/clients/icp";
 /// What a simulator of Wormhole chips needs of Python.
 const WOLFPINE: &str = "crates/tensix/wolfpine";
+/// Through which tests find that Python.
+pub(crate) const WOLFPINE_VARIABLE: &str = "ASSAY_WOLFPINE_PYTHON";
+
+/// A Python with a simulator of Wormhole chips.
+pub(crate) fn wolfpine(workspace: &Workspace, may_install: bool) -> anyhow::Result<PathBuf> {
+    let folder = workspace.root.join(WOLFPINE);
+    python::environment(workspace, &folder, "wolfpine", may_install)
+}
 /// Through which the clients of PocketIC find their server.
 pub(crate) const SERVER_VARIABLE: &str = "POCKET_IC_BIN";
 

@@ -40,6 +40,8 @@ pub enum Feed {
     Decode,
     /// A part in chunks, the rest one by one.
     Mixed,
+    /// All but the last in one pass, then the last: one step of a generation.
+    Step,
     /// In a batch of this many sequences that come and go.
     Batch {
         /// How many, this one included.
@@ -101,6 +103,7 @@ impl Variant {
             Feed::Chunks(most) => format!("prefill in chunks of {most}"),
             Feed::Decode => "token by token".into(),
             Feed::Mixed => "prefill, then token by token".into(),
+            Feed::Step => "prefill, then one step".into(),
             Feed::Batch { sequences, shared } => {
                 let prefix = if shared { "with" } else { "without" };
                 format!("batch of {sequences} {prefix} prefix cache")
@@ -117,6 +120,7 @@ impl Variant {
             Feed::Chunks(chunk) => (chunk, tokens.len()),
             Feed::Decode | Feed::Batch { .. } => (64, 0),
             Feed::Mixed => (64, tokens.len() / 3),
+            Feed::Step => (64, tokens.len().saturating_sub(1)),
         };
         let options = Options {
             threads: self.threads,
@@ -226,11 +230,6 @@ pub fn tell_variants(models_each: Option<usize>, tell: &mut dyn FnMut(&str)) {
 
 /// Runs tokens of the default model with every kind of kernels but the reference, and compares with what is recorded.
 pub fn tell_model(model: &Model, count: usize, tell: &mut dyn FnMut(&str)) {
-    let recorded = DEFAULT_MODEL.lines().find_map(|line| {
-        let (tokens, answer) = line.split_once(" = ")?;
-        (tokens.parse() == Ok(count)).then_some(answer)
-    });
-    let tokens = tokens(count, model.shape.vocab);
     for kernels in Kernels::available().into_iter().skip(1) {
         let variant = Variant {
             kernels,
@@ -238,12 +237,24 @@ pub fn tell_model(model: &Model, count: usize, tell: &mut dyn FnMut(&str)) {
             feed: Feed::Mixed,
         };
         let what = format!("{kernels:?}, {count} tokens of the default model");
-        match variant.run(model, &tokens) {
-            Ok(found) if Some(&found[..]) == recorded => tell(&format!("ok    {what}")),
-            Ok(found) => tell(&format!("fail  {what}: {found}, recorded is {recorded:?}")),
-            Err(error) => tell(&format!("fail  {what}: {error}")),
+        match check_model(&variant, model, count) {
+            Ok(()) => tell(&format!("ok    {what}")),
+            Err(why) => tell(&format!("fail  {what}: {why}")),
         }
     }
+}
+
+/// Runs tokens of the default model in one way, and compares trace and logits with what is recorded.
+pub fn check_model(variant: &Variant, model: &Model, count: usize) -> Result<(), String> {
+    let recorded = DEFAULT_MODEL.lines().find_map(|line| {
+        let (tokens, answer) = line.split_once(" = ")?;
+        (tokens.parse() == Ok(count)).then_some(answer)
+    });
+    let found = variant.run(model, &tokens(count, model.shape.vocab))?;
+    if Some(&found[..]) == recorded {
+        return Ok(());
+    }
+    Err(format!("{found}, recorded is {recorded:?}"))
 }
 
 fn hex(bytes: &[u8]) -> String {

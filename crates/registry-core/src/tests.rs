@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use assay_protocol::{
     Hash32, ModelId, Moment, Timestamp,
-    limits::{SPEEDS_PER_WORKER_MAX, WORKERS_PER_PROVIDER_MAX},
+    limits::SPEEDS_PER_WORKER_MAX,
     registry::{
         Board, ChangesArgs, Hardware, Model, ModelFile, ModelManifest, ProviderArgs, Record, Speed,
         SpeedArgs, WorkerArgs,

@@ -5,7 +5,6 @@
 //! `cargo xtask test` sets it.
 
 mod alone;
-mod chips;
 mod dapps;
 mod harness;
 mod lies;

@@ -1,7 +1,7 @@
 //! Speeds that workers report, and the hardware catalogue.
 
 use assay_protocol::{
-    limits::{SPEED_MILLI_MAX, SPEEDS_READ_MAX, SPEEDS_SHOWN_MAX},
+    limits::{SPEED_MILLI_MAX, SPEEDS_READ_MAX, SPEEDS_SHOWN_MAX, WORKERS_PER_PROVIDER_MAX},
     registry::{MeasuredSpeed, RegistryError},
     store::Log,
 };

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 
 use assay_tensix::noc::Noc;
 
+use crate::cases::{Case, cases};
 use crate::products;
 
-pub(crate) const CASES: &[crate::Case] = crate::cases!("ASSAY_WORMHOLE";
+pub(crate) const CASES: &[Case] = cases!(&["ASSAY_WORMHOLE"];
     products_are_exact,
     decode_and_prefill_over_all_tiles_are_exact,
     passes_the_known_answers,

@@ -9,14 +9,15 @@ use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
+use crate::cases::{Case, cases};
+
 /// Names the cargo.
 const VARIABLE: &str = "ASSAY_TENSIX_CARGO";
 /// The compiler that made the words; another makes others.
 const COMPILER: &str = "1.96.0";
 const UPDATE: &str = "UPDATE_KERNELS";
 
-pub(crate) const CASES: &[crate::Case] =
-    crate::cases!(VARIABLE; the_words_are_what_the_sources_make);
+pub(crate) const CASES: &[Case] = cases!(&[VARIABLE]; the_words_are_what_the_sources_make);
 
 fn the_words_are_what_the_sources_make(cargo: &OsString) {
     let version = Command::new(cargo).arg("--version").output().unwrap();

@@ -7,13 +7,21 @@ use std::process::Command;
 use assay_tensix::noc::{Noc, NocError, Tile};
 use assay_tensix::ttsim::{VARIABLE, open};
 
+use crate::cases::{Case, cases};
+use crate::faults;
 use crate::products::{self, Values, check, multiplier};
 
-pub(crate) const CASES: &[crate::Case] = crate::cases!(VARIABLE;
+pub(crate) const CASES: &[Case] = cases!(&[VARIABLE];
     products_are_exact,
     decode_and_prefill_over_all_tiles_are_exact,
     passes_the_known_answers,
     wide_products_on_few_tiles_are_cut_and_exact,
+    every_layer_shape_of_the_default_model_is_exact,
+    minus_one_hundred_and_twenty_eight_never_reaches_the_chip,
+    a_job_out_of_range_is_refused_by_the_programs,
+    a_job_that_never_ends_meets_its_deadline_and_leaves_its_cores_in_reset,
+    a_reset_in_the_middle_of_a_job_is_told,
+    what_the_chip_does_not_define_ends_the_simulators_process,
     exists_once_in_a_process,
 );
 
@@ -25,17 +33,20 @@ fn alone(library: &OsString, test: &str, body: impl FnOnce(Box<dyn Noc>)) {
     if std::env::var_os(CHILD).is_some_and(|child| child == test) {
         return body(Box::new(open(library).unwrap()));
     }
+    let (success, said) = child(test);
+    assert!(success && said.contains("1 passed"), "{said}");
+}
+
+/// Whether a test passed in a process of its own, and what it said.
+fn child(test: &str) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([&format!("chip::ttsim::{test}"), "--exact"])
         .env(CHILD, test)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.success(), said)
 }
 
 fn products_are_exact(library: &OsString) {
@@ -91,6 +102,56 @@ fn wide_products_on_few_tiles_are_cut_and_exact(library: &OsString) {
         // Both at once, and not all of it full.
         check(&mut multiplier, (2_650, 6_000, 49), Values::Any);
     });
+}
+
+/// The matrices of SmolLM2-135M: for one token, and for a pass of many.
+fn every_layer_shape_of_the_default_model_is_exact(library: &OsString) {
+    alone(
+        library,
+        "every_layer_shape_of_the_default_model_is_exact",
+        |noc| {
+            let mut multiplier = multiplier(noc);
+            for shape in [(576, 576), (192, 576), (1_536, 576), (576, 1_536)] {
+                for tokens in [1, 33, 64] {
+                    check(&mut multiplier, (shape.0, shape.1, tokens), Values::Any);
+                }
+            }
+            check(&mut multiplier, (49_152, 576, 1), Values::Any);
+        },
+    );
+}
+
+fn minus_one_hundred_and_twenty_eight_never_reaches_the_chip(library: &OsString) {
+    let test = "minus_one_hundred_and_twenty_eight_never_reaches_the_chip";
+    alone(library, test, faults::minus_one_hundred_and_twenty_eight);
+}
+
+fn a_job_out_of_range_is_refused_by_the_programs(library: &OsString) {
+    let test = "a_job_out_of_range_is_refused_by_the_programs";
+    alone(library, test, faults::out_of_range);
+}
+
+fn a_job_that_never_ends_meets_its_deadline_and_leaves_its_cores_in_reset(library: &OsString) {
+    let test = "a_job_that_never_ends_meets_its_deadline_and_leaves_its_cores_in_reset";
+    alone(library, test, faults::endless);
+}
+
+fn a_reset_in_the_middle_of_a_job_is_told(library: &OsString) {
+    let test = "a_reset_in_the_middle_of_a_job_is_told";
+    alone(library, test, faults::reset_meanwhile);
+}
+
+/// Which is why a worker that serves never has it.
+fn what_the_chip_does_not_define_ends_the_simulators_process(library: &OsString) {
+    const TEST: &str = "what_the_chip_does_not_define_ends_the_simulators_process";
+    if std::env::var_os(CHILD).is_some_and(|child| child == TEST) {
+        let mut noc = open(library).unwrap();
+        // A tile that no Wormhole has.
+        let told = noc.read(Tile::new(12, 11), 0, &mut [0; 4]);
+        panic!("still here: {told:?}");
+    }
+    let (status, said) = child(TEST);
+    assert!(!status && !said.contains("still here"), "{said}");
 }
 
 fn exists_once_in_a_process(library: &OsString) {
