@@ -28,6 +28,8 @@ pub(crate) enum Subject {
     Engine,
     /// Wormhole chips: on wolfpine, and on the maker's simulator where `ASSAY_TTSIM` names its library.
     Tensix,
+    /// A worker whose model lies on llama.cpp's server, which is compiled for it.
+    Server,
 }
 
 /// The cases of one client.
@@ -95,6 +97,15 @@ const TENSIX: &[Suite] = &[
     },
 ];
 
+/// On a server that is not ours.
+const SERVERS: &[Suite] = &[Suite {
+    client: "llama.cpp",
+    runner: Runner::Cargo("llama"),
+    gating: true,
+}];
+/// What that server needs of Python's packages.
+const LLAMA: &str = "tests/clients/llama";
+
 /// Runs all cases; fails where one does.
 pub(crate) fn run(
     workspace: &Workspace,
@@ -110,19 +121,27 @@ pub(crate) fn run(
         }
         Subject::Engine => return engine::run(workspace, may_install, whole),
         Subject::Tensix => {
-            let places = model::fetch(workspace, None)?;
-            tests_run::build(workspace)?;
-            let model = model::convert(workspace, Profile::Dev, &places)?;
-            let worker = workspace.program(Profile::Dev, "assay-worker");
             let wolfpine = tests_run::wolfpine(workspace, may_install)?;
-            variables.extend([
-                ("ASSAY_MODEL", model),
-                ("ASSAY_WORKER_BIN", worker),
-                (WOLFPINE_VARIABLE, wolfpine),
-            ]);
+            variables.push((WOLFPINE_VARIABLE, wolfpine));
             (TENSIX, &MARKET[..])
         }
+        Subject::Server => {
+            let folder = workspace.root.join(LLAMA);
+            let python = python::environment(workspace, &folder, "llama", may_install)?;
+            variables.extend([
+                ("ASSAY_LLAMA_SERVER", python.with_file_name("llama-server")),
+                ("ASSAY_GGUF", model::source(workspace)?),
+            ]);
+            (SERVERS, &MARKET[..])
+        }
     };
+    if canisters == MARKET {
+        let places = model::fetch(workspace, None)?;
+        tests_run::build(workspace)?;
+        let model = model::convert(workspace, Profile::Dev, &places)?;
+        let worker = workspace.program(Profile::Dev, "assay-worker");
+        variables.extend([("ASSAY_MODEL", model), ("ASSAY_WORKER_BIN", worker)]);
+    }
     let canisters: Vec<String> = canisters.iter().map(|&name| name.to_owned()).collect();
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;
     variables.push(("ASSAY_WASM_DIR", wasm_dir));

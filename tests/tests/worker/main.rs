@@ -9,6 +9,7 @@ mod dapps;
 mod harness;
 mod lies;
 mod lives;
+mod served;
 mod servers;
 mod shards;
 mod tasks;

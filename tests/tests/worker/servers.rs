@@ -1,24 +1,20 @@
 //! Models on servers that speak OpenAI's interface, against a double of such a server: what a worker makes of what it is,
 //! of its answers and of its failures, and a market in which its answers are compared.
 
-use std::process::Command;
-
-use assay_cli::local::ProviderPlan;
 use assay_protocol::{
-    job::{JobState, JobView, Reason, SubmitError, Verdict},
+    job::{JobState, Reason, SubmitError, Verdict},
     registry::{ModelManifest, SPEC_CLASS_1},
-    request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
+    request::{Assurance, JobRequest, Parameters, Sampling, Task},
     result::{Finish, ResultBody},
 };
 use assay_tests::model_server::{CONTEXT, MODEL, ModelServer, Script};
 use assay_worker::{
-    client::{Outcome, Registry},
+    client::Outcome,
     model::{Job, RunFault},
     openai::{KeySource, ServerError, ServerModel, Settings, Topology},
 };
-use candid::IDLArgs;
 
-use crate::harness::{Market, ONE_AT_A_TIME, needed};
+use crate::{harness::ONE_AT_A_TIME, served::Served};
 
 fn settings(server: &ModelServer) -> Settings {
     Settings {
@@ -268,98 +264,11 @@ async fn a_servers_failure_is_told_from_a_request_that_cannot_be_done() {
     );
 }
 
-/// Two workers in a market, each with the engine's model and one on a server of its own.
-struct Served {
-    market: Market,
-    servers: [ModelServer; 2],
-    model: String,
-}
-
-impl Served {
-    async fn start() -> Self {
-        let servers = [(); 2].map(|()| ModelServer::start(Script::GOOD));
-        let plans = ProviderPlan::honest(2);
-        let mut market = Market::start(&plans).await;
-        let model = "big-model-n300".to_owned();
-        for (plan, server) in plans.iter().zip(&servers) {
-            let settings = market.market.fleet.processes()[&plan.name]
-                .place()
-                .join("worker.toml");
-            let mut text = std::fs::read_to_string(&settings).unwrap();
-            text += &format!(
-                "[[models]]\nname = {model:?}\nask_input = 1000\nask_output = 1000\n[models.openai]\nurl = {:?}\nmodel = {MODEL:?}\ntopology = \"n300\"\n",
-                server.url
-            );
-            std::fs::write(settings, text).unwrap();
-        }
-        // Anybody registers what `assay-worker models` prints.
-        let config = market.market.fleet.processes()[&plans[0].name]
-            .place()
-            .join("worker.toml");
-        let printed = Command::new(needed("ASSAY_WORKER_BIN"))
-            .args(["models", "--license", "MIT", "--config"])
-            .arg(config)
-            .output()
-            .unwrap();
-        assert!(printed.status.success(), "{printed:?}");
-        let printed = String::from_utf8(printed.stdout).unwrap();
-        let own = ServerModel::open(&settings(&servers[0])).await.unwrap();
-        let line = printed.lines().last().unwrap();
-        let manifest = decode(line);
-        assert_eq!(manifest, own.registration(&model, "MIT"), "{line}");
-        let local = decode(printed.lines().next().unwrap());
-        assert_eq!(local.model_root, market.market.model.manifest.model_root);
-        let operator = market
-            .market
-            .connect(&market.market.operator)
-            .await
-            .unwrap();
-        let registry = Registry::new(&operator, market.market.canisters.registry);
-        registry.register_model(&manifest).await.unwrap();
-        market
-            .market
-            .jobs()
-            .await
-            .unwrap()
-            .sync_registry()
-            .await
-            .unwrap();
-        for plan in &plans {
-            market.signal(&plan.name, "-TERM").await;
-            market.market.fleet.start(&plan.name).unwrap();
-        }
-        let names: Vec<String> = plans.iter().map(|plan| plan.name.clone()).collect();
-        market.market.wait_until_ready(&names).await.unwrap();
-        Self {
-            market,
-            servers,
-            model,
-        }
-    }
-
-    async fn ask(&self, prompt: &str, assurance: Assurance) -> JobView {
-        let request = JobRequest {
-            model: ModelRef::Name(self.model.clone()),
-            assurance,
-            ..self
-                .market
-                .request(Task::question(prompt), Parameters::new(8, Sampling::GREEDY))
-        };
-        let job = self.market.submit(1, request).await;
-        self.market.until_ended(job).await
-    }
-}
-
-/// A manifest as it was printed, read as the registry's interface says.
-fn decode(text: &str) -> ModelManifest {
-    let arguments: IDLArgs = candid_parser::parse_idl_args(text).unwrap();
-    candid::decode_one(&arguments.to_bytes().unwrap()).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_of_servers_are_compared_with_their_like_and_never_checked() {
     let _one = ONE_AT_A_TIME.lock().await;
-    let served = Served::start().await;
+    let servers = [(); 2].map(|()| ModelServer::start(Script::GOOD));
+    let served = Served::start(&servers.each_ref().map(settings)).await;
     let both = Assurance::Equality { total: 2 };
 
     let same = served.ask("Say hello", both).await;
@@ -379,7 +288,7 @@ async fn answers_of_servers_are_compared_with_their_like_and_never_checked() {
             .filter(|body| body["max_tokens"] == 8)
             .count()
     };
-    assert_eq!(served.servers.each_ref().map(asked), [1, 1]);
+    assert_eq!(servers.each_ref().map(asked), [1, 1]);
 
     let alone = served.ask("Say hello", Assurance::Single).await;
     assert_eq!(
@@ -389,7 +298,7 @@ async fn answers_of_servers_are_compared_with_their_like_and_never_checked() {
     );
 
     // What differs is not verified, and nobody can say who is right.
-    served.servers[1].follow(Script {
+    servers[1].follow(Script {
         suffix: "!",
         ..Script::GOOD
     });
@@ -397,14 +306,10 @@ async fn answers_of_servers_are_compared_with_their_like_and_never_checked() {
     assert_eq!(differs.verdict, Some(Verdict::Inconclusive), "{differs:#?}");
 
     // A request that the servers would not follow is declined, and the job ends for it.
-    served.servers[1].follow(Script::GOOD);
+    servers[1].follow(Script::GOOD);
     let mut parameters = Parameters::new(8, Sampling::GREEDY);
     parameters.logprobs = Some(1);
-    let request = JobRequest {
-        model: ModelRef::Name(served.model.clone()),
-        assurance: both,
-        ..served.market.request(Task::question("Hi"), parameters)
-    };
+    let request = served.request("Hi", parameters, both);
     let job = served.market.submit(1, request.clone()).await;
     let declined = served.market.until_ended(job).await;
     let why = declined.history.last().map(|last| &last.reason);
