@@ -14,9 +14,15 @@ use std::{
 
 use assay_jobs_core::{
     Rules,
-    testing::{Fixture, Market, Plan, World},
+    testing::{Fixture, Market, Plan, World, worker},
 };
-use assay_protocol::Cycles;
+use assay_protocol::{
+    Cycles,
+    registry::{
+        HardwareCatalogue, MeasuredSpeed, Model, ModelsArgs, RegistryError, Speed, SpeedArgs,
+        Worker,
+    },
+};
 use candid::Principal;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use pocket_ic::common::rest::BlobCompression;
@@ -24,7 +30,7 @@ use pocket_ic::common::rest::BlobCompression;
 use crate::{chain::admin, worker::CanisterMarket};
 
 /// Layouts with an image, the present one last.
-const LAYOUTS: [u32; 2] = [1, 2];
+const LAYOUTS: [u32; 3] = [1, 2, 3];
 /// Decides who and what is in an image.
 const SEED: u64 = 5;
 const STEPS_MAX: usize = 800;
@@ -122,6 +128,26 @@ fn seen(market: &mut CanisterMarket) -> String {
             .unwrap();
         }
     }
+    let registry = market.chain.registry;
+    let catalogue: HardwareCatalogue =
+        market
+            .chain
+            .query(admin(), registry, "hardware_catalogue", ());
+    for speed in catalogue.measured {
+        let MeasuredSpeed {
+            board,
+            chips,
+            model,
+            workers,
+            writes_milli,
+            ..
+        } = speed;
+        writeln!(
+            told,
+            "speed {board:?} x{chips} {model} workers {workers} writes {writes_milli:?}"
+        )
+        .unwrap();
+    }
     told
 }
 
@@ -143,8 +169,34 @@ fn age(market: &CanisterMarket) -> u64 {
     (market.chain.time() - crate::chain::START.as_nanos_since_unix_epoch()) / 1_000_000_000
 }
 
+/// Some workers tell the registry how fast they are.
+fn report_speeds(market: &mut CanisterMarket) {
+    let registry = market.chain.registry;
+    let args = ModelsArgs {
+        after: None,
+        limit: 1,
+    };
+    let models: Vec<Model> = market.chain.query(admin(), registry, "models", (args,));
+    for n in 0..3 {
+        let args = SpeedArgs {
+            model: models[0].id,
+            speed: Speed {
+                reads_milli: None,
+                writes_milli: Some(1_000 * (1 + u64::from(n))),
+                watts: Some(5),
+            },
+        };
+        let told: Result<Worker, RegistryError> =
+            market
+                .chain
+                .update(worker(n), registry, "report_speed", (args,));
+        told.unwrap();
+    }
+}
+
 fn write_image(layout: u32) {
     let (mut market, _) = crowded();
+    report_speeds(&mut market);
     market.chain.rest();
     let told = format!("age {}\n{}", age(&market), seen(&mut market));
     fs::create_dir_all(place("")).unwrap();

@@ -68,7 +68,7 @@ fn operators_read_what_was_installed_set_and_upgraded() {
     let said = lines(&mut chain, registry);
     assert!(
         said[0].starts_with("INFO  installed: release 0.0.0, canister version ")
-            && said[0].ends_with(", layout v1 over v1"),
+            && said[0].ends_with(", layout v2 over v2"),
         "{said:#?}"
     );
     assert_eq!(said[1..], ["INFO  0 jobs canisters are listed: "]);

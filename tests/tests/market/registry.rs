@@ -6,7 +6,8 @@ use assay_protocol::{
     job::{Quote, SubmitError},
     lease::{Idle, Offer, WorkerError},
     registry::{
-        Changes, ChangesArgs, Model, Provider, ProviderArgs, Record, RegistryError, Worker,
+        Changes, ChangesArgs, HardwareCatalogue, Model, Provider, ProviderArgs, Record,
+        RegistryError, Speed, SpeedArgs, Worker,
     },
     request::ModelRef,
 };
@@ -55,6 +56,46 @@ fn more_records_than_a_page_holds_are_all_read() {
         },),
     );
     assert_eq!((page.records.len(), page.more), (100, true));
+}
+
+#[test]
+fn a_speed_that_a_worker_reports_is_in_the_catalogue_and_reaches_the_jobs_canister() {
+    let mut chain = Chain::new(1, 0);
+    let mut fixture = Fixture::new(2, 1, 1);
+    chain.register(&mut fixture);
+    let registry = chain.registry;
+    let model = fixture.model(0).id;
+    let speed = Speed {
+        reads_milli: Some(900_000),
+        writes_milli: Some(77_000),
+        watts: None,
+    };
+    let args = SpeedArgs { model, speed };
+    let stranger: Result<Worker, RegistryError> =
+        chain.update(admin(), registry, "report_speed", (args,));
+    let operator = admin();
+    assert_eq!(stranger, Err(RegistryError::UnknownWorker { operator }));
+    let told: Result<Worker, RegistryError> =
+        chain.update(worker(0), registry, "report_speed", (args,));
+    let told = told.unwrap();
+    assert_eq!(told.hardware.tokens_per_second_milli, Some(77_000));
+
+    let catalogue: HardwareCatalogue = chain.query(admin(), registry, "hardware_catalogue", ());
+    assert_eq!(catalogue.boards.len(), 4);
+    let [measured] = &catalogue.measured[..] else {
+        panic!("{catalogue:?}")
+    };
+    assert_eq!(
+        (measured.workers, measured.model, measured.writes_milli),
+        (1, model, Some(77_000))
+    );
+    // The jobs canister reads it with the next page, and nothing new the second time.
+    let events = chain.stats().events;
+    assert_eq!(chain.sync(), Ok(()));
+    let read = chain.stats().events;
+    assert!(read > events);
+    assert_eq!(chain.sync(), Ok(()));
+    assert_eq!(chain.stats().events, read);
 }
 
 #[test]
