@@ -45,6 +45,9 @@ pub(crate) enum Command {
     Canary(Canary),
     /// Balance, deposits, withdrawals and stake
     Money(Money),
+    /// The web app
+    #[command(subcommand)]
+    Page(Page),
     /// Show the network, the canisters, the workers and the queue
     Status(Status),
     /// The engine, without any network
@@ -125,8 +128,30 @@ pub(crate) struct Up {
     /// Port of the network on this machine; 0 takes a free one
     #[arg(long, default_value_t = 4943)]
     pub(crate) port: u16,
+    /// Folder of the built web app, to be served by a canister of the network
+    #[arg(long, env = "ASSAY_PAGE_DIR", value_name = "DIR")]
+    pub(crate) page: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) parts: Parts,
+}
+
+/// The web app and its canister.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Page {
+    /// Put the files of a built web app into a frontend canister, all at once
+    Publish {
+        /// Folder of the built web app, as `cargo xtask page` leaves it
+        dir: PathBuf,
+        /// The frontend canister [default: that of the running network]
+        #[arg(long, value_name = "ID")]
+        canister: Option<Principal>,
+        /// Where the network answers, for example https://icp-api.io [default: the running network]
+        #[arg(long, value_name = "URL", requires = "canister", requires = "identity")]
+        url: Option<String>,
+        /// A key that controls the canister [default: who controls the running network's]
+        #[arg(long, value_name = "PEM")]
+        identity: Option<PathBuf>,
+    },
 }
 
 /// How a running network is asked.

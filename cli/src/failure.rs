@@ -19,7 +19,7 @@ use assay_worker::{
     model::{ModelFault, RunFault},
 };
 
-use crate::{exit, ledger::ApproveError, receipt, show::plain};
+use crate::{exit, ledger::ApproveError, page::PageError, receipt, show::plain};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -215,6 +215,14 @@ pub enum Failure {
         /// Tokens of a window.
         window: usize,
     },
+    /// There is no frontend canister to publish to.
+    #[error(
+        "the running network has no page; name a canister with --canister, or start it with: assay up --page DIR"
+    )]
+    NoPageCanister,
+    /// The web app cannot be published.
+    #[error(transparent)]
+    Page(#[from] PageError),
     /// The market did not do what was asked about canaries.
     #[error("the market refused: {0}; nothing changed")]
     Canary(CanaryError),
@@ -249,11 +257,17 @@ impl Failure {
             Self::NoNetwork { .. } => exit::UNREACHABLE,
             Self::PortInUse { .. } => exit::PORT_IN_USE,
             Self::NoModule { .. }
+            | Self::NoPageCanister
             | Self::NoWasmDir
             | Self::NoModel
             | Self::Model(_)
             | Self::NoWorkerProgram { .. } => exit::MISSING,
-            Self::Submit(_) | Self::Money(_) | Self::Approve(_) | Self::Canary(_) => exit::REFUSED,
+            Self::Page(PageError::NoPage { .. } | PageError::TooMany { .. }) => exit::MISSING,
+            Self::Submit(_)
+            | Self::Money(_)
+            | Self::Approve(_)
+            | Self::Canary(_)
+            | Self::Page(PageError::Refused(_)) => exit::REFUSED,
             Self::Receipt(_)
             | Self::ReceiptFile(_)
             | Self::Replay(_)

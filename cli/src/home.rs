@@ -41,6 +41,19 @@ pub struct UpFile {
     pub operator: PathBuf,
     /// The process that runs it.
     pub pid: u32,
+    /// The web app, where it is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<UpPage>,
+}
+
+/// Where the web app of a running network is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpPage {
+    /// Its canister.
+    pub canister: String,
+    /// Its address in a browser.
+    pub url: String,
 }
 
 /// A running network, as its users reach it.

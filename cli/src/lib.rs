@@ -11,6 +11,7 @@ mod failure;
 mod home;
 mod ledger;
 pub mod local;
+pub mod page;
 pub mod receipt;
 mod show;
 mod wanted;
@@ -21,7 +22,7 @@ use assay_worker::cli::code_of;
 use clap::Parser as _;
 
 pub use failure::Failure;
-pub use home::UpFile;
+pub use home::{UpFile, UpPage};
 
 /// Parses the arguments, the program's name first, and does what they say.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {

@@ -585,6 +585,7 @@ fn a_network_that_does_not_answer_is_told_from_one_that_was_never_started() {
         .local_addr()
         .unwrap();
     let up = UpFile {
+        page: None,
         url: format!("http://{address}"),
         root_key: "3081".to_owned(),
         registry: "rwlgt-iiaaa-aaaaa-aaaaa-cai".to_owned(),

@@ -567,6 +567,14 @@ fn root_key(text: Option<&str>, url: &str) -> Result<RootKey, ConfigError> {
     }
 }
 
+/// The root key to trust at this address: what this machine's own network says, else the one of the mainnet.
+pub fn root_key_of(url: &str) -> RootKey {
+    match host(url) {
+        Some(host) if is_local(&host) => RootKey::Fetch,
+        _ => RootKey::Mainnet,
+    }
+}
+
 /// The host of an http(s) address, without port and brackets.
 fn host(url: &str) -> Option<String> {
     let rest = url

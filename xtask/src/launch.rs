@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
 use crate::workspace::{Profile, Workspace};
-use crate::{model, process, wasm};
+use crate::{model, page, process, wasm};
 
 /// Builds `assay` and the worker daemon that it starts, always together, so that both share one set of dependencies.
 pub(crate) fn build_programs(workspace: &Workspace, profile: Profile) -> anyhow::Result<()> {
@@ -36,9 +36,17 @@ pub(crate) fn assay(
     let places = model::fetch(workspace, None)?;
     build_programs(workspace, Profile::Release)?;
     let model = model::convert(workspace, Profile::Release, &places)?;
+    // What stays may be looked at.
+    let page = match task {
+        "up" => page::build_if_possible(workspace, may_install)?,
+        _ => None,
+    };
 
     let mut arguments: Vec<OsString> = vec![task.into(), "--wasm-dir".into(), wasm_dir.into()];
     arguments.extend(["--model".into(), model.into()]);
+    if let Some(page) = page {
+        arguments.extend(["--page".into(), page.into()]);
+    }
     arguments.extend(forwarded.iter().map(OsString::from));
     become_program(Command::new(workspace.program(Profile::Release, "assay")).args(arguments))
 }

@@ -16,6 +16,7 @@ mod launch;
 mod model;
 mod nightly;
 mod node;
+mod page;
 mod process;
 mod python;
 mod tests_run;
@@ -85,6 +86,8 @@ enum Task {
     Wasm(WasmArgs),
     /// Build the engine for browsers into target/web.
     Web,
+    /// Build the web app into frontend/dist; needs Node.js.
+    Page,
     /// Fetch the default model, check its SHA-256, and convert it once into the cache.
     Model(ModelArgs),
     /// Regenerate the TypeScript bindings in frontend/src/bindings from candid/.
@@ -241,6 +244,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Task::Web => {
             let folder = web::build(&workspace, may_install)?;
+            process::out(&folder.display().to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Page => {
+            let folder = page::build(&workspace, may_install)?;
             process::out(&folder.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }

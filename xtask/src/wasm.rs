@@ -217,7 +217,7 @@ mod tests {
         let error = select(&["nothing".to_owned()]).unwrap_err().to_string();
         assert_eq!(
             error,
-            "no canister is called nothing; there are: registry, jobs, purse, assets, dapp, fault-ledger, pages, probe"
+            "no canister is called nothing; there are: registry, jobs, purse, frontend, assets, dapp, fault-ledger, pages, probe"
         );
         assert_eq!(select(&[]).unwrap().len(), CANISTERS.len());
     }

@@ -31,6 +31,10 @@ pub(crate) const CANISTERS: &[Canister] = &[
         name: "purse",
         package: "assay-purse",
     },
+    Canister {
+        name: "frontend",
+        package: "assay-frontend",
+    },
 ];
 
 /// Canisters that only tests install; their interface is no promise, so they carry none.

@@ -7,6 +7,7 @@ mod engine;
 mod events;
 mod job;
 mod money;
+mod page;
 mod receipt;
 mod simulate;
 mod status;
@@ -56,6 +57,7 @@ pub(crate) fn dispatch(command: Command) -> Result<u8, Failure> {
             Command::Embed(args) => chat::embed(args).await,
             Command::Job(args) => job::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Page(command) => page::run(command).await,
             Command::Canary(command) => canary::run(command).await,
             Command::Money(args) => money::run(args).await,
             Command::Receipt(args::Receipt::Export { id, out, identity }) => {

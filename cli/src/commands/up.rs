@@ -1,14 +1,16 @@
 //! A market that stays.
 
-use assay_protocol::Cycles;
+use std::path::Path;
+
+use assay_protocol::{Cycles, frontend::Published};
 
 use super::{interrupted, market_options, start_workers};
 use crate::{
     Failure,
     args::Up,
     exit,
-    home::{Home, UpFile},
-    local::{LocalMarket, ProviderPlan},
+    home::{Home, UpFile, UpPage},
+    local::{LocalMarket, MarketOptions, Modules, ProviderPlan},
     show::{out, step, talk},
 };
 
@@ -24,6 +26,27 @@ const GUESTS_DAILY: Cycles = Cycles(1_000_000_000_000);
 const TREASURY: Cycles = Cycles(10_000_000_000_000);
 /// How often the workers are looked after.
 const CARE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Puts the web app into a canister of the network.
+async fn publish(
+    market: &LocalMarket,
+    options: &MarketOptions,
+    folder: &Path,
+) -> Result<UpPage, Failure> {
+    step("page", async {
+        let modules = Modules::load(&options.wasm_dir)?;
+        let (canister, published) = market
+            .publish_page(&modules, folder, &options.model)
+            .await?;
+        let page = UpPage {
+            canister: canister.to_text(),
+            url: market.page_url(&canister),
+        };
+        let Published { files, bytes } = published;
+        Ok((page, format!("{files} files, {} MB, the model among them", bytes / 1_000_000)))
+    })
+    .await
+}
 
 pub(super) async fn run(args: Up) -> Result<u8, Failure> {
     let home = Home::find();
@@ -58,7 +81,12 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
             ))
         })
         .await?;
+        let page = match &args.page {
+            None => None,
+            Some(folder) => Some(publish(&market, &options, folder).await?),
+        };
         UpFile {
+            page: page.clone(),
             url: market.url().to_owned(),
             root_key: hex::encode(market.root_key()),
             registry: market.canisters.registry.to_text(),
@@ -75,6 +103,9 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         out(format_args!("jobs        {}", market.canisters.jobs));
         out(format_args!("model       {}", market.model.manifest.name));
         out(format_args!("settings    {}", up_file.display()));
+        if let Some(page) = &page {
+            out(format_args!("page        {}", page.url));
+        }
         talk(
             "\nin another terminal: assay chat \"What is gravity?\"; assay status\nCtrl-C stops everything",
         );

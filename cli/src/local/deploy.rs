@@ -7,8 +7,8 @@ use assay_protocol::{
 use assay_worker::client::{CallError, Network};
 use candid::{CandidType, Nat, Principal};
 use ic_management_canister_types::{
-    CanisterIdRecord, CanisterInstallMode, ChunkHash, ClearChunkStoreArgs, InstallChunkedCodeArgs,
-    InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs, UploadChunkArgs,
+    CanisterIdRecord, CanisterInstallMode, CanisterSettings, ChunkHash, ClearChunkStoreArgs,
+    EnvironmentVariable, InstallChunkedCodeArgs, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs, UpdateSettingsArgs, UploadChunkArgs,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -116,6 +116,35 @@ pub(super) async fn shard(
     let jobs = create(network, canisters.jobs, CANISTER_CYCLES).await?;
     install_jobs(network, jobs, canisters.registry, modules).await?;
     Ok(jobs)
+}
+
+/// Creates and installs a frontend canister that tells pages where the market is.
+pub(super) async fn page(
+    network: &Network,
+    canisters: &Canisters,
+    module: &[u8],
+) -> Result<Principal, CallError> {
+    let page = create(network, canisters.jobs, CANISTER_CYCLES).await?;
+    let variable = |name: &str, id: Principal| EnvironmentVariable {
+        name: format!("PUBLIC_CANISTER_ID:{name}"),
+        value: id.to_text(),
+    };
+    let args = UpdateSettingsArgs {
+        canister_id: page,
+        settings: CanisterSettings {
+            environment_variables: Some(vec![
+                variable("registry", canisters.registry),
+                variable("jobs", canisters.jobs),
+                variable("frontend", page),
+            ]),
+            ..CanisterSettings::default()
+        },
+        sender_canister_version: None,
+    };
+    let () = network.manage(page, "update_settings", (args,)).await?;
+    let nothing = candid::encode_args(()).expect("BUG: nothing encodes");
+    install_with(network, page, module, nothing).await?;
+    Ok(page)
 }
 
 async fn install_jobs(

@@ -14,6 +14,7 @@ use std::{
 use assay_localnet::{Localnet, LocalnetConfig, seed_from_text};
 use assay_protocol::{
     Cycles,
+    frontend::Published,
     registry::{Board, Hardware, Model, ProviderArgs, WorkerArgs},
 };
 use assay_worker::{
@@ -35,6 +36,7 @@ pub use self::{
 use crate::{
     Failure,
     home::private_dir,
+    page,
     show::{short, step},
 };
 
@@ -213,6 +215,31 @@ impl LocalMarket {
         let network = self.connect(&self.operator).await?;
         deploy::upgrade(&network, self.canisters.registry, &modules.registry).await?;
         Ok(deploy::upgrade(&network, self.canisters.jobs, &modules.jobs).await?)
+    }
+
+    /// Puts the web app of a built folder into a canister of its own, with the market's model for those who run it on their device.
+    /// Gives the canister, and what it serves.
+    pub async fn publish_page(
+        &self,
+        modules: &Modules,
+        folder: &Path,
+        model: &Path,
+    ) -> Result<(Principal, Published), Failure> {
+        let module = modules.frontend.as_ref().ok_or(Failure::NoModule {
+            path: "frontend.wasm".into(),
+        })?;
+        let network = self.connect(&self.operator).await?;
+        let canister = deploy::page(&network, &self.canisters, module).await?;
+        let file = &self.model.manifest.files[0].name;
+        let more = [(format!("/models/{file}"), model.to_owned())];
+        let published = page::publish(&network, canister, folder, &more).await?;
+        Ok((canister, published))
+    }
+
+    /// Where a gateway of this network serves a canister.
+    pub fn page_url(&self, page: &Principal) -> String {
+        let port = self.url.rsplit(':').next().unwrap_or_default();
+        format!("http://{page}.localhost:{port}/")
     }
 
     /// Adds another jobs canister and lists it in the registry. Workers that are configured from now on serve it, too.

@@ -10,6 +10,8 @@ pub struct Modules {
     pub(crate) registry: Vec<u8>,
     pub(crate) jobs: Vec<u8>,
     pub(crate) purse: Vec<u8>,
+    /// Where a page is wanted.
+    pub(crate) frontend: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Modules {
@@ -18,13 +20,15 @@ impl std::fmt::Debug for Modules {
             registry,
             jobs,
             purse,
+            frontend,
         } = self;
         write!(
             f,
-            "Modules(registry {} bytes, jobs {} bytes, purse {} bytes)",
+            "Modules(registry {} bytes, jobs {} bytes, purse {} bytes, frontend {} bytes)",
             registry.len(),
             jobs.len(),
-            purse.len()
+            purse.len(),
+            frontend.as_ref().map_or(0, Vec::len)
         )
     }
 }
@@ -36,6 +40,7 @@ impl Modules {
             registry: read(dir, "registry")?,
             jobs: read(dir, "jobs")?,
             purse: read(dir, "purse")?,
+            frontend: read(dir, "frontend").ok(),
         })
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod canary;
 pub mod events;
+pub mod frontend;
 pub mod hash;
 pub mod ids;
 pub mod job;

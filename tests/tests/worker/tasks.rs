@@ -311,6 +311,7 @@ async fn vectors_are_made_and_checked_by_workers_with_an_encoder() {
     let (_, requester) = market.market.fund("person.pem", FUNDS).await.unwrap();
     let (url, canisters) = (market.market.url(), &market.market.canisters);
     let up = UpFile {
+        page: None,
         url: url.to_owned(),
         root_key: hex::encode(market.market.root_key()),
         registry: canisters.registry.to_text(),

@@ -51,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["assay-jobs", "assay-jobs-core", "assay-protocol"],
     ),
     ("assay-purse", &["assay-protocol"]),
+    ("assay-frontend", &["assay-canister-kit", "assay-protocol"]),
     (
         "assay-worker",
         &["assay-engine", "assay-tensix", "assay-protocol"],
