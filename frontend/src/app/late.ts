@@ -5,8 +5,8 @@ import { restoreLogin } from "../lib/ic/restore.ts";
 import { offers } from "../lib/market/offers.svelte.ts";
 import { money } from "../lib/market/money.svelte.ts";
 
-export async function late(): Promise<void> {
+export async function late(stored: Promise<void>): Promise<void> {
   await restoreLogin().catch(() => undefined);
-  await me();
+  await Promise.all([stored, me()]);
   await Promise.all([offers.load(), money.load(), resumeAll()]);
 }

@@ -29,7 +29,7 @@ const loaded = new Map<Page, Shown>();
 export async function load(page: Page): Promise<Shown> {
   const known = loaded.get(page);
   const [file, ...areas] = PAGES[page];
-  await words.need(...areas);
+  await words.need("shell", ...areas);
   if (known !== undefined) return known;
   const component = (await file()).default as unknown as Shown;
   loaded.set(page, component);

@@ -67,3 +67,6 @@ class Router {
 }
 
 export const router = new Router();
+
+/** The title of the chat that is shown, for the frame around it. */
+export const heading: { chat: string } = $state({ chat: "" });

@@ -8,6 +8,7 @@ type Loaders = { [A in Area]: () => Promise<{ default: Catalogue[A] }> };
 
 const loaders: Record<Lang, Loaders> = {
   en: {
+    frame: () => import("./en/frame.ts"),
     shell: () => import("./en/shell.ts"),
     chat: () => import("./en/chat.ts"),
     errors: () => import("./en/errors.ts"),
@@ -16,6 +17,7 @@ const loaders: Record<Lang, Loaders> = {
     account: () => import("./en/account.ts"),
   },
   de: {
+    frame: () => import("./de/frame.ts"),
     shell: () => import("./de/shell.ts"),
     chat: () => import("./de/chat.ts"),
     errors: () => import("./de/errors.ts"),
@@ -34,6 +36,9 @@ class Words {
     return words as Catalogue[A];
   }
 
+  get frame() {
+    return this.#area("frame");
+  }
   get shell() {
     return this.#area("shell");
   }

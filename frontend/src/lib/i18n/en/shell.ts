@@ -1,6 +1,4 @@
 export default {
-  skip: "Skip to content",
-  loading: "Loading",
   close: "Close",
   cancel: "Cancel",
   retry: "Try again",
@@ -14,7 +12,6 @@ export default {
   cyclesExact: (amount: string) => `${amount} cycles`,
   dismiss: "Dismiss",
   openMenu: "Open the menu",
-  closeMenu: "Close the menu",
   navigation: "Chats and pages",
   toggleSidebar: "Show or hide the sidebar",
   newChat: "New chat",
@@ -69,10 +66,5 @@ export default {
     edit: "Edit your last question, in an empty box",
   },
   update: { ready: "A newer version of this page is ready.", reload: "Reload" },
-  broken: {
-    title: "This page could not be loaded.",
-    text: "Either you are offline, or a newer version has taken its place.",
-    reload: "Reload",
-  },
   unknown: { title: "There is no such page", text: "The address leads nowhere here.", home: "To the chat" },
 };
