@@ -30,38 +30,20 @@ const loaders: Record<Lang, Loaders> = {
 class Words {
   #loaded: Partial<Catalogue> = $state.raw({});
 
-  #area<A extends Area>(area: A): Catalogue[A] {
+  /** The words of an area. */
+  of<A extends Area>(area: A): Catalogue[A] {
     const words = this.#loaded[area];
     if (words === undefined) throw new Error(`BUG: the words of ${area} were not asked for`);
     return words as Catalogue[A];
   }
 
-  get frame() {
-    return this.#area("frame");
-  }
-  get shell() {
-    return this.#area("shell");
-  }
-  get chat() {
-    return this.#area("chat");
-  }
-  get errors() {
-    return this.#area("errors");
-  }
-  get proof() {
-    return this.#area("proof");
-  }
-  get market() {
-    return this.#area("market");
-  }
-  get account() {
-    return this.#area("account");
-  }
-
   /** Loads areas; a page asks for those that it shows before it is drawn. */
   async need(...areas: Area[]): Promise<void> {
     const missing = areas.filter((area) => this.#loaded[area] === undefined);
-    if (missing.length > 0) this.#loaded = { ...this.#loaded, ...(await read(prefs.lang, missing)) };
+    if (missing.length === 0) return;
+    const more = await read(prefs.lang, missing);
+    // Others may have loaded theirs meanwhile.
+    this.#loaded = { ...this.#loaded, ...more };
   }
 
   /** Changes the language once all of its words that are needed now are there. */
@@ -79,4 +61,9 @@ async function read(lang: Lang, areas: Area[]): Promise<Partial<Catalogue>> {
   return Object.fromEntries(found) as Partial<Catalogue>;
 }
 
-export const words = new Words();
+const loaded = new Words();
+
+/** `words.chat.send`, and how words are loaded. */
+export const words = new Proxy(loaded, {
+  get: (target, name) => (name === "need" || name === "use" ? target[name].bind(target) : target.of(name as Area)),
+}) as unknown as Catalogue & Pick<Words, "need" | "use">;
