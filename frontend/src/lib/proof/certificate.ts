@@ -39,7 +39,8 @@ export async function certifiedTree(
     principal: { canisterId: canister },
     disableTimeVerification: archived,
   }).catch((error: unknown) => {
-    const told = error instanceof Error ? error.message : String(error);
+    // A library's words, without its stack.
+    const told = ((error instanceof Error ? error.message : String(error)).split(" at ")[0] ?? "").slice(0, 300);
     throw new NotProven(/minutes? in the (past|future)|time/i.test(told) ? "clock" : "certificate", told);
   });
   const data = lookupResultToBuffer(certificate.lookup_path(["canister", canister.toUint8Array(), "certified_data"]));
