@@ -5,11 +5,12 @@ import { defineConfig } from "vite";
 import { engineModule } from "./build/engine.ts";
 import { market } from "./build/market.ts";
 import { serviceWorker } from "./build/service-worker.ts";
+import { wellKnown } from "./build/well-known.ts";
 
 const engine = fileURLToPath(new URL("../crates/engine-web/js", import.meta.url));
 
 export default defineConfig({
-  plugins: [svelte(), engineModule(), market(), serviceWorker()],
+  plugins: [svelte(), engineModule(), market(), serviceWorker(), wellKnown()],
   resolve: { alias: { $engine: engine } },
   build: {
     target: "es2022",

@@ -1,5 +1,117 @@
-import type { Catalogue } from "../types.ts";
-import en from "../en/errors.ts";
+import type { Errors } from "../say.ts";
 
-const words: Catalogue["errors"] = en;
-export default words;
+const say = (what: string, next: string) => () => ({ what, next });
+const newer = say("Der Markt hat etwas geantwortet, das neuer ist als diese Seite.", "Laden Sie die Seite neu.");
+const invalid = (d: Record<string, string>) => ({ what: `${d["field"]}: ${d["problem"]}`, next: "Ändern Sie es und senden Sie noch einmal. Nichts wurde berechnet." });
+const unsigned = say("Der Aufruf war nicht unterschrieben.", "Laden Sie die Seite neu, damit sie einen Schlüssel macht.");
+
+const errors: Errors = {
+  submit: {
+    Anonymous: unsigned,
+    UnknownModel: (d) => ({ what: `Der Markt kennt kein Modell ${d["value"]}.`, next: "Wählen Sie unten ein anderes Modell." }),
+    DeprecatedModel: (d) => ({ what: `Das Modell ${d["value"]} nimmt keine neuen Fragen an.`, next: "Wählen Sie unten ein anderes Modell." }),
+    Invalid: invalid,
+    ContextTooLong: (d) => ({
+      what: `Frage und Antwort dürfen ${d["max"]} Token haben; hier könnten es ${Number(d["input"]) + Number(d["output"])} werden.`,
+      next: "Kürzen Sie die Frage oder erlauben Sie in den Einstellungen weniger Token.",
+    }),
+    NotEnoughProviders: (d) => ({
+      what: `Das braucht ${d["needed"]} Anbieter, und ${d["providers"]} bieten das Modell gerade an.`,
+      next: "Verlangen Sie weniger Sicherheit, wählen Sie ein anderes Modell, oder versuchen Sie es später.",
+    }),
+    NoTrustedWorker: say("Kein Worker hat genug bestätigte Antworten, um ungeprüft zu bleiben.", "Wählen Sie unten „Einmal geprüft“."),
+    PriceCapTooLow: (d) => ({ what: `Der Preis ist inzwischen auf ${d["price_max"]} Cycles gestiegen.`, next: "Noch einmal; zuerst wird der neue Preis gefragt." }),
+    InsufficientFunds: (d) => ({
+      what: `Das kostet höchstens ${d["needed"]} Cycles, und Sie haben ${d["balance"]}.`,
+      next: "Der heutige Anteil am Gästetopf ist verbraucht. Zahlen Sie unter Konto Cycles ein, oder lassen Sie das Modell auf diesem Gerät laufen.",
+    }),
+    KeyReused: (d) => ({ what: `Derselbe Schlüssel wurde für Auftrag ${d["job"]} benutzt.`, next: "Fragen Sie noch einmal; ein neuer wird gemacht." }),
+    TooManyOpenJobs: (d) => ({ what: `Sie haben ${d["open"]} offene Fragen, höchstens ${d["max"]} sind erlaubt.`, next: "Warten Sie, bis einige beendet sind." }),
+    QueueFull: say("Die Warteschlange des Marktes ist voll.", "Versuchen Sie es in einer Minute."),
+    Paused: (d) => ({ what: `Der Markt lässt keine neuen Fragen ein: ${d["value"]}`, next: "Versuchen Sie es später. Offene Fragen laufen weiter." }),
+    LowOnCycles: say("Dieser Teil des Marktes hat wenig Cycles und nimmt keine neuen Fragen.", "Versuchen Sie es später."),
+    NotAvailableYet: (d) => ({ what: `Noch nicht verfügbar: ${d["value"]}`, next: "Wählen Sie etwas anderes." }),
+    Other: newer,
+  },
+  job: {
+    UnknownJob: (d) => ({ what: `Es gibt keinen Auftrag ${d["value"]}.`, next: "Prüfen Sie die Nummer. Ein lokales Netz vergisst seine Aufträge, wenn es endet." }),
+    NotYours: (d) => ({ what: `Auftrag ${d["value"]} kam von einem anderen Konto.`, next: "Melden Sie sich mit dem Konto an, das gefragt hat." }),
+    Ended: (d) => ({ what: `Auftrag ${d["job"]} ist beendet.`, next: "Laden Sie neu, um zu sehen, wie." }),
+    TooLate: say("Ein Teil der Antwort ist heraus, darum lässt sie sich nicht abbrechen.", "Die Worker stellen sie fertig und werden bezahlt."),
+    NoReceiptYet: say("Der Beleg ist noch nicht fertig.", "Versuchen Sie es in einigen Sekunden."),
+    Invalid: invalid,
+    Other: newer,
+  },
+  money: {
+    Anonymous: unsigned,
+    Nothing: say("Der Betrag ist null.", "Geben Sie einen Betrag an."),
+    InsufficientFunds: (d) => ({ what: `Das braucht ${d["needed"]} Cycles, und Sie haben ${d["balance"]}.`, next: "Nehmen Sie einen kleineren Betrag." }),
+    StakeLocked: (d) => ({ what: `${d["free"]} Cycles des Einsatzes sind frei; der Rest steht hinter Aufträgen.`, next: "Warten Sie, bis diese enden, oder nehmen Sie weniger." }),
+    NothingUnbonding: say("Kein Einsatz ist auf dem Weg hinaus.", "Lösen Sie zuerst Einsatz."),
+    NotUnbonded: say("Der Einsatz ist noch nicht frei.", "Kommen Sie wieder, wenn die sieben Tage um sind."),
+    LedgerNotSet: say("Dieser Markt hat kein Ledger.", "Hier kann nichts ein- oder ausgezahlt werden."),
+    LedgerFeeUnknown: say("Das Ledger hat seine Gebühr noch nicht genannt.", "Versuchen Sie es in einer Minute."),
+    TooSmall: (d) => ({ what: `Mindestens ${d["least"]} Cycles lassen sich bewegen.`, next: "Nehmen Sie einen größeren Betrag." }),
+    TooLarge: (d) => ({ what: `Höchstens ${d["most"]} Cycles lassen sich bewegen.`, next: "Nehmen Sie einen kleineren Betrag." }),
+    Subaccount: say("Ein Unterkonto hat 32 Bytes.", "Prüfen Sie das Konto."),
+    BadDestination: (d) => ({ what: `${d["to"]}: ${d["problem"]}`, next: "Wählen Sie ein anderes Ziel." }),
+    TooManyTransfers: (d) => ({ what: `Sie haben ${d["open"]} Überweisungen ohne Ende.`, next: "Warten Sie, bis einige beendet sind." }),
+    TransfersFull: say("Im Markt sind zu viele Überweisungen unterwegs.", "Versuchen Sie es später."),
+    LedgerShort: (d) => ({ what: `${d["there"]} Cycles liegen auf dem Ledger.`, next: "Nehmen Sie weniger, oder nennen Sie einen Canister als Ziel." }),
+    CyclesShort: (d) => ({ what: `${d["there"]} Cycles liegen im Markt selbst.`, next: "Nehmen Sie weniger, oder nennen Sie ein Konto auf dem Ledger." }),
+    UnknownTransfer: (d) => ({ what: `Es gibt keine Überweisung ${d["value"]}.`, next: "Prüfen Sie die Nummer." }),
+    NotQuarantined: say("Diese Überweisung braucht keine Entscheidung.", "Laden Sie neu, um zu sehen, wo sie steht."),
+    NotSettled: say("Das Ledger könnte sie noch ausführen.", "Versuchen Sie es später."),
+    UnderWay: say("Diese Überweisung ist unterwegs.", "Warten Sie auf ihr Ende."),
+    NotAController: say("Das dürfen nur die Verwalter des Marktes.", "Melden Sie sich mit einem solchen Konto an."),
+    Other: newer,
+  },
+  registry: {
+    Anonymous: unsigned,
+    NotAController: say("Das dürfen nur die Verwalter des Verzeichnisses.", "Melden Sie sich mit einem solchen Konto an."),
+    NotAProvider: say("Sie sind noch kein Anbieter.", "Melden Sie sich zuerst als Anbieter an."),
+    NotTheOwner: (d) => ({ what: `Es gehört ${d["owner"]}.`, next: "Melden Sie sich mit diesem Konto an." }),
+    ProviderExists: say("Sie sind schon Anbieter.", "Ändern Sie stattdessen, was andere sehen."),
+    OperatorTaken: (d) => ({ what: `Der Schlüssel ${d["operator"]} gehört schon einem Worker.`, next: "Machen Sie für diese Maschine einen anderen." }),
+    UnknownWorker: say("Das Verzeichnis kennt diesen Worker nicht.", "Prüfen Sie seinen Schlüssel."),
+    Retired: say("Dieser Worker ist endgültig außer Dienst.", "Fügen Sie einen anderen hinzu, mit neuem Schlüssel."),
+    UnknownModel: say("Das Verzeichnis kennt dieses Modell nicht.", "Prüfen Sie die Adresse."),
+    NameTaken: (d) => ({ what: `Der Name ${d["name"]} ist vergeben.`, next: "Wählen Sie einen anderen." }),
+    Invalid: invalid,
+    Full: (d) => ({ what: `Es gibt schon ${d["max"]} ${d["what"]}, mehr gehen nicht.`, next: "Nichts kann hinzukommen." }),
+    Other: newer,
+  },
+  worker: {
+    UnknownWorker: say("Der Markt kennt diesen Worker noch nicht.", "Warten Sie einige Sekunden, oder sehen Sie nach, ob er eingetragen ist."),
+    NotActive: say("Dieser Worker läuft aus oder ist außer Dienst.", "Fügen Sie einen anderen hinzu."),
+    UnknownModel: say("Der Markt kennt dieses Modell nicht.", "Prüfen Sie die Adresse."),
+    TooManyOffers: (d) => ({ what: `Für dieses Modell gibt es schon ${d["max"]} Angebote.`, next: "Bieten Sie ein anderes an." }),
+    UnknownLease: say("Es gibt diese Zuteilung nicht.", "Laden Sie die Seite neu."),
+    ForeignLease: say("Diese Zuteilung gehört einem anderen Worker.", "Laden Sie die Seite neu."),
+    WrongState: say("Dieser Schritt ist schon getan.", "Laden Sie die Seite neu."),
+    TooLate: say("Die Frist ist vorbei.", "Verloren ist nur diese Zuteilung."),
+    NotRevealing: say("Es fehlen noch Festlegungen.", "Warten Sie ein wenig."),
+    WrongOpening: say("Was offengelegt wurde, passt nicht zur Festlegung.", "Sehen Sie ins Protokoll des Workers."),
+    TranscriptNotFinal: say("Der Verlauf ist noch nicht endgültig.", "Warten Sie ein wenig."),
+    Invalid: invalid,
+    Other: newer,
+  },
+  call: {
+    NoEnv: say("Diese Seite kam ohne Nachricht von den Canistern des Marktes.", "Öffnen Sie sie unter der Adresse des Marktes. Beim Entwickeln startet einen: assay up"),
+    Trust: say("Eine Antwort des Netzes trug keine gültige Unterschrift.", "Prüfen Sie die Uhr dieses Geräts und versuchen Sie es noch einmal. Bleibt es so, trauen Sie dieser Verbindung nicht."),
+    Timeout: say("Das Netz hat zu lange gebraucht.", "Versuchen Sie es noch einmal; nichts wird doppelt berechnet."),
+    Unreachable: say("Das Netz antwortet nicht.", "Versuchen Sie es noch einmal; nichts wird doppelt berechnet."),
+    Offline: say("Es besteht keine Verbindung.", "Versuchen Sie es, wenn sie wieder da ist; nichts wird doppelt berechnet."),
+    Rejected: say("Das Netz hat den Aufruf abgelehnt.", "Versuchen Sie es noch einmal. Die Einzelheiten sagen mehr."),
+    OtherOwner: say("Diese Frage kam von einem anderen Konto.", "Melden Sie sich damit an, oder fragen Sie noch einmal."),
+    Lost: say("Die Frage war nicht gesendet, als die Seite geschlossen wurde.", "Fragen Sie noch einmal; nichts wurde berechnet."),
+    Other: say("In dieser Seite ist etwas schiefgegangen.", "Laden Sie neu und versuchen Sie es noch einmal. Die Einzelheiten sagen mehr."),
+  },
+  device: {
+    NoWeights: say("Das Modell liegt nicht auf diesem Gerät.", "Öffnen Sie unten das Modellmenü und laden Sie es herunter, oder fragen Sie das Netz."),
+    Memory: say("Das Modell passt nicht in den Speicher dieses Browsers.", "Schließen Sie andere Seiten, oder fragen Sie das Netz."),
+    Engine: say("Die Engine in dieser Seite konnte nicht antworten.", "Versuchen Sie es noch einmal, oder fragen Sie das Netz. Die Einzelheiten sagen mehr."),
+  },
+};
+
+export default errors;
