@@ -2,6 +2,8 @@
 const VERSION = "__VERSION__";
 const ASSETS = ["__ASSETS__"];
 const CACHE = `assay-${VERSION}`;
+// The same file answers every request for its name, whatever headers that has.
+const ANYHOW = { ignoreVary: true };
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(["/", ...ASSETS])));
@@ -35,7 +37,7 @@ async function page(request) {
     if (answer.ok) await (await caches.open(CACHE)).put("/", answer.clone());
     return answer;
   } catch (error) {
-    const kept = await caches.match("/");
+    const kept = await caches.match("/", ANYHOW);
     if (kept === undefined) throw error;
     return kept;
   }
@@ -43,7 +45,7 @@ async function page(request) {
 
 /** Names of these files carry their hashes, so what is kept is never stale. */
 async function asset(request) {
-  const kept = await caches.match(request);
+  const kept = await caches.match(request, ANYHOW);
   if (kept !== undefined) return kept;
   const answer = await fetch(request);
   if (answer.ok) await (await caches.open(CACHE)).put(request, answer.clone());

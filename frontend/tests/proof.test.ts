@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
 import { hex, unhex } from "../src/lib/bytes.ts";
 import { opt, type CertifiedReceipt, type Receipt } from "../src/lib/ic/types.ts";
@@ -6,9 +5,10 @@ import { NotProven } from "../src/lib/proof/certificate.ts";
 import { readFile, writeFile } from "../src/lib/proof/file.ts";
 import { resultRoot } from "../src/lib/proof/receipt.ts";
 import { verify } from "../src/lib/proof/verify.ts";
+import answer from "./answer.fixture.json?raw";
+import text from "./receipt.fixture.json?raw";
 
 // Saved from a market of `assay up`, whose root key it names; `assay receipt verify` accepts it.
-const text = readFileSync(new URL("receipt.fixture.json", import.meta.url), "utf8");
 const file = () => readFile(text);
 
 async function step(certified: CertifiedReceipt, rootKey = file().rootKey, archived = true): Promise<string> {
@@ -108,20 +108,14 @@ describe("the result root", () => {
   it("is that of the engine's known answer", async () => {
     const { certified } = file();
     const result = opt(certified.receipt.result);
-    const answer = JSON.parse(readFileSync(new URL("answer.fixture.json", import.meta.url), "utf8")) as {
-      input: number[];
-      output: number[];
-      text: string;
-      traceRoot: string;
-    };
-    const asked = opt(certified.request)?.request;
+    const known = JSON.parse(answer) as { input: number[]; output: number[]; text: string; traceRoot: string };
     if (result === undefined || asked === undefined) throw new Error("the fixture has a result");
     const root = await resultRoot("CIS-1", Uint8Array.from(certified.receipt.model_root), asked.parameters, opt(certified.receipt.seed) ?? 0n, {
-      input: answer.input,
-      output: answer.output,
-      text: answer.text,
+      input: known.input,
+      output: known.output,
+      text: known.text,
       finish: "Stop" in result.finish ? "stop" : "length",
-      traceRoot: unhex(answer.traceRoot) ?? new Uint8Array(),
+      traceRoot: unhex(known.traceRoot) ?? new Uint8Array(),
     });
     expect(hex(root)).toBe(hex(Uint8Array.from(result.root)));
   });

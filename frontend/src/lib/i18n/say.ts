@@ -13,6 +13,6 @@ export interface Errors {
   money: Record<Cases<MoneyError>, Say>;
   registry: Record<Cases<RegistryError>, Say>;
   worker: Record<Cases<WorkerError>, Say>;
-  call: Record<"NoEnv" | "Trust" | "Timeout" | "Unreachable" | "Offline" | "Rejected" | "OtherOwner" | "Lost" | "Other", Say>;
+  call: Record<"NoEnv" | "Clock" | "Trust" | "Timeout" | "Unreachable" | "Offline" | "Rejected" | "OtherOwner" | "Lost" | "Other", Say>;
   device: Record<"NoWeights" | "Memory" | "Engine", Say>;
 }

@@ -4,6 +4,7 @@ import { Principal } from "@icp-sdk/core/principal";
 import { idlFactory as jobsIdl, type _SERVICE as JobsService } from "../../bindings/declarations/jobs.did.ts";
 import { idlFactory as registryIdl, type _SERVICE as RegistryService } from "../../bindings/declarations/registry.did.ts";
 import { session } from "../session.svelte.ts";
+import { guardedFetch } from "./clock.ts";
 import { readEnv, type Env } from "./env.ts";
 import { guest, guestIsKept } from "./guest.ts";
 
@@ -45,8 +46,10 @@ export function agent(identity: Identity = new AnonymousIdentity()): Promise<Htt
   const name = identity.getPrincipal().toText();
   let found = agents.get(name);
   if (found === undefined) {
-    found = HttpAgent.create({ host: location.origin, identity, rootKey: env().rootKey });
+    found = HttpAgent.create({ host: location.origin, identity, rootKey: env().rootKey, fetch: guardedFetch });
     agents.set(name, found);
+    // One that could not be made is made anew by whoever asks next.
+    found.catch(() => agents.delete(name));
   }
   return found;
 }

@@ -3,6 +3,7 @@ import { AgentError, TimeoutWaitingForResponseErrorCode, TransportError, TrustEr
 import { Principal } from "@icp-sdk/core/principal";
 import { hex } from "../bytes.ts";
 import type { Trouble } from "../chat/types.ts";
+import { clockIsWrong } from "./clock.ts";
 import { NoEnv } from "./env.ts";
 
 /** A canister said no, and why. */
@@ -37,6 +38,7 @@ export function trouble(error: unknown): Trouble {
   const message = error instanceof Error ? error.message : String(error);
   const call = (name: string): Trouble => ({ area: "call", name, detail: { message: message.slice(0, 500) } });
   if (error instanceof NoEnv) return call("NoEnv");
+  if (clockIsWrong()) return call("Clock");
   if (error instanceof TrustError) return call("Trust");
   if (isTimeout(error)) return call("Timeout");
   if (error instanceof TransportError || error instanceof TypeError) return call(navigator.onLine ? "Unreachable" : "Offline");

@@ -98,6 +98,7 @@ const errors: Errors = {
   },
   call: {
     NoEnv: say("Diese Seite kam ohne Nachricht von den Canistern des Marktes.", "Öffnen Sie sie unter der Adresse des Marktes. Beim Entwickeln startet einen: assay up"),
+    Clock: say("Das Netz lehnt ab, was dieses Gerät sendet: seine Uhr geht falsch.", "Stellen Sie die Uhr dieses Geräts und versuchen Sie es noch einmal. Nichts wurde berechnet."),
     Trust: say("Eine Antwort des Netzes trug keine gültige Unterschrift.", "Prüfen Sie die Uhr dieses Geräts und versuchen Sie es noch einmal. Bleibt es so, trauen Sie dieser Verbindung nicht."),
     Timeout: say("Das Netz hat zu lange gebraucht.", "Versuchen Sie es noch einmal; nichts wird doppelt berechnet."),
     Unreachable: say("Das Netz antwortet nicht.", "Versuchen Sie es noch einmal; nichts wird doppelt berechnet."),

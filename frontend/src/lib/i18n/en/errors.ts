@@ -97,6 +97,7 @@ const errors: Errors = {
   },
   call: {
     NoEnv: say("This page was served without word of the market's canisters.", "Open it through the market's own address. In development, start a market with: assay up"),
+    Clock: say("The network refuses what this device sends: its clock is wrong.", "Set the clock of this device, then try again. Nothing was charged."),
     Trust: say("An answer of the network did not carry a valid signature.", "Check the clock of this device, then try again. If it stays so, do not trust this connection."),
     Timeout: say("The network took too long to answer.", "Try again; nothing is charged twice."),
     Unreachable: say("The network does not answer.", "Try again; nothing is charged twice."),
