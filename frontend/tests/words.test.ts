@@ -77,6 +77,11 @@ describe("text that is still coming", () => {
     expect(blocks("$$x^2$$", false)[0]?.token.type).toBe("math");
     expect(blocks("\\[x\\]", false)[0]?.token.type).toBe("math");
     expect(blocks("It costs $5 or $6.", false)[0]?.token.type).toBe("paragraph");
+    expect(blocks("one\n$$x$$\ntwo", false).map(({ token }) => token.type)).toEqual(["paragraph", "math", "paragraph"]);
+    const [line, ...more] = blocks("$$a$$ and \\(b\\) and $$c$$ end", false);
+    expect(more).toEqual([]);
+    const inner = (line?.token as { tokens: { type: string }[] }).tokens.map(({ type }) => type);
+    expect(inner.filter((type) => type === "mathInline")).toHaveLength(3);
   });
 });
 

@@ -20,7 +20,8 @@ const INLINE = /^(?:\\\(([\s\S]+?)\\\)|\$\$([^\n]+?)\$\$)/;
 const math: TokenizerAndRendererExtension = {
   name: "math",
   level: "block",
-  start: (source) => at(source, /\$\$|\\\[/),
+  // Only where a line begins: elsewhere it would cut a paragraph in two.
+  start: (source) => at(source, /(?<=\n)(?:\$\$|\\\[)/),
   tokenizer(source): MathToken | undefined {
     const found = BLOCK.exec(source);
     return found === null ? undefined : { type: "math", raw: found[0], tex: (found[1] ?? found[2] ?? "").trim() };

@@ -60,7 +60,7 @@ const words: Catalogue["proof"] = {
   traceNote: "über jede Aktivierung des Laufs",
   usage: "Token",
   usageText: (input, output) => `${input} gelesen, ${output} erzeugt`,
-  certifiedAt: "Beglaubigt um",
+  ended: "Beendet",
   canister: "Canister",
   rootKey: "Wurzelschlüssel",
   rootKeyFrom: "wie der Server dieser Seite ihn nannte",

@@ -58,7 +58,7 @@ export default {
   traceNote: "over every activation of the run",
   usage: "Tokens",
   usageText: (input: string, output: string) => `${input} read, ${output} generated`,
-  certifiedAt: "Certified at",
+  ended: "Ended",
   canister: "Canister",
   rootKey: "Root key",
   rootKeyFrom: "as the server of this page named it",
