@@ -31,6 +31,8 @@ function up(): Up | undefined {
 
 function cookie({ root_key, registry, jobs }: Up): string {
   const variables = [`ic_root_key=${root_key}`, `PUBLIC_CANISTER_ID:registry=${registry}`, `PUBLIC_CANISTER_ID:jobs=${jobs}`];
+  const provider = process.env["ASSAY_IDENTITY_PROVIDER"];
+  if (provider !== undefined) variables.push(`PUBLIC_IDENTITY_PROVIDER=${provider}`);
   return `ic_env=${encodeURIComponent(variables.join("&"))}; SameSite=Lax; Path=/`;
 }
 
