@@ -4,6 +4,7 @@ import { env, jobs, me, ownerOf } from "../ic/connection.ts";
 import { Refusal, isPassing, ok, trouble } from "../ic/errors.ts";
 import type { Quote, SubmitArgs } from "../ic/types.ts";
 import { DEADLINE_SECONDS, FOLLOWED_MAX } from "../limits.ts";
+import { money } from "../market/money.svelte.ts";
 import { offers, type Offered } from "../market/offers.svelte.ts";
 import { prefs, type Drawing, type Place, type Sureness } from "../prefs.svelte.ts";
 import { chats } from "./chats.svelte.ts";
@@ -134,7 +135,9 @@ export async function resume(reply: Reply): Promise<void> {
     reply.open = 0;
     return chats.saveTurn(reply.id);
   }
-  return work(reply, (signal, save) => follow(reply, identity, signal, save));
+  await work(reply, (signal, save) => follow(reply, identity, signal, save));
+  // What it cost is no longer there for the next question.
+  return money.load();
 }
 
 /** Does what a reply needs; of several tabs, one. */

@@ -22,14 +22,12 @@ const isEnded = (state: JobState): boolean => PHASES[tag(state)] === undefined;
 
 /** Follows a reply to its end. `save` keeps what was reached so far. */
 export async function follow(reply: Reply, identity: Identity, signal: AbortSignal, save: () => Promise<void>): Promise<void> {
-  const asked = performance.now();
   try {
     if (reply.job === undefined) await submit(reply, identity, signal, save);
     if (reply.job === undefined) return;
-    const view = await watch(reply, identity, signal, asked, save);
+    const view = await watch(reply, identity, signal, save);
     if (view === undefined) return;
     settle(reply, view);
-    reply.endMs ??= Math.round(performance.now() - asked);
     reply.proof = { kind: "checking" };
     await save();
     await prove(reply, view, identity, signal);
@@ -66,7 +64,6 @@ async function watch(
   reply: Reply,
   identity: Identity,
   signal: AbortSignal,
-  asked: number,
   save: () => Promise<void>,
 ): Promise<JobView | undefined> {
   const canister = await jobs(reply.shard, identity);
@@ -89,7 +86,7 @@ async function watch(
       const next = Number(chunk.cursor);
       // One node may lag behind another: what was read already does not come twice.
       if (chunk.text !== "" && next > reply.cursor) {
-        reply.firstMs ??= Math.round(performance.now() - asked);
+        reply.firstMs ??= Date.now() - reply.created;
         if (!reply.stopped) reply.text += chunk.text;
         reply.cursor = next;
         pace.busy();
@@ -126,6 +123,8 @@ function settle(reply: Reply, view: JobView): void {
     refund: view.refund,
   };
   reply.ending = ending;
+  const ended = opt(view.ended_at);
+  if (ended !== undefined) reply.endMs = Number((ended - view.submitted_at) / 1_000_000n);
   reply.phase = "ended";
   const root = opt(view.result_root);
   if (root !== undefined) reply.root = hex(root);

@@ -97,7 +97,7 @@ export interface Reply extends TurnBase {
   root?: string;
   /** The most that it may cost, by the quote. */
   quoted?: bigint;
-  /** Milliseconds from the question to the first text and to the end. */
+  /** Milliseconds from the question to the first text, and from the submit to the end. */
   firstMs?: number;
   endMs?: number;
   /** Turns before the question that did not fit. */
