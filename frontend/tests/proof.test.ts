@@ -109,6 +109,7 @@ describe("the result root", () => {
     const { certified } = file();
     const result = opt(certified.receipt.result);
     const known = JSON.parse(answer) as { input: number[]; output: number[]; text: string; traceRoot: string };
+    const asked = opt(certified.request)?.request;
     if (result === undefined || asked === undefined) throw new Error("the fixture has a result");
     const root = await resultRoot("CIS-1", Uint8Array.from(certified.receipt.model_root), asked.parameters, opt(certified.receipt.seed) ?? 0n, {
       input: known.input,
