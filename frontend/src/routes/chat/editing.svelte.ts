@@ -1,0 +1,2 @@
+/** Which question is being edited. */
+export const editing: { turn: string } = $state({ turn: "" });
