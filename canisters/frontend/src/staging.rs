@@ -177,7 +177,7 @@ fn whole<M: Medium>(files: &Files<M>, generation: u64) -> Whole {
     whole
 }
 
-fn remove<K, V, T: Table<K, V>>(table: &mut T, keys: impl RangeBounds<K>) {
+fn remove<K: Ord + Clone, V, T: Table<K, V>>(table: &mut T, keys: impl RangeBounds<K>) {
     let gone: Vec<K> = table.keys(keys).collect();
     for key in gone {
         table.remove(&key);

@@ -25,7 +25,9 @@ pub(super) async fn run(command: args::Page) -> Result<u8, Failure> {
             (network, canister.unwrap_or(Principal::anonymous()))
         }
         None => {
-            let running = Home::find().running_as_operator(identity.as_deref()).await?;
+            let running = Home::find()
+                .running_as_operator(identity.as_deref())
+                .await?;
             let own = running.up.page.as_ref().map(|page| &page.canister);
             let own = own.and_then(|text| Principal::from_text(text).ok());
             let canister = canister.or(own).ok_or(Failure::NoPageCanister)?;

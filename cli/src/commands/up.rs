@@ -43,7 +43,13 @@ async fn publish(
             url: market.page_url(&canister),
         };
         let Published { files, bytes } = published;
-        Ok((page, format!("{files} files, {} MB, the model among them", bytes / 1_000_000)))
+        Ok((
+            page,
+            format!(
+                "{files} files, {} MB, the model among them",
+                bytes / 1_000_000
+            ),
+        ))
     })
     .await
 }

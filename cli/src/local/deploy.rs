@@ -8,7 +8,8 @@ use assay_worker::client::{CallError, Network};
 use candid::{CandidType, Nat, Principal};
 use ic_management_canister_types::{
     CanisterIdRecord, CanisterInstallMode, CanisterSettings, ChunkHash, ClearChunkStoreArgs,
-    EnvironmentVariable, InstallChunkedCodeArgs, InstallCodeArgs, ProvisionalCreateCanisterWithCyclesArgs, UpdateSettingsArgs, UploadChunkArgs,
+    EnvironmentVariable, InstallChunkedCodeArgs, InstallCodeArgs,
+    ProvisionalCreateCanisterWithCyclesArgs, UpdateSettingsArgs, UploadChunkArgs,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};

@@ -39,7 +39,7 @@ impl Person {
         let _: () = bank.chain.update(admin(), ledger, "mint", (to, amount));
         let root_key = bank.chain.network().root_key().unwrap();
         let up = UpFile {
-        page: None,
+            page: None,
             url: url.to_owned(),
             root_key: hex::encode(root_key),
             registry: bank.chain.jobs.to_text(),

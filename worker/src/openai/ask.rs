@@ -137,14 +137,11 @@ fn draw(dialect: Dialect, sampling: &Sampling, body: &mut Map<String, Value>) ->
             say("top_k", json!(top_k));
             say("min_p", ppm(min_p));
             say("repeat_penalty", milli(penalty));
-            // There -1 counts all.
+            // Versions differ in what -1 means, and some refuse it: all is as many as any context has.
+            let all = limits::CONTEXT_TOKENS_MAX;
             say(
                 "repeat_last_n",
-                if window == 0 {
-                    json!(-1)
-                } else {
-                    json!(window)
-                },
+                json!(if window == 0 { all } else { window }),
             );
             // What it remembers of other questions changes the order of its sums.
             say("cache_prompt", json!(false));
@@ -270,7 +267,7 @@ mod tests {
     #[test]
     fn a_short_question_says_how_it_is_drawn_all_the_same() {
         let job = job(Task::question("Hi"), |_| {});
-        expect![[r#"{"cache_prompt":false,"frequency_penalty":0.0,"max_tokens":7,"messages":[{"content":"Hi","role":"user"}],"min_p":0.0,"model":"big","presence_penalty":0.0,"repeat_last_n":-1,"repeat_penalty":1.0,"seed":2147483647,"stream":true,"stream_options":{"include_usage":true},"temperature":0.0,"top_k":0,"top_p":1.0}"#]]
+        expect![[r#"{"cache_prompt":false,"frequency_penalty":0.0,"max_tokens":7,"messages":[{"content":"Hi","role":"user"}],"min_p":0.0,"model":"big","presence_penalty":0.0,"repeat_last_n":131072,"repeat_penalty":1.0,"seed":2147483647,"stream":true,"stream_options":{"include_usage":true},"temperature":0.0,"top_k":0,"top_p":1.0}"#]]
             .assert_eq(&body(Dialect::LlamaCpp, &job));
         expect![[r#"{"frequency_penalty":0.0,"max_tokens":7,"messages":[{"content":"Hi","role":"user"}],"min_p":0.0,"model":"big","presence_penalty":0.0,"repetition_penalty":1.0,"return_token_ids":true,"seed":2147483647,"stream":true,"stream_options":{"include_usage":true},"temperature":0.0,"top_k":-1,"top_p":1.0}"#]]
             .assert_eq(&body(Dialect::Vllm, &job));
