@@ -131,6 +131,14 @@ pub(crate) struct Up {
     /// Folder of the built web app, to be served by a canister of the network
     #[arg(long, env = "ASSAY_PAGE_DIR", value_name = "DIR")]
     pub(crate) page: Option<PathBuf>,
+    /// Where people sign in to the web app [default: Internet Identity]
+    #[arg(
+        long,
+        env = "ASSAY_IDENTITY_PROVIDER",
+        value_name = "URL",
+        requires = "page"
+    )]
+    pub(crate) identity_provider: Option<String>,
     #[command(flatten)]
     pub(crate) parts: Parts,
 }

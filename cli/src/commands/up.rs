@@ -32,11 +32,12 @@ async fn publish(
     market: &LocalMarket,
     options: &MarketOptions,
     folder: &Path,
+    identity_provider: Option<&str>,
 ) -> Result<UpPage, Failure> {
     step("page", async {
         let modules = Modules::load(&options.wasm_dir)?;
         let (canister, published) = market
-            .publish_page(&modules, folder, &options.model)
+            .publish_page(&modules, folder, &options.model, identity_provider)
             .await?;
         let page = UpPage {
             canister: canister.to_text(),
@@ -89,7 +90,9 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         .await?;
         let page = match &args.page {
             None => None,
-            Some(folder) => Some(publish(&market, &options, folder).await?),
+            Some(folder) => {
+                Some(publish(&market, &options, folder, args.identity_provider.as_deref()).await?)
+            }
         };
         UpFile {
             page: page.clone(),

@@ -124,20 +124,26 @@ pub(super) async fn page(
     network: &Network,
     canisters: &Canisters,
     module: &[u8],
+    identity_provider: Option<&str>,
 ) -> Result<Principal, CallError> {
     let page = create(network, canisters.jobs, CANISTER_CYCLES).await?;
     let variable = |name: &str, id: Principal| EnvironmentVariable {
         name: format!("PUBLIC_CANISTER_ID:{name}"),
         value: id.to_text(),
     };
+    let provider = identity_provider.map(|url| EnvironmentVariable {
+        name: "PUBLIC_IDENTITY_PROVIDER".to_owned(),
+        value: url.to_owned(),
+    });
+    let variables = [
+        variable("registry", canisters.registry),
+        variable("jobs", canisters.jobs),
+        variable("frontend", page),
+    ];
     let args = UpdateSettingsArgs {
         canister_id: page,
         settings: CanisterSettings {
-            environment_variables: Some(vec![
-                variable("registry", canisters.registry),
-                variable("jobs", canisters.jobs),
-                variable("frontend", page),
-            ]),
+            environment_variables: Some(variables.into_iter().chain(provider).collect()),
             ..CanisterSettings::default()
         },
         sender_canister_version: None,

@@ -218,18 +218,19 @@ impl LocalMarket {
     }
 
     /// Puts the web app of a built folder into a canister of its own, with the market's model for those who run it on their device.
-    /// Gives the canister, and what it serves.
+    /// Gives the canister, and what it serves. People sign in at Internet Identity, unless another provider is named.
     pub async fn publish_page(
         &self,
         modules: &Modules,
         folder: &Path,
         model: &Path,
+        identity_provider: Option<&str>,
     ) -> Result<(Principal, Published), Failure> {
         let module = modules.frontend.as_ref().ok_or(Failure::NoModule {
             path: "frontend.wasm".into(),
         })?;
         let network = self.connect(&self.operator).await?;
-        let canister = deploy::page(&network, &self.canisters, module).await?;
+        let canister = deploy::page(&network, &self.canisters, module, identity_provider).await?;
         let file = &self.model.manifest.files[0].name;
         let more = [(format!("/models/{file}"), model.to_owned())];
         let published = page::publish(&network, canister, folder, &more).await?;
