@@ -17,7 +17,7 @@ use anyhow::Context;
 
 use crate::tests_run::{self, CLIENTS, SERVER_VARIABLE, WOLFPINE_VARIABLE, server};
 use crate::workspace::{Profile, Workspace};
-use crate::{model, node, process, python, wasm};
+use crate::{model, node, page, process, python, wasm};
 
 /// What is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,6 +30,8 @@ pub(crate) enum Subject {
     Tensix,
     /// A worker whose model lies on llama.cpp's server, which is compiled for it.
     Server,
+    /// The web app in a real browser, before real canisters and workers; needs Node.js and Chromium.
+    Web,
 }
 
 /// The cases of one client.
@@ -53,7 +55,7 @@ enum Runner {
 
 /// What the cases of networks install, and what a market needs.
 const CANISTERS: [&str; 1] = ["probe"];
-const MARKET: [&str; 3] = ["registry", "jobs", "purse"];
+const MARKET: [&str; 4] = ["registry", "jobs", "purse", "frontend"];
 
 const LOCALNET: &[Suite] = &[
     Suite {
@@ -103,8 +105,45 @@ const SERVERS: &[Suite] = &[Suite {
     runner: Runner::Cargo("llama"),
     gating: true,
 }];
+/// In the page's own reader.
+const WEB: &[Suite] = &[Suite {
+    client: "Chromium",
+    runner: Runner::Node("frontend/tests/e2e"),
+    gating: true,
+}];
+/// Where Chromium is looked for, unless the environment names it.
+const CHROMIUM: (&str, &str) = ("ASSAY_CHROMIUM", "chromium");
+
 /// What that server needs of Python's packages.
 const LLAMA: &str = "tests/clients/llama";
+
+/// Installs packages where that may be done without asking; what came of it, whoever wants them looks for himself.
+fn install_debian(packages: &str) {
+    if process::on_path("apt-get").is_none() || !is_root() {
+        return;
+    }
+    eprintln!("installing {packages}");
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(packages.split(' '));
+    let _ = process::run_talking(Command::new("apt-get").args(["update", "--quiet"]));
+    let _ = process::run_talking(&mut apt);
+}
+
+fn is_root() -> bool {
+    process::capture(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
+}
+
+/// That there is no browser, and how to get one.
+fn no_browser() -> anyhow::Error {
+    let remedy = "apt-get install --no-install-recommends chromium, or name a browser in ASSAY_CHROMIUM";
+    process::ToolMissing {
+        tool: "chromium",
+        remedy,
+    }
+    .into()
+}
 
 /// The server's program; asking the package also puts its libraries in order.
 fn llama_server(python: &Path) -> anyhow::Result<PathBuf> {
@@ -149,7 +188,20 @@ pub(crate) fn run(
             ]);
             (SERVERS, &MARKET[..])
         }
+        Subject::Web => (WEB, &MARKET[..]),
     };
+    if subject == Subject::Web {
+        let (variable, name) = CHROMIUM;
+        let named = std::env::var_os(variable).map(PathBuf::from);
+        if may_install && named.is_none() && process::on_path(name).is_none() {
+            install_debian(name);
+        }
+        let chromium = named.or_else(|| process::on_path(name));
+        variables.push((variable, chromium.ok_or_else(no_browser)?));
+        variables.push(("ASSAY_PAGE_DIR", page::build(workspace, may_install)?));
+        let cli = workspace.program(Profile::Dev, "assay");
+        variables.push(("ASSAY_CLI_BIN", cli));
+    }
     if canisters == MARKET {
         let places = model::fetch(workspace, None)?;
         tests_run::build(workspace)?;
@@ -228,7 +280,10 @@ fn command(workspace: &Workspace, may_install: bool, suite: &Suite) -> anyhow::R
         Runner::Cargo(target) => cargo_test(workspace, target),
         Runner::Node(folder) => {
             let folder = workspace.root.join(folder);
-            node::packages(&folder, may_install)?;
+            // The web app's own packages were installed when it was built.
+            if folder.join("package-lock.json").is_file() {
+                node::packages(&folder, may_install)?;
+            }
             let mut node = Command::new("node");
             node.current_dir(folder)
                 .args(["--test", "--test-reporter=tap", "suite.mjs"]);

@@ -30,7 +30,7 @@ fn a_decode_step_of_the_default_model_gives_the_canonical_logits(library: &OsStr
         deadline: Duration::from_secs(3_600),
     })
     .unwrap();
-    let mut model = Model::open(&needed("ASSAY_MODEL")).unwrap();
+    let mut model = Model::open(needed("ASSAY_MODEL")).unwrap();
     let placed = model.offload(&device).unwrap();
     assert_eq!(
         (placed.matrices, placed.left),

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::{Case, Outcome};
+use super::{Case, Outcome, install_debian};
 use crate::workspace::{Profile, Workspace};
 use crate::{launch, model, process, python, web};
 
@@ -283,14 +283,8 @@ impl Emulated {
             let _ =
                 process::run_talking(Command::new("rustup").args(["target", "add", self.target]));
         }
-        if may_install && !complete() && process::on_path("apt-get").is_some() && is_root() {
-            eprintln!("installing {}", self.packages);
-            let mut apt = Command::new("apt-get");
-            apt.env("DEBIAN_FRONTEND", "noninteractive")
-                .args(["install", "--yes", "--no-install-recommends"])
-                .args(self.packages.split(' '));
-            let _ = process::run_talking(Command::new("apt-get").args(["update", "--quiet"]));
-            let _ = process::run_talking(&mut apt);
+        if may_install && !complete() {
+            install_debian(self.packages);
         }
         if !has_target(self.target) {
             return Ok(Err(format!(
@@ -430,6 +424,3 @@ fn has_target(target: &str) -> bool {
     })
 }
 
-fn is_root() -> bool {
-    process::capture(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
-}

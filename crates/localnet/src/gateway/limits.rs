@@ -10,8 +10,10 @@ pub(crate) const REQUEST_HEADER_BYTES_MAX: usize = 64 << 10;
 pub(crate) const RESPONSE_HEADER_BYTES_MAX: usize = 128 << 10;
 /// Headers of a response.
 pub(crate) const RESPONSE_HEADERS_MAX: usize = 200;
-/// Bytes of a response's body, all its parts together. Also the most that a packed body may unpack to while it is checked.
-pub(crate) const RESPONSE_BYTES_MAX: usize = 512 << 20;
+/// Bytes of a response's body, all its parts together: room for a small language model.
+pub(crate) const RESPONSE_BYTES_MAX: usize = 256 << 20;
+/// Bytes that a packed body may unpack to while it is checked.
+pub(crate) const UNPACKED_BYTES_MAX: usize = 128 << 20;
 /// Queries that one response may take, the first included.
 pub(crate) const PARTS_MAX: usize = 1_000;
 /// Requests to canisters that are under way at once; more wait.

@@ -25,7 +25,7 @@ use thiserror::Error;
 use self::depth::Harm;
 use super::{
     limits::{
-        CERTIFICATE_AGE_NANOS_MAX, CERTIFICATE_DEPTH_MAX, EXPRESSION_DEPTH_MAX, RESPONSE_BYTES_MAX,
+        CERTIFICATE_AGE_NANOS_MAX, CERTIFICATE_DEPTH_MAX, EXPRESSION_DEPTH_MAX, UNPACKED_BYTES_MAX,
     },
     upstream::Upstream,
     wire::{self, Asked, Header},
@@ -65,7 +65,7 @@ pub(super) enum VerifyError {
     CertificateTooDeep,
     #[error("its certificate expression is nested more than {EXPRESSION_DEPTH_MAX} deep")]
     ExpressionTooDeep,
-    #[error("its body unpacks to more than {RESPONSE_BYTES_MAX} bytes")]
+    #[error("its body unpacks to more than {UNPACKED_BYTES_MAX} bytes")]
     UnpacksTooLarge,
     #[error(
         "it is certified in version 1, which this canister has left behind: its metadata `supported_certificate_versions` \
@@ -227,7 +227,7 @@ fn unpacks(answer: &wire::HttpResponse) -> bool {
 
 /// Reads to the end or past the limit; damage ends the reading, and is the verifier's to report.
 fn fits(packed: impl Read) -> bool {
-    let limit = RESPONSE_BYTES_MAX as u64;
+    let limit = UNPACKED_BYTES_MAX as u64;
     let mut limited = packed.take(limit + 1);
     let _ = std::io::copy(&mut limited, &mut std::io::sink());
     limited.limit() > 0

@@ -16,10 +16,8 @@ use candid::{
 use serde::Deserializer;
 use serde_bytes::Bytes;
 
-use super::limits::RESPONSE_BYTES_MAX;
-
 /// Work that reading an answer may take; one byte is one unit at least, so this is far above any reply's size.
-const DECODING_QUOTA: usize = RESPONSE_BYTES_MAX;
+const DECODING_QUOTA: usize = 128 << 20;
 /// Work that fields which the gateway does not know may take, and values that it does not look into.
 const SKIPPING_QUOTA: usize = 1 << 20;
 

@@ -99,8 +99,8 @@ fn a_body_may_unpack_up_to_the_limit() {
             streaming_strategy: None,
         }
     };
-    assert!(unpacks(&answer(RESPONSE_BYTES_MAX)));
-    assert!(!unpacks(&answer(RESPONSE_BYTES_MAX + 1)));
+    assert!(unpacks(&answer(UNPACKED_BYTES_MAX)));
+    assert!(!unpacks(&answer(UNPACKED_BYTES_MAX + 1)));
 }
 
 #[test]
