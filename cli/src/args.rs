@@ -132,12 +132,7 @@ pub(crate) struct Up {
     #[arg(long, env = "ASSAY_PAGE_DIR", value_name = "DIR")]
     pub(crate) page: Option<PathBuf>,
     /// Where people sign in to the web app [default: Internet Identity]
-    #[arg(
-        long,
-        env = "ASSAY_IDENTITY_PROVIDER",
-        value_name = "URL",
-        requires = "page"
-    )]
+    #[arg(long, env = "ASSAY_IDENTITY_PROVIDER", value_name = "URL")]
     pub(crate) identity_provider: Option<String>,
     #[command(flatten)]
     pub(crate) parts: Parts,
@@ -153,6 +148,9 @@ pub(crate) enum Page {
         /// The frontend canister [default: that of the running network]
         #[arg(long, value_name = "ID")]
         canister: Option<Principal>,
+        /// A model file for those who run it on their device, served under its name in /models [default: that of the running network]
+        #[arg(long, value_name = "FILE")]
+        model: Option<PathBuf>,
         /// Where the network answers, for example https://icp-api.io [default: the running network]
         #[arg(long, value_name = "URL", requires = "canister", requires = "identity")]
         url: Option<String>,

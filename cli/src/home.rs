@@ -54,6 +54,10 @@ pub struct UpPage {
     pub canister: String,
     /// Its address in a browser.
     pub url: String,
+    /// The model for those who run it on their device.
+    pub model: PathBuf,
+    /// Where the page finds it.
+    pub served: String,
 }
 
 /// A running network, as its users reach it.

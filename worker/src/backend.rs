@@ -188,19 +188,22 @@ fn card(_: u32) -> Result<Box<dyn Noc>, BackendError> {
     Err(BackendError::NoDriver)
 }
 
-/// Power that the cards in use draw now, as their sensors tell.
+/// Power that the cards in use draw now, as their sensors tell; none where one of them does not.
 pub fn watts(tensix: &Tensix) -> Option<u32> {
     let Chips::Cards(used) = &tensix.chips else {
         return None;
     };
     #[cfg(target_os = "linux")]
-    let microwatts: u64 = assay_tensix::sysfs::cards(assay_tensix::sysfs::ROOT.as_ref())
-        .iter()
-        .filter(|card| used.contains(&card.index))
-        .filter_map(|card| card.microwatts)
-        .sum();
+    let microwatts = {
+        let cards = assay_tensix::sysfs::cards(assay_tensix::sysfs::ROOT.as_ref());
+        let power = |index: &u32| cards.iter().find(|card| card.index == *index)?.microwatts;
+        used.iter().map(power).sum::<Option<u64>>()?
+    };
     #[cfg(not(target_os = "linux"))]
-    let microwatts = 0 * used.len() as u64;
+    let microwatts = {
+        let _ = used;
+        0_u64
+    };
     let watts = u32::try_from(microwatts / 1_000_000).ok()?;
     (watts > 0).then_some(watts)
 }

@@ -199,7 +199,7 @@ async fn of_model(
     if let (Some(device), Some(tensix)) = (device, &config.tensix) {
         let chips = tensix.chips.to_string();
         let Opened::Local(placed) = setup::open_now(&settings.source, Some(device)).await? else {
-            unreachable!("a file does not become a server")
+            unreachable!("BUG: a file does not become a server")
         };
         let (speed, same) = on(&placed, config.threads, amounts)?;
         if let Some(why) = device.failure() {
@@ -229,7 +229,7 @@ fn on(
     match model {
         LocalModel::Text(model) => text(model, threads, amounts),
         LocalModel::Vector(model) => {
-            let (reads, left) = doctor::speed_of_vectors(model, threads)?;
+            let (reads, left) = doctor::speed_of_vectors(model, threads, amounts.read)?;
             Ok(((Some(reads), None), left))
         }
     }

@@ -133,6 +133,8 @@ async fn examine(config: &Config, report: &mut Report) {
             None
         }
     };
+    // A running worker has its state folder for itself, and its cards.
+    let mut locked = false;
     match Journal::open(&config.state_dir).and_then(|journal| journal.records()) {
         Ok(records) => report.ok(
             "state",
@@ -144,7 +146,8 @@ async fn examine(config: &Config, report: &mut Report) {
         ),
         // A running worker is the usual reason, and a good sign.
         Err(error @ crate::journal::JournalError::Locked { .. }) => {
-            report.ok("state", error.to_string())
+            locked = true;
+            report.ok("state", error.to_string());
         }
         Err(error) => report.fail("state", error.to_string(), exit::STATE),
     }
@@ -153,7 +156,7 @@ async fn examine(config: &Config, report: &mut Report) {
         Err(error) => report.fail("engine", error.to_string(), exit::FAILED),
     }
 
-    let device = examine_chips(config, report);
+    let device = examine_chips(config, locked, report);
     let network = examine_network(config, key.as_ref(), report).await;
     if let (Some(network), Some(key)) = (&network, &key) {
         examine_worker(config, network, key, report).await;
@@ -174,7 +177,7 @@ async fn examine(config: &Config, report: &mut Report) {
 }
 
 /// The cards of this machine, and the chips that the settings name.
-fn examine_chips(config: &Config, report: &mut Report) -> Option<Arc<Offload>> {
+fn examine_chips(config: &Config, locked: bool, report: &mut Report) -> Option<Arc<Offload>> {
     for card in backend::cards() {
         report.ok("card", card);
     }
@@ -184,8 +187,7 @@ fn examine_chips(config: &Config, report: &mut Report) -> Option<Arc<Offload>> {
             report.ok("chips", chips);
             device
         }
-        // A running worker is the usual reason, as for the state folder.
-        Err(SetupError::Backend(error)) if error.is_busy() => {
+        Err(SetupError::Backend(error)) if locked && error.is_busy() => {
             report.ok("chips", format!("{chips}: {error}"));
             None
         }
@@ -403,16 +405,19 @@ fn speed(model: &LocalModel, threads: usize) -> Result<f64, crate::model::RunFau
             })?;
             Ok(first.map_or(0.0, |first| per_second(count.saturating_sub(1), first)))
         }
-        LocalModel::Vector(model) => Ok(speed_of_vectors(model, threads)?.0),
+        LocalModel::Vector(model) => Ok(speed_of_vectors(model, threads, SPEED_TOKENS)?.0),
     }
 }
 
-/// Tokens an encoder reads a second, and the trace that it leaves.
+/// Tokens an encoder reads a second, of a text of about so many words, and the trace that it leaves.
 pub(crate) fn speed_of_vectors(
     model: &VectorModel,
     threads: usize,
+    words: u32,
 ) -> Result<(f64, [u8; 32]), crate::model::RunFault> {
-    let text = "one two three four five six seven eight nine ten".to_owned();
+    // A word of the language is a token, and every encoder puts two around a text.
+    let room = model.manifest().shape.context_max.saturating_sub(2);
+    let text = vec!["one"; room.min(words as usize)].join(" ");
     let job = sample(Task::Embedding { text }, threads);
     let began = Instant::now();
     let body = model.embed(&job)?;

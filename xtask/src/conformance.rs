@@ -137,7 +137,8 @@ fn is_root() -> bool {
 
 /// That there is no browser, and how to get one.
 fn no_browser() -> anyhow::Error {
-    let remedy = "apt-get install --no-install-recommends chromium, or name a browser in ASSAY_CHROMIUM";
+    let remedy =
+        "apt-get install --no-install-recommends chromium, or name a browser in ASSAY_CHROMIUM";
     process::ToolMissing {
         tool: "chromium",
         remedy,

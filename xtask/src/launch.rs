@@ -38,7 +38,7 @@ pub(crate) fn assay(
     let model = model::convert(workspace, Profile::Release, &places)?;
     // What stays may be looked at.
     let page = match task {
-        "up" => page::build_if_possible(workspace, may_install)?,
+        "up" => page::build_if_possible(workspace, may_install),
         _ => None,
     };
 

@@ -32,14 +32,17 @@ pub(crate) fn build(workspace: &Workspace, may_install: bool) -> anyhow::Result<
     Ok(built)
 }
 
-/// The same where Node.js is there; else nothing, with a word about it.
-pub(crate) fn build_if_possible(
-    workspace: &Workspace,
-    may_install: bool,
-) -> anyhow::Result<Option<PathBuf>> {
+/// The same where it can be built; else nothing, with a word about it.
+pub(crate) fn build_if_possible(workspace: &Workspace, may_install: bool) -> Option<PathBuf> {
     if process::on_path("npm").is_none() {
         eprintln!("without Node.js 20 or newer and npm there is no web app");
-        return Ok(None);
+        return None;
     }
-    build(workspace, may_install).map(Some)
+    match build(workspace, may_install) {
+        Ok(folder) => Some(folder),
+        Err(error) => {
+            eprintln!("without the web app, which could not be built: {error:#}");
+            None
+        }
+    }
 }

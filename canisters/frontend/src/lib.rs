@@ -10,7 +10,7 @@ mod staging;
 use std::cell::RefCell;
 
 use assay_protocol::frontend::{FrontendError, PieceArgs, Published};
-use ic_asset_certification::AssetRouter;
+use ic_asset_certification::{AssetCertificationError, AssetRouter};
 use ic_cdk::{init, post_upgrade, query, update};
 use ic_http_certification::{HttpRequest, HttpResponse, StatusCode};
 
@@ -50,7 +50,10 @@ fn discard() -> Result<(), FrontendError> {
 #[update]
 fn publish() -> Result<Published, FrontendError> {
     controller()?;
-    let site = with_files(|files| site::build(staging::staged(files), &environment()))?;
+    let site = with_files(|files| {
+        let next = files.generation + 1;
+        site::build(staging::staged(files), next, &environment())
+    })?;
     with_files(staging::promote);
     let published = site.published;
     serve(site);
@@ -75,15 +78,20 @@ fn http_request(request: HttpRequest) -> HttpResponse<'static> {
     ROUTER.with_borrow(|router| {
         router
             .serve_asset(&certificate, &request)
-            .unwrap_or_else(|_| plain(StatusCode::SERVICE_UNAVAILABLE, "nothing is published yet"))
+            .unwrap_or_else(|error| match error {
+                AssetCertificationError::NoAssetMatchingRequestUrl { .. } => {
+                    plain(StatusCode::SERVICE_UNAVAILABLE, "nothing is published yet")
+                }
+                error => plain(StatusCode::BAD_REQUEST, &error.to_string()),
+            })
     })
 }
 
 /// Serves again what is published, with new certificates.
 fn certify() -> Result<(), FrontendError> {
-    let files = with_files(|files| staging::served(files));
+    let (files, generation) = with_files(|files| (staging::served(files), files.generation));
     if !files.is_empty() {
-        serve(site::build(files, &environment())?);
+        serve(site::build(files, generation, &environment())?);
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ const MISSING: &str = "/404.html";
 const MISSING_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Not found</title><p>There is nothing here. <a href=\"/\">Go to the app</a>.";
 /// The ending of a packed form.
 const PACKED: &str = ".gz";
+/// Bytes of the environment's names and values together: browsers drop a cookie of more than 4 KB without a word.
+const ENVIRONMENT_BYTES_MAX: usize = 3_000;
 /// The kind of file that is given the environment as a cookie.
 const PAGE: &str = "html";
 
@@ -53,7 +55,23 @@ pub(crate) struct Site {
 
 impl Environment {
     /// The cookie from which the page learns it, as asset canisters set it: names and values joined by `&`, then percent-encoded.
-    fn cookie(&self) -> String {
+    fn cookie(&self) -> Result<String, FrontendError> {
+        let invalid = |path: &str, problem: &str| FrontendError::Invalid {
+            path: path.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let mut bytes = 0;
+        for (name, value) in &self.variables {
+            if name.contains(['&', '=']) || value.contains('&') {
+                let problem = "an environment variable with & in it would be read as several";
+                return Err(invalid(name, problem));
+            }
+            bytes += name.len() + value.len();
+        }
+        if bytes > ENVIRONMENT_BYTES_MAX {
+            let problem = "environment variables of more than 3,000 bytes fit into no cookie";
+            return Err(invalid("PUBLIC_", problem));
+        }
         let root_key: String = self.root_key.iter().map(|b| format!("{b:02x}")).collect();
         let pairs = [("ic_root_key", &root_key)].into_iter().chain(
             self.variables
@@ -63,7 +81,8 @@ impl Environment {
         let list: Vec<String> = pairs
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        format!("ic_env={}; SameSite=Lax; Path=/", encode(&list.join("&")))
+        let list = encode(&list.join("&"));
+        Ok(format!("ic_env={list}; SameSite=Lax; Path=/"))
     }
 }
 
@@ -110,7 +129,11 @@ fn ending(path: &str) -> &str {
 }
 
 /// Makes a site of files; refuses one that cannot be served.
-pub(crate) fn build(mut files: Whole, environment: &Environment) -> Result<Site, FrontendError> {
+pub(crate) fn build(
+    mut files: Whole,
+    generation: u64,
+    environment: &Environment,
+) -> Result<Site, FrontendError> {
     let invalid = |path: &str, problem: String| FrontendError::Invalid {
         path: path.to_owned(),
         problem,
@@ -118,7 +141,12 @@ pub(crate) fn build(mut files: Whole, environment: &Environment) -> Result<Site,
     let published = Published {
         files: files.len() as u32,
         bytes: files.values().map(|bytes| bytes.len() as u64).sum(),
+        generation,
     };
+    if files.is_empty() {
+        let problem = "nothing is staged; see published, if an answer was lost";
+        return Err(invalid("/", problem.into()));
+    }
     let rules = files.remove(RULES_FILE).ok_or_else(|| {
         invalid(
             RULES_FILE,
@@ -134,7 +162,7 @@ pub(crate) fn build(mut files: Whole, environment: &Environment) -> Result<Site,
         .entry(MISSING.to_owned())
         .or_insert_with(|| MISSING_PAGE.as_bytes().to_vec());
 
-    let cookie = environment.cookie();
+    let cookie = environment.cookie()?;
     let is_packed = |path: &str| {
         let plain = path.strip_suffix(PACKED);
         plain.is_some_and(|plain| files.contains_key(plain))
@@ -166,6 +194,11 @@ pub(crate) fn build(mut files: Whole, environment: &Environment) -> Result<Site,
             }
         })
         .collect();
+    let packed: Vec<String> = files
+        .keys()
+        .filter(|path| is_packed(path))
+        .cloned()
+        .collect();
     let assets: Vec<Asset<'static, 'static>> = files
         .into_iter()
         .map(|(path, bytes)| Asset::new(path[1..].to_owned(), bytes))
@@ -174,6 +207,8 @@ pub(crate) fn build(mut files: Whole, environment: &Environment) -> Result<Site,
     router
         .certify_assets(assets, configs)
         .map_err(|error| invalid("/", format!("cannot be certified: {error}")))?;
+    // A packed form is an answer to its file's path; by its own it would come without any header.
+    router.delete_assets_by_path(packed.iter().map(String::as_str));
     Ok(Site { router, published })
 }
 
@@ -236,6 +271,7 @@ mod tests {
                 ("/robots.txt", "2"),
                 ("/LICENSE", "3"),
             ]),
+            1,
             &environment(),
         )
         .unwrap();
@@ -263,6 +299,7 @@ mod tests {
     fn a_packed_form_is_served_to_who_takes_it_and_has_no_path_of_its_own() {
         let site = build(
             files(&[("/assets/x.js", "plain"), ("/assets/x.js.gz", "packed")]),
+            1,
             &environment(),
         )
         .unwrap();
@@ -273,11 +310,38 @@ mod tests {
             ("gzip", &b"packed"[..])
         );
         assert_eq!(headers["x-frame-options"], "DENY");
+        assert_eq!(get(&site, "/assets/x.js.gz", false).0, 404);
+    }
+
+    #[test]
+    fn variables_that_a_cookie_cannot_carry_are_refused() {
+        let told = |name: &str, value: &str| {
+            let variables = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            let environment = Environment {
+                variables,
+                ..environment()
+            };
+            build(files(&[]), 1, &environment).map(|site| site.published.generation)
+        };
+        let longest = "x".repeat(ENVIRONMENT_BYTES_MAX - "PUBLIC_A".len());
+        assert_eq!(told("PUBLIC_A", &longest), Ok(1));
+        for (name, value) in [
+            ("PUBLIC_A", &format!("{longest}x")[..]),
+            ("PUBLIC_A", "https://x/?a=1&b=2"),
+            ("PUBLIC_A&B", "1"),
+            ("PUBLIC_A=B", "1"),
+        ] {
+            let told = told(name, value);
+            assert!(
+                matches!(told, Err(FrontendError::Invalid { .. })),
+                "{told:?}"
+            );
+        }
     }
 
     #[test]
     fn paths_that_name_no_file_are_not_found_and_the_rules_are_not_served() {
-        let site = build(files(&[]), &environment()).unwrap();
+        let site = build(files(&[]), 1, &environment()).unwrap();
         for path in ["/nothing", "/assets/none.js", RULES_FILE] {
             let (status, headers, body) = get(&site, path, false);
             assert_eq!(status, 404, "{path}");
@@ -297,7 +361,7 @@ mod tests {
         let told = |change: fn(&mut Whole)| {
             let mut files = files(&[]);
             change(&mut files);
-            match build(files, &environment()) {
+            match build(files, 1, &environment()) {
                 Err(FrontendError::Invalid { path, problem }) => format!("{path}: {problem}"),
                 other => panic!("{:?}", other.map(|_| ())),
             }
@@ -306,6 +370,7 @@ mod tests {
             told(|files| drop(files.remove(RULES_FILE))).starts_with("/assets.json: is missing")
         );
         assert!(told(|files| drop(files.remove(INDEX))).starts_with("/index.html: is missing"));
+        assert!(told(Whole::clear).starts_with("/: nothing is staged"));
         let bad = |files: &mut Whole| drop(files.insert(RULES_FILE.to_owned(), b"{".to_vec()));
         assert!(told(bad).starts_with("/assets.json: is not as expected"));
     }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, ops::RangeBounds};
 
 use assay_protocol::{
     frontend::{
-        FILES_MAX, FrontendError, PATH_BYTES_MAX, PIECE_BYTES_MAX, PieceArgs, Published,
-        SITE_BYTES_MAX,
+        FILE_BYTES_MAX, FILES_MAX, FrontendError, PATH_BYTES_MAX, PIECE_BYTES_MAX, PieceArgs,
+        Published, SITE_BYTES_MAX,
     },
     store::Table,
 };
@@ -62,6 +62,12 @@ pub(crate) fn stage<M: Medium>(
             ),
         });
     }
+    if bytes.is_empty() && *offset > 0 {
+        return Err(FrontendError::Invalid {
+            path: path.clone(),
+            problem: "a piece without bytes goes on with nothing".to_owned(),
+        });
+    }
     let next = files.generation + 1;
     let known = files.extents.get(&(next, path.clone()));
     let (staged, pieces) = match offset {
@@ -73,6 +79,12 @@ pub(crate) fn stage<M: Medium>(
             path: path.clone(),
             offset: *offset,
             staged,
+        });
+    }
+    if staged + bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(FrontendError::Full {
+            what: "bytes of one file".to_owned(),
+            max: FILE_BYTES_MAX,
         });
     }
     let all = extent(files, next);
@@ -160,11 +172,16 @@ fn check_path(path: &str) -> Result<(), FrontendError> {
 /// Files and bytes of a generation.
 fn extent<M: Medium>(files: &Files<M>, generation: u64) -> Published {
     let all = (generation, String::new())..(generation + 1, String::new());
-    let none = Published { files: 0, bytes: 0 };
+    let none = Published {
+        files: 0,
+        bytes: 0,
+        generation,
+    };
     let extents = files.extents.range(all);
     extents.fold(none, |all, (_, (bytes, _))| Published {
         files: all.files + 1,
         bytes: all.bytes + bytes,
+        ..all
     })
 }
 
@@ -224,7 +241,14 @@ mod tests {
         promote(&mut files);
         let all = served(&files);
         assert_eq!(all["/a.js"], b"onetwo");
-        assert_eq!(published(&files), Published { files: 2, bytes: 7 });
+        assert_eq!(
+            published(&files),
+            Published {
+                files: 2,
+                bytes: 7,
+                generation: 1
+            }
+        );
         // The next generation begins empty, and the one that is served stays until then.
         assert_eq!(staged(&files), Whole::new());
         assert_eq!(stage(&mut files, &piece("/a.js", 0, b"new")), Ok(3));
@@ -250,6 +274,7 @@ mod tests {
         // A piece whose answer was lost is told where to go on.
         stage(&mut files, &piece("/a", 3, b"def")).unwrap();
         assert!(stage(&mut files, &piece("/a", 3, b"def")).is_err());
+        assert!(stage(&mut files, &piece("/a", 6, b"")).is_err());
         stage(&mut files, &piece("/a", 0, b"z")).unwrap();
         assert_eq!(staged(&files)["/a"], b"z");
         discard(&mut files);
@@ -305,7 +330,18 @@ mod tests {
         );
         assert!(stage(&mut files, &piece("/f1", 0, b"x")).is_ok());
 
-        // As if there were a site of almost all bytes.
+        // As if there were a file, and then a site, of almost all bytes.
+        let mut files = empty();
+        let long = (FILE_BYTES_MAX - 2, 1);
+        files.extents.insert((1, "/long".to_owned()), long);
+        assert_eq!(
+            stage(&mut files, &piece("/long", FILE_BYTES_MAX - 2, b"ab")),
+            Ok(FILE_BYTES_MAX)
+        );
+        assert_eq!(
+            stage(&mut files, &piece("/long", FILE_BYTES_MAX, b"c")),
+            full("bytes of one file", FILE_BYTES_MAX)
+        );
         let mut files = empty();
         let rest = 3;
         let big = SITE_BYTES_MAX - rest;

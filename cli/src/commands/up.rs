@@ -42,8 +42,10 @@ async fn publish(
         let page = UpPage {
             canister: canister.to_text(),
             url: market.page_url(&canister),
+            model: options.model.clone(),
+            served: market.model_path(),
         };
-        let Published { files, bytes } = published;
+        let Published { files, bytes, .. } = published;
         Ok((
             page,
             format!(

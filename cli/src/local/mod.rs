@@ -231,10 +231,14 @@ impl LocalMarket {
         })?;
         let network = self.connect(&self.operator).await?;
         let canister = deploy::page(&network, &self.canisters, module, identity_provider).await?;
-        let file = &self.model.manifest.files[0].name;
-        let more = [(format!("/models/{file}"), model.to_owned())];
+        let more = [(self.model_path(), model.to_owned())];
         let published = page::publish(&network, canister, folder, &more).await?;
         Ok((canister, published))
+    }
+
+    /// Where a page finds the market's model.
+    pub fn model_path(&self) -> String {
+        format!("/models/{}.assay", self.model.manifest.name)
     }
 
     /// Where a gateway of this network serves a canister.

@@ -40,7 +40,10 @@ impl Modules {
             registry: read(dir, "registry")?,
             jobs: read(dir, "jobs")?,
             purse: read(dir, "purse")?,
-            frontend: read(dir, "frontend").ok(),
+            frontend: match read(dir, "frontend") {
+                Err(Failure::NoModule { .. }) => None,
+                module => Some(module?),
+            },
         })
     }
 }

@@ -40,7 +40,7 @@ pub enum Feed {
     Decode,
     /// A part in chunks, the rest one by one.
     Mixed,
-    /// All but the last in one pass, then the last: one step of a generation.
+    /// All but the last in chunks, then the last: one step of a generation.
     Step,
     /// In a batch of this many sequences that come and go.
     Batch {
@@ -250,11 +250,12 @@ pub fn check_model(variant: &Variant, model: &Model, count: usize) -> Result<(),
         let (tokens, answer) = line.split_once(" = ")?;
         (tokens.parse() == Ok(count)).then_some(answer)
     });
+    let recorded = recorded.ok_or_else(|| format!("nothing is recorded of {count} tokens"))?;
     let found = variant.run(model, &tokens(count, model.shape.vocab))?;
-    if Some(&found[..]) == recorded {
+    if found == recorded {
         return Ok(());
     }
-    Err(format!("{found}, recorded is {recorded:?}"))
+    Err(format!("{found}, recorded is {recorded}"))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -6,7 +6,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     vec::Vec,
@@ -22,7 +22,7 @@ use crate::{
 pub struct Offload {
     device: Mutex<Device>,
     failure: OnceLock<AcceleratorError>,
-    products: AtomicU64,
+    calls: AtomicU64,
 }
 
 struct Device {
@@ -35,7 +35,7 @@ impl fmt::Debug for Offload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Offload")
             .field("failure", &self.failure)
-            .field("products", &self.products)
+            .field("calls", &self.calls)
             .finish_non_exhaustive()
     }
 }
@@ -67,7 +67,7 @@ impl Offload {
                 tested: 0,
             }),
             failure: OnceLock::new(),
-            products: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
         })
     }
 
@@ -76,14 +76,14 @@ impl Offload {
         self.failure.get()
     }
 
-    /// Products that the device has made.
-    pub fn products(&self) -> u64 {
-        self.products.load(Ordering::Relaxed)
+    /// Calls that the device has answered: at least one for each product that it made.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Tests the device up to the widest of these matrices, then places them in this order, as far as there is room.
     fn place(self: &Arc<Self>, matrices: Vec<&mut Matrix>) -> Result<Placed, KatFailure> {
-        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut device = self.device.lock().map_err(|_| panicked())?;
         let widest = matrices.iter().map(|matrix| matrix.cols()).max();
         let widest = widest.unwrap_or(0);
         if widest > device.tested {
@@ -109,17 +109,23 @@ impl Offload {
 }
 
 impl Resident {
+    /// Whether the device still answers, as far as anybody knows.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.offload.failure.get().is_none()
+    }
+
     /// The exact sums, (token, row); none where the device has failed, now or before.
     pub(crate) fn multiply(&self, x: &PlaneBatch<'_>, rows: usize) -> Option<Vec<i64>> {
         let Offload {
             device,
             failure,
-            products,
+            calls,
         } = &*self.offload;
-        if failure.get().is_some() {
+        let Ok(mut device) = device.lock() else {
+            // It stopped in the middle of something: nobody knows what it would answer.
+            let _ = failure.set(panicked());
             return None;
-        }
-        let mut device = device.lock().unwrap_or_else(PoisonError::into_inner);
+        };
         // Somebody may have found out while this waited.
         if failure.get().is_some() {
             return None;
@@ -127,7 +133,7 @@ impl Resident {
         let mut sums = vec![0; x.tokens * rows];
         match device.accelerator.multiply(self.handle, x, &mut sums) {
             Ok(()) => {
-                products.fetch_add(1, Ordering::Relaxed);
+                calls.fetch_add(1, Ordering::Relaxed);
                 Some(sums)
             }
             Err(error) => {
@@ -137,6 +143,10 @@ impl Resident {
             }
         }
     }
+}
+
+fn panicked() -> AcceleratorError {
+    AcceleratorError::Lost("its code panicked".into())
 }
 
 impl Model {

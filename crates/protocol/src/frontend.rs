@@ -11,8 +11,10 @@ pub const FILES_MAX: usize = 2_000;
 pub const PATH_BYTES_MAX: usize = 256;
 /// Largest piece of a file.
 pub const PIECE_BYTES_MAX: usize = 1_900_000;
+/// Bytes of one file. Certifying it copies it once for every two megabytes, so that the cost grows with its square.
+pub const FILE_BYTES_MAX: u64 = 160_000_000;
 /// Bytes of all files of one site.
-pub const SITE_BYTES_MAX: u64 = 1_000_000_000;
+pub const SITE_BYTES_MAX: u64 = 200_000_000;
 /// The file that says how the others are served; it is not served itself.
 pub const RULES_FILE: &str = "/assets.json";
 
@@ -28,13 +30,15 @@ pub struct PieceArgs {
     pub bytes: Vec<u8>,
 }
 
-/// What is served now.
+/// What is published now, the rules among it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct Published {
     /// Files, packed forms included.
     pub files: u32,
     /// Bytes of all of them.
     pub bytes: u64,
+    /// How often something was published; whoever lost an answer sees by it what became of the call.
+    pub generation: u64,
 }
 
 /// Why the frontend canister refused. Nothing changed.

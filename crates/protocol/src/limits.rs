@@ -166,8 +166,8 @@ pub const WORKERS_MAX: usize = 50_000;
 pub const CHIPS_MAX: u32 = 65_536;
 /// Most models of which the registry keeps a worker's speed.
 pub const SPEEDS_PER_WORKER_MAX: usize = OFFERS_PER_WORKER_MAX;
-/// Most thousandths of a token per second that a worker may report.
-pub const SPEED_MILLI_MAX: u64 = 1_000_000_000_000;
+/// Most thousandths of a token per second that a worker may have: a million tokens.
+pub const SPEED_MILLI_MAX: u64 = 1_000_000_000;
 /// Reported speeds that one look at the hardware catalogue reads.
 pub const SPEEDS_READ_MAX: usize = 2_000;
 /// Kinds of machines and models that one look at the hardware catalogue tells apart.

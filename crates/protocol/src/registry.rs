@@ -337,7 +337,7 @@ pub struct Speed {
     pub reads_milli: Option<u64>,
     /// Tokens generated one after the other, in thousandths of a token per second; none of an encoder.
     pub writes_milli: Option<u64>,
-    /// Power drawn meanwhile.
+    /// Power that its boards drew at the end of the run.
     pub watts: Option<u32>,
 }
 

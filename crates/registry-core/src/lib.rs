@@ -32,7 +32,7 @@ use assay_protocol::{
     },
     registry::{
         Model, ModelManifest, ModelsArgs, Provider, ProviderArgs, ProvidersArgs, RegistryError,
-        SpeedArgs, Worker, WorkerArgs, WorkerStatus, WorkersArgs,
+        Speed, SpeedArgs, Worker, WorkerArgs, WorkerStatus, WorkersArgs,
     },
     store::{Log, Table},
 };
@@ -218,14 +218,14 @@ impl<B: Backend> Registry<B> {
             return Err(RegistryError::UnknownModel { model });
         }
         match self.store.speeds.get(&(operator, model)) {
-            Some(known) if known == speed => return Ok(worker),
+            // The worker's record has its last report, which may have been on another model.
+            Some(known) if known == speed && shows(&worker, &speed) => return Ok(worker),
             Some(_) => {}
             None => {
-                let first = (operator, ModelId::default());
-                let own = self.store.speeds.keys(first..);
-                let own = own.take_while(|(other, _)| *other == operator);
-                let count = own.take(SPEEDS_PER_WORKER_MAX).count();
-                room(count as u64, SPEEDS_PER_WORKER_MAX, "speeds of one worker")?;
+                let own = self.store.speeds_of(operator).into_iter();
+                let kept = own.filter(|model| !self.store.is_deprecated(model));
+                let count = kept.count() as u64;
+                room(count, SPEEDS_PER_WORKER_MAX, "speeds of one worker")?;
             }
         }
         self.commit(at, Change::SpeedReported(operator, model, speed));
@@ -415,6 +415,14 @@ impl<B: Backend> Registry<B> {
 /// The form in which names are compared: two that differ only in case are one.
 fn folded(name: &str) -> String {
     name.to_ascii_lowercase()
+}
+
+/// Whether a worker's record has a report already.
+fn shows(worker: &Worker, speed: &Speed) -> bool {
+    let hardware = &worker.hardware;
+    let same = |told: Option<u64>, shown| told.is_none() || told == shown;
+    same(speed.writes_milli, hardware.tokens_per_second_milli)
+        && same(speed.watts.map(u64::from), hardware.watts.map(u64::from))
 }
 
 fn signed(at: &Moment) -> Result<Principal, RegistryError> {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use assay_protocol::{
     ModelId,
+    limits::SPEEDS_PER_WORKER_MAX,
     registry::{Hardware, Model, Provider, Speed, Worker, WorkerStatus},
     store::{Log, MemoryLog, MemoryTable, Table},
 };
@@ -91,7 +92,12 @@ impl<B: Backend> Store<B> {
                 self.put_worker(worker.clone());
             }
             Change::WorkerDrained(operator) => self.set_status(operator, WorkerStatus::Draining),
-            Change::WorkerRetired(operator) => self.set_status(operator, WorkerStatus::Retired),
+            Change::WorkerRetired(operator) => {
+                self.set_status(operator, WorkerStatus::Retired);
+                for model in self.speeds_of(*operator) {
+                    self.speeds.remove(&(*operator, model));
+                }
+            }
             Change::ModelRegistered(model) => {
                 self.names.insert(folded(&model.manifest.name), model.id);
                 self.put_model(model.clone());
@@ -114,6 +120,14 @@ impl<B: Backend> Store<B> {
                 }
             }
             Change::SpeedReported(operator, model, speed) => {
+                // A full list gives up a model that takes no jobs any more.
+                let own = self.speeds_of(*operator);
+                if own.len() >= SPEEDS_PER_WORKER_MAX && !own.contains(model) {
+                    let old = own.into_iter().find(|model| self.is_deprecated(model));
+                    if let Some(old) = old {
+                        self.speeds.remove(&(*operator, old));
+                    }
+                }
                 self.speeds.insert((*operator, *model), *speed);
                 if let Some(worker) = self.workers.get(operator) {
                     let hardware = Hardware {
@@ -130,6 +144,18 @@ impl<B: Backend> Store<B> {
                 }
             }
         }
+    }
+
+    /// Models of which a worker has reported its speed.
+    pub(crate) fn speeds_of(&self, operator: Principal) -> Vec<ModelId> {
+        let own = self.speeds.keys((operator, ModelId::default())..);
+        own.take_while(|(other, _)| *other == operator)
+            .map(|(_, model)| model)
+            .collect()
+    }
+
+    pub(crate) fn is_deprecated(&self, model: &ModelId) -> bool {
+        self.models.get(model).is_some_and(|model| model.deprecated)
     }
 
     fn set_status(&mut self, operator: &Principal, status: WorkerStatus) {

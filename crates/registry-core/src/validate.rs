@@ -135,9 +135,13 @@ fn hardware(hardware: &Hardware) -> Checked {
         chips,
         memory_bytes: _,
         driver,
-        tokens_per_second_milli: _,
+        tokens_per_second_milli,
         watts: _,
     } = hardware;
+    if let Some(milli) = tokens_per_second_milli {
+        let field = "hardware.tokens_per_second_milli";
+        number(field, *milli, 1, SPEED_MILLI_MAX)?;
+    }
     if let Board::Gpu { vendor, name } = board {
         text("hardware.board.vendor", vendor, 1, NAME_BYTES_MAX)?;
         text("hardware.board.name", name, 1, NAME_BYTES_MAX)?;

@@ -41,7 +41,8 @@ impl<A: Accelerator + Send> Accelerator for Split<A> {
         }
         let each = rows.div_ceil(self.chips.len());
         let mut parts = Vec::with_capacity(self.chips.len());
-        // The first chips have something; of few rows the last ones have none.
+        // The first chips have something; of few rows the last ones have none. Of equal chips the first fills up first, so no other
+        // takes a part in vain.
         for (chip, weights) in self.chips.iter_mut().zip(weights.chunks(each * cols)) {
             let rows = weights.len() / cols;
             parts.push(Part {

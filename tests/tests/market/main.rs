@@ -12,6 +12,7 @@ mod load;
 mod logs;
 mod meter;
 mod money;
+mod page;
 mod random;
 mod receipts;
 mod registry;

@@ -45,7 +45,7 @@ fn a_decode_step_of_the_default_model_gives_the_canonical_logits(library: &OsStr
     assert_eq!(device.failure(), None);
     // The step multiplies with every matrix; what came before, with all but the last or with all.
     let layers = 7 * model.shape.layers as u64;
-    assert!(device.products() > 2 * layers, "{}", device.products());
+    assert!(device.calls() > 2 * layers, "{}", device.calls());
 }
 
 fn a_worker_on_the_simulator_and_one_on_a_processor_give_the_same_answers(library: &OsString) {

@@ -423,4 +423,3 @@ fn has_target(target: &str) -> bool {
         })
     })
 }
-

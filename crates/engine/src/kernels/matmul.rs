@@ -94,7 +94,7 @@ pub(crate) fn multiply_rows(
     compute(level, pool, x, tokens, &blocks);
 }
 
-/// Tokens that a device is given at once: bounds the memory of the sums.
+/// Tokens that a device is given at once: what it works on, not the sums, which are kept until a product is whole.
 const DEVICE_TOKENS: usize = 64;
 
 /// Multiplies with those matrices that lie on a device; says which they were, one bit each, and leaves the others alone.
@@ -105,10 +105,12 @@ fn on_devices(
     products: &mut [Product<'_>],
     write: Write,
 ) -> u32 {
-    if products
-        .iter()
-        .all(|product| product.matrix.resident().is_none())
-    {
+    let usable = |matrix: &Matrix| {
+        matrix
+            .resident()
+            .is_some_and(|resident| resident.is_usable())
+    };
+    if !products.iter().any(|product| usable(product.matrix)) {
         return 0;
     }
     let planes = |plane: &[i8]| -> Vec<i8> {
@@ -140,7 +142,7 @@ fn on_devices(
         let mut blocks = Vec::with_capacity(1);
         cut(matrix, 0..rows, rows, tokens, out, write, &mut blocks);
         let [block] = &blocks[..] else {
-            unreachable!("one block of all rows")
+            unreachable!("BUG: one block of all rows")
         };
         pool.run(tokens, &|token| {
             let sums = &batches[token / DEVICE_TOKENS][token % DEVICE_TOKENS * rows..][..rows];
@@ -233,7 +235,7 @@ struct Out {
     write: Write,
 }
 
-// SAFETY: blocks of one product cover disjoint rows, so threads write disjoint elements; the array outlives the region.
+// SAFETY: threads write disjoint rows, or disjoint tokens of one block, so disjoint elements; the array outlives the region.
 unsafe impl Sync for Block<'_> {}
 
 impl Block<'_> {

@@ -116,9 +116,9 @@ fn a_model_on_a_device_gives_the_same_bits() {
             (7 * model.shape.layers + 1, 0)
         );
         for options in [options(1, 1), options(2, 7), options(3, 128)] {
-            let before = device.products();
+            let before = device.calls();
             assert_eq!(left(&placed_model, &options), expected);
-            assert!(device.products() > before);
+            assert!(device.calls() > before);
         }
         assert_eq!(device.failure(), None);
     }
@@ -153,8 +153,44 @@ fn a_device_that_is_lost_leaves_the_rest_to_the_host() {
         placed.offload(&device).unwrap();
         assert_eq!(left(&placed, &options(2, 100)), expected);
         assert_eq!(device.failure(), Some(&lost()));
-        assert_eq!(device.products(), products as u64);
+        assert_eq!(device.calls(), products as u64);
     }
+}
+
+#[test]
+fn a_device_whose_code_panics_is_not_asked_again() {
+    struct Panics;
+    impl Accelerator for Panics {
+        fn load(
+            &mut self,
+            rows: usize,
+            cols: usize,
+            weights: &[i8],
+        ) -> Result<Handle, AcceleratorError> {
+            Host::default().load(rows, cols, weights)
+        }
+        fn multiply(
+            &mut self,
+            _: Handle,
+            _: &PlaneBatch<'_>,
+            _: &mut [i64],
+        ) -> Result<(), AcceleratorError> {
+            panic!("as a driver might")
+        }
+    }
+    let model = Model::tiny(1);
+    let expected = left(&model, &options(1, 96));
+    let device = Offload::new(Box::new(Panics));
+    assert!(
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            model.clone().offload(&device)
+        }))
+        .is_err()
+    );
+    let mut placed = model.clone();
+    let told = placed.offload(&device);
+    assert!(matches!(told, Err(KatFailure::Accelerator(_))), "{told:?}");
+    assert_eq!(left(&placed, &options(1, 96)), expected);
 }
 
 #[test]
@@ -220,5 +256,5 @@ fn an_encoder_on_a_device_gives_the_same_bits() {
     let matrices = placed.offload(&device).unwrap().matrices;
     assert_eq!(matrices, 6 * model.shape.layers);
     assert_eq!(vector(&placed), expected);
-    assert_eq!(device.products(), matrices as u64);
+    assert_eq!(device.calls(), matrices as u64);
 }

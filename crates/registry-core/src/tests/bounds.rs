@@ -217,6 +217,11 @@ fn numbers_have_a_least_and_a_greatest_value() {
         "hardware.chips"
     );
     assert_eq!(worker(|args| args.hardware.chips = 0), "hardware.chips");
+    let speed = |milli| worker(|args| args.hardware.tokens_per_second_milli = Some(milli));
+    let field = "hardware.tokens_per_second_milli";
+    assert_eq!(speed(limits::SPEED_MILLI_MAX), "ok");
+    assert_eq!(speed(limits::SPEED_MILLI_MAX + 1), field);
+    assert_eq!(speed(0), field);
 }
 
 #[test]

@@ -56,6 +56,12 @@ fn a_workers_speed_is_known_and_those_who_follow_hear_of_it() {
     });
     assert_eq!(heard.records, [Record::Worker(worker.clone())]);
 
+    // A report on another model is what the record shows then, until the first one comes again.
+    let other = speed_args(models[1], 7_000);
+    registry.report_speed(&at(workers[0], 3), other).unwrap();
+    let worker = registry.report_speed(&at(workers[0], 3), args).unwrap();
+    assert_eq!(worker.hardware.tokens_per_second_milli, Some(52_000));
+
     // The same again is no event.
     let events = registry.store().events.len();
     let again = registry.report_speed(&at(workers[0], 4), args).unwrap();
@@ -141,6 +147,14 @@ fn speeds_have_bounds() {
         max: SPEEDS_PER_WORKER_MAX as u64,
     };
     assert_eq!(past, Err(expected));
+    // A model that takes no jobs any more makes room.
+    registry.deprecate_model(&at(who(1), 5), models[3]).unwrap();
+    registry
+        .report_speed(&at(workers[0], 5), speed_args(*last, 5))
+        .unwrap();
+    let own = registry.store().speeds_of(workers[0]);
+    assert!(own.contains(last) && !own.contains(&models[3]));
+    assert_eq!(own.len(), SPEEDS_PER_WORKER_MAX);
     // What is known may still change.
     registry
         .report_speed(&at(workers[0], 6), speed_args(models[0], 6))
@@ -173,6 +187,11 @@ fn the_catalogue_has_medians_of_each_kind_of_machine() {
     let mut expected = [measured(models[0], 4, 20), measured(models[1], 1, 7)];
     expected.sort_by_key(|measured| measured.model);
     assert_eq!(catalogue.measured, expected);
+    assert_eq!(
+        registry.store().speeds.len(),
+        5,
+        "who is retired has no speed"
+    );
 }
 
 #[test]

@@ -35,7 +35,8 @@ impl FastPass {
         self.residual
             .copy_within(range.start * dim..range.end * dim, 0);
         // A device makes all logits at once; there is nothing to gain from parts.
-        let in_parts = model.logits_matrix().resident().is_none();
+        let resident = model.logits_matrix().resident();
+        let in_parts = resident.is_none_or(|resident| !resident.is_usable());
         if let Some(of_best) = sampler.of_best().filter(|_| in_parts) {
             let best = self.best(model, rows, logits);
             drawn.extend(best.into_iter().map(of_best));

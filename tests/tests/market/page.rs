@@ -1,0 +1,108 @@
+//! The frontend canister: files are published all at once, survive upgrades, and are its controllers' alone.
+
+use assay_protocol::frontend::{FrontendError, PieceArgs, Published};
+use candid::{Principal, encode_args};
+
+use crate::chain::{Chain, admin};
+
+const RULES: &[u8] = br#"{"headers":{"X-Frame-Options":"DENY"},"rules":[],"types":{"html":"text/html","":"text/plain"}}"#;
+
+fn stage(chain: &mut Chain, page: Principal, path: &str, bytes: &[u8]) {
+    for (n, piece) in bytes.chunks(1_000_000).enumerate() {
+        let args = PieceArgs {
+            path: path.to_owned(),
+            offset: n as u64 * 1_000_000,
+            bytes: piece.to_vec(),
+        };
+        let told: Result<u64, FrontendError> = chain.update(admin(), page, "stage", (args,));
+        told.unwrap();
+    }
+}
+
+fn publish(chain: &mut Chain, page: Principal) -> Result<Published, FrontendError> {
+    chain.update(admin(), page, "publish", ())
+}
+
+fn start() -> (Chain, Principal) {
+    let mut chain = Chain::bare(1);
+    let page = chain.install("frontend", &encode_args(()).unwrap());
+    (chain, page)
+}
+
+#[test]
+fn what_is_published_is_served_and_survives_an_upgrade_with_more_staged() {
+    let (mut chain, page) = start();
+    assert_eq!(chain.http(page, "GET", "/").status_code, 503);
+    let told = publish(&mut chain, page);
+    assert!(
+        matches!(&told, Err(FrontendError::Invalid { problem, .. }) if problem.contains("nothing is staged")),
+        "{told:?}"
+    );
+
+    // More than one message's worth of a file, which a gateway asks for in parts.
+    let film: Vec<u8> = (0..4_500_001).map(|at| (at % 251) as u8).collect();
+    for (path, bytes) in [
+        ("/assets.json", RULES),
+        ("/index.html", b"<p>one"),
+        ("/film.bin", &film),
+    ] {
+        stage(&mut chain, page, path, bytes);
+    }
+    let published = publish(&mut chain, page).unwrap();
+    assert_eq!((published.files, published.generation), (3, 1));
+    let served = |chain: &mut Chain, text: &str| {
+        let answer = chain.http(page, "GET", "/");
+        assert_eq!(answer.status_code, 200);
+        assert_eq!(answer.body, text.as_bytes());
+        let header = |name: &str| {
+            let found = answer.headers.iter();
+            found
+                .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.clone())
+                .collect::<String>()
+        };
+        assert_eq!(header("x-frame-options"), "DENY");
+        assert!(header("ic-certificate").contains("certificate=:"));
+        assert!(header("set-cookie").starts_with("ic_env=ic_root_key%3D3081"));
+    };
+    served(&mut chain, "<p>one");
+    let part = chain.http(page, "GET", "/film.bin");
+    assert_eq!(part.status_code, 206);
+    assert_eq!(part.body, film[..part.body.len()]);
+    assert_eq!(chain.http(page, "GET", "/nothing").status_code, 404);
+
+    stage(&mut chain, page, "/index.html", b"<p>two");
+    chain
+        .upgrade(page, "frontend", &encode_args(()).unwrap())
+        .unwrap();
+    served(&mut chain, "<p>one");
+    let told = publish(&mut chain, page);
+    assert!(
+        matches!(&told, Err(FrontendError::Invalid { path, .. }) if path == "/assets.json"),
+        "{told:?}"
+    );
+    served(&mut chain, "<p>one");
+    stage(&mut chain, page, "/assets.json", RULES);
+    let published = publish(&mut chain, page).unwrap();
+    assert_eq!((published.files, published.generation), (2, 2));
+    served(&mut chain, "<p>two");
+    assert_eq!(chain.http(page, "GET", "/film.bin").status_code, 404);
+}
+
+#[test]
+fn only_controllers_stage_discard_and_publish() {
+    let (mut chain, page) = start();
+    let caller = Principal::self_authenticating([1]);
+    let refused = Err(FrontendError::NotAController { caller });
+    let args = PieceArgs {
+        path: "/a".to_owned(),
+        offset: 0,
+        bytes: Vec::new(),
+    };
+    let told: Result<u64, FrontendError> = chain.update(caller, page, "stage", (args,));
+    assert_eq!(told, refused.clone().map(|()| 0));
+    let told: Result<(), FrontendError> = chain.update(caller, page, "discard", ());
+    assert_eq!(told, refused);
+    let told: Result<Published, FrontendError> = chain.update(caller, page, "publish", ());
+    assert_eq!(told.map(drop), refused);
+}
