@@ -1,5 +1,4 @@
 // What people do in a chat, in words of the page.
-import assert from "node:assert/strict";
 
 export const START = "Ask a question";
 /** Long enough that there is something to see, stop and reload in the middle of. */
@@ -57,17 +56,11 @@ export async function openReceipt(page) {
 /** The value beside a name in a list of facts. */
 export const fact = (place, name) => place.locator("dt", { hasText: new RegExp(`^${name}$`) }).locator("xpath=following-sibling::dd[1]").first();
 
-/** What the page says to assistive technology as one string. */
-export async function within(action, what) {
-  const value = await action;
-  assert.ok(value, what);
-  return value;
-}
 
 /** Fewer tokens than the app's default keep a case short. Set before the page is opened. */
 export function prefer(context, change) {
   return context.addInitScript((wanted) => {
-    if (localStorage.getItem("assay") === null) localStorage.setItem("assay", JSON.stringify(wanted));
+    if (location.protocol === "http:" && localStorage.getItem("assay") === null) localStorage.setItem("assay", JSON.stringify(wanted));
   }, change);
 }
 export const DRAWING = { temperatureMilli: 0, topPPpm: 1_000_000, topK: 0, maxTokens: 256, seed: "", system: "" };
