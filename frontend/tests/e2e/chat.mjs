@@ -1,7 +1,6 @@
 // What people do in a chat, in words of the page.
 
 export const START = "Ask a question";
-/** Long enough that there is something to see, stop and reload in the middle of. */
 export const LONG = "Tell me a long story about a river, a mill and a fox.";
 export const SHORT = "What is the capital of France?";
 
@@ -56,12 +55,13 @@ export async function openReceipt(page) {
 /** The value beside a name in a list of facts. */
 export const fact = (place, name) => place.locator("dt", { hasText: new RegExp(`^${name}$`) }).locator("xpath=following-sibling::dd[1]").first();
 
-
 /** Fewer tokens than the app's default keep a case short. Set before the page is opened. */
 export function prefer(context, change) {
   return context.addInitScript((wanted) => {
     if (location.protocol === "http:" && localStorage.getItem("assay") === null) localStorage.setItem("assay", JSON.stringify(wanted));
   }, change);
 }
-export const DRAWING = { temperatureMilli: 0, topPPpm: 1_000_000, topK: 0, maxTokens: 256, seed: "", system: "" };
+
+const DRAWING = { temperatureMilli: 0, topPPpm: 1_000_000, topK: 0, maxTokens: 256, seed: "", system: "" };
+/** Choices with which an answer has at most so many tokens. */
 export const few = (maxTokens) => ({ drawing: { ...DRAWING, maxTokens } });

@@ -3,6 +3,9 @@ import assert from "node:assert/strict";
 import { LONG, SHORT, askVerified, badge, few, lastReply, openChat, prefer, send, streaming, textOf } from "../chat.mjs";
 import { scenario } from "../setup.mjs";
 
+/** Long enough to be seen coming, stopped, and reloaded in the middle of. */
+const STORY = few(128);
+
 scenario("a reader with an empty profile asks and sees a verified badge", {}, async ({ page, site }) => {
   const text = await askVerified(page, site);
   assert.match(text, /Paris/);
@@ -12,7 +15,8 @@ scenario("a reader with an empty profile asks and sees a verified badge", {}, as
   assert.match(line, /cycles, from the guest pool/);
 });
 
-scenario("text is shown while the answer is still being written", {}, async ({ page, site }) => {
+scenario("text is shown while the answer is still being written", {}, async ({ context, page, site }) => {
+  await prefer(context, STORY);
   await openChat(page, site);
   await send(page, LONG);
   await streaming(page);
@@ -26,7 +30,8 @@ scenario("text is shown while the answer is still being written", {}, async ({ p
   await badge(page, "verified");
 });
 
-scenario("a reader stops an answer, keeps what was there, and may see the whole of it", {}, async ({ page, site }) => {
+scenario("a reader stops an answer, keeps what was there, and may see the whole of it", {}, async ({ context, page, site }) => {
+  await prefer(context, STORY);
   await openChat(page, site);
   await send(page, LONG);
   await streaming(page);
@@ -40,7 +45,8 @@ scenario("a reader stops an answer, keeps what was there, and may see the whole 
   assert.ok((await textOf(page)).startsWith(kept.trim().slice(0, 20)));
 });
 
-scenario("an answer goes on after a reload in the middle of it, and is asked for once", {}, async ({ page, site }) => {
+scenario("an answer goes on after a reload in the middle of it, and is asked for once", {}, async ({ context, page, site }) => {
+  await prefer(context, STORY);
   await openChat(page, site);
   await send(page, LONG);
   await streaming(page);
