@@ -12,6 +12,7 @@ const site = address.replace(/\/$/, "");
 const QUESTIONS = ["What is the capital of France?", "Why is the sky blue?", "Name three rivers of Europe."];
 const DRAWING = { temperatureMilli: 0, topPPpm: 1_000_000, topK: 0, maxTokens: 120, seed: "", system: "" };
 const WIDE = { width: 1280, height: 800 };
+const TALL = { width: 1280, height: 1500 };
 const NARROW = { width: 360, height: 740 };
 const QUALITY = 0.82;
 
@@ -110,7 +111,9 @@ for (const colorScheme of ["light", "dark"]) {
   await open("#/models", /about .* cycles/);
   await shoot(name("models"));
   await open("#/hardware", /as their maker publishes them/);
+  await page.setViewportSize(TALL);
   await shoot(name("hardware"));
+  await page.setViewportSize(WIDE);
   await open("#/verify", /Drop a receipt file/);
   await page.locator("input[type=file]").setInputFiles({ name: "receipt.json", mimeType: "application/json", buffer: receipt });
   await page.getByText("This receipt holds").waitFor();

@@ -20,6 +20,8 @@ export async function examine(page, name) {
     const label = `${name}, ${colorScheme}, ${width} px`;
     const found = await page.evaluate(async () => {
       await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+      // Colours are looked at as they come to rest.
+      for (const change of document.getAnimations()) if (change instanceof CSSTransition) change.finish();
       const { violations } = await globalThis.axe.run(document, { resultTypes: ["violations"] });
       return {
         wide: document.documentElement.scrollWidth - innerWidth,

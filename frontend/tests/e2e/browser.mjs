@@ -8,10 +8,18 @@ export function startBrowser() {
   return chromium.launch({ executablePath: process.env.ASSAY_CHROMIUM ?? "/usr/bin/chromium", args: ARGS });
 }
 
-/** A profile of its own; `heard` are the complaints of all of its pages, and requests that left the page's origin. */
-export async function openProfile(browser, site, options = {}) {
+/**
+ * A profile of its own. The service worker fetches every file of the app for a visit without a network, which is for the cases
+ * that are about it. `heard` are the complaints of all of its pages.
+ */
+export async function openProfile(browser, site, { serviceWorker = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-US", ...options });
   context.setDefaultTimeout(WAIT_MS);
+  if (!serviceWorker) {
+    await context.addInitScript(() => {
+      if (navigator.serviceWorker !== undefined) navigator.serviceWorker.register = () => Promise.reject(new Error("not in this case"));
+    });
+  }
   const heard = [];
   context.on("console", (message) => {
     if (message.type() === "error") heard.push(`console: ${message.text().slice(0, 400)}`);

@@ -6,7 +6,7 @@ import { scenario } from "../setup.mjs";
 /** Long enough to be seen coming, stopped, and reloaded in the middle of. */
 const STORY = few(128);
 
-scenario("a reader with an empty profile asks and sees a verified badge", {}, async ({ page, site }) => {
+scenario("a reader with an empty profile asks and sees a verified badge", { serviceWorker: true }, async ({ page, site }) => {
   const text = await askVerified(page, site);
   assert.match(text, /Paris/);
   assert.equal(await page.title(), `${SHORT} · Assay`);

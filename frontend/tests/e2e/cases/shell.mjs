@@ -5,7 +5,7 @@ import { scenario } from "../setup.mjs";
 
 const LOST = /ERR_INTERNET_DISCONNECTED|ERR_FAILED|Failed to fetch|Failed to load resource/;
 
-scenario("without a network the page opens, shows the chats, and says that it is offline", { exempt: LOST }, async ({ context, page, site }) => {
+scenario("without a network the page opens, shows the chats, and says that it is offline", { exempt: LOST, serviceWorker: true }, async ({ context, page, site }) => {
   await prefer(context, few(24));
   const answer = await askVerified(page, site);
   await page.evaluate(async () => {
@@ -24,7 +24,7 @@ scenario("without a network the page opens, shows the chats, and says that it is
   await page.getByText("You are offline.", { exact: false }).waitFor({ state: "detached" });
 });
 
-scenario("two tabs show the same chats, and one answer is made once", {}, async ({ context, page, site }) => {
+scenario("two tabs show the same chats, and one answer is made once", { serviceWorker: true }, async ({ context, page, site }) => {
   await prefer(context, few(96));
   const answer = await askVerified(page, site);
   const other = await context.newPage();
