@@ -37,6 +37,14 @@ export async function startNetwork(identityProvider) {
   child.once("close", () => (gone = true));
   child.once("error", (error) => ((gone = true), (said += error.message)));
 
+  // Whoever ends the suite before its time ends the network, too.
+  const leave = () => {
+    child.kill("SIGTERM");
+    process.exit(1);
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, leave);
+  process.once("exit", () => child.kill("SIGTERM"));
+
   async function stop() {
     if (!gone) {
       child.kill("SIGTERM");

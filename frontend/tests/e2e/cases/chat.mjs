@@ -4,7 +4,7 @@ import { LONG, SHORT, askVerified, badge, few, lastReply, openChat, prefer, send
 import { scenario } from "../setup.mjs";
 
 /** Long enough to be seen coming, stopped, and reloaded in the middle of. */
-const STORY = few(128);
+const STORY = few(72);
 
 scenario("a reader with an empty profile asks and sees a verified badge", { serviceWorker: true }, async ({ page, site }) => {
   const text = await askVerified(page, site);

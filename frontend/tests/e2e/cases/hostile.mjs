@@ -1,6 +1,8 @@
 // Answers and files that mean harm. Chats come in through the import, the way by which a stranger's text reaches the page.
 import assert from "node:assert/strict";
-import { lastReply } from "../chat.mjs";
+import { readFileSync } from "node:fs";
+import { openProfile } from "../browser.mjs";
+import { askVerified, badge, few, lastReply, prefer } from "../chat.mjs";
 import { scenario } from "../setup.mjs";
 
 const AWAY = "http://attacker.localhost:9/";
@@ -97,4 +99,23 @@ scenario("a chat from a file shows no badge that its receipt does not earn", {},
   await take(page, site, file(reply("The moon is made of cheese.", forged)));
   await lastReply(page).locator("[data-state]").waitFor();
   assert.equal(await page.locator("[data-state=verified], [data-state=reverified]").count(), 0);
+});
+
+scenario("an exported chat keeps its badge in another browser, and loses it with another answer", {}, async ({ context, page, site, browser, heard }) => {
+  await prefer(context, few(24));
+  const answer = await askVerified(page, site);
+  const address = page.url();
+  await page.goto(`${site}/#/settings`);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export everything" }).click()]);
+  const exported = readFileSync(await download.path(), "utf8");
+  for (const [text, state] of [[exported, "verified"], [exported.replaceAll(answer.trim(), "The capital of France is Lyon."), "refused"]]) {
+    const other = await openProfile(browser, site);
+    await other.page.goto(`${site}/#/settings`);
+    await other.page.locator("input[type=file]").setInputFiles({ name: "chats.json", mimeType: "application/json", buffer: Buffer.from(text) });
+    await other.page.getByText("1 chat came in").waitFor();
+    await other.page.goto(address);
+    await badge(other.page, state);
+    heard.push(...other.heard);
+    await other.context.close();
+  }
 });
