@@ -55,6 +55,13 @@ export async function openReceipt(page) {
 /** The value beside a name in a list of facts. */
 export const fact = (place, name) => place.locator("dt", { hasText: new RegExp(`^${name}$`) }).locator("xpath=following-sibling::dd[1]").first();
 
+/** Goes to the list of this reader's own jobs, and waits until there are so many. */
+export async function ownJobs(page, site, count) {
+  await page.goto(`${site}/#/jobs`);
+  await page.getByLabel("Only mine").check();
+  await page.waitForFunction((wanted) => document.querySelectorAll("main table.data tbody tr").length === wanted, count);
+}
+
 /** Fewer tokens than the app's default keep a case short. Set before the page is opened. */
 export function prefer(context, change) {
   return context.addInitScript((wanted) => {

@@ -1,6 +1,6 @@
 // Who the reader is to the market.
 import assert from "node:assert/strict";
-import { SHORT, badge, fact, few, openChat, prefer, send } from "../chat.mjs";
+import { SHORT, badge, fact, few, openChat, ownJobs, prefer, send } from "../chat.mjs";
 import { scenario } from "../setup.mjs";
 
 const PRINCIPAL = /[a-z0-9]{5}(-[a-z0-9]{3,5})+/;
@@ -36,9 +36,8 @@ scenario("a reader signs in with Internet Identity, asks as that account, and si
   await openChat(page, site);
   await send(page, SHORT);
   await badge(page, "verified");
-  await page.goto(`${site}/#/jobs`);
-  await page.getByLabel("Only mine").check();
-  await page.locator("table.data tbody tr", { hasText: stub.principal.slice(0, 5) }).first().waitFor();
+  await ownJobs(page, site, 1);
+  assert.match(await page.locator("main table.data tbody tr").innerText(), new RegExp(stub.principal.slice(0, 5)));
 
   await page.goto(`${site}/#/account`);
   await page.getByRole("button", { name: "Sign out" }).click();

@@ -1,6 +1,6 @@
 // Asking, and how answers come.
 import assert from "node:assert/strict";
-import { LONG, SHORT, askVerified, badge, few, lastReply, openChat, prefer, send, streaming, textOf } from "../chat.mjs";
+import { LONG, SHORT, askVerified, badge, few, lastReply, openChat, ownJobs, prefer, send, streaming, textOf } from "../chat.mjs";
 import { scenario } from "../setup.mjs";
 
 /** Long enough to be seen coming, stopped, and reloaded in the middle of. */
@@ -57,10 +57,7 @@ scenario("an answer goes on after a reload in the middle of it, and is asked for
   await badge(page, "verified");
   const after = await textOf(page);
   assert.ok(after.length > before.length && after.startsWith(before.trim().slice(0, 20)), "the text is another one");
-  await page.goto(`${site}/#/jobs`);
-  await page.getByLabel("Only mine").check();
-  await page.waitForTimeout(1_000);
-  assert.equal(await page.locator("table.data tbody tr").count(), 1);
+  await ownJobs(page, site, 1);
 });
 
 scenario("a question is edited into a branch, and both answers stay", {}, async ({ context, page, site }) => {

@@ -1,6 +1,6 @@
 // The page as a program: without a network, and more than once.
 import assert from "node:assert/strict";
-import { SHORT, askVerified, badge, few, lastReply, prefer, send, textOf } from "../chat.mjs";
+import { SHORT, askVerified, badge, few, lastReply, ownJobs, prefer, send, textOf } from "../chat.mjs";
 import { scenario } from "../setup.mjs";
 
 const LOST = /ERR_INTERNET_DISCONNECTED|ERR_FAILED|Failed to fetch|Failed to load resource/;
@@ -37,8 +37,5 @@ scenario("two tabs show the same chats, and one answer is made once", { serviceW
   await Promise.all([badge(page, "verified"), badge(other, "verified")]);
   assert.equal(await other.locator("article.reply").count(), 2);
   assert.equal(await textOf(other), await textOf(page));
-  await other.goto(`${site}/#/jobs`);
-  await other.getByLabel("Only mine").check();
-  await other.locator("table.data tbody tr").nth(1).waitFor();
-  assert.equal(await other.locator("table.data tbody tr").count(), 2);
+  await ownJobs(other, site, 2);
 });
