@@ -2,7 +2,7 @@
 //
 //   node scripts/audit.mjs http://localhost:4173 [folder for screenshots]
 //
-// Wants Chromium: CHROMIUM, else /usr/bin/chromium.
+// Wants Chromium: ASSAY_CHROMIUM, else /usr/bin/chromium.
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -10,7 +10,7 @@ import { chromium } from "playwright-core";
 const [site = "http://localhost:4173", folder] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  executablePath: process.env.ASSAY_CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 if (folder) mkdirSync(folder, { recursive: true });

@@ -34,6 +34,8 @@ export const FOUND_MAX = 50;
 /** Bytes of a receipt file or an export that is read. */
 export const RECEIPT_FILE_BYTES_MAX = 16 * 1024 * 1024;
 export const IMPORT_FILE_BYTES_MAX = 64 * 1024 * 1024;
+/** Milliseconds after which a certificate is no longer fresh. */
+export const FRESH_MS_MAX = 300_000;
 /** Bytes of the longest certificate or witness that is read. */
 export const CBOR_BYTES_MAX = 1024 * 1024;
 /** Characters of a code block that is coloured; longer ones stay plain. */

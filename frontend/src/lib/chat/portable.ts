@@ -43,7 +43,7 @@ export async function exportChats(): Promise<string> {
   return JSON.stringify(portable, write);
 }
 
-/** What a file holds, or why it holds nothing. Nothing in it is trusted: receipts are checked when they are shown. */
+/** What a file holds, or why it holds nothing. Nothing in it is trusted: receipts are checked when they come in. */
 export function parseChats(text: string): Portable | undefined {
   if (text.length > IMPORT_FILE_BYTES_MAX) return undefined;
   try {
@@ -67,10 +67,16 @@ export async function importChats({ chats, turns, receipts }: Portable): Promise
     await db.put("chats", chat);
     added++;
   }
+  const { proofOf } = await import("./imported.ts");
+  const receiptOf = new Map(receipts.map((receipt) => [receipt.id, receipt]));
   for (const turn of turns) {
-    // What was under way elsewhere is not under way here.
-    const kept: Turn = turn.role === "assistant" ? { ...turn, open: 0 } : turn;
-    if ((await db.getKey("turns", turn.id)) === undefined) await db.put("turns", kept);
+    if ((await db.getKey("turns", turn.id)) !== undefined) continue;
+    if (turn.role !== "assistant") await db.put("turns", turn);
+    else {
+      // What was under way elsewhere is not under way here, and what was run again elsewhere was not run here.
+      const { rerun: _, ...rest } = turn;
+      await db.put("turns", { ...rest, open: 0, proof: await proofOf(turn, receiptOf.get(`${turn.shard}/${turn.job}`)) });
+    }
   }
   for (const receipt of receipts) if ((await db.getKey("receipts", receipt.id)) === undefined) await db.put("receipts", receipt);
   return added;

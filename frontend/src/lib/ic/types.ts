@@ -33,7 +33,10 @@ export type {
 } from "../../bindings/declarations/jobs.did.ts";
 export type {
   Board,
+  BoardFacts,
   Hardware,
+  HardwareCatalogue,
+  MeasuredSpeed,
   Model,
   Provider,
   RegistryError,

@@ -1,5 +1,6 @@
-// Boards and who has them, counted from the registry's workers.
-import { opt, tag, type Board, type Worker } from "../../lib/ic/types.ts";
+// Boards and who has them, counted from the registry's workers, and the registry's own catalogue.
+import { registry } from "../../lib/ic/connection.ts";
+import { opt, tag, type Board, type HardwareCatalogue, type Worker } from "../../lib/ic/types.ts";
 import { boardName } from "../../lib/market/hardware.ts";
 import { readWorkers } from "../../lib/market/read.ts";
 
@@ -41,4 +42,18 @@ export async function readBoards(): Promise<BoardLine[]> {
     lines.set(name, line);
   }
   return [...lines.values()].sort((a, b) => b.workers.length - a.workers.length || a.name.localeCompare(b.name));
+}
+
+export async function readCatalogue(): Promise<HardwareCatalogue> {
+  return (await registry()).hardware_catalogue();
+}
+
+/** An address that may be followed. */
+export function webAddress(text: string): URL | undefined {
+  try {
+    const address = new URL(text);
+    return address.protocol === "https:" ? address : undefined;
+  } catch {
+    return undefined;
+  }
 }
