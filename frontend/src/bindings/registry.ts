@@ -241,7 +241,7 @@ export interface Speed {
      */
     writes_milli?: bigint;
     /**
-     * Power drawn meanwhile.
+     * Power that its boards drew at the end of the run.
      */
     watts?: number;
 }
