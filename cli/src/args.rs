@@ -151,7 +151,7 @@ pub(crate) enum Page {
         /// A model file for those who run it on their device, served under its name in /models [default: that of the running network]
         #[arg(long, value_name = "FILE")]
         model: Option<PathBuf>,
-        /// Where the network answers, for example https://icp-api.io [default: the running network]
+        /// Where the network answers [default: the running network]
         #[arg(long, value_name = "URL", requires = "canister", requires = "identity")]
         url: Option<String>,
         /// A key that controls the canister [default: who controls the running network's]

@@ -39,7 +39,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure how fast this machine reads and writes with each model, on the processor and on the chips of [backend]
+    /// Measure how fast this machine reads and writes with each model, on the processor and on the configured chips
     Bench {
         #[command(flatten)]
         settings: Settings,
