@@ -84,6 +84,19 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+/// The same for what needs threads of its own, such as a market with workers.
+///
+/// # Panics
+/// Where the system gives no runtime.
+pub fn block_on_threads<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be had")
+        .block_on(future)
+}
+
 /// A client with a key of its own that trusts this root key and nothing else.
 ///
 /// # Panics

@@ -135,15 +135,21 @@ fn is_root() -> bool {
     process::capture(Command::new("id").arg("-u")).is_ok_and(|id| id == "0")
 }
 
-/// That there is no browser, and how to get one.
-fn no_browser() -> anyhow::Error {
-    let remedy =
-        "apt-get install --no-install-recommends chromium, or name a browser in ASSAY_CHROMIUM";
-    process::ToolMissing {
-        tool: "chromium",
-        remedy,
+/// A browser, installed if it may be; an error says how to get one.
+fn chromium(may_install: bool) -> anyhow::Result<PathBuf> {
+    let (variable, name) = CHROMIUM;
+    let find = || {
+        let named = std::env::var_os(variable).map(PathBuf::from);
+        named.or_else(|| process::on_path(name))
+    };
+    if may_install && find().is_none() {
+        install_debian(name);
     }
-    .into()
+    let missing = process::ToolMissing {
+        tool: name,
+        remedy: "apt-get install --no-install-recommends chromium, or name a browser in ASSAY_CHROMIUM",
+    };
+    find().ok_or_else(|| missing.into())
 }
 
 /// The server's program; asking the package also puts its libraries in order.
@@ -189,23 +195,18 @@ pub(crate) fn run(
             ]);
             (SERVERS, &MARKET[..])
         }
-        Subject::Web => (WEB, &MARKET[..]),
-    };
-    if subject == Subject::Web {
-        let (variable, name) = CHROMIUM;
-        let named = std::env::var_os(variable).map(PathBuf::from);
-        if may_install && named.is_none() && process::on_path(name).is_none() {
-            install_debian(name);
+        Subject::Web => {
+            variables.extend([
+                (CHROMIUM.0, chromium(may_install)?),
+                ("ASSAY_PAGE_DIR", page::build(workspace, may_install)?),
+                ("ASSAY_CLI_BIN", workspace.program(Profile::Dev, "assay")),
+            ]);
+            (WEB, &MARKET[..])
         }
-        let chromium = named.or_else(|| process::on_path(name));
-        variables.push((variable, chromium.ok_or_else(no_browser)?));
-        variables.push(("ASSAY_PAGE_DIR", page::build(workspace, may_install)?));
-        let cli = workspace.program(Profile::Dev, "assay");
-        variables.push(("ASSAY_CLI_BIN", cli));
-    }
+    };
+    tests_run::build(workspace)?;
     if canisters == MARKET {
         let places = model::fetch(workspace, None)?;
-        tests_run::build(workspace)?;
         let model = model::convert(workspace, Profile::Dev, &places)?;
         let worker = workspace.program(Profile::Dev, "assay-worker");
         variables.extend([("ASSAY_MODEL", model), ("ASSAY_WORKER_BIN", worker)]);
@@ -213,7 +214,6 @@ pub(crate) fn run(
     let canisters: Vec<String> = canisters.iter().map(|&name| name.to_owned()).collect();
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;
     variables.push(("ASSAY_WASM_DIR", wasm_dir));
-    tests_run::build(workspace)?;
     let mut count = Count::default();
     for suite in suites {
         run_suite(workspace, may_install, suite, &variables, &mut count)?;

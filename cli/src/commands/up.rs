@@ -1,6 +1,6 @@
 //! A market that stays.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assay_protocol::{Cycles, frontend::Published};
 
@@ -10,7 +10,7 @@ use crate::{
     args::Up,
     exit,
     home::{Home, UpFile, UpPage},
-    local::{LocalMarket, MarketOptions, Modules, ProviderPlan},
+    local::{LocalMarket, Modules, ProviderPlan},
     show::{out, step, talk},
 };
 
@@ -27,22 +27,28 @@ const TREASURY: Cycles = Cycles(10_000_000_000_000);
 /// How often the workers are looked after.
 const CARE: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// A web app to be served, found before anything is started.
+struct Site {
+    folder: PathBuf,
+    module: Vec<u8>,
+    identity_provider: Option<String>,
+}
+
 /// Puts the web app into a canister of the network.
-async fn publish(
-    market: &LocalMarket,
-    options: &MarketOptions,
-    folder: &Path,
-    identity_provider: Option<&str>,
-) -> Result<UpPage, Failure> {
+async fn publish(market: &LocalMarket, model: &Path, site: &Site) -> Result<UpPage, Failure> {
     step("page", async {
-        let modules = Modules::load(&options.wasm_dir)?;
+        let Site {
+            folder,
+            module,
+            identity_provider,
+        } = site;
         let (canister, published) = market
-            .publish_page(&modules, folder, &options.model, identity_provider)
+            .publish_page(module, folder, model, identity_provider.as_deref())
             .await?;
         let page = UpPage {
             canister: canister.to_text(),
             url: market.page_url(&canister),
-            model: options.model.clone(),
+            model: model.to_owned(),
             served: market.model_path(),
         };
         let Published { files, bytes, .. } = published;
@@ -65,6 +71,14 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
         .tempdir_in(&home.0)
         .map_err(Failure::io(&home.0))?;
     let options = market_options(&args.parts, args.port, dir.path().join("market"), &home)?;
+    let site = match args.page {
+        None => None,
+        Some(folder) => Some(Site {
+            folder,
+            module: Modules::frontend(&options.wasm_dir)?,
+            identity_provider: args.identity_provider,
+        }),
+    };
     talk("starting a market of our own");
     let up_file = home.up_file();
     let work = async {
@@ -90,11 +104,9 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
             ))
         })
         .await?;
-        let page = match &args.page {
+        let page = match &site {
             None => None,
-            Some(folder) => {
-                Some(publish(&market, &options, folder, args.identity_provider.as_deref()).await?)
-            }
+            Some(site) => Some(publish(&market, &options.model, site).await?),
         };
         UpFile {
             page: page.clone(),

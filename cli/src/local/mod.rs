@@ -221,14 +221,11 @@ impl LocalMarket {
     /// Gives the canister, and what it serves. People sign in at Internet Identity, unless another provider is named.
     pub async fn publish_page(
         &self,
-        modules: &Modules,
+        module: &[u8],
         folder: &Path,
         model: &Path,
         identity_provider: Option<&str>,
     ) -> Result<(Principal, Published), Failure> {
-        let module = modules.frontend.as_ref().ok_or(Failure::NoModule {
-            path: "frontend.wasm".into(),
-        })?;
         let network = self.connect(&self.operator).await?;
         let canister = deploy::page(&network, &self.canisters, module, identity_provider).await?;
         let more = [(self.model_path(), model.to_owned())];

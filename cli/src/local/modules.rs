@@ -10,8 +10,6 @@ pub struct Modules {
     pub(crate) registry: Vec<u8>,
     pub(crate) jobs: Vec<u8>,
     pub(crate) purse: Vec<u8>,
-    /// Where a page is wanted.
-    pub(crate) frontend: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Modules {
@@ -20,15 +18,13 @@ impl std::fmt::Debug for Modules {
             registry,
             jobs,
             purse,
-            frontend,
         } = self;
         write!(
             f,
-            "Modules(registry {} bytes, jobs {} bytes, purse {} bytes, frontend {} bytes)",
+            "Modules(registry {} bytes, jobs {} bytes, purse {} bytes)",
             registry.len(),
             jobs.len(),
-            purse.len(),
-            frontend.as_ref().map_or(0, Vec::len)
+            purse.len()
         )
     }
 }
@@ -40,11 +36,12 @@ impl Modules {
             registry: read(dir, "registry")?,
             jobs: read(dir, "jobs")?,
             purse: read(dir, "purse")?,
-            frontend: match read(dir, "frontend") {
-                Err(Failure::NoModule { .. }) => None,
-                module => Some(module?),
-            },
         })
+    }
+
+    /// Reads the module of the canister that serves the web app, which only a market with a page has.
+    pub fn frontend(dir: &Path) -> Result<Vec<u8>, Failure> {
+        read(dir, "frontend")
     }
 }
 

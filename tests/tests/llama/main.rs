@@ -18,6 +18,7 @@ use assay_protocol::{
     request::{Assurance, Parameters, Sampling, Task},
     result::{Finish, ResultBody},
 };
+use assay_tests::block_on_threads;
 use assay_worker::{
     model::Job,
     openai::{Dialect, ServerModel},
@@ -38,15 +39,6 @@ const CASES: &[Case] = cases!(&["ASSAY_LLAMA_SERVER", "ASSAY_GGUF"];
 
 fn main() -> io::Result<ExitCode> {
     cases::run(CASES.to_vec())
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 fn job(prompt: &str, parameters: Parameters, seed: u64) -> Job {
@@ -71,7 +63,7 @@ async fn ask(model: &ServerModel, job: &Job) -> (ResultBody, String) {
 
 fn a_server_tells_what_it_is(program: &OsString) {
     let server = LlamaServer::start(program);
-    block_on(async {
+    block_on_threads(async {
         let model = ServerModel::open(&server.settings()).await.unwrap();
         let deployment = model.deployment();
         assert_eq!(deployment.dialect, Dialect::LlamaCpp, "{deployment:?}");
@@ -83,7 +75,7 @@ fn a_server_tells_what_it_is(program: &OsString) {
 
 fn answers_are_the_same_every_time(program: &OsString) {
     let server = LlamaServer::start(program);
-    block_on(async {
+    block_on_threads(async {
         let model = ServerModel::open(&server.settings()).await.unwrap();
         let greedy = Parameters::new(24, Sampling::GREEDY);
         let (first, heard) = ask(&model, &job("Count to ten.", greedy.clone(), 0)).await;
@@ -98,7 +90,7 @@ fn answers_are_the_same_every_time(program: &OsString) {
 
 fn a_token_limit_a_stop_string_and_a_seed_are_kept(program: &OsString) {
     let server = LlamaServer::start(program);
-    block_on(async {
+    block_on_threads(async {
         let model = ServerModel::open(&server.settings()).await.unwrap();
         let few = Parameters::new(3, Sampling::GREEDY);
         let (body, _) = ask(&model, &job("Tell me a long story.", few, 0)).await;
@@ -135,7 +127,7 @@ fn a_token_limit_a_stop_string_and_a_seed_are_kept(program: &OsString) {
 
 fn two_servers_of_one_class_verify_each_other(program: &OsString) {
     let servers = [(); 2].map(|()| LlamaServer::start(program));
-    block_on(async {
+    block_on_threads(async {
         let settings = servers.each_ref().map(LlamaServer::settings);
         let served = Served::start(&settings).await;
         let view = served

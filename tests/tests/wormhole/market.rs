@@ -11,16 +11,6 @@ use assay_worker::backend::TensixFile;
 
 use crate::harness::{Market, assert_settled};
 
-/// Waits for something asynchronous, with threads to spare for a market.
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-
 /// The market, and the name of the provider whose worker has the chip.
 pub(crate) async fn start(model: PathBuf, chip: TensixFile) -> (Market, String) {
     let mut plans = ProviderPlan::honest(2);

@@ -32,7 +32,7 @@ fn model(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 fn a_worker_on_a_chip_and_one_on_a_processor_give_the_same_answers(python: &OsString) {
-    market::block_on(serve(PathBuf::from(python)));
+    assay_tests::block_on_threads(serve(PathBuf::from(python)));
 }
 
 async fn serve(python: PathBuf) {

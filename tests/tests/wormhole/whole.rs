@@ -49,7 +49,7 @@ fn a_decode_step_of_the_default_model_gives_the_canonical_logits(library: &OsStr
 }
 
 fn a_worker_on_the_simulator_and_one_on_a_processor_give_the_same_answers(library: &OsString) {
-    market::block_on(serve(PathBuf::from(library)));
+    assay_tests::block_on_threads(serve(PathBuf::from(library)));
 }
 
 async fn serve(library: PathBuf) {

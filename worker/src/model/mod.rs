@@ -373,6 +373,21 @@ impl Checked {
     }
 }
 
+/// Places a model on chips where there are any; the error names the file.
+fn place(
+    path: &Path,
+    device: Option<&Arc<Offload>>,
+    offload: impl FnOnce(&Arc<Offload>) -> Result<Placed, KatFailure>,
+) -> Result<Option<Placed>, ModelFault> {
+    device
+        .map(offload)
+        .transpose()
+        .map_err(|error| ModelFault::Device {
+            path: path.to_owned(),
+            error,
+        })
+}
+
 fn hash_file(path: &Path) -> std::io::Result<(u64, Hash32)> {
     use sha2::Digest as _;
     let mut hasher = sha2::Sha256::new();

@@ -17,7 +17,7 @@ use assay_protocol::{
     result::{Finish, Logprob, ResultBody, TokenLogprobs},
 };
 
-use super::{Checked, Job, ModelFault, OnToken, Prepared, RunFault, Token};
+use super::{Checked, Job, ModelFault, OnToken, Prepared, RunFault, Token, place};
 
 /// A decoder with its tokenizer.
 #[derive(Debug)]
@@ -42,13 +42,7 @@ impl TextModel {
             path: path.to_owned(),
             error,
         })?;
-        let placed = device
-            .map(|device| model.offload(device))
-            .transpose()
-            .map_err(|error| ModelFault::Device {
-                path: path.to_owned(),
-                error,
-            })?;
+        let placed = place(path, device, |device| model.offload(device))?;
         Ok(Self {
             placed,
             path: path.to_owned(),

@@ -20,7 +20,7 @@ use assay_protocol::{
     result::{Finish, ResultBody},
 };
 
-use super::{Checked, Job, ModelFault, RunFault, Unfit};
+use super::{Checked, Job, ModelFault, RunFault, Unfit, place};
 
 /// A sentence encoder with its tokenizer.
 #[derive(Debug)]
@@ -47,13 +47,7 @@ impl VectorModel {
                 error,
             }
         })?;
-        let placed = device
-            .map(|device| encoder.offload(device))
-            .transpose()
-            .map_err(|error| ModelFault::Device {
-                path: path.to_owned(),
-                error,
-            })?;
+        let placed = place(path, device, |device| encoder.offload(device))?;
         Ok(Self {
             placed,
             path: path.to_owned(),

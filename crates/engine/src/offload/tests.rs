@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    accelerator::Host,
+    accelerator::{Host, tests::Spoiled},
     encoder,
     forward::{Kernels, Options, Session},
     model::tiny::{Family, Mix},
@@ -159,28 +159,11 @@ fn a_device_that_is_lost_leaves_the_rest_to_the_host() {
 
 #[test]
 fn a_device_whose_code_panics_is_not_asked_again() {
-    struct Panics;
-    impl Accelerator for Panics {
-        fn load(
-            &mut self,
-            rows: usize,
-            cols: usize,
-            weights: &[i8],
-        ) -> Result<Handle, AcceleratorError> {
-            Host::default().load(rows, cols, weights)
-        }
-        fn multiply(
-            &mut self,
-            _: Handle,
-            _: &PlaneBatch<'_>,
-            _: &mut [i64],
-        ) -> Result<(), AcceleratorError> {
-            panic!("as a driver might")
-        }
-    }
     let model = Model::tiny(1);
     let expected = left(&model, &options(1, 96));
-    let device = Offload::new(Box::new(Panics));
+    let device = Offload::new(Box::new(Spoiled(Host::default(), |_: &mut [i64]| {
+        panic!("as a driver might")
+    })));
     assert!(
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             model.clone().offload(&device)
@@ -216,29 +199,9 @@ fn a_matrix_that_a_device_refuses_is_an_error() {
 
 #[test]
 fn a_device_that_is_not_exact_takes_no_model() {
-    #[derive(Default)]
-    struct Off(Host);
-    impl Accelerator for Off {
-        fn load(
-            &mut self,
-            rows: usize,
-            cols: usize,
-            weights: &[i8],
-        ) -> Result<Handle, AcceleratorError> {
-            self.0.load(rows, cols, weights)
-        }
-        fn multiply(
-            &mut self,
-            matrix: Handle,
-            x: &PlaneBatch<'_>,
-            sums: &mut [i64],
-        ) -> Result<(), AcceleratorError> {
-            self.0.multiply(matrix, x, sums)?;
-            sums[0] += 1;
-            Ok(())
-        }
-    }
-    let device = Offload::new(Box::new(Off::default()));
+    let device = Offload::new(Box::new(Spoiled(Host::default(), |sums: &mut [i64]| {
+        sums[0] += 1;
+    })));
     let told = Model::tiny(1).offload(&device);
     assert!(matches!(told, Err(KatFailure::Wrong { .. })), "{told:?}");
 }
