@@ -42,6 +42,9 @@ pub(crate) struct Files<M: Medium> {
     pub(crate) keep: Box<dyn Fn(u64)>,
 }
 
+/// Old pieces that go with each new one: as many files come as have gone, so the next site clears away the last but one.
+const OLD_PIECES_AT_ONCE: usize = 2;
+
 /// Takes a piece; gives the bytes of its file that are staged now. A file that begins again at 0 forgets what was staged of it.
 pub(crate) fn stage<M: Medium>(
     files: &mut Files<M>,
@@ -104,6 +107,7 @@ pub(crate) fn stage<M: Medium>(
             max: SITE_BYTES_MAX,
         });
     }
+    clear_old(files);
     if *offset == 0 {
         let of_file = (next, path.clone(), 0)..=(next, path.clone(), u32::MAX);
         remove(&mut files.pieces, of_file);
@@ -125,12 +129,24 @@ pub(crate) fn discard<M: Medium>(files: &mut Files<M>) {
     remove(&mut files.extents, (next, String::new())..);
 }
 
+/// Takes away a little of what nothing serves any more. All of a large site at once would be more than one message can do.
+fn clear_old<M: Medium>(files: &mut Files<M>) {
+    let serving = (files.generation, String::new(), 0);
+    let old: Vec<PieceKey> = files
+        .pieces
+        .keys(..serving)
+        .take(OLD_PIECES_AT_ONCE)
+        .collect();
+    for key in old {
+        files.pieces.remove(&key);
+    }
+}
+
 /// Serves from now on what is staged.
 pub(crate) fn promote<M: Medium>(files: &mut Files<M>) {
     files.generation += 1;
     let new = files.generation;
     (files.keep)(new);
-    remove(&mut files.pieces, ..(new, String::new(), 0));
     remove(&mut files.extents, ..(new, String::new()));
 }
 
@@ -256,7 +272,14 @@ mod tests {
         promote(&mut files);
         let expected = Whole::from([("/a.js".to_owned(), b"new".to_vec())]);
         assert_eq!(served(&files), expected);
-        assert_eq!(files.pieces.len(), 1, "nothing old is left");
+        // What was served before goes piece by piece as the next site comes.
+        let old = |files: &Files<Memory>| files.pieces.keys(..(2, String::new(), 0)).count();
+        assert_eq!(old(&files), 3);
+        for (offset, left) in [(0, 1), (1, 0)] {
+            stage(&mut files, &piece("/c", offset, b"c")).unwrap();
+            assert_eq!(old(&files), left);
+        }
+        assert_eq!(served(&files), expected);
     }
 
     #[test]

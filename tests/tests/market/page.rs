@@ -1,17 +1,19 @@
 //! The frontend canister: files are published all at once, survive upgrades, and are its controllers' alone.
 
-use assay_protocol::frontend::{FrontendError, PieceArgs, Published};
+use assay_protocol::frontend::{FILE_BYTES_MAX, FrontendError, PieceArgs, Published};
 use candid::{Principal, encode_args};
 
 use crate::chain::{Chain, admin};
 
+/// Bytes that tests stage at once.
+const PIECE: usize = 1_500_000;
 const RULES: &[u8] = br#"{"headers":{"X-Frame-Options":"DENY"},"rules":[],"types":{"html":"text/html","":"text/plain"}}"#;
 
 fn stage(chain: &mut Chain, page: Principal, path: &str, bytes: &[u8]) {
-    for (n, piece) in bytes.chunks(1_000_000).enumerate() {
+    for (n, piece) in bytes.chunks(PIECE).enumerate() {
         let args = PieceArgs {
             path: path.to_owned(),
-            offset: n as u64 * 1_000_000,
+            offset: (n * PIECE) as u64,
             bytes: piece.to_vec(),
         };
         let told: Result<u64, FrontendError> = chain.update(admin(), page, "stage", (args,));
@@ -105,4 +107,25 @@ fn only_controllers_stage_discard_and_publish() {
     assert_eq!(told, refused);
     let told: Result<Published, FrontendError> = chain.update(caller, page, "publish", ());
     assert_eq!(told.map(drop), refused);
+}
+
+#[test]
+fn a_file_of_the_largest_size_is_published_again_and_again() {
+    let (mut chain, page) = start();
+    let model = vec![7; FILE_BYTES_MAX as usize];
+    for generation in 1..=2 {
+        stage(&mut chain, page, "/assets.json", RULES);
+        stage(&mut chain, page, "/index.html", b"<p>app");
+        stage(&mut chain, page, "/models/m.assay", &model);
+        let published = publish(&mut chain, page).unwrap();
+        assert_eq!((published.files, published.generation), (3, generation));
+    }
+    // A site that was staged and never published is given up as a whole.
+    stage(&mut chain, page, "/models/m.assay", &model);
+    let told: Result<(), FrontendError> = chain.update(admin(), page, "discard", ());
+    told.unwrap();
+    let nothing = encode_args(()).unwrap();
+    chain.upgrade(page, "frontend", &nothing).unwrap();
+    let part = chain.http(page, "GET", "/models/m.assay");
+    assert_eq!((part.status_code, part.body[0]), (206, 7));
 }
