@@ -51,6 +51,39 @@ function candid_none<T>(): [] {
 function record_opt_to_undefined<T>(arg: T | null): T | undefined {
     return arg == null ? undefined : arg;
 }
+export type ChatsError = {
+    __kind__: "Invalid";
+    Invalid: {
+        problem: string;
+    };
+} | {
+    __kind__: "Anonymous";
+    /**
+     * Everybody could read and drop what the anonymous principal keeps.
+     */
+    Anonymous: null;
+} | {
+    __kind__: "Full";
+    /**
+     * A limit is reached: of the caller, or of this canister.
+     */
+    Full: {
+        max: bigint;
+        what: string;
+    };
+} | {
+    __kind__: "Other";
+    /**
+     * Something newer than this client.
+     */
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    /**
+     * The canister must spare its cycles for the page.
+     */
+    LowOnCycles: null;
+};
 export interface PieceArgs {
     /**
      * Where it is served, beginning with /. One that ends with .gz is the packed form of the file without that ending.
@@ -72,6 +105,30 @@ export interface Published {
      */
     generation: bigint;
     bytes: bigint;
+}
+export interface HttpResponse {
+    body: Uint8Array;
+    headers: Array<[string, string]>;
+    upgrade?: boolean;
+    status_code: number;
+}
+export interface KeptChat {
+    chat: Uint8Array;
+    /**
+     * Nanoseconds since 1970.
+     */
+    kept_at: bigint;
+    bytes: number;
+}
+export interface KeepChatArgs {
+    /**
+     * 16 bytes that name it among the caller's.
+     */
+    chat: Uint8Array;
+    /**
+     * At most 1,000,000 bytes.
+     */
+    sealed: Uint8Array;
 }
 export type FrontendError = {
     __kind__: "Gap";
@@ -120,12 +177,6 @@ export interface HttpRequest {
     headers: Array<[string, string]>;
     certificate_version?: number;
 }
-export interface HttpResponse {
-    body: Uint8Array;
-    headers: Array<[string, string]>;
-    upgrade?: boolean;
-    status_code: number;
-}
 export interface frontendInterface {
     discard(): Promise<{
         __kind__: "Ok";
@@ -134,8 +185,31 @@ export interface frontendInterface {
         __kind__: "Err";
         Err: FrontendError;
     }>;
+    drop_chat(arg0: Uint8Array): Promise<{
+        __kind__: "Ok";
+        Ok: null;
+    } | {
+        __kind__: "Err";
+        Err: ChatsError;
+    }>;
+    drop_chats(): Promise<{
+        __kind__: "Ok";
+        Ok: number;
+    } | {
+        __kind__: "Err";
+        Err: ChatsError;
+    }>;
     get_api_doc(): Promise<string>;
     http_request(arg0: HttpRequest): Promise<HttpResponse>;
+    keep_chat(arg0: KeepChatArgs): Promise<{
+        __kind__: "Ok";
+        Ok: KeptChat;
+    } | {
+        __kind__: "Err";
+        Err: ChatsError;
+    }>;
+    kept_chat(arg0: Uint8Array): Promise<Uint8Array | null>;
+    kept_chats(): Promise<Array<KeptChat>>;
     publish(): Promise<{
         __kind__: "Ok";
         Ok: Published;
@@ -152,7 +226,7 @@ export interface frontendInterface {
         Err: FrontendError;
     }>;
 }
-import type { FrontendError as _FrontendError, HttpRequest as _HttpRequest, HttpResponse as _HttpResponse, Published as _Published } from "./declarations/frontend.did";
+import type { ChatsError as _ChatsError, FrontendError as _FrontendError, HttpRequest as _HttpRequest, HttpResponse as _HttpResponse, KeptChat as _KeptChat, Published as _Published } from "./declarations/frontend.did";
 export class Frontend implements frontendInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async discard(): Promise<{
@@ -165,13 +239,51 @@ export class Frontend implements frontendInterface {
         const result = await this.actor.discard();
         return from_candid_variant_n1(result);
     }
+    async drop_chat(arg0: Uint8Array): Promise<{
+        __kind__: "Ok";
+        Ok: null;
+    } | {
+        __kind__: "Err";
+        Err: ChatsError;
+    }> {
+        const result = await this.actor.drop_chat(arg0);
+        return from_candid_variant_n4(result);
+    }
+    async drop_chats(): Promise<{
+        __kind__: "Ok";
+        Ok: number;
+    } | {
+        __kind__: "Err";
+        Err: ChatsError;
+    }> {
+        const result = await this.actor.drop_chats();
+        return from_candid_variant_n7(result);
+    }
     async get_api_doc(): Promise<string> {
         const result = await this.actor.get_api_doc();
         return result;
     }
     async http_request(arg0: HttpRequest): Promise<HttpResponse> {
-        const result = await this.actor.http_request(to_candid_HttpRequest_n4(arg0));
-        return from_candid_HttpResponse_n6(result);
+        const result = await this.actor.http_request(to_candid_HttpRequest_n8(arg0));
+        return from_candid_HttpResponse_n10(result);
+    }
+    async keep_chat(arg0: KeepChatArgs): Promise<{
+        __kind__: "Ok";
+        Ok: KeptChat;
+    } | {
+        __kind__: "Err";
+        Err: ChatsError;
+    }> {
+        const result = await this.actor.keep_chat(arg0);
+        return from_candid_variant_n13(result);
+    }
+    async kept_chat(arg0: Uint8Array): Promise<Uint8Array | null> {
+        const result = await this.actor.kept_chat(arg0);
+        return from_candid_opt_n14(result);
+    }
+    async kept_chats(): Promise<Array<KeptChat>> {
+        const result = await this.actor.kept_chats();
+        return result;
     }
     async publish(): Promise<{
         __kind__: "Ok";
@@ -181,7 +293,7 @@ export class Frontend implements frontendInterface {
         Err: FrontendError;
     }> {
         const result = await this.actor.publish();
-        return from_candid_variant_n9(result);
+        return from_candid_variant_n15(result);
     }
     async published(): Promise<Published> {
         const result = await this.actor.published();
@@ -195,19 +307,25 @@ export class Frontend implements frontendInterface {
         Err: FrontendError;
     }> {
         const result = await this.actor.stage(arg0);
-        return from_candid_variant_n10(result);
+        return from_candid_variant_n16(result);
     }
+}
+function from_candid_ChatsError_n5(value: _ChatsError): ChatsError {
+    return from_candid_variant_n6(value);
 }
 function from_candid_FrontendError_n2(value: _FrontendError): FrontendError {
     return from_candid_variant_n3(value);
 }
-function from_candid_HttpResponse_n6(value: _HttpResponse): HttpResponse {
-    return from_candid_record_n7(value);
+function from_candid_HttpResponse_n10(value: _HttpResponse): HttpResponse {
+    return from_candid_record_n11(value);
 }
-function from_candid_opt_n8(value: [] | [boolean]): boolean | null {
+function from_candid_opt_n12(value: [] | [boolean]): boolean | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_record_n7(value: {
+function from_candid_opt_n14(value: [] | [Uint8Array]): Uint8Array | null {
+    return value.length === 0 ? null : value[0];
+}
+function from_candid_record_n11(value: {
     body: Uint8Array;
     headers: Array<[string, string]>;
     upgrade: [] | [boolean];
@@ -221,7 +339,7 @@ function from_candid_record_n7(value: {
     return {
         body: value.body,
         headers: value.headers,
-        upgrade: record_opt_to_undefined(from_candid_opt_n8(value.upgrade)),
+        upgrade: record_opt_to_undefined(from_candid_opt_n12(value.upgrade)),
         status_code: value.status_code
     };
 }
@@ -244,7 +362,45 @@ function from_candid_variant_n1(value: {
         Err: from_candid_FrontendError_n2(value.Err)
     } : value;
 }
-function from_candid_variant_n10(value: {
+function from_candid_variant_n13(value: {
+    Ok: _KeptChat;
+} | {
+    Err: _ChatsError;
+}): {
+    __kind__: "Ok";
+    Ok: KeptChat;
+} | {
+    __kind__: "Err";
+    Err: ChatsError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_ChatsError_n5(value.Err)
+    } : value;
+}
+function from_candid_variant_n15(value: {
+    Ok: _Published;
+} | {
+    Err: _FrontendError;
+}): {
+    __kind__: "Ok";
+    Ok: Published;
+} | {
+    __kind__: "Err";
+    Err: FrontendError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_FrontendError_n2(value.Err)
+    } : value;
+}
+function from_candid_variant_n16(value: {
     Ok: bigint;
 } | {
     Err: _FrontendError;
@@ -330,29 +486,101 @@ function from_candid_variant_n3(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n9(value: {
-    Ok: _Published;
+function from_candid_variant_n4(value: {
+    Ok: null;
 } | {
-    Err: _FrontendError;
+    Err: _ChatsError;
 }): {
     __kind__: "Ok";
-    Ok: Published;
+    Ok: null;
 } | {
     __kind__: "Err";
-    Err: FrontendError;
+    Err: ChatsError;
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_FrontendError_n2(value.Err)
+        Err: from_candid_ChatsError_n5(value.Err)
     } : value;
 }
-function to_candid_HttpRequest_n4(value: HttpRequest): _HttpRequest {
-    return to_candid_record_n5(value);
+function from_candid_variant_n6(value: {
+    Invalid: {
+        problem: string;
+    };
+} | {
+    Anonymous: null;
+} | {
+    Full: {
+        max: bigint;
+        what: string;
+    };
+} | {
+    Other: string;
+} | {
+    LowOnCycles: null;
+}): {
+    __kind__: "Invalid";
+    Invalid: {
+        problem: string;
+    };
+} | {
+    __kind__: "Anonymous";
+    Anonymous: null;
+} | {
+    __kind__: "Full";
+    Full: {
+        max: bigint;
+        what: string;
+    };
+} | {
+    __kind__: "Other";
+    Other: string;
+} | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
+} {
+    return "Invalid" in value ? {
+        __kind__: "Invalid",
+        Invalid: value.Invalid
+    } : "Anonymous" in value ? {
+        __kind__: "Anonymous",
+        Anonymous: value.Anonymous
+    } : "Full" in value ? {
+        __kind__: "Full",
+        Full: value.Full
+    } : "Other" in value ? {
+        __kind__: "Other",
+        Other: value.Other
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
+    } : value;
 }
-function to_candid_record_n5(value: {
+function from_candid_variant_n7(value: {
+    Ok: number;
+} | {
+    Err: _ChatsError;
+}): {
+    __kind__: "Ok";
+    Ok: number;
+} | {
+    __kind__: "Err";
+    Err: ChatsError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: value.Ok
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_ChatsError_n5(value.Err)
+    } : value;
+}
+function to_candid_HttpRequest_n8(value: HttpRequest): _HttpRequest {
+    return to_candid_record_n9(value);
+}
+function to_candid_record_n9(value: {
     url: string;
     method: string;
     body: Uint8Array;

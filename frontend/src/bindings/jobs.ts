@@ -862,6 +862,10 @@ export type ChatResult = {
  * Counted up from 1 in this canister, never reused.
  */
 export type JobId = bigint;
+export interface GiveArgs {
+    to: Principal;
+    amount: Cycles;
+}
 /**
  * Counted up from 1 in this canister, never reused.
  */
@@ -2273,6 +2277,7 @@ export interface jobsInterface {
     fund_sponsor(arg0: Cycles): Promise<TreasuryResult>;
     fund_treasury(arg0: Cycles): Promise<TreasuryResult>;
     get_api_doc(): Promise<string>;
+    give(arg0: GiveArgs): Promise<HoldingsResult>;
     heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult>;
     holdings(owner: Principal | null): Promise<Holdings>;
     http_request(arg0: HttpRequest): Promise<HttpResponse>;
@@ -2382,13 +2387,17 @@ export class Jobs implements jobsInterface {
         const result = await this.actor.get_api_doc();
         return result;
     }
+    async give(arg0: GiveArgs): Promise<HoldingsResult> {
+        const result = await this.actor.give(arg0);
+        return from_candid_HoldingsResult_n169(result);
+    }
     async heartbeat(arg0: BigUint64Array): Promise<HeartbeatResult> {
         const result = await this.actor.heartbeat(arg0);
-        return from_candid_HeartbeatResult_n169(result);
+        return from_candid_HeartbeatResult_n173(result);
     }
     async holdings(arg0: Principal | null): Promise<Holdings> {
         const result = await this.actor.holdings(to_candid_opt_n45(arg0));
-        return from_candid_Holdings_n175(result);
+        return from_candid_Holdings_n171(result);
     }
     async http_request(arg0: HttpRequest): Promise<HttpResponse> {
         const result = await this.actor.http_request(arg0);
@@ -2396,19 +2405,19 @@ export class Jobs implements jobsInterface {
     }
     async job(arg0: JobId): Promise<JobResult> {
         const result = await this.actor.job(arg0);
-        return from_candid_JobResult_n177(result);
+        return from_candid_JobResult_n179(result);
     }
     async jobs(arg0: JobsArgs): Promise<Array<JobLine>> {
-        const result = await this.actor.jobs(to_candid_JobsArgs_n179(arg0));
-        return from_candid_vec_n181(result);
+        const result = await this.actor.jobs(to_candid_JobsArgs_n181(arg0));
+        return from_candid_vec_n183(result);
     }
     async ledger(): Promise<LedgerView | null> {
         const result = await this.actor.ledger();
-        return from_candid_opt_n184(result);
+        return from_candid_opt_n186(result);
     }
     async pause(arg0: string): Promise<ControlResult> {
         const result = await this.actor.pause(arg0);
-        return from_candid_ControlResult_n188(result);
+        return from_candid_ControlResult_n190(result);
     }
     async paused(): Promise<string | null> {
         const result = await this.actor.paused();
@@ -2416,11 +2425,11 @@ export class Jobs implements jobsInterface {
     }
     async progress(arg0: ProgressArgs): Promise<ProgressResult> {
         const result = await this.actor.progress(arg0);
-        return from_candid_ProgressResult_n192(result);
+        return from_candid_ProgressResult_n194(result);
     }
     async quote(arg0: JobRequest): Promise<QuoteResult> {
         const result = await this.actor.quote(to_candid_JobRequest_n14(arg0));
-        return from_candid_QuoteResult_n194(result);
+        return from_candid_QuoteResult_n196(result);
     }
     async ready(arg0: number): Promise<WorkerResult> {
         const result = await this.actor.ready(arg0);
@@ -2428,15 +2437,15 @@ export class Jobs implements jobsInterface {
     }
     async receipt(arg0: JobId): Promise<ReceiptResponse> {
         const result = await this.actor.receipt(arg0);
-        return from_candid_ReceiptResponse_n198(result);
+        return from_candid_ReceiptResponse_n200(result);
     }
     async receipts(arg0: ReceiptsArgs): Promise<ReceiptsResponse> {
-        const result = await this.actor.receipts(to_candid_ReceiptsArgs_n217(arg0));
-        return from_candid_ReceiptsResponse_n219(result);
+        const result = await this.actor.receipts(to_candid_ReceiptsArgs_n219(arg0));
+        return from_candid_ReceiptsResponse_n221(result);
     }
     async release_stake(): Promise<HoldingsResult> {
         const result = await this.actor.release_stake();
-        return from_candid_HoldingsResult_n226(result);
+        return from_candid_HoldingsResult_n169(result);
     }
     async resolve_transfer(arg0: TransferId, arg1: boolean): Promise<TransferResult> {
         const result = await this.actor.resolve_transfer(arg0, arg1);
@@ -2444,7 +2453,7 @@ export class Jobs implements jobsInterface {
     }
     async resume(): Promise<ControlResult> {
         const result = await this.actor.resume();
-        return from_candid_ControlResult_n188(result);
+        return from_candid_ControlResult_n190(result);
     }
     async reveal(arg0: RevealArgs): Promise<WorkerResult> {
         const result = await this.actor.reveal(to_candid_RevealArgs_n228(arg0));
@@ -2460,11 +2469,11 @@ export class Jobs implements jobsInterface {
     }
     async set_rules(arg0: Rules): Promise<ControlResult> {
         const result = await this.actor.set_rules(arg0);
-        return from_candid_ControlResult_n188(result);
+        return from_candid_ControlResult_n190(result);
     }
     async stake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.stake(arg0);
-        return from_candid_HoldingsResult_n226(result);
+        return from_candid_HoldingsResult_n169(result);
     }
     async stats(): Promise<Stats> {
         const result = await this.actor.stats();
@@ -2500,7 +2509,7 @@ export class Jobs implements jobsInterface {
     }
     async unstake(arg0: Cycles): Promise<HoldingsResult> {
         const result = await this.actor.unstake(arg0);
-        return from_candid_HoldingsResult_n226(result);
+        return from_candid_HoldingsResult_n169(result);
     }
     async v1_chat(arg0: V1Request): Promise<V1Response> {
         const result = await this.actor.v1_chat(to_candid_V1Request_n252(arg0));
@@ -2521,8 +2530,8 @@ function from_candid_Answer_n79(value: _Answer): Answer {
 function from_candid_Assurance_n95(value: _Assurance): Assurance {
     return from_candid_variant_n96(value);
 }
-function from_candid_Beat_n173(value: _Beat): Beat {
-    return from_candid_variant_n174(value);
+function from_candid_Beat_n177(value: _Beat): Beat {
+    return from_candid_variant_n178(value);
 }
 function from_candid_CanariesResult_n47(value: _CanariesResult): CanariesResult {
     return from_candid_variant_n48(value);
@@ -2545,8 +2554,8 @@ function from_candid_CanaryView_n52(value: _CanaryView): CanaryView {
 function from_candid_CancelResult_n58(value: _CancelResult): CancelResult {
     return from_candid_variant_n59(value);
 }
-function from_candid_CertifiedReceipt_n200(value: _CertifiedReceipt): CertifiedReceipt {
-    return from_candid_record_n201(value);
+function from_candid_CertifiedReceipt_n202(value: _CertifiedReceipt): CertifiedReceipt {
+    return from_candid_record_n203(value);
 }
 function from_candid_ChatReply_n66(value: _ChatReply): ChatReply {
     return from_candid_variant_n67(value);
@@ -2563,11 +2572,11 @@ function from_candid_ClaimResult_n97(value: _ClaimResult): ClaimResult {
 function from_candid_Claim_n246(value: _Claim): Claim {
     return from_candid_record_n247(value);
 }
-function from_candid_ControlError_n190(value: _ControlError): ControlError {
-    return from_candid_variant_n191(value);
+function from_candid_ControlError_n192(value: _ControlError): ControlError {
+    return from_candid_variant_n193(value);
 }
-function from_candid_ControlResult_n188(value: _ControlResult): ControlResult {
-    return from_candid_variant_n189(value);
+function from_candid_ControlResult_n190(value: _ControlResult): ControlResult {
+    return from_candid_variant_n191(value);
 }
 function from_candid_DepositError_n137(value: _DepositError): DepositError {
     return from_candid_variant_n138(value);
@@ -2593,17 +2602,17 @@ function from_candid_FollowResult_n165(value: _FollowResult): FollowResult {
 function from_candid_Format_n127(value: _Format): Format {
     return from_candid_variant_n128(value);
 }
-function from_candid_HashedReceipt_n224(value: _HashedReceipt): HashedReceipt {
-    return from_candid_record_n225(value);
+function from_candid_HashedReceipt_n226(value: _HashedReceipt): HashedReceipt {
+    return from_candid_record_n227(value);
 }
-function from_candid_HeartbeatResult_n169(value: _HeartbeatResult): HeartbeatResult {
+function from_candid_HeartbeatResult_n173(value: _HeartbeatResult): HeartbeatResult {
+    return from_candid_variant_n174(value);
+}
+function from_candid_HoldingsResult_n169(value: _HoldingsResult): HoldingsResult {
     return from_candid_variant_n170(value);
 }
-function from_candid_HoldingsResult_n226(value: _HoldingsResult): HoldingsResult {
-    return from_candid_variant_n227(value);
-}
-function from_candid_Holdings_n175(value: _Holdings): Holdings {
-    return from_candid_record_n176(value);
+function from_candid_Holdings_n171(value: _Holdings): Holdings {
+    return from_candid_record_n172(value);
 }
 function from_candid_Idle_n163(value: _Idle): Idle {
     return from_candid_variant_n164(value);
@@ -2611,14 +2620,14 @@ function from_candid_Idle_n163(value: _Idle): Idle {
 function from_candid_JobError_n60(value: _JobError): JobError {
     return from_candid_variant_n61(value);
 }
-function from_candid_JobLine_n182(value: _JobLine): JobLine {
-    return from_candid_record_n183(value);
+function from_candid_JobLine_n184(value: _JobLine): JobLine {
+    return from_candid_record_n185(value);
 }
-function from_candid_JobRequest_n213(value: _JobRequest): JobRequest {
-    return from_candid_record_n214(value);
+function from_candid_JobRequest_n215(value: _JobRequest): JobRequest {
+    return from_candid_record_n216(value);
 }
-function from_candid_JobResult_n177(value: _JobResult): JobResult {
-    return from_candid_variant_n178(value);
+function from_candid_JobResult_n179(value: _JobResult): JobResult {
+    return from_candid_variant_n180(value);
 }
 function from_candid_JobState_n9(value: _JobState): JobState {
     return from_candid_variant_n10(value);
@@ -2638,8 +2647,8 @@ function from_candid_LeaseView_n89(value: _LeaseView): LeaseView {
 function from_candid_LedgerAccount_n148(value: _LedgerAccount): LedgerAccount {
     return from_candid_record_n149(value);
 }
-function from_candid_LedgerView_n185(value: _LedgerView): LedgerView {
-    return from_candid_record_n186(value);
+function from_candid_LedgerView_n187(value: _LedgerView): LedgerView {
+    return from_candid_record_n188(value);
 }
 function from_candid_MessageRole_n115(value: _MessageRole): MessageRole {
     return from_candid_variant_n116(value);
@@ -2647,8 +2656,8 @@ function from_candid_MessageRole_n115(value: _MessageRole): MessageRole {
 function from_candid_Message_n112(value: _Message): Message {
     return from_candid_record_n113(value);
 }
-function from_candid_ModelRef_n215(value: _ModelRef): ModelRef {
-    return from_candid_variant_n216(value);
+function from_candid_ModelRef_n217(value: _ModelRef): ModelRef {
+    return from_candid_variant_n218(value);
 }
 function from_candid_MoneyError_n157(value: _MoneyError): MoneyError {
     return from_candid_variant_n158(value);
@@ -2659,41 +2668,41 @@ function from_candid_Order_n100(value: _Order): Order {
 function from_candid_Parameters_n117(value: _Parameters): Parameters_ {
     return from_candid_record_n118(value);
 }
-function from_candid_ProgressResult_n192(value: _ProgressResult): ProgressResult {
-    return from_candid_variant_n193(value);
-}
-function from_candid_QuoteResult_n194(value: _QuoteResult): QuoteResult {
+function from_candid_ProgressResult_n194(value: _ProgressResult): ProgressResult {
     return from_candid_variant_n195(value);
 }
-function from_candid_Quote_n196(value: _Quote): Quote {
-    return from_candid_record_n197(value);
+function from_candid_QuoteResult_n196(value: _QuoteResult): QuoteResult {
+    return from_candid_variant_n197(value);
+}
+function from_candid_Quote_n198(value: _Quote): Quote {
+    return from_candid_record_n199(value);
 }
 function from_candid_Reason_n76(value: _Reason): Reason {
     return from_candid_variant_n77(value);
 }
-function from_candid_ReceiptLease_n208(value: _ReceiptLease): ReceiptLease {
-    return from_candid_record_n209(value);
+function from_candid_ReceiptLease_n210(value: _ReceiptLease): ReceiptLease {
+    return from_candid_record_n211(value);
 }
-function from_candid_ReceiptResponse_n198(value: _ReceiptResponse): ReceiptResponse {
-    return from_candid_variant_n199(value);
+function from_candid_ReceiptResponse_n200(value: _ReceiptResponse): ReceiptResponse {
+    return from_candid_variant_n201(value);
 }
-function from_candid_ReceiptResult_n205(value: _ReceiptResult): ReceiptResult {
-    return from_candid_record_n206(value);
+function from_candid_ReceiptResult_n207(value: _ReceiptResult): ReceiptResult {
+    return from_candid_record_n208(value);
 }
-function from_candid_Receipt_n202(value: _Receipt): Receipt {
-    return from_candid_record_n203(value);
+function from_candid_Receipt_n204(value: _Receipt): Receipt {
+    return from_candid_record_n205(value);
 }
-function from_candid_ReceiptsPage_n221(value: _ReceiptsPage): ReceiptsPage {
-    return from_candid_record_n222(value);
+function from_candid_ReceiptsPage_n223(value: _ReceiptsPage): ReceiptsPage {
+    return from_candid_record_n224(value);
 }
-function from_candid_ReceiptsResponse_n219(value: _ReceiptsResponse): ReceiptsResponse {
-    return from_candid_variant_n220(value);
+function from_candid_ReceiptsResponse_n221(value: _ReceiptsResponse): ReceiptsResponse {
+    return from_candid_variant_n222(value);
 }
 function from_candid_Role_n91(value: _Role): Role {
     return from_candid_variant_n92(value);
 }
-function from_candid_SaltedRequest_n211(value: _SaltedRequest): SaltedRequest {
-    return from_candid_record_n212(value);
+function from_candid_SaltedRequest_n213(value: _SaltedRequest): SaltedRequest {
+    return from_candid_record_n214(value);
 }
 function from_candid_Sampling_n121(value: _Sampling): Sampling {
     return from_candid_record_n122(value);
@@ -2794,17 +2803,17 @@ function from_candid_opt_n126(value: [] | [_Format]): Format | null {
 function from_candid_opt_n156(value: [] | [bigint]): bigint | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n184(value: [] | [_LedgerView]): LedgerView | null {
-    return value.length === 0 ? null : from_candid_LedgerView_n185(value[0]);
+function from_candid_opt_n186(value: [] | [_LedgerView]): LedgerView | null {
+    return value.length === 0 ? null : from_candid_LedgerView_n187(value[0]);
 }
-function from_candid_opt_n187(value: [] | [_Cycles]): Cycles | null {
+function from_candid_opt_n189(value: [] | [_Cycles]): Cycles | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n204(value: [] | [_ReceiptResult]): ReceiptResult | null {
-    return value.length === 0 ? null : from_candid_ReceiptResult_n205(value[0]);
+function from_candid_opt_n206(value: [] | [_ReceiptResult]): ReceiptResult | null {
+    return value.length === 0 ? null : from_candid_ReceiptResult_n207(value[0]);
 }
-function from_candid_opt_n210(value: [] | [_SaltedRequest]): SaltedRequest | null {
-    return value.length === 0 ? null : from_candid_SaltedRequest_n211(value[0]);
+function from_candid_opt_n212(value: [] | [_SaltedRequest]): SaltedRequest | null {
+    return value.length === 0 ? null : from_candid_SaltedRequest_n213(value[0]);
 }
 function from_candid_opt_n248(value: [] | [_TransferView]): TransferView | null {
     return value.length === 0 ? null : from_candid_TransferView_n143(value[0]);
@@ -3058,7 +3067,7 @@ function from_candid_record_n155(value: {
         block: record_opt_to_undefined(from_candid_opt_n156(value.block))
     };
 }
-function from_candid_record_n176(value: {
+function from_candid_record_n172(value: {
     free: _Cycles;
     sponsored: _Cycles;
     locked: _Cycles;
@@ -3082,7 +3091,7 @@ function from_candid_record_n176(value: {
         unbonding_until: record_opt_to_undefined(from_candid_opt_n71(value.unbonding_until))
     };
 }
-function from_candid_record_n183(value: {
+function from_candid_record_n185(value: {
     id: _JobId;
     model: _ModelId;
     requester: Principal;
@@ -3106,7 +3115,7 @@ function from_candid_record_n183(value: {
         submitted_at: value.submitted_at
     };
 }
-function from_candid_record_n186(value: {
+function from_candid_record_n188(value: {
     id: Principal;
     fee: [] | [_Cycles];
 }): {
@@ -3115,10 +3124,10 @@ function from_candid_record_n186(value: {
 } {
     return {
         id: value.id,
-        fee: record_opt_to_undefined(from_candid_opt_n187(value.fee))
+        fee: record_opt_to_undefined(from_candid_opt_n189(value.fee))
     };
 }
-function from_candid_record_n197(value: {
+function from_candid_record_n199(value: {
     model: _ModelId;
     wait_seconds: [] | [number];
     price_expected: _Cycles;
@@ -3142,7 +3151,7 @@ function from_candid_record_n197(value: {
         queued: value.queued
     };
 }
-function from_candid_record_n201(value: {
+function from_candid_record_n203(value: {
     certificate: Uint8Array;
     receipt: _Receipt;
     request: [] | [_SaltedRequest];
@@ -3155,12 +3164,12 @@ function from_candid_record_n201(value: {
 } {
     return {
         certificate: value.certificate,
-        receipt: from_candid_Receipt_n202(value.receipt),
-        request: record_opt_to_undefined(from_candid_opt_n210(value.request)),
+        receipt: from_candid_Receipt_n204(value.receipt),
+        request: record_opt_to_undefined(from_candid_opt_n212(value.request)),
         witness: value.witness
     };
 }
-function from_candid_record_n203(value: {
+function from_candid_record_n205(value: {
     fee: _Cycles;
     job: _JobId;
     request_hash: _Hash;
@@ -3205,7 +3214,7 @@ function from_candid_record_n203(value: {
         fee: value.fee,
         job: value.job,
         request_hash: value.request_hash,
-        result: record_opt_to_undefined(from_candid_opt_n204(value.result)),
+        result: record_opt_to_undefined(from_candid_opt_n206(value.result)),
         model: value.model,
         subsidy: value.subsidy,
         model_root: value.model_root,
@@ -3213,7 +3222,7 @@ function from_candid_record_n203(value: {
         seed: record_opt_to_undefined(from_candid_opt_n156(value.seed)),
         verdict: record_opt_to_undefined(from_candid_opt_n85(value.verdict)),
         state: from_candid_JobState_n9(value.state),
-        leases: from_candid_vec_n207(value.leases),
+        leases: from_candid_vec_n209(value.leases),
         canister: value.canister,
         royalty: value.royalty,
         ended_at: value.ended_at,
@@ -3223,7 +3232,7 @@ function from_candid_record_n203(value: {
         refund: value.refund
     };
 }
-function from_candid_record_n206(value: {
+function from_candid_record_n208(value: {
     answer_sha256: _Hash;
     trace_root: _Hash;
     root: _Hash;
@@ -3244,7 +3253,7 @@ function from_candid_record_n206(value: {
         usage: value.usage
     };
 }
-function from_candid_record_n209(value: {
+function from_candid_record_n211(value: {
     provider: Principal;
     paid: _Cycles;
     role: _Role;
@@ -3280,7 +3289,7 @@ function from_candid_record_n209(value: {
         round: value.round
     };
 }
-function from_candid_record_n212(value: {
+function from_candid_record_n214(value: {
     request: _JobRequest;
     salt: _Hash;
 }): {
@@ -3288,11 +3297,11 @@ function from_candid_record_n212(value: {
     salt: Hash;
 } {
     return {
-        request: from_candid_JobRequest_n213(value.request),
+        request: from_candid_JobRequest_n215(value.request),
         salt: value.salt
     };
 }
-function from_candid_record_n214(value: {
+function from_candid_record_n216(value: {
     model: _ModelRef;
     seed: [] | [bigint];
     task: _Task;
@@ -3306,14 +3315,14 @@ function from_candid_record_n214(value: {
     assurance: Assurance;
 } {
     return {
-        model: from_candid_ModelRef_n215(value.model),
+        model: from_candid_ModelRef_n217(value.model),
         seed: record_opt_to_undefined(from_candid_opt_n156(value.seed)),
         task: from_candid_Task_n102(value.task),
         parameters: from_candid_Parameters_n117(value.parameters),
         assurance: from_candid_Assurance_n95(value.assurance)
     };
 }
-function from_candid_record_n222(value: {
+function from_candid_record_n224(value: {
     certificate: Uint8Array;
     next: [] | [_JobId];
     witness: Uint8Array;
@@ -3328,10 +3337,10 @@ function from_candid_record_n222(value: {
         certificate: value.certificate,
         next: record_opt_to_undefined(from_candid_opt_n54(value.next)),
         witness: value.witness,
-        receipts: from_candid_vec_n223(value.receipts)
+        receipts: from_candid_vec_n225(value.receipts)
     };
 }
-function from_candid_record_n225(value: {
+function from_candid_record_n227(value: {
     receipt: _Receipt;
     hash: _Hash;
 }): {
@@ -3339,7 +3348,7 @@ function from_candid_record_n225(value: {
     hash: Hash;
 } {
     return {
-        receipt: from_candid_Receipt_n202(value.receipt),
+        receipt: from_candid_Receipt_n204(value.receipt),
         hash: value.hash
     };
 }
@@ -3649,10 +3658,10 @@ function from_candid_record_n90(value: {
         reason: record_opt_to_undefined(from_candid_opt_n93(value.reason))
     };
 }
-function from_candid_tuple_n172(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
+function from_candid_tuple_n176(value: [_LeaseId, _Beat]): [LeaseId, Beat] {
     return [
         value[0],
-        from_candid_Beat_n173(value[1])
+        from_candid_Beat_n177(value[1])
     ];
 }
 function from_candid_variant_n10(value: {
@@ -4362,6 +4371,25 @@ function from_candid_variant_n168(value: {
     } : value;
 }
 function from_candid_variant_n170(value: {
+    Ok: _Holdings;
+} | {
+    Err: _MoneyError;
+}): {
+    __kind__: "Ok";
+    Ok: Holdings;
+} | {
+    __kind__: "Err";
+    Err: MoneyError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_Holdings_n171(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_MoneyError_n157(value.Err)
+    } : value;
+}
+function from_candid_variant_n174(value: {
     Ok: Array<[_LeaseId, _Beat]>;
 } | {
     Err: _WorkerError;
@@ -4374,13 +4402,13 @@ function from_candid_variant_n170(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_vec_n171(value.Ok)
+        Ok: from_candid_vec_n175(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n174(value: {
+function from_candid_variant_n178(value: {
     Continue: _Timestamp;
 } | {
     Stop: _Reason;
@@ -4399,7 +4427,7 @@ function from_candid_variant_n174(value: {
         Stop: from_candid_Reason_n76(value.Stop)
     } : value;
 }
-function from_candid_variant_n178(value: {
+function from_candid_variant_n180(value: {
     Ok: _JobView;
 } | {
     Err: _JobError;
@@ -4418,7 +4446,7 @@ function from_candid_variant_n178(value: {
         Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
-function from_candid_variant_n189(value: {
+function from_candid_variant_n191(value: {
     Ok: null;
 } | {
     Err: _ControlError;
@@ -4434,10 +4462,10 @@ function from_candid_variant_n189(value: {
         Ok: value.Ok
     } : "Err" in value ? {
         __kind__: "Err",
-        Err: from_candid_ControlError_n190(value.Err)
+        Err: from_candid_ControlError_n192(value.Err)
     } : value;
 }
-function from_candid_variant_n191(value: {
+function from_candid_variant_n193(value: {
     Invalid: string;
 } | {
     NotAController: Principal;
@@ -4464,7 +4492,7 @@ function from_candid_variant_n191(value: {
         Other: value.Other
     } : value;
 }
-function from_candid_variant_n193(value: {
+function from_candid_variant_n195(value: {
     Ok: _Beat;
 } | {
     Err: _WorkerError;
@@ -4477,13 +4505,13 @@ function from_candid_variant_n193(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Beat_n173(value.Ok)
+        Ok: from_candid_Beat_n177(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n195(value: {
+function from_candid_variant_n197(value: {
     Ok: _Quote;
 } | {
     Err: _SubmitError;
@@ -4496,29 +4524,10 @@ function from_candid_variant_n195(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_Quote_n196(value.Ok)
+        Ok: from_candid_Quote_n198(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_SubmitError_n43(value.Err)
-    } : value;
-}
-function from_candid_variant_n199(value: {
-    Ok: _CertifiedReceipt;
-} | {
-    Err: _JobError;
-}): {
-    __kind__: "Ok";
-    Ok: CertifiedReceipt;
-} | {
-    __kind__: "Err";
-    Err: JobError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_CertifiedReceipt_n200(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_JobError_n60(value.Err)
     } : value;
 }
 function from_candid_variant_n2(value: {
@@ -4540,7 +4549,26 @@ function from_candid_variant_n2(value: {
         Err: from_candid_WorkerError_n3(value.Err)
     } : value;
 }
-function from_candid_variant_n216(value: {
+function from_candid_variant_n201(value: {
+    Ok: _CertifiedReceipt;
+} | {
+    Err: _JobError;
+}): {
+    __kind__: "Ok";
+    Ok: CertifiedReceipt;
+} | {
+    __kind__: "Err";
+    Err: JobError;
+} {
+    return "Ok" in value ? {
+        __kind__: "Ok",
+        Ok: from_candid_CertifiedReceipt_n202(value.Ok)
+    } : "Err" in value ? {
+        __kind__: "Err",
+        Err: from_candid_JobError_n60(value.Err)
+    } : value;
+}
+function from_candid_variant_n218(value: {
     Name: string;
 } | {
     Version: _ModelId;
@@ -4559,7 +4587,7 @@ function from_candid_variant_n216(value: {
         Version: value.Version
     } : value;
 }
-function from_candid_variant_n220(value: {
+function from_candid_variant_n222(value: {
     Ok: _ReceiptsPage;
 } | {
     Err: _JobError;
@@ -4572,29 +4600,10 @@ function from_candid_variant_n220(value: {
 } {
     return "Ok" in value ? {
         __kind__: "Ok",
-        Ok: from_candid_ReceiptsPage_n221(value.Ok)
+        Ok: from_candid_ReceiptsPage_n223(value.Ok)
     } : "Err" in value ? {
         __kind__: "Err",
         Err: from_candid_JobError_n60(value.Err)
-    } : value;
-}
-function from_candid_variant_n227(value: {
-    Ok: _Holdings;
-} | {
-    Err: _MoneyError;
-}): {
-    __kind__: "Ok";
-    Ok: Holdings;
-} | {
-    __kind__: "Err";
-    Err: MoneyError;
-} {
-    return "Ok" in value ? {
-        __kind__: "Ok",
-        Ok: from_candid_Holdings_n175(value.Ok)
-    } : "Err" in value ? {
-        __kind__: "Err",
-        Err: from_candid_MoneyError_n157(value.Err)
     } : value;
 }
 function from_candid_variant_n235(value: {
@@ -5636,17 +5645,17 @@ function from_candid_vec_n107(value: Array<_Tool>): Array<Tool> {
 function from_candid_vec_n111(value: Array<_Message>): Array<Message> {
     return value.map((x)=>from_candid_Message_n112(x));
 }
-function from_candid_vec_n171(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
-    return value.map((x)=>from_candid_tuple_n172(x));
+function from_candid_vec_n175(value: Array<[_LeaseId, _Beat]>): Array<[LeaseId, Beat]> {
+    return value.map((x)=>from_candid_tuple_n176(x));
 }
-function from_candid_vec_n181(value: Array<_JobLine>): Array<JobLine> {
-    return value.map((x)=>from_candid_JobLine_n182(x));
+function from_candid_vec_n183(value: Array<_JobLine>): Array<JobLine> {
+    return value.map((x)=>from_candid_JobLine_n184(x));
 }
-function from_candid_vec_n207(value: Array<_ReceiptLease>): Array<ReceiptLease> {
-    return value.map((x)=>from_candid_ReceiptLease_n208(x));
+function from_candid_vec_n209(value: Array<_ReceiptLease>): Array<ReceiptLease> {
+    return value.map((x)=>from_candid_ReceiptLease_n210(x));
 }
-function from_candid_vec_n223(value: Array<_HashedReceipt>): Array<HashedReceipt> {
-    return value.map((x)=>from_candid_HashedReceipt_n224(x));
+function from_candid_vec_n225(value: Array<_HashedReceipt>): Array<HashedReceipt> {
+    return value.map((x)=>from_candid_HashedReceipt_n226(x));
 }
 function from_candid_vec_n251(value: Array<_TransferView>): Array<TransferView> {
     return value.map((x)=>from_candid_TransferView_n143(x));
@@ -5696,8 +5705,8 @@ function to_candid_Format_n34(value: Format): _Format {
 function to_candid_JobRequest_n14(value: JobRequest): _JobRequest {
     return to_candid_record_n15(value);
 }
-function to_candid_JobsArgs_n179(value: JobsArgs): _JobsArgs {
-    return to_candid_record_n180(value);
+function to_candid_JobsArgs_n181(value: JobsArgs): _JobsArgs {
+    return to_candid_record_n182(value);
 }
 function to_candid_LedgerAccount_n277(value: LedgerAccount): _LedgerAccount {
     return to_candid_record_n278(value);
@@ -5717,8 +5726,8 @@ function to_candid_Opening_n230(value: Opening): _Opening {
 function to_candid_Parameters_n30(value: Parameters_): _Parameters {
     return to_candid_record_n31(value);
 }
-function to_candid_ReceiptsArgs_n217(value: ReceiptsArgs): _ReceiptsArgs {
-    return to_candid_record_n218(value);
+function to_candid_ReceiptsArgs_n219(value: ReceiptsArgs): _ReceiptsArgs {
+    return to_candid_record_n220(value);
 }
 function to_candid_ResultBody_n232(value: ResultBody): _ResultBody {
     return to_candid_record_n233(value);
@@ -5846,7 +5855,7 @@ function to_candid_record_n15(value: {
         assurance: to_candid_Assurance_n36(value.assurance)
     };
 }
-function to_candid_record_n180(value: {
+function to_candid_record_n182(value: {
     requester?: Principal;
     limit: number;
     before?: JobId;
@@ -5873,7 +5882,7 @@ function to_candid_record_n21(value: {
         messages: to_candid_vec_n25(value.messages)
     };
 }
-function to_candid_record_n218(value: {
+function to_candid_record_n220(value: {
     from?: JobId;
     limit: number;
 }): {

@@ -11,6 +11,34 @@ import { IDL } from '@icp-sdk/core/candid';
 /**
  * Nothing changed.
  */
+export type ChatsError = { 'Invalid' : { 'problem' : string } } |
+  {
+    /**
+     * Everybody could read and drop what the anonymous principal keeps.
+     */
+    'Anonymous' : null
+  } |
+  {
+    /**
+     * A limit is reached: of the caller, or of this canister.
+     */
+    'Full' : { 'max' : bigint, 'what' : string }
+  } |
+  {
+    /**
+     * Something newer than this client.
+     */
+    'Other' : string
+  } |
+  {
+    /**
+     * The canister must spare its cycles for the page.
+     */
+    'LowOnCycles' : null
+  };
+/**
+ * Nothing changed.
+ */
 export type FrontendError = {
     /**
      * A piece does not follow the one before.
@@ -50,6 +78,30 @@ export interface HttpResponse {
   'status_code' : number,
 }
 /**
+ * A conversation that the page sealed before it sent it: no key ever comes here.
+ */
+export interface KeepChatArgs {
+  /**
+   * 16 bytes that name it among the caller's.
+   */
+  'chat' : Uint8Array,
+  /**
+   * At most 1,000,000 bytes.
+   */
+  'sealed' : Uint8Array,
+}
+/**
+ * A kept conversation, from outside.
+ */
+export interface KeptChat {
+  'chat' : Uint8Array,
+  /**
+   * Nanoseconds since 1970.
+   */
+  'kept_at' : bigint,
+  'bytes' : number,
+}
+/**
  * A piece of a file that is not served yet. Pieces of one file come in order.
  */
 export interface PieceArgs {
@@ -83,10 +135,38 @@ export interface _SERVICE {
    */
   'discard' : ActorMethod<[], { 'Ok' : null } | { 'Err' : FrontendError }>,
   /**
+   * Forgets one; it is no error if there is none.
+   */
+  'drop_chat' : ActorMethod<
+    [Uint8Array],
+    { 'Ok' : null } |
+      { 'Err' : ChatsError }
+  >,
+  /**
+   * Forgets all that is kept for the caller; gives how many.
+   */
+  'drop_chats' : ActorMethod<[], { 'Ok' : number } | { 'Err' : ChatsError }>,
+  /**
    * What types cannot say; Markdown.
    */
   'get_api_doc' : ActorMethod<[], string>,
   'http_request' : ActorMethod<[HttpRequest], HttpResponse>,
+  /**
+   * Keeps a sealed conversation of the caller's for 400 days, in the place of what was kept under its name.
+   */
+  'keep_chat' : ActorMethod<
+    [KeepChatArgs],
+    { 'Ok' : KeptChat } |
+      { 'Err' : ChatsError }
+  >,
+  /**
+   * What is kept under a name.
+   */
+  'kept_chat' : ActorMethod<[Uint8Array], [] | [Uint8Array]>,
+  /**
+   * All that is kept for the caller, by name; at most 1,000.
+   */
+  'kept_chats' : ActorMethod<[], Array<KeptChat>>,
   /**
    * Serves from now on what is staged, all at once. For controllers.
    */
@@ -113,6 +193,13 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Full' : IDL.Record({ 'max' : IDL.Nat64, 'what' : IDL.Text }),
     'Other' : IDL.Text,
   });
+  const ChatsError = IDL.Variant({
+    'Invalid' : IDL.Record({ 'problem' : IDL.Text }),
+    'Anonymous' : IDL.Null,
+    'Full' : IDL.Record({ 'max' : IDL.Nat64, 'what' : IDL.Text }),
+    'Other' : IDL.Text,
+    'LowOnCycles' : IDL.Null,
+  });
   const HttpRequest = IDL.Record({
     'url' : IDL.Text,
     'method' : IDL.Text,
@@ -125,6 +212,15 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'headers' : IDL.Vec(IDL.Tuple(IDL.Text, IDL.Text)),
     'upgrade' : IDL.Opt(IDL.Bool),
     'status_code' : IDL.Nat16,
+  });
+  const KeepChatArgs = IDL.Record({
+    'chat' : IDL.Vec(IDL.Nat8),
+    'sealed' : IDL.Vec(IDL.Nat8),
+  });
+  const KeptChat = IDL.Record({
+    'chat' : IDL.Vec(IDL.Nat8),
+    'kept_at' : IDL.Nat64,
+    'bytes' : IDL.Nat32,
   });
   const Published = IDL.Record({
     'files' : IDL.Nat32,
@@ -143,8 +239,29 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
         [IDL.Variant({ 'Ok' : IDL.Null, 'Err' : FrontendError })],
         [],
       ),
+    'drop_chat' : IDL.Func(
+        [IDL.Vec(IDL.Nat8)],
+        [IDL.Variant({ 'Ok' : IDL.Null, 'Err' : ChatsError })],
+        [],
+      ),
+    'drop_chats' : IDL.Func(
+        [],
+        [IDL.Variant({ 'Ok' : IDL.Nat32, 'Err' : ChatsError })],
+        [],
+      ),
     'get_api_doc' : IDL.Func([], [IDL.Text], ['query']),
     'http_request' : IDL.Func([HttpRequest], [HttpResponse], ['query']),
+    'keep_chat' : IDL.Func(
+        [KeepChatArgs],
+        [IDL.Variant({ 'Ok' : KeptChat, 'Err' : ChatsError })],
+        [],
+      ),
+    'kept_chat' : IDL.Func(
+        [IDL.Vec(IDL.Nat8)],
+        [IDL.Opt(IDL.Vec(IDL.Nat8))],
+        ['query'],
+      ),
+    'kept_chats' : IDL.Func([], [IDL.Vec(KeptChat)], ['query']),
     'publish' : IDL.Func(
         [],
         [IDL.Variant({ 'Ok' : Published, 'Err' : FrontendError })],

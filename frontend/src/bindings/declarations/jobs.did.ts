@@ -378,6 +378,10 @@ export type Format = { 'Text' : null } |
     'JsonSchema' : string
   };
 /**
+ * Cycles of the caller's balance, and whose they become: all of them at once, or at least 10,000,000.
+ */
+export interface GiveArgs { 'to' : Principal, 'amount' : Cycles }
+/**
  * 32 bytes.
  */
 export type Hash = Uint8Array;
@@ -2017,6 +2021,10 @@ export interface _SERVICE {
    */
   'get_api_doc' : ActorMethod<[], string>,
   /**
+   * From the caller's balance into another's; answers with what the caller still holds.
+   */
+  'give' : ActorMethod<[GiveArgs], HoldingsResult>,
+  /**
    * Keeps leases alive, at most 64; due every 8 s.
    */
   'heartbeat' : ActorMethod<[BigUint64Array], HeartbeatResult>,
@@ -2571,11 +2579,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   });
   const FollowResult = IDL.Variant({ 'Ok' : Follow, 'Err' : WorkerError });
   const TreasuryResult = IDL.Variant({ 'Ok' : Cycles, 'Err' : MoneyError });
-  const Beat = IDL.Variant({ 'Continue' : Timestamp, 'Stop' : Reason });
-  const HeartbeatResult = IDL.Variant({
-    'Ok' : IDL.Vec(IDL.Tuple(LeaseId, Beat)),
-    'Err' : WorkerError,
-  });
+  const GiveArgs = IDL.Record({ 'to' : IDL.Principal, 'amount' : Cycles });
   const Holdings = IDL.Record({
     'free' : Cycles,
     'sponsored' : Cycles,
@@ -2583,6 +2587,12 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'stake' : Cycles,
     'unbonding' : Cycles,
     'unbonding_until' : IDL.Opt(Timestamp),
+  });
+  const HoldingsResult = IDL.Variant({ 'Ok' : Holdings, 'Err' : MoneyError });
+  const Beat = IDL.Variant({ 'Continue' : Timestamp, 'Stop' : Reason });
+  const HeartbeatResult = IDL.Variant({
+    'Ok' : IDL.Vec(IDL.Tuple(LeaseId, Beat)),
+    'Err' : WorkerError,
   });
   const HttpRequest = IDL.Record({
     'url' : IDL.Text,
@@ -2701,7 +2711,6 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'Ok' : ReceiptsPage,
     'Err' : JobError,
   });
-  const HoldingsResult = IDL.Variant({ 'Ok' : Holdings, 'Err' : MoneyError });
   const ResultBody = IDL.Record({
     'logprobs' : IDL.Opt(IDL.Vec(TokenLogprobs)),
     'output_tokens' : IDL.Vec(IDL.Nat32),
@@ -2861,6 +2870,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'fund_sponsor' : IDL.Func([Cycles], [TreasuryResult], []),
     'fund_treasury' : IDL.Func([Cycles], [TreasuryResult], []),
     'get_api_doc' : IDL.Func([], [IDL.Text], ['query']),
+    'give' : IDL.Func([GiveArgs], [HoldingsResult], []),
     'heartbeat' : IDL.Func([IDL.Vec(LeaseId)], [HeartbeatResult], []),
     'holdings' : IDL.Func([IDL.Opt(IDL.Principal)], [Holdings], ['query']),
     'http_request' : IDL.Func([HttpRequest], [HttpResponse], ['query']),
