@@ -366,6 +366,15 @@ pub(crate) enum MoneyCommand {
         #[arg(long, value_name = "CANISTER")]
         canister: Option<Principal>,
     },
+    /// Give a part of your balance to another account of this market
+    Give {
+        /// How much
+        #[arg(value_name = "CYCLES", value_parser = cycles)]
+        amount: Cycles,
+        /// Whose it becomes
+        #[arg(long, value_name = "PRINCIPAL")]
+        to: Principal,
+    },
     /// List deposits from the ledger and withdrawals, newest first
     Transfers {
         /// Somebody else's

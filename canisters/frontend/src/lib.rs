@@ -2,22 +2,36 @@
 //!
 //! Controllers stage files and publish them all at once. The files lie in stable memory, so an upgrade loses none. It refuses to
 //! know what the files are; how they are served is in one of them, [`assay_protocol::frontend::RULES_FILE`].
+//!
+//! It also keeps conversations for people who want that, sealed by the page; the key never comes here.
 
+mod chats;
 mod memory;
 mod site;
 mod staging;
 
 use std::cell::RefCell;
 
-use assay_protocol::frontend::{FrontendError, PieceArgs, Published};
+use assay_protocol::{
+    Cycles, Timestamp,
+    chats::{ChatsError, KeepChatArgs, KeptChat},
+    frontend::{FrontendError, PieceArgs, Published},
+};
 use ic_asset_certification::{AssetCertificationError, AssetRouter};
-use ic_cdk::{init, post_upgrade, query, update};
+use ic_cdk::{api::msg_caller, init, post_upgrade, query, update};
 use ic_http_certification::{HttpRequest, HttpResponse, StatusCode};
+use serde_bytes::ByteBuf;
 
-use crate::{memory::with_files, site::Environment};
+use crate::{
+    memory::{with_chats, with_files},
+    site::Environment,
+};
 
 /// Names of environment variables that the page may see begin so.
 const PUBLIC: &str = "PUBLIC_";
+
+/// What must be left for serving the page, above the freezing threshold, while conversations are taken in: about half a year of it.
+const RESERVE: Cycles = Cycles(500_000_000_000);
 
 thread_local! {
     /// What is served, with its certificates.
@@ -63,6 +77,35 @@ fn publish() -> Result<Published, FrontendError> {
 #[query]
 fn published() -> Published {
     with_files(|files| staging::published(files))
+}
+
+#[update]
+fn keep_chat(args: KeepChatArgs) -> Result<KeptChat, ChatsError> {
+    if ic_cdk::api::canister_liquid_cycle_balance() < RESERVE.0 {
+        return Err(ChatsError::LowOnCycles);
+    }
+    let now = Timestamp(ic_cdk::api::time());
+    with_chats(|chats| chats::keep(chats, msg_caller(), &args, now))
+}
+
+#[query]
+fn kept_chats() -> Vec<KeptChat> {
+    with_chats(|chats| chats::kept(chats, msg_caller()))
+}
+
+#[query]
+fn kept_chat(chat: ByteBuf) -> Option<ByteBuf> {
+    with_chats(|chats| chats::read(chats, msg_caller(), &chat)).map(ByteBuf::from)
+}
+
+#[update]
+fn drop_chat(chat: ByteBuf) -> Result<(), ChatsError> {
+    with_chats(|chats| chats::drop_one(chats, msg_caller(), &chat))
+}
+
+#[update]
+fn drop_chats() -> Result<u32, ChatsError> {
+    with_chats(|chats| chats::drop_all(chats, msg_caller()))
 }
 
 #[query]
@@ -120,7 +163,7 @@ fn environment() -> Environment {
 }
 
 fn controller() -> Result<(), FrontendError> {
-    let caller = ic_cdk::api::msg_caller();
+    let caller = msg_caller();
     if ic_cdk::api::is_controller(&caller) {
         Ok(())
     } else {

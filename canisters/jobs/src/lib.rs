@@ -37,7 +37,7 @@ use assay_protocol::{
         WorkHint, WorkerError,
     },
     money::{
-        DepositFromArgs, Holdings, LedgerView, MoneyError, TransferView, TransfersArgs,
+        DepositFromArgs, GiveArgs, Holdings, LedgerView, MoneyError, TransferView, TransfersArgs,
         WithdrawArgs,
     },
     receipt::{CertifiedReceipt, ReceiptsArgs, ReceiptsPage},
@@ -187,6 +187,11 @@ fn balance(owner: Option<Principal>) -> Cycles {
 #[query]
 fn holdings(owner: Option<Principal>) -> Holdings {
     with_jobs(|jobs| jobs.holdings(owner.unwrap_or_else(msg_caller), now()))
+}
+
+#[update]
+fn give(args: GiveArgs) -> Result<Holdings, MoneyError> {
+    act("give", |jobs, at| jobs.give(at, &args))
 }
 
 #[update]

@@ -6,7 +6,7 @@ use assay_protocol::{
     Cycles, Timestamp, TransferId,
     limits::{TRANSFER_CYCLES_MAX, TRANSFER_CYCLES_MIN, TRANSFER_SETTLED_SECONDS},
     money::{
-        DepositFromArgs, Destination, Holdings, LedgerAccount, LedgerView, MoneyError,
+        DepositFromArgs, Destination, GiveArgs, Holdings, LedgerAccount, LedgerView, MoneyError,
         TransferKind, TransferState, TransferView, TransfersArgs, WithdrawArgs,
     },
 };
@@ -107,6 +107,10 @@ pub(super) async fn run(args: Money) -> Result<u8, Failure> {
                 transfers.iter().for_each(show_transfer);
             }
             Ok(exit::OK)
+        }
+        MoneyCommand::Give { amount, to } => {
+            let args = GiveArgs { to, amount };
+            tell_holdings(me, &jobs.give(&args).await?, json)
         }
         MoneyCommand::Stake { amount } => tell_holdings(me, &jobs.stake(amount).await?, json),
         MoneyCommand::Unstake { amount } => tell_holdings(me, &jobs.unstake(amount).await?, json),

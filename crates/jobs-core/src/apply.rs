@@ -303,6 +303,14 @@ impl<B: Backend> Step<'_, B> {
                 self.debit(*account, *amount);
                 self.meta.sponsor.0 += amount.0;
             }
+            Event::Given {
+                account,
+                to,
+                amount,
+            } => {
+                self.debit(*account, *amount);
+                self.credit(*to, *amount);
+            }
             Event::CanaryAdded { .. } | Event::CanaryReturned { .. } => self.canary(event),
             Event::TreasuryFunded { account, amount } => {
                 self.debit(*account, *amount);

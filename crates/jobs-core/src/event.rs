@@ -379,6 +379,15 @@ pub enum Event {
         /// Whether it happened.
         happened: bool,
     },
+    /// Cycles went from one balance into another.
+    Given {
+        /// Whose they were.
+        account: Principal,
+        /// Whose they are.
+        to: Principal,
+        /// How much.
+        amount: Cycles,
+    },
 }
 
 /// All that is fixed when a job is accepted.

@@ -21,6 +21,7 @@ mod apply;
 mod asked;
 mod audit;
 mod canary;
+mod give;
 mod leases;
 mod market;
 mod matching;

@@ -193,17 +193,7 @@ impl<B: Backend> Jobs<B> {
         if beneficiary == Principal::anonymous() {
             return Err(DepositError::Anonymous);
         }
-        let config = self.config();
-        let problem = if beneficiary == Principal::management_canister() {
-            "is the management canister, which keeps nothing for anybody"
-        } else if beneficiary == config.canister {
-            "is this market, which owns no balance in itself"
-        } else if config.ledger == Some(beneficiary) {
-            "is the ledger, which never asks for it back"
-        } else {
-            ""
-        };
-        if !problem.is_empty() {
+        if let Some(problem) = self.cannot_hold(beneficiary) {
             return Err(DepositError::BadBeneficiary {
                 beneficiary,
                 problem: problem.into(),

@@ -7,6 +7,7 @@
 //! amount is an exact integer.
 
 pub mod canary;
+pub mod chats;
 pub mod events;
 pub mod frontend;
 pub mod hash;

@@ -56,6 +56,15 @@ pub enum Destination {
     Canister(Principal),
 }
 
+/// What to move from the caller's balance into another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct GiveArgs {
+    /// Whose it becomes.
+    pub to: Principal,
+    /// How much: all of the balance, or at least [`limits::TRANSFER_CYCLES_MIN`].
+    pub amount: Cycles,
+}
+
 /// What to take out of the caller's balance.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct WithdrawArgs {

@@ -17,7 +17,7 @@ use assay_protocol::{
         WorkerError,
     },
     limits,
-    money::{Holdings, MoneyError},
+    money::{GiveArgs, Holdings, MoneyError},
     registry::{Model, Provider, ProviderArgs, RegistryError, Worker},
     request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
@@ -414,7 +414,13 @@ fn anonymous_callers_have_no_money_to_move_and_no_answer_to_wait_for() {
     let mut chain = Chain::new(1, 0);
     let (jobs, nobody) = (chain.jobs, Principal::anonymous());
     let events = chain.stats().events;
-    let held: [Result<Holdings, MoneyError>; 3] = [
+    let to = requester(0);
+    let gift = GiveArgs {
+        to,
+        amount: Cycles(1),
+    };
+    let held: [Result<Holdings, MoneyError>; 4] = [
+        chain.update(nobody, jobs, "give", (gift,)),
         chain.update(nobody, jobs, "stake", (Cycles(1),)),
         chain.update(nobody, jobs, "unstake", (Cycles(1),)),
         chain.update(nobody, jobs, "release_stake", ()),

@@ -149,6 +149,27 @@ fn money_comes_in_stands_behind_workers_and_leaves_by_the_command_line() {
             .contains("assay money release")
     );
 
+    // To another account of the market.
+    let other = requester(3).to_text();
+    let held = person.json(&["money", "give", "100_000_000_000", "--to", &other]);
+    assert_eq!(held["balance"], cycles(39 * TRILLION / 10));
+    let theirs = person.json(&["money", "holdings", "--of", &other]);
+    assert_eq!(theirs["balance"], cycles(TRILLION / 10));
+    person.bad(
+        &["money", "give", "1", "--to", &other],
+        REFUSED,
+        "at least 10_000_000",
+    );
+    let me = held["account"]
+        .as_str()
+        .expect("it names the account")
+        .to_owned();
+    person.bad(
+        &["money", "give", "1T", "--to", &me],
+        REFUSED,
+        "is yourself",
+    );
+
     let told = person.json(&["money", "fund-treasury", "1T"]);
     assert_eq!(told["treasury"], cycles(TRILLION));
     let told = person.json(&["money", "fund-sponsor", "1_000_000_000"]);

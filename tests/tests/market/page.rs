@@ -1,7 +1,12 @@
 //! The frontend canister: files are published all at once, survive upgrades, and are its controllers' alone.
 
-use assay_protocol::frontend::{FILE_BYTES_MAX, FrontendError, PieceArgs, Published};
+use assay_jobs_core::testing::requester;
+use assay_protocol::{
+    chats::{CHATS_PER_OWNER_MAX, ChatsError, KeepChatArgs, KeptChat, SEALED_BYTES_MAX},
+    frontend::{FILE_BYTES_MAX, FrontendError, PieceArgs, Published},
+};
 use candid::{Principal, encode_args};
+use serde_bytes::ByteBuf;
 
 use crate::chain::{Chain, admin};
 
@@ -128,4 +133,64 @@ fn a_file_of_the_largest_size_is_published_again_and_again() {
     chain.upgrade(page, "frontend", &nothing).unwrap();
     let part = chain.http(page, "GET", "/models/m.assay");
     assert_eq!((part.status_code, part.body[0]), (206, 7));
+}
+
+fn keep(
+    chain: &mut Chain,
+    page: Principal,
+    who: Principal,
+    chat: u32,
+    sealed: Vec<u8>,
+) -> Result<KeptChat, ChatsError> {
+    let mut name = vec![0; 16];
+    name[..4].copy_from_slice(&chat.to_be_bytes());
+    let args = KeepChatArgs { chat: name, sealed };
+    chain.update(who, page, "keep_chat", (args,))
+}
+
+#[test]
+fn sealed_chats_are_their_owners_alone_and_survive_an_upgrade() {
+    let (mut chain, page) = start();
+    let (one, two) = (requester(1), requester(2));
+    let kept = keep(&mut chain, page, one, 7, vec![1; 300]).unwrap();
+    keep(&mut chain, page, two, 7, vec![2; 400]).unwrap();
+    let anonymous = keep(&mut chain, page, Principal::anonymous(), 7, vec![3]);
+    assert_eq!(anonymous, Err(ChatsError::Anonymous));
+    let nothing = encode_args(()).unwrap();
+    chain.upgrade(page, "frontend", &nothing).unwrap();
+    let lines: Vec<KeptChat> = chain.query(one, page, "kept_chats", ());
+    assert_eq!(lines, [kept.clone()]);
+    let name = ByteBuf::from(kept.chat);
+    let mut read = |who| -> Option<ByteBuf> { chain.query(who, page, "kept_chat", (&name,)) };
+    assert_eq!(read(one), Some(ByteBuf::from(vec![1; 300])));
+    assert_eq!(read(two), Some(ByteBuf::from(vec![2; 400])));
+    assert_eq!(read(requester(3)), None);
+    let told: Result<(), ChatsError> = chain.update(one, page, "drop_chat", (&name,));
+    told.unwrap();
+    let told: Result<u32, ChatsError> = chain.update(one, page, "drop_chats", ());
+    assert_eq!(told, Ok(0));
+    let lines: Vec<KeptChat> = chain.query(two, page, "kept_chats", ());
+    assert_eq!(lines.len(), 1);
+}
+
+#[test]
+fn all_that_one_account_may_keep_is_listed_and_dropped_at_once() {
+    let (mut chain, page) = start();
+    let one = requester(1);
+    for chat in 0..20 {
+        keep(&mut chain, page, one, chat, vec![9; SEALED_BYTES_MAX]).unwrap();
+    }
+    let full = keep(&mut chain, page, one, 20, vec![9]);
+    assert!(matches!(full, Err(ChatsError::Full { .. })), "{full:?}");
+    let dropped: Result<u32, ChatsError> = chain.update(one, page, "drop_chats", ());
+    assert_eq!(dropped, Ok(20));
+    for chat in 0..CHATS_PER_OWNER_MAX {
+        keep(&mut chain, page, one, chat, vec![9]).unwrap();
+    }
+    let full = keep(&mut chain, page, one, CHATS_PER_OWNER_MAX, vec![9]);
+    assert!(matches!(full, Err(ChatsError::Full { .. })), "{full:?}");
+    let lines: Vec<KeptChat> = chain.query(one, page, "kept_chats", ());
+    assert_eq!(lines.len(), CHATS_PER_OWNER_MAX as usize);
+    let dropped: Result<u32, ChatsError> = chain.update(one, page, "drop_chats", ());
+    assert_eq!(dropped, Ok(CHATS_PER_OWNER_MAX));
 }

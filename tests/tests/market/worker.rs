@@ -10,7 +10,7 @@ use assay_protocol::{
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
-    money::{Holdings, MoneyError},
+    money::{GiveArgs, Holdings, MoneyError},
     receipt::{CertifiedReceipt, Receipt},
     registry::{Record, RegistryError, Worker, WorkerStatus},
     request::JobRequest,
@@ -288,6 +288,10 @@ impl Market for CanisterMarket {
 
     fn release_stake(&mut self, caller: Principal) -> Result<Holdings, MoneyError> {
         self.update(caller, "release_stake", ())
+    }
+
+    fn give(&mut self, caller: Principal, args: &GiveArgs) -> Result<Holdings, MoneyError> {
+        self.update(caller, "give", (args,))
     }
 
     fn fund_treasury(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError> {

@@ -13,7 +13,7 @@ use assay_protocol::{
         WorkHint, WorkerError,
     },
     money::{
-        DepositFromArgs, Holdings, LedgerView, MoneyError, TransferView, TransfersArgs,
+        DepositFromArgs, GiveArgs, Holdings, LedgerView, MoneyError, TransferView, TransfersArgs,
         WithdrawArgs,
     },
     receipt::{CertifiedReceipt, ReceiptsArgs, ReceiptsPage},
@@ -121,6 +121,11 @@ impl Jobs {
     /// Balance and stake; the caller's own when `owner` is absent: a hint.
     pub async fn holdings(&self, owner: Option<Principal>) -> Result<Holdings, CallError> {
         self.network.query(self.id, "holdings", (owner,)).await
+    }
+
+    /// Moves a part of the caller's balance into another's.
+    pub async fn give(&self, args: &GiveArgs) -> Money<Holdings> {
+        Outcome::fold(self.network.update(self.id, "give", (args,)).await)
     }
 
     /// Puts a part of the caller's balance behind its workers.

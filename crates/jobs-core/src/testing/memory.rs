@@ -7,7 +7,7 @@ use assay_protocol::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
     limits,
-    money::{Holdings, MoneyError},
+    money::{GiveArgs, Holdings, MoneyError},
     receipt::Receipt,
     registry::Record,
     request::JobRequest,
@@ -274,6 +274,10 @@ impl Market for MemoryMarket {
 
     fn release_stake(&mut self, caller: Principal) -> Result<Holdings, MoneyError> {
         self.jobs.release_stake(&self.at(caller))
+    }
+
+    fn give(&mut self, caller: Principal, args: &GiveArgs) -> Result<Holdings, MoneyError> {
+        self.jobs.give(&self.at(caller), args)
     }
 
     fn fund_treasury(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError> {

@@ -17,7 +17,7 @@ use assay_protocol::{
         WorkHint, WorkerError, commitment,
     },
     limits,
-    money::{Holdings, MoneyError},
+    money::{GiveArgs, Holdings, MoneyError},
     receipt::Receipt,
     registry::{Record, WorkerStatus},
     request::JobRequest,
@@ -99,6 +99,7 @@ pub trait Market {
     fn stake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError>;
     fn unstake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError>;
     fn release_stake(&mut self, caller: Principal) -> Result<Holdings, MoneyError>;
+    fn give(&mut self, caller: Principal, args: &GiveArgs) -> Result<Holdings, MoneyError>;
     fn fund_treasury(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError>;
     fn fund_sponsor(&mut self, caller: Principal, amount: Cycles) -> Result<Cycles, MoneyError>;
     /// Checks that only this kind of market can make.
@@ -401,8 +402,34 @@ impl World {
             470..473 => self.give_back(market, worker),
             473..475 => self.move_stake(market),
             475..490 => self.heartbeat(market, worker),
+            490..492 => self.give(market),
             _ => self.work(market, worker),
         }
+    }
+
+    /// A requester gives cycles to another, or to itself, or more than it has.
+    fn give(&mut self, market: &mut impl Market) -> Result<&'static str, String> {
+        let mut one = || requester(self.rng.u8(..self.plan.requesters));
+        let (from, to) = (one(), one());
+        let balance = market.balance(from).0;
+        let amount = match self.rng.bool() {
+            true => balance,
+            false => self.rng.u128(0..=balance + 1),
+        };
+        let enough = amount == balance || amount >= limits::TRANSFER_CYCLES_MIN;
+        let allowed = from != to && (1..=balance).contains(&amount) && enough;
+        let args = GiveArgs {
+            to,
+            amount: Cycles(amount),
+        };
+        let told = market.give(from, &args);
+        ensure(told.is_ok() == allowed, || {
+            format!("{from} gives {args:?} of {balance}: {told:?}")
+        })?;
+        if allowed {
+            self.ledger.give(from, to, amount);
+        }
+        Ok("give")
     }
 
     /// A provider puts stake in or takes some out, as far as it may.

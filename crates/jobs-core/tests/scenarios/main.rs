@@ -7,6 +7,7 @@ mod bench;
 mod canaries;
 mod deadlines;
 mod encoders;
+mod gifts;
 mod matching;
 mod money;
 mod sponsor;
