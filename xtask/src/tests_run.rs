@@ -19,11 +19,17 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::workspace::{Profile, Workspace};
 use crate::{model, node, process, python, wasm};
+
+/// With no line for so long it is asked whether the tests have ended.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Programs and test binaries in one build: asked for one after the other, or for some packages only, cargo would select
 /// features anew and compile much of the workspace again.
@@ -99,13 +105,31 @@ pub(crate) fn run(
         .take()
         .context("BUG: cargo test has no stdout")?;
     let mut total = Total::default();
-    for line in BufReader::new(stdout).split(b'\n') {
-        let line = line.context("cannot read what `cargo test` prints")?;
-        let line = String::from_utf8_lossy(&line);
-        total.read(&line);
-        process::out(&line)?;
-    }
-    let status = child.wait().context("cannot wait for `cargo test`")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(stdout).split(b'\n');
+        // Nobody listens any more: nothing to do.
+        lines.take_while(Result::is_ok).flatten().for_each(|line| {
+            let _ = sender.send(line);
+        });
+    });
+    // Servers that tests started outlive them by a minute and hold the pipe open; what `cargo test` itself printed is there at once.
+    let status = loop {
+        match lines.recv_timeout(QUIET) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line);
+                total.read(&line);
+                process::out(&line)?;
+            }
+            Err(RecvTimeoutError::Disconnected) => break child.wait(),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(status) = child.try_wait().transpose() {
+                    break status;
+                }
+            }
+        }
+    };
+    let status = status.context("cannot wait for `cargo test`")?;
 
     if !status.success() && total.failed == 0 {
         process::out("a test binary could not be built or ended before its tests did")?;

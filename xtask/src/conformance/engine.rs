@@ -15,7 +15,7 @@ use anyhow::Context;
 
 use super::{Case, Outcome, install_debian};
 use crate::workspace::{Profile, Workspace};
-use crate::{launch, model, process, python, web};
+use crate::{model, process, python, tests_run, web};
 
 /// The package that runs every variant, its program, and its WebAssembly module.
 const PACKAGE: &str = "assay-engine-conformance";
@@ -25,7 +25,7 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// Tokens of the default model where it runs at full speed, and where it does not.
 const MANY: &str = "700";
 const FEW: &str = "16";
-/// Tiny models of each variant under an emulator, unless all are asked for.
+/// Tiny models of each variant on other machines than this one, unless all are asked for.
 const MODELS: &str = "1";
 
 /// A processor that qemu plays.
@@ -89,22 +89,29 @@ pub(super) fn run(
     whole: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut count = Count::default();
+    let models = (!whole).then_some(MODELS);
     let mut runs = Vec::new();
     let places = model::fetch(workspace, None)?;
+    // The debug build is the one that the tests use.
+    tests_run::build(workspace)?;
     let model = match places.converted() {
         Some(model) => model.to_owned(),
-        None => {
-            launch::build_programs(workspace, Profile::Dev)?;
-            model::convert(workspace, Profile::Dev, &places)?
-        }
+        None => model::convert(workspace, Profile::Dev, &places)?,
     };
-    for (name, release, folder, tokens) in [
-        ("native, release", true, "release", MANY),
-        ("native, debug", false, "debug", FEW),
+    let target = workspace.target.join("conformance/native");
+    build(workspace, &["--bin", PROGRAM], None, &target, &[])?;
+    for (name, program, tokens) in [
+        (
+            "native, release",
+            target.join("release").join(PROGRAM),
+            MANY,
+        ),
+        (
+            "native, debug",
+            workspace.program(Profile::Dev, PROGRAM),
+            FEW,
+        ),
     ] {
-        let target = workspace.target.join("conformance/native");
-        build(workspace, &["--bin", PROGRAM], None, &target, release, &[])?;
-        let program = target.join(folder).join(PROGRAM);
         runs.push(Run {
             machine: name.to_owned(),
             words: vec![program.into()],
@@ -122,13 +129,13 @@ pub(super) fn run(
                 runs.push(Run {
                     machine: machine.name.to_owned(),
                     words,
-                    models: (!whole).then_some(MODELS),
+                    models,
                     tokens: FEW,
                 });
             }
         }
     }
-    wasm(workspace, may_install, &mut runs, &mut count)?;
+    wasm(workspace, may_install, models, &mut runs, &mut count)?;
     count.add(run_all(&runs, &model)?);
     browser(workspace, may_install, &model, &mut count)?;
     process::out(&format!("skipped {}", count.skipped))?;
@@ -143,6 +150,7 @@ pub(super) fn run(
 fn wasm(
     workspace: &Workspace,
     may_install: bool,
+    models: Option<&'static str>,
     runs: &mut Vec<Run>,
     count: &mut Count,
 ) -> anyhow::Result<()> {
@@ -167,14 +175,7 @@ fn wasm(
         }
         let target = workspace.target.join("conformance").join(folder);
         let flags = [("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", features)];
-        build(
-            workspace,
-            &["--lib"],
-            Some(WASM_TARGET),
-            &target,
-            true,
-            &flags,
-        )?;
+        build(workspace, &["--lib"], Some(WASM_TARGET), &target, &flags)?;
         let module = target.join(WASM_TARGET).join("release").join(MODULE);
         for (machine, words) in [("Node.js", &node), ("wasmtime", &wasmtime)] {
             let name = format!("{name} in {machine}");
@@ -189,7 +190,7 @@ fn wasm(
                     runs.push(Run {
                         machine: name,
                         words,
-                        models: None,
+                        models,
                         tokens,
                     });
                 }
@@ -242,22 +243,20 @@ fn browser(
     })
 }
 
-/// Builds one target of the package into a folder of its own, with no more of the engine than it needs.
+/// Builds one target of the package, in release, into a folder of its own, with no more of the engine than it needs.
 fn build(
     workspace: &Workspace,
     target: &[&str],
     machine: Option<&str>,
     folder: &Path,
-    release: bool,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<()> {
     let mut cargo = workspace.cargo();
     cargo
-        .args(["build", "--locked", "--package", PACKAGE])
+        .args(["build", "--locked", "--release", "--package", PACKAGE])
         .args(target)
         .arg("--target-dir")
         .arg(folder)
-        .args(release.then_some("--release"))
         .envs(variables.iter().copied());
     if let Some(machine) = machine {
         cargo.args(["--target", machine]);
@@ -307,7 +306,6 @@ impl Emulated {
             &["--bin", PROGRAM],
             Some(self.target),
             &target,
-            true,
             &variables,
         )?;
         Ok(Ok(target.join(self.target).join("release").join(PROGRAM)))

@@ -1,7 +1,8 @@
-// Runs the engine's WebAssembly in Node.js: `engine.mjs MODULE [MODEL TOKENS]` prints what the module says, line by line.
+// Runs the engine's WebAssembly in Node.js: `node.mjs MODULE [MODELS | MODEL TOKENS]` prints what the module says, line by line;
+// with a number, each variant runs only so many of the tiny models.
 import { readFileSync } from "node:fs";
 
-const [file, model, tokens] = process.argv.slice(2);
+const [file, what, tokens] = process.argv.slice(2);
 let failed = false;
 let memory;
 const text = (at, length) => new TextDecoder().decode(new Uint8Array(memory.buffer, at, length));
@@ -14,10 +15,10 @@ const host = {
 };
 const { instance } = await WebAssembly.instantiate(readFileSync(file), { host });
 memory = instance.exports.memory;
-if (model === undefined) {
-  instance.exports.variants();
+if (tokens === undefined) {
+  instance.exports.variants(Number(what ?? 0));
 } else {
-  const bytes = readFileSync(model);
+  const bytes = readFileSync(what);
   const at = instance.exports.allocate(bytes.length) >>> 0;
   new Uint8Array(memory.buffer, at, bytes.length).set(bytes);
   instance.exports.model(at, bytes.length, Number(tokens));

@@ -1,4 +1,5 @@
-"""Runs the engine's WebAssembly in wasmtime: `run_wasmtime.py MODULE [MODEL TOKENS]` prints what the module says, line by line."""
+"""Runs the engine's WebAssembly in wasmtime: `run_wasmtime.py MODULE [MODELS | MODEL TOKENS]` prints what the module says, line by
+line; with a number, each variant runs only so many of the tiny models."""
 
 import sys
 
@@ -8,7 +9,7 @@ BITS = 0xFFFFFFFF
 
 
 def main() -> int:
-    module, *model = sys.argv[1:]
+    module, *what = sys.argv[1:]
     store = Store(Engine())
     failed = False
     memory = None
@@ -24,15 +25,15 @@ def main() -> int:
     instance = Instance(store, Module.from_file(store.engine, module), [host])
     exports = instance.exports(store)
     memory = exports["memory"]
-    if model:
-        path, tokens = model
+    if len(what) == 2:
+        path, tokens = what
         with open(path, "rb") as file:
             data = file.read()
         at = exports["allocate"](store, len(data))
         memory.write(store, data, at & BITS)
         exports["model"](store, at, len(data), int(tokens))
     else:
-        exports["variants"](store)
+        exports["variants"](store, int(what[0]) if what else 0)
     return int(failed)
 
 
