@@ -14,6 +14,8 @@ interface Up {
   registry: string;
   jobs: string;
   model: string;
+  /** The web app as a canister of the market serves it. */
+  page?: { canister: string };
 }
 
 const data = process.env["XDG_DATA_HOME"] ?? join(homedir(), ".local/share");
@@ -29,8 +31,9 @@ function up(): Up | undefined {
   }
 }
 
-function cookie({ root_key, registry, jobs }: Up): string {
+function cookie({ root_key, registry, jobs, page }: Up): string {
   const variables = [`ic_root_key=${root_key}`, `PUBLIC_CANISTER_ID:registry=${registry}`, `PUBLIC_CANISTER_ID:jobs=${jobs}`];
+  if (page !== undefined) variables.push(`PUBLIC_CANISTER_ID:frontend=${page.canister}`);
   const provider = process.env["ASSAY_IDENTITY_PROVIDER"];
   if (provider !== undefined) variables.push(`PUBLIC_IDENTITY_PROVIDER=${provider}`);
   return `ic_env=${encodeURIComponent(variables.join("&"))}; SameSite=Lax; Path=/`;

@@ -1,12 +1,15 @@
-// What needs the network: who we are, what can be asked for, and answers that were under way when the page was left.
+// What needs the network: who we are, what can be asked for, sealed copies of chats, and answers that were under way when the page
+// was left.
 import { resumeAll } from "../lib/chat/answers.svelte.ts";
 import { me } from "../lib/ic/connection.ts";
 import { restoreLogin } from "../lib/ic/restore.ts";
 import { offers } from "../lib/market/offers.svelte.ts";
 import { money } from "../lib/market/money.svelte.ts";
+import { prefs } from "../lib/prefs.svelte.ts";
 
 export async function late(stored: Promise<void>): Promise<void> {
   await restoreLogin().catch(() => undefined);
   await Promise.all([stored, me()]);
+  if (prefs.keep === "canister") void import("../lib/kept/kept.svelte.ts").then(({ kept }) => kept.start(), () => undefined);
   await Promise.all([offers.load(), money.load(), resumeAll()]);
 }

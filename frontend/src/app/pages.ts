@@ -18,7 +18,7 @@ const PAGES: Record<Page, Loader> = {
   provide: [() => import("../routes/provide/Provide.svelte"), "account", "market", "errors"],
   verify: [() => import("../routes/verify/Verify.svelte"), "proof", "chat", "errors", "market"],
   account: [() => import("../routes/account/Account.svelte"), "account", "errors"],
-  settings: [() => import("../routes/settings/Settings.svelte"), "account", "errors"],
+  settings: [() => import("../routes/settings/Settings.svelte"), "account", "kept", "errors"],
   about: [() => import("../routes/about/About.svelte"), "account"],
   unknown: [() => import("../routes/Unknown.svelte")],
 };

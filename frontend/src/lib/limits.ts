@@ -59,3 +59,15 @@ export const LIVE_POINTS = 60;
 export const TOASTS_MAX = 4;
 /** Milliseconds for which a deletion can be taken back. */
 export const UNDO_MS = 8_000;
+/** Milliseconds after the last change when sealed copies follow. */
+export const KEPT_MS = 5_000;
+/** Sealed copies that are fetched or sent at once. */
+export const KEPT_AT_ONCE = 4;
+/** Bytes of a sealed copy. */
+export const SEALED_BYTES_MAX = 1_000_000;
+/** Days after which a copy is sent again; the canister keeps it for 400. */
+export const KEPT_DAYS = 300;
+/** Copies on which a key is tried that somebody entered. */
+export const KEY_TRIES_MAX = 16;
+/** Milliseconds for dropping copies when everything is deleted. */
+export const DROP_MS_MAX = 10_000;

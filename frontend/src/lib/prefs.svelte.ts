@@ -5,8 +5,8 @@ export type Theme = "system" | "light" | "dark";
 export type Lang = "en" | "de";
 /** Where an answer is made. */
 export type Place = "network" | "device";
-/** Where chats are kept. */
-export type Keep = "device" | "none";
+/** Where chats are kept; `canister` is the device, and sealed copies in the page's canister. */
+export type Keep = "device" | "canister" | "none";
 export type Sureness =
   | { kind: "single" }
   | { kind: "checked"; checkers: number }
@@ -68,7 +68,7 @@ export function readPrefs(text: string | null): Prefs {
   prefs.theme = one(given["theme"], ["system", "light", "dark"], prefs.theme);
   prefs.lang = one(given["lang"], ["en", "de"], prefs.lang);
   prefs.place = one(given["place"], ["network", "device"], prefs.place);
-  prefs.keep = one(given["keep"], ["device", "none"], prefs.keep);
+  prefs.keep = one(given["keep"], ["device", "canister", "none"], prefs.keep);
   if (typeof given["model"] === "string") prefs.model = given["model"].slice(0, 64);
   if (typeof given["sidebar"] === "boolean") prefs.sidebar = given["sidebar"];
   prefs.sureness = readSureness(given["sureness"]) ?? prefs.sureness;

@@ -1,8 +1,9 @@
 // A network of our own for the suite: canisters, workers and the page, started by `assay up` and ended with it.
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 
 const START_MS_MAX = 300_000;
 const STOP_MS_MAX = 20_000;
@@ -15,10 +16,16 @@ function needed(name) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** The command line of the network that has its state there: gives what it prints. */
+const commands = (home) => async (...args) => {
+  const env = { ...process.env, ASSAY_HOME: home };
+  return (await promisify(execFile)(needed("ASSAY_CLI_BIN"), args, { env })).stdout;
+};
+
 /** A network that runs already, by the file that `assay up` left. */
 function running(file) {
   const up = JSON.parse(readFileSync(file, "utf8"));
-  return { site: up.page.url.replace(/\/$/, ""), up, stop: async () => undefined };
+  return { site: up.page.url.replace(/\/$/, ""), up, cli: commands(dirname(file)), stop: async () => undefined };
 }
 
 /** Starts the network with people signing in at `identityProvider`, and answers when the page is served. */
@@ -69,5 +76,5 @@ export async function startNetwork(identityProvider) {
     await stop();
     throw new Error("assay up serves no page");
   }
-  return { site: up.page.url.replace(/\/$/, ""), up, stop };
+  return { site: up.page.url.replace(/\/$/, ""), up, cli: commands(home), stop };
 }

@@ -36,7 +36,7 @@ export function scenario(name, { exempt, ms = CASE_MS_MAX, ...options }, run) {
     let timer;
     const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`not done after ${ms / 1_000} s`)), ms)));
     try {
-      await Promise.race([run({ ...profile, stub, up: network.up, browser, t }), late]);
+      await Promise.race([run({ ...profile, stub, up: network.up, cli: network.cli, browser, t }), late]);
       const complaints = profile.heard.filter((text) => !exempt?.test(text));
       if (complaints.length > 0) throw new Error(`the page complained:\n${complaints.join("\n")}`);
     } catch (error) {

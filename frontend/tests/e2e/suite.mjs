@@ -11,6 +11,7 @@ import "./cases/receipts.mjs";
 import "./cases/clock.mjs";
 import "./cases/device.mjs";
 import "./cases/account.mjs";
+import "./cases/kept.mjs";
 import "./cases/shell.mjs";
 import "./cases/hostile.mjs";
 import "./cases/keyboard.mjs";

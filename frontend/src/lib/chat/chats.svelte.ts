@@ -1,4 +1,4 @@
-// All chats, and the turns of the one that is open. Every change goes to the database and to the other tabs.
+// All chats, and the turns of the one that is open. Every change goes to the database and to the other tabs, and sealed copies follow.
 import { CHATS_MAX, TITLE_CHARS_MAX, UNDO_MS } from "../limits.ts";
 import { prefs } from "../prefs.svelte.ts";
 import { database } from "../store/db.ts";
@@ -124,6 +124,12 @@ class Chats {
   }
 
   async save(chat: Chat): Promise<void> {
+    await this.saveDraft(chat);
+    await changed(chat.id);
+  }
+
+  /** Keeps what is typed, on this device only. */
+  async saveDraft(chat: Chat): Promise<void> {
     await this.#write($state.snapshot(chat));
   }
 
@@ -132,6 +138,7 @@ class Chats {
     if (turn === undefined || prefs.keep === "none") return;
     await (await database())?.put("turns", $state.snapshot(turn) as Turn).catch(() => (this.refused = true));
     tell({ kind: "turn", chat: turn.chat, turn: id });
+    await changed(turn.chat);
   }
 
   /** Questions and titles that hold all words, newest first. */
@@ -167,6 +174,17 @@ class Chats {
     return this.reply(reply.id) ?? reply;
   }
 
+  /** Shows what came in from elsewhere and is in the database already. */
+  arrive(chat: Chat | undefined, turns: Turn[]): void {
+    const here = chat && this.chat(chat.id);
+    if (chat !== undefined && (here === undefined || here.updated <= chat.updated)) {
+      this.list = sorted([...this.list.filter(({ id }) => id !== chat.id), chat]);
+    }
+    for (const turn of turns) if (turn.chat === this.open || this.turns.has(turn.id)) this.#put(turn);
+    tell({ kind: "chats" });
+    for (const turn of turns) tell({ kind: "turn", chat: turn.chat, turn: turn.id });
+  }
+
   forget(): void {
     this.list = [];
     this.turns.clear();
@@ -187,9 +205,15 @@ class Chats {
   }
 
   async #erase(id: string): Promise<void> {
-    const db = await database();
-    for (const key of (await db?.getAllKeysFromIndex("turns", "chat", id)) ?? []) await db?.delete("turns", key);
-    await db?.delete("chats", id);
+    const tx = (await database())?.transaction(["chats", "turns", "changes", "copies"], "readwrite");
+    if (tx === undefined) return;
+    for (const key of await tx.objectStore("turns").index("chat").getAllKeys(id)) await tx.objectStore("turns").delete(key);
+    await tx.objectStore("chats").delete(id);
+    await tx.objectStore("changes").delete(id);
+    const copies = await tx.objectStore("copies").index("chat").getAll(id);
+    for (const copy of copies) await tx.objectStore("copies").put({ ...copy, state: "gone" });
+    await tx.done;
+    if (copies.length > 0) follow();
   }
 
   /** Another tab changed something. */
@@ -203,6 +227,18 @@ class Chats {
       if (turn !== undefined) this.#put(turn);
     }
   }
+}
+
+/** Where sealed copies are kept elsewhere, too, they follow a change. */
+async function changed(chat: string): Promise<void> {
+  if (prefs.keep !== "canister") return;
+  await (await database())?.put("changes", Date.now(), chat).catch(() => undefined);
+  follow();
+}
+
+/** What cannot be loaded now is loaded by a later visit, which finds what changed. */
+function follow(): void {
+  if (prefs.keep === "canister") void import("../kept/kept.svelte.ts").then(({ kept }) => kept.soon(), () => undefined);
 }
 
 function tell(word: Word): void {

@@ -2,11 +2,11 @@
 import { hex, unhex } from "../bytes.ts";
 import { IMPORT_FILE_BYTES_MAX } from "../limits.ts";
 import { database, type KeptReceipt } from "../store/db.ts";
-import type { Chat, Turn } from "./types.ts";
+import type { Chat, Reply, Turn } from "./types.ts";
 
 const FORMAT = "assay-chats-1";
 
-interface Portable {
+export interface Portable {
   format: typeof FORMAT;
   saved: string;
   chats: Chat[];
@@ -33,15 +33,20 @@ function read(_key: string, value: unknown): unknown {
 
 export async function exportChats(): Promise<string> {
   const db = await database();
-  const portable: Portable = {
-    format: FORMAT,
-    saved: new Date().toISOString(),
+  return writeChats({
     chats: ((await db?.getAll("chats")) ?? []).filter(({ deleted }) => deleted === undefined),
     turns: (await db?.getAll("turns")) ?? [],
     receipts: (await db?.getAll("receipts")) ?? [],
-  };
+  });
+}
+
+export function writeChats(parts: Pick<Portable, "chats" | "turns" | "receipts">): string {
+  const portable: Portable = { format: FORMAT, saved: new Date().toISOString(), ...parts };
   return JSON.stringify(portable, write);
 }
+
+/** Under which id a reply's receipt is kept. */
+export const receiptIdOf = ({ shard, job }: Reply): string => `${shard}/${job}`;
 
 /** What a file holds, or why it holds nothing. Nothing in it is trusted: receipts are checked when they come in. */
 export function parseChats(text: string): Portable | undefined {
@@ -67,19 +72,19 @@ export async function importChats({ chats, turns, receipts }: Portable): Promise
     await db.put("chats", chat);
     added++;
   }
-  const { proofOf } = await import("./imported.ts");
   const receiptOf = new Map(receipts.map((receipt) => [receipt.id, receipt]));
-  for (const turn of turns) {
-    if ((await db.getKey("turns", turn.id)) !== undefined) continue;
-    if (turn.role !== "assistant") await db.put("turns", turn);
-    else {
-      // What was under way elsewhere is not under way here, and what was run again elsewhere was not run here.
-      const { rerun: _, ...rest } = turn;
-      await db.put("turns", { ...rest, open: 0, proof: await proofOf(turn, receiptOf.get(`${turn.shard}/${turn.job}`)) });
-    }
-  }
+  for (const turn of turns) if ((await db.getKey("turns", turn.id)) === undefined) await db.put("turns", await arrived(turn, receiptOf));
   for (const receipt of receipts) if ((await db.getKey("receipts", receipt.id)) === undefined) await db.put("receipts", receipt);
   return added;
+}
+
+/** A turn from elsewhere as it may stand here. */
+export async function arrived(turn: Turn, receipts: ReadonlyMap<string, KeptReceipt>): Promise<Turn> {
+  if (turn.role !== "assistant") return turn;
+  const { proofOf } = await import("./imported.ts");
+  // What was under way elsewhere is not under way here, and what was run again elsewhere was not run here.
+  const { rerun: _, ...rest } = turn;
+  return { ...rest, open: 0, proof: await proofOf(turn, receipts.get(receiptIdOf(turn))) };
 }
 
 /** All chats for reading. */

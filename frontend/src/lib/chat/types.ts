@@ -35,7 +35,7 @@ export type Phase = "sending" | "queued" | "running" | "comparing" | "extended" 
 
 /** What went wrong, in a form that can be kept and told in any language. */
 export interface Trouble {
-  area: "submit" | "job" | "money" | "registry" | "worker" | "call" | "device";
+  area: "submit" | "job" | "money" | "registry" | "worker" | "chats" | "call" | "device";
   name: string;
   detail: Record<string, string>;
 }

@@ -15,6 +15,7 @@ const loaders: Record<Lang, Loaders> = {
     proof: () => import("./en/proof.ts"),
     market: () => import("./en/market.ts"),
     account: () => import("./en/account.ts"),
+    kept: () => import("./en/kept.ts"),
   },
   de: {
     frame: () => import("./de/frame.ts"),
@@ -24,6 +25,7 @@ const loaders: Record<Lang, Loaders> = {
     proof: () => import("./de/proof.ts"),
     market: () => import("./de/market.ts"),
     account: () => import("./de/account.ts"),
+    kept: () => import("./de/kept.ts"),
   },
 };
 

@@ -1,5 +1,5 @@
 import type { Trouble } from "../chat/types.ts";
-import type { JobError, MoneyError, RegistryError, SubmitError, WorkerError } from "../ic/types.ts";
+import type { ChatsError, JobError, MoneyError, RegistryError, SubmitError, WorkerError } from "../ic/types.ts";
 
 /** Words for one case of an error; absent fields read as nothing. */
 export type Say = (detail: Trouble["detail"]) => { what: string; next: string };
@@ -13,6 +13,7 @@ export interface Errors {
   money: Record<Cases<MoneyError>, Say>;
   registry: Record<Cases<RegistryError>, Say>;
   worker: Record<Cases<WorkerError>, Say>;
+  chats: Record<Cases<ChatsError> | "NoCanister", Say>;
   call: Record<"NoEnv" | "Clock" | "Trust" | "Timeout" | "Unreachable" | "Offline" | "Rejected" | "OtherOwner" | "Lost" | "Other", Say>;
   device: Record<"NoWeights" | "Memory" | "Engine", Say>;
 }

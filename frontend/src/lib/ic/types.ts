@@ -1,4 +1,5 @@
 // Names of the interfaces' types, and how their shapes are read.
+export type { ChatsError, KeptChat } from "../../bindings/declarations/frontend.did.ts";
 export type {
   Answer,
   Assurance,

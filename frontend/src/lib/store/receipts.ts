@@ -18,7 +18,7 @@ export async function keepReceipt(certified: CertifiedReceipt): Promise<void> {
     keptAt: Date.now(),
   };
   here.set(kept.id, kept);
-  if (prefs.keep === "device") await (await database())?.put("receipts", kept).catch(() => undefined);
+  if (prefs.keep !== "none") await (await database())?.put("receipts", kept).catch(() => undefined);
 }
 
 export async function keptReceipt(canister: string, job: string): Promise<ReceiptFile | undefined> {

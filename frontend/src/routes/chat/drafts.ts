@@ -20,7 +20,7 @@ export const drafts = {
     clearTimeout(timers.get(id));
     timers.set(
       id,
-      setTimeout(() => void chats.save(chat), 400),
+      setTimeout(() => void chats.saveDraft(chat), 400),
     );
   },
 };

@@ -1,9 +1,12 @@
 // Takes away everything that this page ever kept in this browser: chats, receipts, keys, weights, choices, and the files for offline use.
+// Sealed copies in the page's canister go, too, if it can be reached: their key goes.
 import { chats } from "../../lib/chat/chats.svelte.ts";
-import { resetPrefs } from "../../lib/prefs.svelte.ts";
-import { eraseAll } from "../../lib/store/db.ts";
+import { DROP_MS_MAX } from "../../lib/limits.ts";
+import { prefs, resetPrefs } from "../../lib/prefs.svelte.ts";
+import { database, eraseAll } from "../../lib/store/db.ts";
 
 export async function eraseEverything(): Promise<void> {
+  await dropCopies().catch(() => undefined);
   chats.forget();
   await eraseAll();
   resetPrefs();
@@ -13,4 +16,11 @@ export async function eraseEverything(): Promise<void> {
   for (const name of await caches.keys().catch(() => [])) await caches.delete(name);
   // The sign-in of Internet Identity lies in a database of its own.
   for (const { name } of await indexedDB.databases().catch(() => [])) if (name?.startsWith("auth-client")) indexedDB.deleteDatabase(name);
+}
+
+async function dropCopies(): Promise<void> {
+  const some = prefs.keep === "canister" || ((await (await database())?.count("copies")) ?? 0) > 0;
+  if (!some) return;
+  const { kept } = await import("../../lib/kept/kept.svelte.ts");
+  await Promise.race([kept.dropAll(), new Promise((resolve) => setTimeout(resolve, DROP_MS_MAX))]);
 }

@@ -1,16 +1,9 @@
 // Who the reader is to the market.
 import assert from "node:assert/strict";
+import { examine } from "../axe.mjs";
 import { SHORT, badge, fact, few, openChat, ownJobs, prefer, send } from "../chat.mjs";
+import { principalOf, signIn } from "../person.mjs";
 import { scenario } from "../setup.mjs";
-
-const PRINCIPAL = /[a-z0-9]{5}(-[a-z0-9]{3,5})+/;
-
-async function principalOf(page, site) {
-  await page.goto(`${site}/#/account`);
-  const shown = fact(page.locator("main"), "Principal");
-  await shown.filter({ hasText: PRINCIPAL }).waitFor();
-  return (await shown.innerText()).match(PRINCIPAL)[0];
-}
 
 scenario("a guest is the same guest after a reload, with a key that nobody can read", {}, async ({ page, site }) => {
   const first = await principalOf(page, site);
@@ -27,8 +20,7 @@ scenario("a guest is the same guest after a reload, with a key that nobody can r
 scenario("a reader signs in with Internet Identity, asks as that account, and signs out again", {}, async ({ context, page, site, stub }) => {
   await prefer(context, few(24));
   const guest = await principalOf(page, site);
-  await page.getByRole("button", { name: "Sign in with Internet Identity" }).click();
-  await page.getByRole("heading", { name: "Signed in with Internet Identity" }).waitFor();
+  await signIn(page, site);
   assert.equal(await principalOf(page, site), stub.principal);
 
   await page.reload();
@@ -43,4 +35,27 @@ scenario("a reader signs in with Internet Identity, asks as that account, and si
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("heading", { name: "Guest", exact: true }).waitFor();
   assert.equal(await principalOf(page, site), guest);
+});
+
+scenario("whoever signs in can move the cycles of this browser's guest to the account", {}, async ({ page, site, stub, cli }) => {
+  const freeOf = async (account) => BigInt(JSON.parse(await cli("money", "holdings", "--of", account, "--json")).balance);
+  const guest = await principalOf(page, site);
+  await cli("money", "give", "250_000_000", "--to", guest);
+  await page.reload();
+  await fact(page.locator("main"), "Free").getByText("250 M cycles").waitFor();
+  const before = await freeOf(stub.principal);
+
+  await signIn(page, site);
+  const offer = page.getByRole("region", { name: "This browser's guest has cycles" });
+  await offer.getByText("250 M cycles").waitFor();
+  assert.deepEqual(await examine(page, "a guest's cycles"), []);
+  await offer.getByRole("button", { name: "Move all of it here" }).click();
+  await page.getByText("Moved to your account").waitFor();
+  await offer.waitFor({ state: "detached" });
+  assert.equal(await freeOf(stub.principal), before + 250_000_000n);
+  assert.equal(await freeOf(guest), 0n);
+  await page.reload();
+  await page.getByRole("heading", { name: "Signed in with Internet Identity" }).waitFor();
+  await page.getByText("left for you today").waitFor();
+  assert.equal(await offer.count(), 0);
 });

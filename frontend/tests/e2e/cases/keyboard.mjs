@@ -60,3 +60,43 @@ scenario("a reader without a pointer asks, reads the receipt, starts a new chat 
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
 });
+
+scenario("a reader without a pointer turns sealed copies on, sees the key, enters one, and turns them off", {}, async ({ page, site }) => {
+  await page.goto(`${site}/#/settings`);
+  await page.getByRole("heading", { name: "Settings" }).waitFor();
+  await tabTo(page, /^keep-device$/);
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await focused(page), "keep-canister");
+  await page.getByText("No chat is kept there yet.").waitFor();
+  const dialog = page.getByRole("dialog");
+
+  await tabTo(page, /^Save the key$/);
+  await page.keyboard.press("Enter");
+  await dialog.getByText(/^assay-chat-key-1:/).waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  assert.equal(await focused(page), "Save the key", "the focus is back where it was");
+
+  await tabTo(page, /^Enter a key$/);
+  await page.keyboard.press("Enter");
+  await tabTo(page, /^chat-key$/);
+  await page.keyboard.type("no key");
+  await page.keyboard.press("Enter");
+  await dialog.getByText(/^This is not a key/).waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+
+  await tabTo(page, /^keep-canister$/, "Shift+Tab");
+  await page.keyboard.press("ArrowUp");
+  await dialog.getByText("No more copies in the canister").waitFor();
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  assert.ok(await page.locator("#keep-canister").isChecked(), "a dialog that is closed changes nothing");
+  await tabTo(page, /^keep-canister$/);
+  await page.keyboard.press("ArrowUp");
+  await dialog.waitFor();
+  await tabTo(page, /^Leave them there$/);
+  await page.keyboard.press("Enter");
+  await dialog.waitFor({ state: "detached" });
+  assert.ok(await page.locator("#keep-device").isChecked());
+});

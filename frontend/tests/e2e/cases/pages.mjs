@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { examine } from "../axe.mjs";
 import { askVerified, badge, few, openChat, openReceipt, prefer, send, SHORT } from "../chat.mjs";
+import { choice, keepSealed } from "../kept.mjs";
 import { scenario } from "../setup.mjs";
 
 /** What a page must say before it counts as loaded. */
@@ -58,7 +59,7 @@ scenario("the hardware page says where numbers come from, and who measured the r
   await main.getByText(/reported by workers themselves, nobody else has measured it/i).first().waitFor();
 });
 
-scenario("an accessibility checker finds nothing on any page, in both themes, narrow and wide", { ms: 240_000 }, async ({ context, page, site }) => {
+scenario("an accessibility checker finds nothing on any page, in both themes, narrow and wide", { ms: 300_000 }, async ({ context, page, site }) => {
   await prefer(context, few(24));
   const problems = [];
   const look = async (name) => problems.push(...(await examine(page, name)));
@@ -78,6 +79,20 @@ scenario("an accessibility checker finds nothing on any page, in both themes, na
     await visit(page, site, hash, said);
     await look(hash);
   }
+  await keepSealed(page, site, /chat is kept there/);
+  await look("sealed copies");
+  for (const name of ["Save the key", "Enter a key"]) {
+    await page.getByRole("button", { name }).click();
+    await page.getByRole("dialog").waitFor();
+    await look(name);
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+  }
+  await choice(page, "device").check();
+  await page.getByRole("dialog").waitFor();
+  await look("no more copies");
+  await page.getByRole("button", { name: "Leave them there" }).click();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
   await page.goto(`${site}/${job}`);
   await page.locator(".matrix .mark").first().waitFor();
   await look("job");

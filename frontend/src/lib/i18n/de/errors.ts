@@ -4,6 +4,7 @@ const say = (what: string, next: string) => () => ({ what, next });
 const newer = say("Der Markt hat etwas geantwortet, das neuer ist als diese Seite.", "Laden Sie die Seite neu.");
 const invalid = (d: Record<string, string>) => ({ what: `${d["field"]}: ${d["problem"]}`, next: "Ändern Sie es und senden Sie noch einmal. Nichts wurde berechnet." });
 const unsigned = say("Der Aufruf war nicht unterschrieben.", "Laden Sie die Seite neu, damit sie einen Schlüssel macht.");
+const full: Record<string, string> = { "your chats": "Ihre Chats", "bytes of your chats": "Bytes Ihrer Chats", "bytes of all chats": "Bytes aller Chats" };
 
 const errors: Errors = {
   submit: {
@@ -94,6 +95,14 @@ const errors: Errors = {
     WrongOpening: say("Was offengelegt wurde, passt nicht zur Festlegung.", "Sehen Sie ins Protokoll des Workers."),
     TranscriptNotFinal: say("Der Verlauf ist noch nicht endgültig.", "Warten Sie ein wenig."),
     Invalid: invalid,
+    Other: newer,
+  },
+  chats: {
+    Anonymous: unsigned,
+    Invalid: (d) => ({ what: `Der Canister der Seite lehnt eine Kopie ab: ${d["problem"]}`, next: "Laden Sie die Seite neu. Ihre Chats sind in diesem Browser." }),
+    Full: (d) => ({ what: `Im Canister der Seite ist kein Platz mehr: ${full[d["what"] ?? ""] ?? d["what"]}, höchstens ${d["max"]}.`, next: "Löschen Sie Chats, die Sie nicht mehr brauchen. Alle sind in diesem Browser." }),
+    LowOnCycles: say("Der Canister der Seite hat wenig Cycles und nimmt keine Kopien.", "Versuchen Sie es später. Ihre Chats sind in diesem Browser."),
+    NoCanister: say("Diese Adresse sagt nicht, von welchem Canister die Seite kommt.", "Öffnen Sie die Seite unter der Adresse ihres Canisters. Ihre Chats sind in diesem Browser."),
     Other: newer,
   },
   call: {

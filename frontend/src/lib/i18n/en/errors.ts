@@ -95,6 +95,14 @@ const errors: Errors = {
     Invalid: invalid,
     Other: newer,
   },
+  chats: {
+    Anonymous: say("The call was not signed.", "Reload the page, so that it makes a key."),
+    Invalid: (d) => ({ what: `The page's canister refused a copy: ${d["problem"]}`, next: "Reload the page. Your chats are in this browser." }),
+    Full: (d) => ({ what: `There is no room for more in the page's canister: ${d["what"]}, at most ${d["max"]}.`, next: "Delete chats that you no longer need. All of them are in this browser." }),
+    LowOnCycles: say("The page's canister is low on cycles and takes no copies.", "Try again later. Your chats are in this browser."),
+    NoCanister: say("This address does not tell which canister the page comes from.", "Open the page at its canister's own address. Your chats are in this browser."),
+    Other: newer,
+  },
   call: {
     NoEnv: say("This page was served without word of the market's canisters.", "Open it through the market's own address. In development, start a market with: assay up"),
     Clock: say("The network refuses what this device sends: its clock is wrong.", "Set the clock of this device, then try again. Nothing was charged."),
