@@ -19,7 +19,7 @@ use assay_worker::{
     model::{ModelFault, RunFault},
 };
 
-use crate::{exit, ledger::ApproveError, page::PageError, receipt, show::plain};
+use crate::{exit, ledger::LedgerError, page::PageError, receipt, show::plain};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -120,9 +120,9 @@ pub enum Failure {
     /// The market moved no money.
     #[error("the market refused: {0}; nothing was moved")]
     Money(MoneyError),
-    /// The ledger does not let the market take anything.
-    #[error("the ledger refused the approval: {0}; nothing was moved")]
-    Approve(ApproveError),
+    /// The ledger did not let the market take anything, or did not send it.
+    #[error("the ledger refused: {0}; nothing was moved")]
+    Ledger(LedgerError),
     /// A transfer came to nothing.
     #[error("transfer {id} failed: {why}; nothing was moved")]
     TransferFailed {
@@ -265,7 +265,7 @@ impl Failure {
             Self::Page(PageError::NoPage { .. } | PageError::TooMany { .. }) => exit::MISSING,
             Self::Submit(_)
             | Self::Money(_)
-            | Self::Approve(_)
+            | Self::Ledger(_)
             | Self::Canary(_)
             | Self::Page(PageError::Refused(_)) => exit::REFUSED,
             Self::Receipt(_)

@@ -21,13 +21,18 @@ pub(crate) struct ApproveArgs {
     pub(crate) expires_at: Option<u64>,
 }
 
-/// Why a ledger did not take an approval.
+/// What to send from the caller's first account.
+#[derive(Clone, Debug, CandidType)]
+struct TransferArg {
+    to: LedgerAccount,
+    amount: Nat,
+}
+
+/// Why a ledger did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Deserialize, thiserror::Error)]
-pub enum ApproveError {
-    /// The approval itself costs the fee.
-    #[error(
-        "the account holds {balance} cycles, fewer than the ledger's fee; send cycles there first"
-    )]
+pub enum LedgerError {
+    /// The account holds less than this takes; an approval costs the fee.
+    #[error("the account holds {balance} cycles, fewer than this takes; send cycles there first")]
     InsufficientFunds {
         /// What it holds.
         balance: Nat,
@@ -60,7 +65,7 @@ pub enum ApproveError {
         ledger_time: u64,
     },
     /// It was done already.
-    #[error("it has this approval already, in block {duplicate_of}")]
+    #[error("it has done this already, in block {duplicate_of}")]
     Duplicate {
         /// In which block.
         duplicate_of: Nat,
@@ -115,10 +120,23 @@ impl Ledger {
             amount: amount.0.into(),
             expires_at: Some(until.0),
         };
-        let told: Result<Nat, ApproveError> = self
+        let told: Result<Nat, LedgerError> = self
             .network
             .update(self.id, "icrc2_approve", (args,))
             .await?;
-        told.map_err(Failure::Approve)
+        told.map_err(Failure::Ledger)
+    }
+
+    /// Sends so much to somebody's first account.
+    pub(crate) async fn transfer(&self, to: Principal, amount: Cycles) -> Result<Nat, Failure> {
+        let args = TransferArg {
+            to: to.into(),
+            amount: amount.0.into(),
+        };
+        let told: Result<Nat, LedgerError> = self
+            .network
+            .update(self.id, "icrc1_transfer", (args,))
+            .await?;
+        told.map_err(Failure::Ledger)
     }
 }

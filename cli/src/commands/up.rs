@@ -16,6 +16,8 @@ use crate::{
 
 /// What the requester gets from the purse.
 const FUNDS: Cycles = Cycles(100_000_000_000_000);
+/// What the requester gets on the market's ledger.
+const LEDGER_FUNDS: Cycles = Cycles(10_000_000_000_000);
 /// What the operator gets from it, to pay for canaries.
 const OPERATOR_FUNDS: Cycles = Cycles(10_000_000_000_000);
 /// What the market may spend on people without money: in all, on each in a day, and on all of them in a day.
@@ -84,7 +86,7 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
     let work = async {
         let mut market = LocalMarket::start(&options).await?;
         start_workers(&mut market, &ProviderPlan::honest(args.workers)).await?;
-        let (_, requester) = step("purse", async {
+        let (requester, requester_file) = step("purse", async {
             let funded = market.fund("requester.pem", FUNDS).await?;
             let (jobs, operator) = (market.canisters.jobs, market.operator.principal);
             market.fund_at(jobs, operator, OPERATOR_FUNDS).await?;
@@ -93,6 +95,14 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
                 "{FUNDS} cycles for the requester, {OPERATOR_FUNDS} for the operator, {TREASURY} for audits"
             );
             Ok((funded, told))
+        })
+        .await?;
+        step("ledger", async {
+            market
+                .send_on_ledger(requester.principal, LEDGER_FUNDS)
+                .await?;
+            let told = format!("{LEDGER_FUNDS} cycles for the requester, to be deposited");
+            Ok(((), told))
         })
         .await?;
         step("guests", async {
@@ -116,7 +126,7 @@ pub(super) async fn run(args: Up) -> Result<u8, Failure> {
             jobs: market.canisters.jobs.to_text(),
             purse: market.canisters.purse.to_text(),
             model: market.model.manifest.name.clone(),
-            requester,
+            requester: requester_file,
             operator: market.operator_file(),
             pid: std::process::id(),
         }

@@ -1,5 +1,6 @@
 //! Creating canisters and installing their modules through the management canister.
 
+use assay_localnet::CYCLES_LEDGER;
 use assay_protocol::{
     Cycles,
     job::{ControlError, DepositError},
@@ -46,6 +47,7 @@ struct RegistryArgs {
 struct JobsArgs {
     registry: Option<Principal>,
     fee_bps: Option<u16>,
+    ledger: Option<Principal>,
 }
 
 /// What controllers of a jobs canister set.
@@ -163,6 +165,7 @@ async fn install_jobs(
     let args = JobsArgs {
         registry: Some(registry),
         fee_bps: None,
+        ledger: Some(CYCLES_LEDGER),
     };
     install(network, jobs, &modules.jobs, &args).await
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use assay_localnet::{Localnet, LocalnetConfig, seed_from_text};
+use assay_localnet::{CYCLES_LEDGER, Localnet, LocalnetConfig, seed_from_text};
 use assay_protocol::{
     Cycles,
     frontend::Published,
@@ -36,6 +36,7 @@ pub use self::{
 use crate::{
     Failure,
     home::private_dir,
+    ledger::Ledger,
     page,
     show::{short, step},
 };
@@ -98,6 +99,8 @@ impl ProviderPlan {
 }
 
 const OPERATOR_FILE: &str = "operator.pem";
+/// Cycles that the operator holds on the network's cycles ledger.
+const ON_LEDGER: u128 = 1_000_000_000_000_000;
 
 /// A running market.
 #[derive(Debug)]
@@ -141,12 +144,13 @@ impl LocalMarket {
         })
         .await?;
 
+        let operator = new_key(&options.dir, OPERATOR_FILE)?;
         let localnet = step("network", async {
             let config = LocalnetConfig {
                 port: options.port,
                 seed: seed_from_text("assay local market"),
                 module_cache: options.module_cache.clone(),
-                ..LocalnetConfig::default()
+                ..LocalnetConfig::with_ledger(&[(operator.principal, ON_LEDGER)])
             };
             let localnet = tokio::task::spawn_blocking(move || Localnet::start(config))
                 .await
@@ -157,7 +161,6 @@ impl LocalMarket {
         .await?;
         let (url, root_key) = (localnet.url(), localnet.root_key());
 
-        let operator = new_key(&options.dir, OPERATOR_FILE)?;
         let network =
             Network::connect(&url, Some(&operator), &RootKey::Given(root_key.clone())).await?;
         let canisters = step("canisters", async {
@@ -335,6 +338,17 @@ impl LocalMarket {
         deploy::sponsor(&network, id, caller_daily, daily).await?;
         self.fund_at(id, self.operator.principal, pool).await?;
         Jobs::new(&network, id).fund_sponsor(pool).await?;
+        Ok(())
+    }
+
+    /// Sends somebody so much of what the operator holds on the market's ledger.
+    pub(crate) async fn send_on_ledger(
+        &self,
+        to: Principal,
+        amount: Cycles,
+    ) -> Result<(), Failure> {
+        let ledger = Ledger::new(&self.connect(&self.operator).await?, CYCLES_LEDGER);
+        ledger.transfer(to, amount).await?;
         Ok(())
     }
 

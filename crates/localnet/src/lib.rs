@@ -33,7 +33,7 @@ use std::{
 };
 
 use assay_localnet_core::{
-    system::SystemPlan,
+    system::{Account, SystemPlan},
     topology::{SubnetKind, SubnetPlan, Topology, TopologyError},
 };
 use candid::Principal;
@@ -49,6 +49,7 @@ use crate::{
 };
 
 pub use crate::outcalls::{OutcallPolicy, POLICY_VARIABLE, PolicyError};
+pub use assay_localnet_core::system::CYCLES_LEDGER;
 
 /// What `/api/v2/status` says is answering.
 pub const IMPL_VERSION: &str = concat!("assay-localnet ", env!("CARGO_PKG_VERSION"));
@@ -101,6 +102,26 @@ impl Default for LocalnetConfig {
             call_wait: CALL_WAIT,
             domains: Domains::default(),
             outcalls: OutcallPolicy::default(),
+        }
+    }
+}
+
+impl LocalnetConfig {
+    /// A network for canisters, with a [`CYCLES_LEDGER`] on which these hold so many cycles.
+    pub fn with_ledger(holders: &[(Principal, u128)]) -> Self {
+        let holders = holders.iter();
+        Self {
+            subnets: [SubnetKind::Ii, SubnetKind::Application]
+                .map(SubnetPlan::of)
+                .to_vec(),
+            system: SystemPlan {
+                cycles_ledger: true,
+                cycles: holders
+                    .map(|&(owner, cycles)| (Account::of(owner), cycles))
+                    .collect(),
+                ..SystemPlan::none()
+            },
+            ..Self::default()
         }
     }
 }

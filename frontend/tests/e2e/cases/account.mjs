@@ -59,3 +59,33 @@ scenario("whoever signs in can move the cycles of this browser's guest to the ac
   await page.getByText("left for you today").waitFor();
   assert.equal(await offer.count(), 0);
 });
+
+scenario("cycles come in from the market's ledger and go out again", {}, async ({ page, site, cli }) => {
+  const guest = await principalOf(page, site);
+  await cli("money", "deposit", "3T");
+  await cli("money", "withdraw", "2T", "--to", guest);
+  await page.reload();
+  const main = page.locator("main");
+  await fact(main, "Yours on the ledger").getByText("2 T cycles").waitFor();
+
+  const amount = main.getByLabel("Amount in cycles");
+  const moves = main.locator("table.data tbody tr");
+  await amount.fill("5T");
+  await main.getByRole("button", { name: "Deposit" }).click();
+  await moves.filter({ hasText: /Deposit.*failed/s }).waitFor();
+  await amount.fill("1.5 T");
+  await main.getByRole("button", { name: "Deposit" }).click();
+  await fact(main, "Free").getByText("1.5 T cycles").waitFor();
+  await moves.filter({ hasText: /Deposit.*done/s }).waitFor();
+
+  await amount.fill("500G");
+  await main.getByLabel("Withdraw to").fill(guest);
+  await main.getByRole("button", { name: "Withdraw" }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Withdraw" }).click();
+  await fact(main, "Free").getByText("999.9 G cycles").waitFor();
+  await moves.filter({ hasText: /Withdrawal.*done/s }).waitFor();
+  assert.deepEqual(await examine(page, "deposits and withdrawals"), []);
+  const held = JSON.parse(await cli("money", "holdings", "--of", guest, "--json"));
+  // The ledger takes its fee for each of two approvals, and for the deposit that came in.
+  assert.equal(BigInt(held.ledger.balance), 1_000_000_000_000n - 3n * BigInt(held.ledger.fee));
+});
