@@ -49,6 +49,10 @@ enum Runner {
     Cargo(&'static str),
     /// Node's test runner, in the folder of a package of its own.
     Node(&'static str),
+    /// The web app's own tests.
+    Units,
+    /// A script of the web app, which is one case: its name, and what it shows.
+    Script(&'static str, &'static str),
     /// A program in Python, in the folder of its own requirements.
     Python(&'static str),
 }
@@ -105,12 +109,29 @@ const SERVERS: &[Suite] = &[Suite {
     runner: Runner::Cargo("llama"),
     gating: true,
 }];
-/// In the page's own reader.
-const WEB: &[Suite] = &[Suite {
-    client: "Chromium",
-    runner: Runner::Node("frontend/tests/e2e"),
-    gating: true,
-}];
+/// What can be told of the page without a reader, and the page in its reader.
+const WEB: &[Suite] = &[
+    Suite {
+        client: "page",
+        runner: Runner::Script("check", "types and templates hold"),
+        gating: true,
+    },
+    Suite {
+        client: "page",
+        runner: Runner::Script("budget", "no file weighs more than its budget"),
+        gating: true,
+    },
+    Suite {
+        client: "page",
+        runner: Runner::Units,
+        gating: true,
+    },
+    Suite {
+        client: "Chromium",
+        runner: Runner::Node("frontend/tests/e2e"),
+        gating: true,
+    },
+];
 /// Where Chromium is looked for, unless the environment names it.
 const CHROMIUM: (&str, &str) = ("ASSAY_CHROMIUM", "chromium");
 
@@ -241,6 +262,14 @@ fn run_suite(
         }
         Err(error) => return Err(error),
     };
+    if let Runner::Script(_, what) = suite.runner {
+        let outcome = match process::run_talking(&mut command) {
+            Ok(()) => Outcome::Pass,
+            Err(_) => Outcome::Fail,
+        };
+        count.add(suite, outcome);
+        return suite.tell(outcome, what);
+    }
     command
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .env(SERVER_VARIABLE, server(workspace))
@@ -290,6 +319,12 @@ fn command(workspace: &Workspace, may_install: bool, suite: &Suite) -> anyhow::R
                 .args(["--test", "--test-reporter=tap", "suite.mjs"]);
             node
         }
+        Runner::Units => {
+            let mut tests = page::script(workspace, "test");
+            tests.args(["--", "--reporter=tap-flat"]);
+            tests
+        }
+        Runner::Script(name, _) => page::script(workspace, name),
         Runner::Python(folder) => {
             let folder = workspace.root.join(folder);
             let mut python = Command::new(python::environment(
@@ -396,6 +431,7 @@ impl Case {
         };
         let (number, what) = rest.split_once(" - ")?;
         number.parse::<u32>().ok()?;
+        let what = what.split_once(" # time=").map_or(what, |(what, _)| what);
         Some(Self {
             outcome,
             what: what.to_owned(),
@@ -471,6 +507,13 @@ mod tests {
         assert_eq!(
             line(&deciding, "ok 2 - @dfinity/pic calls a canister"),
             "ok    pocket-ic 16.1  @dfinity/pic calls a canister"
+        );
+        assert_eq!(
+            line(
+                &deciding,
+                "not ok 14 - tests/a.test.ts > sums > add up # time=8.7ms"
+            ),
+            "fail  pocket-ic 16.1  tests/a.test.ts > sums > add up"
         );
         for line in ["    ok 1 - part of a case", "ok then", "# tests 7"] {
             assert_eq!(Case::read(line), None);

@@ -19,17 +19,20 @@ pub(crate) fn build(workspace: &Workspace, may_install: bool) -> anyhow::Result<
     node::packages(&folder, may_install)?;
     let engine = web::build(workspace, may_install)?;
     eprintln!("building the web app");
-    process::run_talking(
-        Command::new("npm")
-            .current_dir(&folder)
-            .args(["run", "--silent", "build"])
-            .env("ASSAY_ENGINE_WEB", engine),
-    )?;
+    process::run_talking(script(workspace, "build").env("ASSAY_ENGINE_WEB", engine))?;
     let built = folder.join("dist");
     let rules = folder.join(RULES);
     let text = std::fs::read(&rules).with_context(|| format!("cannot read {}", rules.display()))?;
     process::write_whole(&built.join(RULES), &text)?;
     Ok(built)
+}
+
+/// A script of its package.
+pub(crate) fn script(workspace: &Workspace, name: &str) -> Command {
+    let mut npm = Command::new("npm");
+    npm.current_dir(workspace.root.join(FOLDER))
+        .args(["run", "--silent", name]);
+    npm
 }
 
 /// The same where it can be built; else nothing, with a word about it.
