@@ -159,7 +159,7 @@ fn sealed_chats_are_their_owners_alone_and_survive_an_upgrade() {
     let nothing = encode_args(()).unwrap();
     chain.upgrade(page, "frontend", &nothing).unwrap();
     let lines: Vec<KeptChat> = chain.query(one, page, "kept_chats", ());
-    assert_eq!(lines, [kept.clone()]);
+    assert_eq!(lines, std::slice::from_ref(&kept));
     let name = ByteBuf::from(kept.chat);
     let mut read = |who| -> Option<ByteBuf> { chain.query(who, page, "kept_chat", (&name,)) };
     assert_eq!(read(one), Some(ByteBuf::from(vec![1; 300])));
