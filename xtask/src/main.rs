@@ -65,7 +65,7 @@ enum Task {
         /// What is tested.
         #[arg(value_enum)]
         subject: conformance::Subject,
-        /// Of the engine: every tiny model in every variant under emulators as well, which takes several times as long.
+        /// Of the engine: every tiny model in every variant in WebAssembly and under emulators as well, which takes several times as long.
         #[arg(long)]
         whole: bool,
     },

@@ -107,29 +107,29 @@ pub(crate) fn run(
     let mut total = Total::default();
     let (sender, lines) = mpsc::channel();
     thread::spawn(move || {
-        let lines = BufReader::new(stdout).split(b'\n');
         // Nobody listens any more: nothing to do.
-        lines.take_while(Result::is_ok).flatten().for_each(|line| {
-            let _ = sender.send(line);
-        });
+        BufReader::new(stdout)
+            .split(b'\n')
+            .try_for_each(|line| sender.send(line))
     });
-    // Servers that tests started outlive them by a minute and hold the pipe open; what `cargo test` itself printed is there at once.
-    let status = loop {
+    // Servers that tests started outlive them by a minute and hold the pipe open. So whoever has ended, and said nothing after that, is
+    // not waited for.
+    let mut ended = false;
+    loop {
         match lines.recv_timeout(QUIET) {
             Ok(line) => {
+                let line = line.context("cannot read what `cargo test` prints")?;
                 let line = String::from_utf8_lossy(&line);
                 total.read(&line);
                 process::out(&line)?;
             }
-            Err(RecvTimeoutError::Disconnected) => break child.wait(),
-            Err(RecvTimeoutError::Timeout) => {
-                if let Some(status) = child.try_wait().transpose() {
-                    break status;
-                }
+            Err(RecvTimeoutError::Timeout) if !ended => {
+                ended = child.try_wait().is_ok_and(|status| status.is_some());
             }
+            Err(_) => break,
         }
-    };
-    let status = status.context("cannot wait for `cargo test`")?;
+    }
+    let status = child.wait().context("cannot wait for `cargo test`")?;
 
     if !status.success() && total.failed == 0 {
         process::out("a test binary could not be built or ended before its tests did")?;

@@ -13,8 +13,8 @@ mod staging;
 use std::cell::RefCell;
 
 use assay_protocol::{
-    Cycles, Timestamp,
-    chats::{ChatsError, KeepChatArgs, KeptChat},
+    Timestamp,
+    chats::{ChatsError, KeepChatArgs, KeptChat, SealedChat},
     frontend::{FrontendError, PieceArgs, Published},
 };
 use ic_asset_certification::{AssetCertificationError, AssetRouter};
@@ -30,8 +30,10 @@ use crate::{
 /// Names of environment variables that the page may see begin so.
 const PUBLIC: &str = "PUBLIC_";
 
-/// What must be left for serving the page, above the freezing threshold, while conversations are taken in: about half a year of it.
-const RESERVE: Cycles = Cycles(500_000_000_000);
+/// What must be left above the freezing threshold while conversations are taken in: about half a year of the page, and of what is kept.
+const RESERVE: u128 = 500_000_000_000;
+/// Half a year of a byte, at 127,000 cycles for a gibibyte and second.
+const RESERVE_PER_BYTE: u128 = 1_900;
 
 thread_local! {
     /// What is served, with its certificates.
@@ -81,11 +83,14 @@ fn published() -> Published {
 
 #[update]
 fn keep_chat(args: KeepChatArgs) -> Result<KeptChat, ChatsError> {
-    if ic_cdk::api::canister_liquid_cycle_balance() < RESERVE.0 {
-        return Err(ChatsError::LowOnCycles);
-    }
-    let now = Timestamp(ic_cdk::api::time());
-    with_chats(|chats| chats::keep(chats, msg_caller(), &args, now))
+    let (now, cycles) = (
+        Timestamp(ic_cdk::api::time()),
+        ic_cdk::api::canister_liquid_cycle_balance(),
+    );
+    with_chats(|chats| match cycles < reserve(chats.bytes) {
+        true => Err(ChatsError::LowOnCycles),
+        false => chats::keep(chats, msg_caller(), &args, now),
+    })
 }
 
 #[query]
@@ -94,8 +99,8 @@ fn kept_chats() -> Vec<KeptChat> {
 }
 
 #[query]
-fn kept_chat(chat: ByteBuf) -> Option<ByteBuf> {
-    with_chats(|chats| chats::read(chats, msg_caller(), &chat)).map(ByteBuf::from)
+fn kept_chat(chat: ByteBuf) -> Option<SealedChat> {
+    with_chats(|chats| chats::read(chats, msg_caller(), &chat))
 }
 
 #[update]
@@ -128,6 +133,11 @@ fn http_request(request: HttpRequest) -> HttpResponse<'static> {
                 error => plain(StatusCode::BAD_REQUEST, &error.to_string()),
             })
     })
+}
+
+/// What must be left while so many bytes are kept.
+fn reserve(bytes: u64) -> u128 {
+    RESERVE + RESERVE_PER_BYTE * u128::from(bytes)
 }
 
 /// Serves again what is published, with new certificates.

@@ -129,7 +129,7 @@ pub(crate) fn discard<M: Medium>(files: &mut Files<M>) {
     remove(&mut files.extents, (next, String::new())..);
 }
 
-/// Takes away a little of what nothing serves any more. All of a large site at once would be more than one message can do.
+/// Takes away a little of what nothing serves any more. A message that publishes a large site can do no more than that.
 fn clear_old<M: Medium>(files: &mut Files<M>) {
     let serving = (files.generation, String::new(), 0);
     let old: Vec<PieceKey> = files

@@ -45,7 +45,17 @@ pub struct KeptChat {
     pub kept_at: Timestamp,
 }
 
-/// Why a conversation was not kept, or not forgotten. Nothing changed.
+/// A kept conversation, as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize)]
+pub struct SealedChat {
+    /// What nobody can read without the key.
+    #[serde(with = "serde_bytes")]
+    pub sealed: Vec<u8>,
+    /// When exactly these bytes were kept.
+    pub kept_at: Timestamp,
+}
+
+/// Why a conversation was not kept, or not forgotten. It is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, CandidType, Serialize, Deserialize, thiserror::Error)]
 pub enum ChatsError {
     /// The anonymous principal keeps nothing.

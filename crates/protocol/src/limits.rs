@@ -196,8 +196,8 @@ pub const CANARY_PPM_MAX: u32 = 200_000;
 pub const CANARY_DEADLINE_SECONDS: u32 = 3_600;
 /// Seconds from `unstake` until the stake may be taken out: longer than any job lives.
 pub const UNBONDING_SECONDS: u64 = 7 * 24 * 3_600;
-/// Least amount of one deposit from a ledger or one withdrawal, and of one gift that is not all of a balance: about what it costs the
-/// market to keep its record.
+/// Least amount of one deposit from a ledger or one withdrawal: about what it costs the market to keep its record. And of one gift that
+/// is not all of a balance.
 pub const TRANSFER_CYCLES_MIN: u128 = 10_000_000;
 /// Greatest amount of one deposit from a ledger or one withdrawal: keeps every sum inside `u128` by a wide margin.
 pub const TRANSFER_CYCLES_MAX: u128 = 1_000_000_000_000_000_000_000_000;

@@ -170,6 +170,13 @@ export type FrontendError = {
      */
     Other: string;
 };
+export interface SealedChat {
+    sealed: Uint8Array;
+    /**
+     * When exactly these bytes were kept.
+     */
+    kept_at: bigint;
+}
 export interface HttpRequest {
     url: string;
     method: string;
@@ -208,7 +215,7 @@ export interface frontendInterface {
         __kind__: "Err";
         Err: ChatsError;
     }>;
-    kept_chat(arg0: Uint8Array): Promise<Uint8Array | null>;
+    kept_chat(arg0: Uint8Array): Promise<SealedChat | null>;
     kept_chats(): Promise<Array<KeptChat>>;
     publish(): Promise<{
         __kind__: "Ok";
@@ -226,7 +233,7 @@ export interface frontendInterface {
         Err: FrontendError;
     }>;
 }
-import type { ChatsError as _ChatsError, FrontendError as _FrontendError, HttpRequest as _HttpRequest, HttpResponse as _HttpResponse, KeptChat as _KeptChat, Published as _Published } from "./declarations/frontend.did";
+import type { ChatsError as _ChatsError, FrontendError as _FrontendError, HttpRequest as _HttpRequest, HttpResponse as _HttpResponse, KeptChat as _KeptChat, Published as _Published, SealedChat as _SealedChat } from "./declarations/frontend.did";
 export class Frontend implements frontendInterface {
     constructor(private actor: ActorSubclass<_SERVICE>){}
     async discard(): Promise<{
@@ -277,7 +284,7 @@ export class Frontend implements frontendInterface {
         const result = await this.actor.keep_chat(arg0);
         return from_candid_variant_n13(result);
     }
-    async kept_chat(arg0: Uint8Array): Promise<Uint8Array | null> {
+    async kept_chat(arg0: Uint8Array): Promise<SealedChat | null> {
         const result = await this.actor.kept_chat(arg0);
         return from_candid_opt_n14(result);
     }
@@ -322,7 +329,7 @@ function from_candid_HttpResponse_n10(value: _HttpResponse): HttpResponse {
 function from_candid_opt_n12(value: [] | [boolean]): boolean | null {
     return value.length === 0 ? null : value[0];
 }
-function from_candid_opt_n14(value: [] | [Uint8Array]): Uint8Array | null {
+function from_candid_opt_n14(value: [] | [_SealedChat]): SealedChat | null {
     return value.length === 0 ? null : value[0];
 }
 function from_candid_record_n11(value: {

@@ -2,7 +2,9 @@
 
 use assay_jobs_core::testing::requester;
 use assay_protocol::{
-    chats::{CHATS_PER_OWNER_MAX, ChatsError, KeepChatArgs, KeptChat, SEALED_BYTES_MAX},
+    chats::{
+        CHATS_PER_OWNER_MAX, ChatsError, KeepChatArgs, KeptChat, SEALED_BYTES_MAX, SealedChat,
+    },
     frontend::{FILE_BYTES_MAX, FrontendError, PieceArgs, Published},
 };
 use candid::{Principal, encode_args};
@@ -161,9 +163,13 @@ fn sealed_chats_are_their_owners_alone_and_survive_an_upgrade() {
     let lines: Vec<KeptChat> = chain.query(one, page, "kept_chats", ());
     assert_eq!(lines, std::slice::from_ref(&kept));
     let name = ByteBuf::from(kept.chat);
-    let mut read = |who| -> Option<ByteBuf> { chain.query(who, page, "kept_chat", (&name,)) };
-    assert_eq!(read(one), Some(ByteBuf::from(vec![1; 300])));
-    assert_eq!(read(two), Some(ByteBuf::from(vec![2; 400])));
+    let mut read = |who| -> Option<SealedChat> { chain.query(who, page, "kept_chat", (&name,)) };
+    let own = SealedChat {
+        sealed: vec![1; 300],
+        kept_at: kept.kept_at,
+    };
+    assert_eq!(read(one), Some(own));
+    assert_eq!(read(two).map(|found| found.sealed), Some(vec![2; 400]));
     assert_eq!(read(requester(3)), None);
     let told: Result<(), ChatsError> = chain.update(one, page, "drop_chat", (&name,));
     told.unwrap();
@@ -193,4 +199,26 @@ fn all_that_one_account_may_keep_is_listed_and_dropped_at_once() {
     assert_eq!(lines.len(), CHATS_PER_OWNER_MAX as usize);
     let dropped: Result<u32, ChatsError> = chain.update(one, page, "drop_chats", ());
     assert_eq!(dropped, Ok(CHATS_PER_OWNER_MAX));
+}
+
+#[test]
+fn a_canister_that_must_spare_its_cycles_takes_no_more_chats_and_gives_those_that_it_has() {
+    let mut chain = Chain::bare(1);
+    let nothing = encode_args(()).unwrap();
+    // Half a trillion is for the page, the rest for less than a megabyte.
+    let page = chain.install_with("frontend", &nothing, 700_000_000_000);
+    let one = requester(1);
+    let mut kept = 0;
+    let refused = loop {
+        match keep(&mut chain, page, one, kept, vec![9; 20_000]) {
+            Ok(_) => kept += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, ChatsError::LowOnCycles);
+    assert!((1..30).contains(&kept), "{kept} were kept");
+    let lines: Vec<KeptChat> = chain.query(one, page, "kept_chats", ());
+    assert_eq!(lines.len() as u32, kept);
+    let dropped: Result<u32, ChatsError> = chain.update(one, page, "drop_chats", ());
+    assert_eq!(dropped, Ok(kept));
 }

@@ -68,11 +68,13 @@ fn nobody_gives_what_is_not_there_or_where_nobody_could_take_it() {
     };
     let told = bench.market.give(Principal::anonymous(), &args);
     assert_eq!(told, Err(MoneyError::Anonymous));
-    let market = bench.market.jobs.config().canister;
+    let config = bench.market.jobs.config();
+    let ledger = config.ledger.expect("these markets have a ledger");
     let nowhere = [
         Principal::anonymous(),
         Principal::management_canister(),
-        market,
+        config.canister,
+        ledger,
         requester(1),
     ];
     for to in nowhere {

@@ -9,7 +9,7 @@ import type { Principal } from '@icp-sdk/core/principal';
 import { IDL } from '@icp-sdk/core/candid';
 
 /**
- * Nothing changed.
+ * What was to be kept or forgotten is as it was.
  */
 export type ChatsError = { 'Invalid' : { 'problem' : string } } |
   {
@@ -129,6 +129,16 @@ export interface Published {
   'generation' : bigint,
   'bytes' : bigint,
 }
+/**
+ * A kept conversation, as it was sent.
+ */
+export interface SealedChat {
+  'sealed' : Uint8Array,
+  /**
+   * When exactly these bytes were kept.
+   */
+  'kept_at' : bigint,
+}
 export interface _SERVICE {
   /**
    * Forgets what is staged. For controllers.
@@ -162,7 +172,7 @@ export interface _SERVICE {
   /**
    * What is kept under a name.
    */
-  'kept_chat' : ActorMethod<[Uint8Array], [] | [Uint8Array]>,
+  'kept_chat' : ActorMethod<[Uint8Array], [] | [SealedChat]>,
   /**
    * All that is kept for the caller, by name; at most 1,000.
    */
@@ -222,6 +232,10 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'kept_at' : IDL.Nat64,
     'bytes' : IDL.Nat32,
   });
+  const SealedChat = IDL.Record({
+    'sealed' : IDL.Vec(IDL.Nat8),
+    'kept_at' : IDL.Nat64,
+  });
   const Published = IDL.Record({
     'files' : IDL.Nat32,
     'generation' : IDL.Nat64,
@@ -258,7 +272,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
       ),
     'kept_chat' : IDL.Func(
         [IDL.Vec(IDL.Nat8)],
-        [IDL.Opt(IDL.Vec(IDL.Nat8))],
+        [IDL.Opt(SealedChat)],
         ['query'],
       ),
     'kept_chats' : IDL.Func([], [IDL.Vec(KeptChat)], ['query']),
