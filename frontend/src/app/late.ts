@@ -6,10 +6,13 @@ import { restoreLogin } from "../lib/ic/restore.ts";
 import { offers } from "../lib/market/offers.svelte.ts";
 import { money } from "../lib/market/money.svelte.ts";
 import { prefs } from "../lib/prefs.svelte.ts";
+import { followTabs } from "./tabs.ts";
 
 export async function late(stored: Promise<void>): Promise<void> {
-  await restoreLogin().catch(() => undefined);
-  await Promise.all([stored, me()]);
-  if (prefs.keep === "canister") void import("../lib/kept/kept.svelte.ts").then(({ kept }) => kept.start(), () => undefined);
+  const known = restoreLogin().catch(() => undefined).then(() => Promise.all([stored, me()]));
+  const copy = (): void => void known.then(() => import("../lib/kept/kept.svelte.ts")).then(({ kept }) => kept.start(), () => undefined);
+  followTabs(copy);
+  await known;
+  if (prefs.keep === "canister") copy();
   await Promise.all([offers.load(), money.load(), resumeAll()]);
 }

@@ -65,6 +65,10 @@ export const KEPT_MS = 5_000;
 export const KEPT_AT_ONCE = 4;
 /** Bytes of a sealed copy. */
 export const SEALED_BYTES_MAX = 1_000_000;
+/** Copies that the canister keeps for one account. */
+export const KEPT_CHATS_MAX = 1_000;
+/** Refusals for want of room after which only copies are sent that take the place of one. */
+export const FULL_TRIES_MAX = 8;
 /** Days after which a copy is sent again; the canister keeps it for 400. */
 export const KEPT_DAYS = 300;
 /** Copies on which a key is tried that somebody entered. */

@@ -34,7 +34,8 @@ export interface Prefs {
   sidebar: boolean;
 }
 
-const KEY = "assay";
+/** Where they lie in localStorage. */
+export const KEY = "assay";
 
 export const DRAWING: Drawing = { temperatureMilli: 0, topPPpm: 1_000_000, topK: 0, maxTokens: 256, seed: "", system: "" };
 
@@ -109,7 +110,8 @@ export function isSeed(text: string): boolean {
   return text === "" || (/^\d{1,20}$/.test(text) && BigInt(text) < 1n << 64n);
 }
 
-function stored(): string | null {
+/** What lies there now. */
+export function stored(): string | null {
   try {
     return localStorage.getItem(KEY);
   } catch {

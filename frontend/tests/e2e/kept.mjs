@@ -1,4 +1,5 @@
-// Sealed copies in the page's canister, in words of the settings page.
+// Sealed copies in the page's canister, in words of the settings page and as bytes on the wire.
+import { inflateRawSync } from "node:zlib";
 
 export const choice = (page, keep) => page.locator(`input[name=keep][value=${keep}]`);
 
@@ -32,3 +33,21 @@ export async function enterKey(page, text, said) {
 }
 
 export const compare = (page) => page.getByRole("button", { name: "Compare now" }).click();
+
+/** Bytes of a header of gzip that names no file. */
+const HEADER_BYTES = 10;
+
+/** Everything in these bytes that is packed with gzip, wherever it begins and whatever follows. */
+export function unpacked(bytes) {
+  const found = [];
+  const begin = Buffer.of(0x1f, 0x8b, 0x08, 0x00);
+  for (let at = bytes.indexOf(begin); at >= 0; at = bytes.indexOf(begin, at + 1)) {
+    try {
+      const text = inflateRawSync(bytes.subarray(at + HEADER_BYTES));
+      if (text.length > 0) found.push(text);
+    } catch {
+      // It only looked like a beginning.
+    }
+  }
+  return found;
+}

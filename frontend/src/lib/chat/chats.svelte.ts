@@ -89,6 +89,7 @@ class Chats {
     const chat = this.chat(turn.chat);
     if (chat === undefined) return;
     chat.leaf = newestLeaf(this.turns, turn.id);
+    chat.chosen = Date.now();
     await this.save(chat);
   }
 
@@ -97,6 +98,7 @@ class Chats {
     if (chat === undefined) return;
     chat.title = [...title.trim()].slice(0, TITLE_CHARS_MAX).join("");
     chat.named = chat.title !== "";
+    chat.touched = Date.now();
     await this.save(chat);
   }
 
@@ -104,6 +106,7 @@ class Chats {
     const chat = this.chat(id);
     if (chat === undefined) return;
     chat.pinned = pinned;
+    chat.touched = Date.now();
     this.list = sorted(this.list);
     await this.save(chat);
   }
@@ -177,7 +180,7 @@ class Chats {
   /** Shows what came in from elsewhere and is in the database already. */
   arrive(chat: Chat | undefined, turns: Turn[]): void {
     const here = chat && this.chat(chat.id);
-    if (chat !== undefined && (here === undefined || here.updated <= chat.updated)) {
+    if (chat !== undefined && (here === undefined || lastChange(here) <= lastChange(chat))) {
       this.list = sorted([...this.list.filter(({ id }) => id !== chat.id), chat]);
     }
     for (const turn of turns) if (turn.chat === this.open || this.turns.has(turn.id)) this.#put(turn);
@@ -244,6 +247,8 @@ function follow(): void {
 function tell(word: Word): void {
   channel?.postMessage(word);
 }
+
+const lastChange = ({ updated, touched = 0, chosen = 0 }: Chat): number => Math.max(updated, touched, chosen);
 
 function sorted(list: Chat[]): Chat[] {
   return [...list].sort((a, b) => Number(b.pinned) - Number(a.pinned) || b.updated - a.updated);

@@ -25,7 +25,7 @@ export function newestLeaf(turns: ReadonlyMap<string, Turn>, from: string): stri
   for (const turn of turns.values()) below.set(turn.parent, [...(below.get(turn.parent) ?? []), turn]);
   let leaf = from;
   for (let step = 0; step <= turns.size; step++) {
-    const next = (below.get(leaf) ?? []).sort((a, b) => b.created - a.created)[0];
+    const next = (below.get(leaf) ?? []).sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1))[0];
     if (next === undefined) break;
     leaf = next.id;
   }

@@ -9,7 +9,11 @@ export interface Chat {
   named: boolean;
   pinned: boolean;
   created: number;
+  /** When its last turn was added. */
   updated: number;
+  /** When a person last changed title or pin, and when another branch was chosen, if ever. */
+  touched?: number;
+  chosen?: number;
   /** The last turn of the path that is shown; empty in a new chat. */
   leaf: string;
   draft: string;

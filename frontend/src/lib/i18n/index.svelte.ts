@@ -48,11 +48,11 @@ class Words {
     this.#loaded = { ...this.#loaded, ...more };
   }
 
-  /** Changes the language once all of its words that are needed now are there. */
-  async use(lang: Lang): Promise<void> {
+  /** Changes the language once all of its words that are needed now are there. `heard` says that another tab keeps the choice. */
+  async use(lang: Lang, heard = false): Promise<void> {
     const loaded = await read(lang, Object.keys(this.#loaded) as Area[]);
     prefs.lang = lang;
-    savePrefs();
+    if (!heard) savePrefs();
     document.documentElement.lang = lang;
     this.#loaded = loaded;
   }

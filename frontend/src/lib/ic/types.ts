@@ -1,5 +1,5 @@
 // Names of the interfaces' types, and how their shapes are read.
-export type { ChatsError, KeptChat } from "../../bindings/declarations/frontend.did.ts";
+export type { ChatsError, KeptChat, SealedChat } from "../../bindings/declarations/frontend.did.ts";
 export type {
   Answer,
   Assurance,

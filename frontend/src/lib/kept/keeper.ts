@@ -5,7 +5,8 @@ import { idlFactory, type _SERVICE } from "../../bindings/declarations/frontend.
 import { hex, unhex } from "../bytes.ts";
 import { agent, env } from "../ic/connection.ts";
 import { Refusal, ok } from "../ic/errors.ts";
-import { opt, type KeptChat } from "../ic/types.ts";
+import { opt, type KeptChat, type SealedChat } from "../ic/types.ts";
+import { KEPT_CHATS_MAX, SEALED_BYTES_MAX } from "../limits.ts";
 
 /** A copy that lies there. */
 export interface Line {
@@ -16,13 +17,20 @@ export interface Line {
   at: bigint;
 }
 
+/** A copy as it was fetched. */
+export interface Copy {
+  sealed: Uint8Array;
+  /** When exactly these bytes were kept there. The list may come from another node, which knows more or less. */
+  at: bigint;
+}
+
 export interface Keeper {
   canister: Uint8Array;
   owner: Uint8Array;
   /** Canister and account as text. */
   id: string;
   list(): Promise<Line[]>;
-  fetch(name: string): Promise<Uint8Array | undefined>;
+  fetch(name: string): Promise<Copy | undefined>;
   keep(name: string, sealed: Uint8Array): Promise<Line>;
   drop(name: string): Promise<void>;
   dropAll(): Promise<void>;
@@ -39,11 +47,10 @@ export async function keeper(identity: Identity): Promise<Keeper> {
     owner: owner.toUint8Array(),
     id: `${canisterId.toText()}/${owner.toText()}`,
     async list() {
-      return (await canister.kept_chats()).map(line);
+      return linesOf(await canister.kept_chats());
     },
     async fetch(name) {
-      const sealed = opt(await canister.kept_chat(bytesOf(name)));
-      return sealed && Uint8Array.from(sealed);
+      return copyOf(opt(await canister.kept_chat(bytesOf(name))));
     },
     async keep(name, sealed) {
       return line(ok("chats", await canister.keep_chat({ chat: bytesOf(name), sealed })));
@@ -55,6 +62,17 @@ export async function keeper(identity: Identity): Promise<Keeper> {
       ok("chats", await canister.drop_chats());
     },
   };
+}
+
+/** The list as far as the canister would make it. */
+export function linesOf(found: KeptChat[]): Line[] {
+  return found.slice(0, KEPT_CHATS_MAX).map(line);
+}
+
+/** Nothing, too, where there is more of it than the canister would keep. */
+export function copyOf(found: SealedChat | undefined): Copy | undefined {
+  if (found === undefined || found.sealed.length > SEALED_BYTES_MAX) return undefined;
+  return { sealed: Uint8Array.from(found.sealed), at: found.kept_at };
 }
 
 function line({ chat, bytes, kept_at }: KeptChat): Line {

@@ -3,16 +3,16 @@ import type { Trouble } from "../chat/types.ts";
 import { env, me } from "../ic/connection.ts";
 import { trouble } from "../ic/errors.ts";
 import { guest, persist } from "../ic/guest.ts";
-import { KEPT_MS, KEY_TRIES_MAX } from "../limits.ts";
+import { KEPT_MS } from "../limits.ts";
 import { prefs } from "../prefs.svelte.ts";
 import { session } from "../session.svelte.ts";
 import { database } from "../store/db.ts";
-import { exchange, placeOf, type Progress } from "./exchange.ts";
-import { keeper, type Keeper, type Line } from "./keeper.ts";
+import { dropSealed, exchange, type Parts, type Progress } from "./exchange.ts";
+import { keeper, type Keeper } from "./keeper.ts";
 import { keyText, makeKey, readKey, storeKey, storedKey } from "./key.ts";
-import { open } from "./seal.ts";
-import { beginAnew, forgetAll, forgetSealed, shelf, useNewKey } from "./shelf.ts";
+import { beginAnew, forgetAll, forgetSealed, shelf, useNewKey, type Shelf } from "./shelf.ts";
 import { tell } from "./tell.ts";
+import { fits } from "./tries.ts";
 
 /** Another account acts now, or copies are no longer wanted: the exchange ends where it is. */
 class Ended extends Error {
@@ -38,8 +38,6 @@ class Kept {
   #again = false;
   /** Whose numbers these are. */
   #owner = "";
-  /** Somebody wants everything dropped. */
-  #dropping = false;
 
   /** Why copies cannot be kept, if so: the address names no canister, or the browser keeps no key. */
   async unavailable(): Promise<"address" | "browser" | undefined> {
@@ -107,6 +105,8 @@ class Kept {
   }
 
   async #exchange(): Promise<void> {
+    // Another tab may have turned copies off while this one waited for it.
+    if (prefs.keep !== "canister") return;
     const identity = await me();
     const owner = identity.getPrincipal().toText();
     if (owner !== this.#owner) this.#forget(owner);
@@ -117,11 +117,7 @@ class Kept {
     this.count = list.length;
     this.hasKey = key !== undefined;
     if (key !== undefined) {
-      const report = (progress: Progress): void => void (this.progress = progress);
-      const check = (): void => {
-        if (prefs.keep !== "canister" || session.principal !== owner || this.#dropping) throw new Ended("no longer wanted");
-      };
-      const { count, sealed, large, fresh } = await exchange({ keeper: there, shelf: here, key, report, check }, list);
+      const { count, sealed, large, fresh } = await exchange(this.#parts(owner, there, here, key), list);
       this.count = count;
       this.sealed = sealed;
       this.large = large;
@@ -131,6 +127,15 @@ class Kept {
     } else tell((m) => m.keyless(list.length), { once: `keyless ${owner}` });
     this.trouble = undefined;
     this.at = Date.now();
+  }
+
+  /** What an exchange for this account works with, as long as it acts and copies are wanted. */
+  #parts(owner: string, there: Keeper, here: Shelf, key: CryptoKey): Parts {
+    const report = (progress: Progress): void => void (this.progress = progress);
+    const check = (): void => {
+      if (prefs.keep !== "canister" || session.principal !== owner) throw new Ended("no longer wanted");
+    };
+    return { keeper: there, shelf: here, key, report, check };
   }
 
   /** Nothing is known yet of this account's copies. */
@@ -161,7 +166,7 @@ class Kept {
     this.soon(0);
   }
 
-  /** Takes a key from elsewhere. It must open a copy that is closed here, if there is one: a mistyped key is a key, too. */
+  /** Takes a key from elsewhere, if it fits. */
   async enterKey(text: string): Promise<"ok" | "form" | "none"> {
     const key = await readKey(text);
     if (key === undefined) return "form";
@@ -169,10 +174,8 @@ class Kept {
       const present = await storedKey();
       if (present !== undefined && (await keyText(present)) === (await keyText(key))) return "ok";
       const there = await keeper(await me());
-      const copies = await (await shelf())?.copies(there.id);
-      const isClosed = ({ name }: Line): boolean => present === undefined || (copies?.get(name)?.state ?? "sealed") === "sealed";
-      const closed = (await there.list()).filter(isClosed);
-      if (closed.length > 0 && !(await opensOne(key, there, closed))) return "none";
+      const copies = present && (await (await shelf())?.copies(there.id));
+      if (!(await fits(key, there, copies))) return "none";
       await storeKey(key);
       await useNewKey();
       return "ok";
@@ -187,21 +190,16 @@ class Kept {
   /** Drops what the key here does not open. */
   async dropSealed(): Promise<void> {
     await alone(async () => {
-      const there = await keeper(await me());
-      const here = await shelf();
-      for (const [name, copy] of (await here?.copies(there.id)) ?? []) {
-        if (copy.state !== "sealed") continue;
-        await there.drop(name);
-        await here?.forget(copy);
-      }
+      const identity = await me();
+      const [there, here, key] = await Promise.all([keeper(identity), shelf(), storedKey()]);
+      if (here !== undefined && key !== undefined) await dropSealed(this.#parts(identity.getPrincipal().toText(), there, here, key));
     });
     this.sealed = 0;
     this.soon(0);
   }
 
-  /** Drops everything that accounts of this browser keep there. */
+  /** Drops what the account that acts and this browser's guest keep there. Copies must be off: else they go there again. */
   async dropAll(): Promise<void> {
-    this.#dropping = true;
     await alone(async () => {
       const acting = await me();
       const other = await guest();
@@ -211,7 +209,7 @@ class Kept {
         await there.dropAll();
         await forgetAll(there.id);
       }
-    }).finally(() => (this.#dropping = false));
+    });
     this.count = 0;
     this.sealed = 0;
   }
@@ -224,15 +222,6 @@ async function newKey(): Promise<CryptoKey> {
   await storeKey(key);
   await useNewKey();
   return key;
-}
-
-/** Small copies are tried first. */
-async function opensOne(key: CryptoKey, there: Keeper, lines: Line[]): Promise<boolean> {
-  for (const { name } of lines.sort((a, b) => a.bytes - b.bytes).slice(0, KEY_TRIES_MAX)) {
-    const bytes = await there.fetch(name);
-    if (bytes !== undefined && (await open(key, placeOf(there, name), bytes)) !== undefined) return true;
-  }
-  return false;
 }
 
 /** Of several tabs, one at a time. */

@@ -36,14 +36,17 @@ export async function seal(key: CryptoKey, place: Place, text: string): Promise<
   return join([Uint8Array.of(VERSION), iv, new Uint8Array(hidden)]);
 }
 
-/** The text; nothing where this key, this place or this version is not the one that it was sealed with, or a byte has changed. */
-export async function open(key: CryptoKey, place: Place, sealed: Uint8Array): Promise<string | undefined> {
+/**
+ * The text; nothing where this key, this place or this version is not the one that it was sealed with, or a byte has changed, or
+ * the text is longer than `most` bytes.
+ */
+export async function open(key: CryptoKey, place: Place, sealed: Uint8Array, most = IMPORT_FILE_BYTES_MAX): Promise<string | undefined> {
   if (sealed[0] !== VERSION || sealed.length < 1 + IV_BYTES + TAG_BYTES) return undefined;
   const bytes = Uint8Array.from(sealed);
   const iv = bytes.slice(1, 1 + IV_BYTES);
   try {
     const packed = await crypto.subtle.decrypt({ name: "AES-GCM", iv, additionalData: bound(place) }, key, bytes.slice(1 + IV_BYTES));
-    return new TextDecoder().decode(await through(new DecompressionStream("gzip"), new Uint8Array(packed), IMPORT_FILE_BYTES_MAX));
+    return new TextDecoder().decode(await through(new DecompressionStream("gzip"), new Uint8Array(packed), most));
   } catch {
     return undefined;
   }

@@ -3,7 +3,7 @@ import { chats } from "../chat/chats.svelte.ts";
 import { arrived, receiptIdOf, writeChats, type Portable } from "../chat/portable.ts";
 import type { Chat, Turn } from "../chat/types.ts";
 import { database, type Database, type KeptCopy } from "../store/db.ts";
-import { comesIn, isUnderWay, merge } from "./merge.ts";
+import { comesIn, inPlaceOf, isUnderWay, merge, remembered, wasDeleted } from "./merge.ts";
 
 /** What came of taking a chat in. */
 export interface Taken {
@@ -13,6 +13,16 @@ export interface Taken {
   send: boolean;
 }
 
+/** What an exchange knows of a chat that it takes in. */
+export interface Known {
+  /** Under which id its copy is remembered. */
+  copy: string;
+  /** Whether the chat was here when the exchange began. */
+  here: boolean;
+  /** Whether it has changes that did not go there. */
+  changed: boolean;
+}
+
 export interface Shelf {
   /** All chats that were not deleted, and those whose deletion can be taken back. */
   chats(): Promise<Chat[]>;
@@ -20,12 +30,13 @@ export interface Shelf {
   changes(): Promise<Map<string, number>>;
   /** What is known of copies at a keeper, by their names there. */
   copies(keeper: string): Promise<Map<string, KeptCopy>>;
-  remember(copy: KeptCopy): Promise<void>;
+  /** Gives what is remembered. */
+  remember(copy: KeptCopy): Promise<KeptCopy>;
   forget(copy: KeptCopy): Promise<void>;
   /** A chat as text; nothing while an answer is under way, or where it is no longer here. */
   text(chat: string): Promise<string | undefined>;
-  /** Joins a chat that came with what is here. */
-  take(file: Portable, changed: boolean): Promise<Taken>;
+  /** Joins a chat that came with what is here; nothing where it was deleted here, perhaps a moment ago. */
+  take(file: Portable, known: Known): Promise<Taken | undefined>;
 }
 
 /** Nothing where the browser has no database for us. */
@@ -53,12 +64,14 @@ class Stored implements Shelf {
     return new Map(found.map((copy) => [copy.id.slice(begin.length), copy]));
   }
 
-  async remember(copy: KeptCopy): Promise<void> {
+  async remember(copy: KeptCopy): Promise<KeptCopy> {
     const tx = this.db.transaction(["chats", "copies"], "readwrite");
-    // It may have been deleted here meanwhile; that is not forgotten until it is deleted there.
-    const gone = copy.chat !== "" && (await tx.objectStore("chats").getKey(copy.chat)) === undefined;
-    await tx.objectStore("copies").put(gone ? { ...copy, state: "gone" } : copy);
+    const copies = tx.objectStore("copies");
+    const isHere = (await tx.objectStore("chats").getKey(copy.chat)) !== undefined;
+    const kept = remembered(await copies.get(copy.id), copy, isHere);
+    await copies.put(kept);
     await tx.done;
+    return kept;
   }
 
   async forget({ id }: KeptCopy): Promise<void> {
@@ -75,21 +88,23 @@ class Stored implements Shelf {
     return writeChats({ chats: [{ ...chat, draft: "" }], turns, receipts: receipts.filter((receipt) => receipt !== undefined) });
   }
 
-  async take(file: Portable, changed: boolean): Promise<Taken> {
+  async take(file: Portable, known: Known): Promise<Taken | undefined> {
     const [chat] = file.chats;
-    if (chat === undefined) return { fresh: false, send: false };
+    if (chat === undefined) return undefined;
     // Receipts are checked before the transaction, which would not wait for that.
-    const known = new Map((await this.db.getAllFromIndex("turns", "chat", chat.id)).map((turn) => [turn.id, turn]));
+    const present = new Map((await this.db.getAllFromIndex("turns", "chat", chat.id)).map((turn) => [turn.id, turn]));
     const receipts = new Map(file.receipts.map((receipt) => [receipt.id, receipt]));
     const ready = new Map<string, Turn>();
-    for (const turn of file.turns) if (comesIn(known.get(turn.id), turn, true)) ready.set(turn.id, await arrived(turn, receipts));
+    for (const turn of file.turns) if (comesIn(present.get(turn.id), turn, true)) ready.set(turn.id, await arrived(turn, receipts));
 
-    const tx = this.db.transaction(["chats", "turns", "receipts"], "readwrite");
+    const tx = this.db.transaction(["chats", "turns", "receipts", "copies"], "readwrite");
     const here = await tx.objectStore("chats").get(chat.id);
-    if (here?.deleted !== undefined) return { fresh: false, send: false };
+    const copy = await tx.objectStore("copies").get(known.copy);
+    if (wasDeleted(here, copy, known)) return undefined;
     const turns = await tx.objectStore("turns").index("chat").getAll(chat.id);
-    const merged = merge(here && { chat: here, turns }, { chat, turns: file.turns }, changed);
-    const come = merged.turns.flatMap((turn) => ready.get(turn.id) ?? []);
+    const merged = merge(here && { chat: here, turns }, { chat, turns: file.turns }, known.changed);
+    const before = new Map(turns.map((turn) => [turn.id, turn]));
+    const come = merged.turns.flatMap((turn) => inPlaceOf(before.get(turn.id), ready.get(turn.id)));
     if (merged.chat !== undefined) await tx.objectStore("chats").put(merged.chat);
     for (const turn of come) await tx.objectStore("turns").put(turn);
     const kept = tx.objectStore("receipts");

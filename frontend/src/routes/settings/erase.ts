@@ -1,9 +1,9 @@
 // Takes away everything that this page ever kept in this browser: chats, receipts, keys, weights, choices, and the files for offline use.
-// Sealed copies in the page's canister go, too, if it can be reached: their key goes.
+// Where sealed copies are on, those of the account that acts and of the guest go, too, if the page's canister can be reached.
 import { chats } from "../../lib/chat/chats.svelte.ts";
 import { DROP_MS_MAX } from "../../lib/limits.ts";
-import { prefs, resetPrefs } from "../../lib/prefs.svelte.ts";
-import { database, eraseAll } from "../../lib/store/db.ts";
+import { prefs, resetPrefs, savePrefs } from "../../lib/prefs.svelte.ts";
+import { eraseAll } from "../../lib/store/db.ts";
 
 export async function eraseEverything(): Promise<void> {
   await dropCopies().catch(() => undefined);
@@ -19,8 +19,10 @@ export async function eraseEverything(): Promise<void> {
 }
 
 async function dropCopies(): Promise<void> {
-  const some = prefs.keep === "canister" || ((await (await database())?.count("copies")) ?? 0) > 0;
-  if (!some) return;
+  if (prefs.keep !== "canister") return;
   const { kept } = await import("../../lib/kept/kept.svelte.ts");
+  // Off first, in all tabs, so that nothing follows what is dropped.
+  prefs.keep = "device";
+  savePrefs();
   await Promise.race([kept.dropAll(), new Promise((resolve) => setTimeout(resolve, DROP_MS_MAX))]);
 }

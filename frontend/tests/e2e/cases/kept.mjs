@@ -1,9 +1,10 @@
 // Chats that are kept sealed in the page's canister.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { openProfile } from "../browser.mjs";
 import { SHORT, askVerified, badge, few, lastReply, prefer, textOf } from "../chat.mjs";
-import { choice, compare, enterKey, keepSealed, keyOf } from "../kept.mjs";
+import { choice, compare, enterKey, keepSealed, keyOf, unpacked } from "../kept.mjs";
 import { signIn } from "../person.mjs";
 import { scenario } from "../setup.mjs";
 
@@ -69,6 +70,10 @@ scenario("chats kept sealed in the canister come back in another browser with th
   assert.ok(sent.some((body) => body.includes("keep_chat")), "a copy went to the canister");
   const secrets = [SHORT, answer.trim(), "assay-chats-1", key, Buffer.from(key.split(":")[1], "base64url")];
   for (const body of sent) for (const secret of secrets) assert.ok(!body.includes(secret), `${secret} went over the wire`);
+  // A copy is packed before it is sealed, so it must not unpack either; words that are only packed would be found.
+  const packed = Buffer.concat([Buffer.from("keep_chat"), gzipSync(JSON.stringify(FILE)), Buffer.from("end")]);
+  assert.equal(String(unpacked(packed)[0]), JSON.stringify(FILE));
+  for (const body of sent) assert.deepEqual(unpacked(body).map(String), [], "what went over the wire unpacks");
 
   const other = await openProfile(browser, site);
   await signIn(other.page, site);
@@ -151,6 +156,39 @@ scenario("copies that cannot be sent are told once, lose nothing, and go when tr
   await page.getByText(ONE).waitFor();
   assert.equal(await alert.count(), 0);
   await dropAll(page, site);
+});
+
+scenario("a tab that is open follows another one: it begins with copies, and does not bring back what was dropped", {}, async ({ context, page, site, up }) => {
+  await importFile(page, site);
+  const second = await context.newPage();
+  await second.goto(`${site}/#/settings`);
+  await second.locator("input[name=keep][value=device]:checked").waitFor();
+  const sent = [];
+  second.on("request", (request) => {
+    if (calls(up).test(request.url())) sent.push(request.postDataBuffer() ?? Buffer.alloc(0));
+  });
+
+  await keepSealed(page, site, ONE);
+  await second.locator("input[name=keep][value=canister]:checked").waitFor();
+  await second.locator("main").getByText(ONE).first().waitFor();
+  sent.length = 0;
+  await menu(second, "Mills", "Pin");
+  for (let tries = 0; tries < 40 && sent.length === 0; tries++) await second.waitForTimeout(500);
+  assert.ok(sent.some((body) => body.includes("keep_chat")), "what changes in the other tab goes to the canister");
+
+  await dropAll(page, site);
+  await second.locator("input[name=keep][value=device]:checked").waitFor();
+  sent.length = 0;
+  await menu(second, "Mills", "Unpin");
+  await second.locator("input[name=theme]").last().check();
+  await page.locator("html[data-theme=dark]").waitFor({ state: "attached" });
+  // Longer than a copy waits after a change.
+  await second.waitForTimeout(8_000);
+  assert.equal(sent.length, 0, "the other tab sends nothing any more");
+  for (const tab of [page, second]) {
+    await tab.reload();
+    await tab.locator("input[name=keep][value=device]:checked").waitFor();
+  }
 });
 
 // A text file has no icon, and the browser asks for one.

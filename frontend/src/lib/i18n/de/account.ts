@@ -132,7 +132,7 @@ const words: Catalogue["account"] = {
     imported: (count) => (count === 1 ? "1 Chat kam herein" : `${count} Chats kamen herein`),
     importWrong: "Das ist kein Export von Assay.",
     erase: "Alles löschen",
-    eraseText: "Chats, Belege, Einstellungen, geladene Modelle und der Schlüssel des Gastes werden aus diesem Browser gelöscht. Was dem Gastkonto im Markt gehört, ist verloren. Versiegelte Kopien im Canister der Seite werden verworfen, wenn er zu erreichen ist. Es gibt kein Zurück.",
+    eraseText: "Chats, Belege, Einstellungen, geladene Modelle und der Schlüssel des Gastes werden aus diesem Browser gelöscht. Was dem Gastkonto im Markt gehört, ist verloren. Sind versiegelte Kopien eingeschaltet, werden die Ihres Kontos und des Gastes im Canister der Seite verworfen, sofern er zu erreichen ist; alle anderen bleiben dort. Es gibt kein Zurück.",
   },
   about: {
     title: "Wer was lesen kann",
@@ -152,7 +152,7 @@ const words: Catalogue["account"] = {
       { title: "Was „geprüft“ heißt", text: "Mehrere Worker verschiedener Eigentümer haben dieselbe Frage gerechnet und dieselben Bytes erhalten, und der Auftrags-Canister hat sie verglichen. Es heißt nicht, dass die Antwort wahr ist. Es heißt, dass sie die des Modells ist." },
       { title: "Wem vertraut wird", text: "Dem Subnetz, das die Canister ausführt, und dass die für einen Auftrag gezogenen Eigentümer sich nicht alle absprechen. Keinem einzelnen Worker, keinem einzelnen Knoten, und nicht dem Server dieser Seite bei allem, was einen Beweis trägt." },
       { title: "Was Ihr Browser prüft", text: "Jeden Beleg: die Unterschrift des Subnetzes vom Wurzelschlüssel des Netzes an, dass das Subnetz den Canister beherbergt, das Alter, den Weg zum Beleg, jedes seiner Felder, und dass die Beträge aufgehen. Mit dem Modell auf diesem Gerät rechnet er die Antwort nach." },
-      { title: "Wo Chats bleiben", text: "In diesem Browser, mit ihren Belegen. Wenn Sie es in den Einstellungen wählen, liegen versiegelte Kopien auch im Canister dieser Seite. Ihr Browser versiegelt sie mit einem Schlüssel, den der Canister nie hat: er und seine Betreiber sehen, wie groß eine Kopie ist, wann sie kam, und Ihr Konto. Sie könnten eine Kopie zurückhalten oder eine ältere geben. Geht der Schlüssel verloren, kann niemand sie öffnen." },
+      { title: "Wo Chats bleiben", text: "In diesem Browser, mit ihren Belegen. Wenn Sie es in den Einstellungen wählen, liegen versiegelte Kopien auch im Canister dieser Seite. Ihr Browser versiegelt sie mit einem Schlüssel, den der Canister nie hat: er und seine Betreiber sehen, wie groß eine Kopie ist, wann sie kam, einen Namen aus der Nummer des Chats, und Ihr Konto. Sie könnten eine Kopie zurückhalten oder eine ältere geben. Geht der Schlüssel verloren, kann niemand sie öffnen." },
       { title: "Mit Absicht nicht vertraulich", text: "Bitte fragen Sie das Netz nichts, was geheim bleiben muss. Lassen Sie dafür das Modell auf diesem Gerät laufen: dann verlässt nichts das Gerät." },
     ],
     badges: "Was die Zeichen bedeuten",

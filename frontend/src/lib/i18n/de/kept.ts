@@ -5,7 +5,7 @@ const words: Catalogue["kept"] = {
   text: "Einige Sekunden nach einer Änderung geht eine Kopie des Chats an den Canister, von dem diese Seite kommt. Dieser Browser versiegelt sie vorher. Andere Geräte mit Ihrem Konto und Ihrem Schlüssel haben dieselben Chats.",
   address: "Nicht verfügbar: diese Adresse sagt nicht, von welchem Canister die Seite kommt.",
   browser: "Nicht verfügbar: dieser Browser lässt die Seite keinen Schlüssel aufbewahren.",
-  who: "Ohne den Schlüssel kann niemand eine Kopie lesen. Der Canister und seine Betreiber sehen, wie groß sie ist, wann sie kam, und Ihr Konto.",
+  who: "Ohne den Schlüssel kann niemand eine Kopie lesen. Der Canister und seine Betreiber sehen, wie groß sie ist, wann sie kam, einen Namen aus der Nummer des Chats, und Ihr Konto.",
   lost: "Geht der Schlüssel verloren, lässt sich keine Kopie mehr öffnen, auch von Ihnen nicht. Niemand sonst hat ihn.",
   guest: "Sie sind Gast. Werden die Daten dieses Browsers gelöscht, ist das Konto des Gastes weg, und niemand kann seine Kopien holen. Melden Sie sich zuerst an.",
   toAccount: "Zum Konto",
@@ -40,7 +40,7 @@ const words: Catalogue["kept"] = {
   form: "Das ist kein Schlüssel: er beginnt mit assay-chat-key-1: und hat danach 43 Buchstaben und Ziffern",
   none: "Dieser Schlüssel öffnet keinen der Chats, die für dieses Konto aufbewahrt sind",
   leave: "Keine Kopien mehr im Canister",
-  leaveText: "Die Chats bleiben in diesem Browser. Sollen die Kopien im Canister verworfen werden?",
+  leaveText: "Die Chats bleiben in diesem Browser. Sollen die Kopien verworfen werden, die Ihr Konto und der Gast dieses Browsers im Canister haben?",
   leaveThere: "Dort lassen",
   leaveDrop: "Verwerfen",
 };

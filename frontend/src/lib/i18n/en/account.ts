@@ -142,7 +142,7 @@ export default {
     imported: (count: number) => (count === 1 ? "1 chat came in" : `${count} chats came in`),
     importWrong: "This is not an export of Assay.",
     erase: "Delete everything",
-    eraseText: "Chats, receipts, settings, downloaded models and the guest key are deleted from this browser. What the guest account owns in the market is lost. Sealed copies in the page's canister are dropped, if it can be reached. There is no way back.",
+    eraseText: "Chats, receipts, settings, downloaded models and the guest key are deleted from this browser. What the guest account owns in the market is lost. If sealed copies are on, those of your account and of the guest are dropped from the page's canister, provided that it can be reached; all others stay there. There is no way back.",
   },
   about: {
     title: "Who can read what",
@@ -162,7 +162,7 @@ export default {
       { title: "What verified means", text: "Several workers of different owners ran the same question and got the same bytes, and the jobs canister compared them. It does not mean that the answer is true. It means that it is the model's." },
       { title: "What is trusted", text: "The subnet that runs the canisters, and that the owners who were drawn for a job do not all collude. No single worker, no single node, and not this page's server for anything that carries a proof." },
       { title: "What your browser checks", text: "Every receipt: the subnet's signature from the network's root key down, that the subnet hosts the canister, the age, the path to the receipt, each of its fields, and that the amounts add up. With the model on this device it runs the answer again." },
-      { title: "Where chats are kept", text: "In this browser, with their receipts. If you choose so in Settings, sealed copies lie in the canister of this page, too. Your browser seals them with a key that the canister never has: it and those who run it see how large a copy is, when it came, and your account. They could withhold a copy or give an older one. If the key is lost, nobody can open them." },
+      { title: "Where chats are kept", text: "In this browser, with their receipts. If you choose so in Settings, sealed copies lie in the canister of this page, too. Your browser seals them with a key that the canister never has: it and those who run it see how large a copy is, when it came, a name made from the chat's number, and your account. They could withhold a copy or give an older one. If the key is lost, nobody can open them." },
       { title: "Not private on purpose", text: "Please do not ask the network what must stay secret. Run the model on this device for that: then nothing leaves it." },
     ],
     badges: "What the marks mean",

@@ -3,7 +3,7 @@ export default {
   text: "A few seconds after a chat changed, a copy of it goes to the canister that this page comes from. This browser seals it first. Other devices with your account and your key have the same chats.",
   address: "Not available: this address does not tell which canister the page comes from.",
   browser: "Not available: this browser does not let the page keep a key.",
-  who: "Without the key nobody can read a copy. The canister and those who run it see how large it is, when it came, and your account.",
+  who: "Without the key nobody can read a copy. The canister and those who run it see how large it is, when it came, a name made from the chat's number, and your account.",
   lost: "If you lose the key, no copy can be opened again, not even by you. Nobody else has it.",
   guest: "You are a guest. If this browser's data is cleared, the guest's account is gone, and nobody can fetch its copies. Sign in first.",
   toAccount: "To your account",
@@ -38,7 +38,7 @@ export default {
   form: "This is not a key: it begins with assay-chat-key-1: and has 43 letters and digits after that",
   none: "This key opens none of the chats that are kept for this account",
   leave: "No more copies in the canister",
-  leaveText: "The chats stay in this browser. Shall the copies in the canister be dropped?",
+  leaveText: "The chats stay in this browser. Shall the copies that your account and this browser's guest have in the canister be dropped?",
   leaveThere: "Leave them there",
   leaveDrop: "Drop them",
 };
