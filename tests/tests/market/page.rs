@@ -205,18 +205,18 @@ fn all_that_one_account_may_keep_is_listed_and_dropped_at_once() {
 fn a_canister_that_must_spare_its_cycles_takes_no_more_chats_and_gives_those_that_it_has() {
     let mut chain = Chain::bare(1);
     let nothing = encode_args(()).unwrap();
-    // Half a trillion is for the page, the rest for less than a megabyte.
-    let page = chain.install_with("frontend", &nothing, 700_000_000_000);
+    // Half a trillion is for the page; the rest, for a few chats.
+    let page = chain.install_with("frontend", &nothing, 560_000_000_000);
     let one = requester(1);
     let mut kept = 0;
     let refused = loop {
-        match keep(&mut chain, page, one, kept, vec![9; 20_000]) {
+        match keep(&mut chain, page, one, kept, vec![9; SEALED_BYTES_MAX]) {
             Ok(_) => kept += 1,
             Err(refused) => break refused,
         }
     };
     assert_eq!(refused, ChatsError::LowOnCycles);
-    assert!((1..30).contains(&kept), "{kept} were kept");
+    assert!((1..20).contains(&kept), "{kept} were kept");
     let lines: Vec<KeptChat> = chain.query(one, page, "kept_chats", ());
     assert_eq!(lines.len() as u32, kept);
     let dropped: Result<u32, ChatsError> = chain.update(one, page, "drop_chats", ());
