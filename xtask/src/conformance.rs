@@ -9,9 +9,8 @@
 
 mod engine;
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::Context;
 
@@ -272,18 +271,10 @@ fn run_suite(
     }
     command
         .envs(variables.iter().map(|(name, value)| (name, value)))
-        .env(SERVER_VARIABLE, server(workspace))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start the cases of {}", suite.client))?;
-    let stdout = child.stdout.take().context("BUG: a runner has no stdout")?;
+        .env(SERVER_VARIABLE, server(workspace));
     let mut failed = false;
-    for line in BufReader::new(stdout).split(b'\n') {
-        let line = line.context("cannot read what a runner prints")?;
-        let line = String::from_utf8_lossy(&line);
-        match Case::read(&line) {
+    let status = process::lines(&mut command, |line| {
+        match Case::read(line) {
             Some(Case { outcome, what }) => {
                 failed |= outcome == Outcome::Fail;
                 count.add(suite, outcome);
@@ -293,10 +284,8 @@ fn run_suite(
             None if failed => eprintln!("{line}"),
             None => {}
         }
-    }
-    let status = child
-        .wait()
-        .with_context(|| format!("cannot wait for the cases of {}", suite.client))?;
+        Ok(())
+    })?;
     if !status.success() && !failed {
         count.add(suite, Outcome::Fail);
         suite.tell(Outcome::Fail, "the suite could not be run")?;

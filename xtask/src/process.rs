@@ -2,10 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -16,6 +19,9 @@ pub(crate) struct ToolMissing {
     pub(crate) tool: &'static str,
     pub(crate) remedy: &'static str,
 }
+
+/// With no line for so long it is asked whether a program has ended.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Runs `command` with its output on ours; an error when it cannot start or exits non-zero.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
@@ -36,6 +42,46 @@ pub(crate) fn run_talking(command: &mut Command) -> anyhow::Result<()> {
         .try_clone_to_owned()
         .context("cannot duplicate stderr")?;
     run(command.stdout(Stdio::from(stderr)))
+}
+
+/// Starts `command`, hands over each line of its standard output as it comes, and gives how it ended.
+///
+/// Servers that tests start outlive them by a minute and hold the pipe open. So a program that has ended, and said nothing after that,
+/// is not waited for.
+pub(crate) fn lines(
+    command: &mut Command,
+    mut each: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitStatus> {
+    let shown = Shown::of(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}`"))?;
+    let stdout = child.stdout.take().context("BUG: its output is piped")?;
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        // Nobody listens any more: nothing to do.
+        BufReader::new(stdout)
+            .split(b'\n')
+            .try_for_each(|line| sender.send(line))
+    });
+    let mut ended = false;
+    loop {
+        match lines.recv_timeout(QUIET) {
+            Ok(line) => {
+                let line = line.with_context(|| format!("cannot read what `{shown}` prints"))?;
+                each(&String::from_utf8_lossy(&line))?;
+            }
+            Err(RecvTimeoutError::Timeout) if !ended => {
+                ended = child.try_wait().is_ok_and(|status| status.is_some());
+            }
+            Err(_) => break,
+        }
+    }
+    child
+        .wait()
+        .with_context(|| format!("cannot wait for `{shown}`"))
 }
 
 /// The trimmed standard output of `command`; an error with its standard error when it fails.

@@ -16,20 +16,11 @@
 //! chip's own cores. Tests that need them say "not run" without.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{ExitCode, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
-
-use anyhow::Context;
+use std::process::ExitCode;
 
 use crate::workspace::{Profile, Workspace};
 use crate::{model, node, process, python, wasm};
-
-/// With no line for so long it is asked whether the tests have ended.
-const QUIET: Duration = Duration::from_millis(500);
 
 /// Programs and test binaries in one build: asked for one after the other, or for some packages only, cargo would select
 /// features anew and compile much of the workspace again.
@@ -96,40 +87,12 @@ pub(crate) fn run(
                 .ok()
                 .map(|python| (WOLFPINE_VARIABLE, python)),
         )
-        .envs(variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut child = cargo.spawn().context("cannot start `cargo test`")?;
-    let stdout = child
-        .stdout
-        .take()
-        .context("BUG: cargo test has no stdout")?;
+        .envs(variables.iter().map(|(name, value)| (name, value)));
     let mut total = Total::default();
-    let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        // Nobody listens any more: nothing to do.
-        BufReader::new(stdout)
-            .split(b'\n')
-            .try_for_each(|line| sender.send(line))
-    });
-    // Servers that tests started outlive them by a minute and hold the pipe open. So whoever has ended, and said nothing after that, is
-    // not waited for.
-    let mut ended = false;
-    loop {
-        match lines.recv_timeout(QUIET) {
-            Ok(line) => {
-                let line = line.context("cannot read what `cargo test` prints")?;
-                let line = String::from_utf8_lossy(&line);
-                total.read(&line);
-                process::out(&line)?;
-            }
-            Err(RecvTimeoutError::Timeout) if !ended => {
-                ended = child.try_wait().is_ok_and(|status| status.is_some());
-            }
-            Err(_) => break,
-        }
-    }
-    let status = child.wait().context("cannot wait for `cargo test`")?;
+    let status = process::lines(&mut cargo, |line| {
+        total.read(line);
+        process::out(line)
+    })?;
 
     if !status.success() && total.failed == 0 {
         process::out("a test binary could not be built or ended before its tests did")?;

@@ -43,11 +43,15 @@ fn named(n: u32) -> Vec<u8> {
     name
 }
 
-fn put(chats: &mut Chats<Memory>, owner: u8, chat: u32, bytes: usize) -> Result<(), ChatsError> {
-    let args = KeepChatArgs {
+fn args(chat: u32, sealed: Vec<u8>) -> KeepChatArgs {
+    KeepChatArgs {
         chat: named(chat),
-        sealed: vec![owner; bytes],
-    };
+        sealed,
+    }
+}
+
+fn put(chats: &mut Chats<Memory>, owner: u8, chat: u32, bytes: usize) -> Result<(), ChatsError> {
+    let args = args(chat, vec![owner; bytes]);
     let told = keep(chats, person(owner), &args, NOW).map(drop);
     check(chats);
     told
@@ -112,10 +116,7 @@ fn what_nobody_kept_anew_for_too_long_goes_a_little_at_a_time() {
         put(&mut chats, 1, chat, 10).unwrap();
     }
     let mut at = |seconds| {
-        let args = KeepChatArgs {
-            chat: named(9),
-            sealed: vec![0; 5],
-        };
+        let args = args(9, vec![0; 5]);
         keep(&mut chats, person(2), &args, NOW.plus_seconds(seconds)).unwrap();
         check(&chats);
         kept(&chats, person(1)).len()
@@ -145,10 +146,7 @@ fn names_sizes_and_sums_have_limits() {
         assert_eq!(read(&chats, person(1), &vec![0; short]), None);
     }
     for chat in 1..CHATS_PER_OWNER_MAX {
-        let args = KeepChatArgs {
-            chat: named(chat),
-            sealed: vec![0; 1],
-        };
+        let args = args(chat, vec![0; 1]);
         keep(&mut chats, person(1), &args, NOW).unwrap();
     }
     assert_eq!(
@@ -174,10 +172,7 @@ fn names_sizes_and_sums_have_limits() {
         (&mut of_all, "bytes of all chats", ALL_BYTES_MAX),
     ] {
         let mut put = |chat, bytes| {
-            let args = KeepChatArgs {
-                chat: named(chat),
-                sealed: vec![0; bytes],
-            };
+            let args = args(chat, vec![0; bytes]);
             keep(chats, person(1), &args, NOW).map(drop)
         };
         assert_eq!(put(1, least + 4), full(what, max));
@@ -191,10 +186,7 @@ fn names_sizes_and_sums_have_limits() {
 fn the_anonymous_principal_keeps_and_drops_nothing() {
     let mut chats = empty();
     let nobody = Principal::anonymous();
-    let args = KeepChatArgs {
-        chat: named(1),
-        sealed: vec![1],
-    };
+    let args = args(1, vec![1]);
     assert_eq!(
         keep(&mut chats, nobody, &args, NOW),
         Err(ChatsError::Anonymous)

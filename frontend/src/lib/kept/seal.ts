@@ -5,7 +5,7 @@
 //   the rest        gzip of the text, encrypted, with its tag
 //
 // Version, canister, account and name go into the tag as additional data: a sealed chat opens in its own place only.
-import { join, sha256, unhex, utf8 } from "../bytes.ts";
+import { join, random, sha256, unhex, utf8 } from "../bytes.ts";
 import { IMPORT_FILE_BYTES_MAX } from "../limits.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -31,7 +31,7 @@ export async function nameOf(id: string): Promise<Uint8Array> {
 
 export async function seal(key: CryptoKey, place: Place, text: string): Promise<Uint8Array> {
   const packed = await through(new CompressionStream("gzip"), utf8(text), Infinity);
-  const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
+  const iv = random(IV_BYTES);
   const hidden = await crypto.subtle.encrypt({ name: "AES-GCM", iv, additionalData: bound(place) }, key, packed);
   return join([Uint8Array.of(VERSION), iv, new Uint8Array(hidden)]);
 }
