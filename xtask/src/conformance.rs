@@ -271,7 +271,7 @@ fn run_suite(
     }
     command
         .envs(variables.iter().map(|(name, value)| (name, value)))
-        .env(SERVER_VARIABLE, server(workspace));
+        .env(SERVER_VARIABLE, server(workspace, Profile::Dev));
     let mut failed = false;
     let status = process::lines(&mut command, |line| {
         match Case::read(line) {

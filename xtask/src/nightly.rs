@@ -4,6 +4,7 @@
 //! a full queue with ten thousand leases.
 //! `--share N` divides the number of seeds, for shorter nights.
 
+use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +16,8 @@ use crate::{launch, process, tests_run};
 
 /// Markets in the simulator, and steps of each.
 const MARKETS: (u64, u64) = (100_000, 10_000);
+/// The packages of the simulator and of the server of networks.
+const PROGRAMS: &[&str] = &["assay-cli", "assay-localnet"];
 /// Random commands to the core and to the canisters: package, names of the tests, seeds.
 const RANDOM: [(&str, &str, u64); 2] = [
     ("assay-jobs-core", "random_markets", 2_560),
@@ -45,7 +48,7 @@ pub(crate) fn run(
     args: &NightlyArgs,
 ) -> anyhow::Result<ExitCode> {
     let shared = |seeds: u64| seeds.div_ceil(args.share.get());
-    launch::build_programs(workspace, Profile::Release)?;
+    launch::build_packages(workspace, Profile::Release, PROGRAMS)?;
     let (markets, steps) = MARKETS;
     let mut assay = std::process::Command::new(workspace.program(Profile::Release, "assay"));
     assay
@@ -61,12 +64,14 @@ pub(crate) fn run(
         eprintln!("error: {error:#}");
         ended = ExitCode::FAILURE;
     }
+    // The market's tests spend half of their time in the server.
+    let server = tests_run::server(workspace, Profile::Release);
     let random = RANDOM.map(|(package, tests, seeds)| {
-        let seeds = shared(seeds).to_string();
+        let seeds = shared(seeds).to_string().into();
         (package, tests, (SEEDS_VARIABLE, seeds))
     });
     let (package, tests, variable) = LOAD;
-    let load = (package, tests, (variable, "1".to_owned()));
+    let load = (package, tests, (variable, OsString::from("1")));
     for (package, tests, variable) in random.into_iter().chain([load]) {
         let told = tests_run::run(
             workspace,
@@ -74,7 +79,7 @@ pub(crate) fn run(
             &[package.to_owned()],
             Some(tests),
             &[],
-            &[variable],
+            &[variable, (tests_run::SERVER_VARIABLE, server.clone())],
         )?;
         if told != ExitCode::SUCCESS {
             ended = ExitCode::FAILURE;

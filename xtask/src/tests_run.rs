@@ -39,7 +39,7 @@ pub(crate) fn run(
     packages: &[String],
     filter: Option<&str>,
     args: &[String],
-    variables: &[(&str, String)],
+    variables: &[(&str, OsString)],
 ) -> anyhow::Result<ExitCode> {
     let wasm_dir = wasm::build_with_tests(workspace, may_install)?;
     let places = model::fetch(workspace, None)?;
@@ -80,7 +80,7 @@ pub(crate) fn run(
             workspace.program(Profile::Dev, "assay-worker"),
         )
         .env("ASSAY_CLI_BIN", workspace.program(Profile::Dev, "assay"))
-        .env(SERVER_VARIABLE, server(workspace))
+        .env(SERVER_VARIABLE, server(workspace, Profile::Dev))
         .envs(
             wolfpine
                 .as_ref()
@@ -134,11 +134,11 @@ pub(crate) fn wolfpine(workspace: &Workspace, may_install: bool) -> anyhow::Resu
 /// Through which the clients of PocketIC find their server.
 pub(crate) const SERVER_VARIABLE: &str = "POCKET_IC_BIN";
 
-/// The server that tests of networks run on: ours, unless somebody names another.
-pub(crate) fn server(workspace: &Workspace) -> OsString {
+/// The server that tests of networks run on: ours of this profile, unless somebody names another.
+pub(crate) fn server(workspace: &Workspace, profile: Profile) -> OsString {
     std::env::var_os(SERVER_VARIABLE)
         .filter(|path| !path.is_empty())
-        .unwrap_or_else(|| workspace.program(Profile::Dev, "assay-localnet").into())
+        .unwrap_or_else(|| workspace.program(profile, "assay-localnet").into())
 }
 
 /// The sum over all test binaries.

@@ -16,7 +16,8 @@ pub(crate) struct Schedule<E> {
 #[derive(Debug)]
 struct Item<E> {
     key: (Millis, u64),
-    event: E,
+    /// Apart, so that the heap moves little.
+    event: Box<E>,
 }
 
 impl<E> Schedule<E> {
@@ -36,6 +37,7 @@ impl<E> Schedule<E> {
     pub(crate) fn after(&mut self, delay: Millis, event: E) {
         self.made += 1;
         let key = (self.now + delay, self.made);
+        let event = Box::new(event);
         self.heap.push(Reverse(Item { key, event }));
     }
 
@@ -43,7 +45,7 @@ impl<E> Schedule<E> {
     pub(crate) fn pop(&mut self) -> Option<E> {
         let Reverse(Item { key, event }) = self.heap.pop()?;
         self.now = key.0;
-        Some(event)
+        Some(*event)
     }
 }
 

@@ -75,9 +75,10 @@ impl CanisterMarket {
                 self.chain.query(requester, jobs, "receipt", (job,));
             if let Ok(certified) = receipt {
                 self.chain.check_witness(job, &certified).unwrap();
-                // It shows the time, too.
+                // The certificate shows the time, the witness in which order receipts came into the tree.
                 receipts.push(CertifiedReceipt {
                     certificate: Vec::new(),
+                    witness: Vec::new(),
                     ..certified
                 });
             }

@@ -56,10 +56,10 @@ pub(crate) fn growth(
     jobs: NonZeroU64,
     plot: Option<&Path>,
 ) -> anyhow::Result<ExitCode> {
-    let mut variables = vec![(JOBS_VARIABLE, jobs.to_string())];
+    let mut variables = vec![(JOBS_VARIABLE, jobs.to_string().into())];
     if let Some(plot) = plot {
         let plot = std::path::absolute(plot).context("cannot tell where the plot goes")?;
-        variables.push((PLOT_VARIABLE, plot.display().to_string()));
+        variables.push((PLOT_VARIABLE, plot.into_os_string()));
     }
     tests_run::run(
         workspace,

@@ -14,7 +14,7 @@ mod transfers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use assay_protocol::{
-    Hash32, JobId, LeaseId, ModelId,
+    Hash32, ModelId,
     job::{JobState, Verdict},
     lease::{LeaseState, Opening, Role, commitment},
     limits,
@@ -26,7 +26,7 @@ use candid::Principal;
 
 use crate::{
     apply::{key_due, payload_due},
-    leases::{is_active, lack},
+    leases::{Lack, is_active, lack},
     market::Jobs,
     record::{Account, Audit, Counts, Due, Job, Judgement, Lease},
     store::{Backend, Cell, Store},
@@ -35,17 +35,16 @@ use crate::{
 /// Checks all invariants that a snapshot can show; names the one that is broken.
 pub fn check_invariants<B: Backend>(jobs: &Jobs<B>) -> Result<(), String> {
     let store = jobs.store();
-    let all: BTreeMap<JobId, Job> = store.jobs.range(..).collect();
-    let leases: BTreeMap<LeaseId, Lease> = store.leases.range(..).collect();
+    let (all, leases) = rows(store)?;
     money(store, &all, &leases)?;
     transfers::check(store)?;
     canaries::check(store)?;
     counts(store, &all, &leases)?;
-    for job in all.values() {
+    for job in &all {
         one_job(store, job, &leases).map_err(|what| format!("job {}: {what}", job.id))?;
     }
-    for lease in leases.values() {
-        one_lease(jobs, lease, &all[&lease.job])
+    for lease in &leases {
+        one_lease(jobs, lease, &all[place(lease.job.0)])
             .map_err(|what| format!("lease {}: {what}", lease.id))?;
     }
     deadlines(store, &all, &leases)?;
@@ -67,19 +66,37 @@ pub fn check_invariants<B: Backend>(jobs: &Jobs<B>) -> Result<(), String> {
 
 /// Checks the sums of all money and every transfer, which the log alone decides.
 pub(super) fn check_money<B: Backend>(store: &Store<B>) -> Result<(), String> {
-    let (jobs, leases) = (
-        store.jobs.range(..).collect(),
-        store.leases.range(..).collect(),
-    );
+    let (jobs, leases) = rows(store)?;
     money(store, &jobs, &leases)?;
     transfers::check(store)
 }
 
-fn money<B: Backend>(
-    store: &Store<B>,
-    all: &BTreeMap<JobId, Job>,
-    leases: &BTreeMap<LeaseId, Lease>,
-) -> Result<(), String> {
+/// All jobs and all leases, each at the [`place`] of its number.
+fn rows<B: Backend>(store: &Store<B>) -> Result<(Vec<Job>, Vec<Lease>), String> {
+    let (mut jobs, mut leases) = (Vec::new(), Vec::new());
+    for (id, job) in store.jobs.range(..) {
+        ensure!(
+            id == job.id && place(id.0) == jobs.len(),
+            "jobs are not numbered without gaps"
+        );
+        jobs.push(job);
+    }
+    for (id, lease) in store.leases.range(..) {
+        ensure!(
+            id == lease.id && place(id.0) == leases.len(),
+            "leases are not numbered without gaps"
+        );
+        leases.push(lease);
+    }
+    Ok((jobs, leases))
+}
+
+/// Where a row lies whose number is this; numbers begin with 1.
+fn place(number: u64) -> usize {
+    usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX)
+}
+
+fn money<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<(), String> {
     let meta = store.meta.get();
     let free: u128 = store
         .accounts
@@ -91,15 +108,15 @@ fn money<B: Backend>(
         .range(..)
         .map(|(_, account)| account.earned.0)
         .sum();
-    let held: u128 = all.values().map(|job| job.held.0).sum();
-    let reserved: u128 = all.values().map(|job| job.reserve.0).sum();
+    let held: u128 = all.iter().map(|job| job.held.0).sum();
+    let reserved: u128 = all.iter().map(|job| job.reserve.0).sum();
     let unbonding = |account: &Account| account.unbonding.map_or(0, |unbonding| unbonding.amount.0);
     let staked: u128 = store
         .accounts
         .range(..)
         .map(|(_, account)| account.stake.0 + unbonding(&account))
         .sum();
-    let paid: u128 = leases.values().map(|lease| lease.paid.0).sum();
+    let paid: u128 = leases.iter().map(|lease| lease.paid.0).sum();
     ensure!(
         free == meta.free.0,
         "balances are {free}, their sum says {}",
@@ -121,7 +138,7 @@ fn money<B: Backend>(
         meta.staked
     );
     let mut locked: BTreeMap<Principal, u128> = BTreeMap::new();
-    for lease in leases.values().filter(|lease| lease.state.is_live()) {
+    for lease in leases.iter().filter(|lease| lease.state.is_live()) {
         *locked.entry(lease.provider).or_default() += lease.stake.0;
     }
     for (owner, account) in store.accounts.range(..) {
@@ -152,15 +169,11 @@ fn money<B: Backend>(
     Ok(())
 }
 
-fn counts<B: Backend>(
-    store: &Store<B>,
-    all: &BTreeMap<JobId, Job>,
-    leases: &BTreeMap<LeaseId, Lease>,
-) -> Result<(), String> {
+fn counts<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<(), String> {
     let meta = store.meta.get();
     let mut counts = Counts::default();
     let mut open: BTreeMap<Principal, u32> = BTreeMap::new();
-    for job in all.values() {
+    for job in all {
         *counts.of(job.state, job.verdict) += 1;
         *open.entry(job.requester).or_default() += u32::from(!job.state.is_terminal());
     }
@@ -181,7 +194,7 @@ fn counts<B: Backend>(
             "{owner} has {open} open jobs"
         );
     }
-    let ended = all.values().filter(|job| job.state.is_terminal()).count() as u64;
+    let ended = all.iter().filter(|job| job.state.is_terminal()).count() as u64;
     ensure!(
         store.receipts.len() == ended,
         "{ended} jobs have ended, {} have a receipt",
@@ -192,15 +205,15 @@ fn counts<B: Backend>(
         "jobs and jobs by requester differ in number"
     );
     ensure!(
-        meta.last_job == all.len() as u64,
-        "jobs are not numbered without gaps"
-    );
-    ensure!(
-        meta.last_lease == leases.len() as u64,
-        "leases are not numbered without gaps"
+        (meta.last_job, meta.last_lease) == (all.len() as u64, leases.len() as u64),
+        "the last job was {}, the last lease {}, and there are {} and {}",
+        meta.last_job,
+        meta.last_lease,
+        all.len(),
+        leases.len()
     );
     let mut demand: BTreeMap<ModelId, u64> = BTreeMap::new();
-    for job in all.values() {
+    for job in all {
         if store.wanted.contains(&(job.model, job.id)) {
             *demand.entry(job.model).or_default() += 1;
         }
@@ -216,16 +229,12 @@ fn counts<B: Backend>(
     Ok(())
 }
 
-fn one_job<B: Backend>(
-    store: &Store<B>,
-    job: &Job,
-    leases: &BTreeMap<LeaseId, Lease>,
-) -> Result<(), String> {
-    let own: Vec<&Lease> = job.leases.iter().map(|id| &leases[id]).collect();
-    let round: Vec<Lease> = own
+fn one_job<B: Backend>(store: &Store<B>, job: &Job, leases: &[Lease]) -> Result<(), String> {
+    let own: Vec<&Lease> = job.leases.iter().map(|id| &leases[place(id.0)]).collect();
+    let round: Vec<&Lease> = own
         .iter()
         .filter(|lease| lease.round == job.round)
-        .map(|&lease| lease.clone())
+        .copied()
         .collect();
     ensure!(
         own.iter().all(|lease| lease.job == job.id),
@@ -248,7 +257,12 @@ fn one_job<B: Backend>(
         "it is not listed by its requester"
     );
 
-    let lack = lack(job, &round);
+    let lack = if job.state.is_terminal() {
+        Lack::default()
+    } else {
+        let round: Vec<Lease> = round.iter().map(|&lease| lease.clone()).collect();
+        lack(job, &round)
+    };
     let wanted = store.wanted.contains(&(job.model, job.id));
     ensure!(
         wanted == (lack.total() > 0),
@@ -308,7 +322,7 @@ fn one_job<B: Backend>(
     let undecided = single
         && !job.state.is_terminal()
         && job.audit == Audit::Open
-        && round.iter().any(|lease| answered(&lease));
+        && round.iter().any(answered);
     ensure!(
         store.audits.contains(&job.id) == undecided,
         "its audit is undecided: {undecided}, and the draw says otherwise"
@@ -328,7 +342,11 @@ fn one_job<B: Backend>(
         "an answer and a verdict for it are one"
     );
 
-    let active: Vec<&Lease> = round.iter().filter(|lease| is_active(lease)).collect();
+    let active: Vec<&Lease> = round
+        .iter()
+        .filter(|lease| is_active(lease))
+        .copied()
+        .collect();
     let providers: BTreeSet<Principal> = active.iter().map(|lease| lease.provider).collect();
     ensure!(
         providers.len() == active.len(),
@@ -445,13 +463,9 @@ fn one_lease<B: Backend>(jobs: &Jobs<B>, lease: &Lease, job: &Job) -> Result<(),
 }
 
 /// Every live lease, open job and running wait is due exactly once, and nothing else is.
-fn deadlines<B: Backend>(
-    store: &Store<B>,
-    all: &BTreeMap<JobId, Job>,
-    leases: &BTreeMap<LeaseId, Lease>,
-) -> Result<(), String> {
+fn deadlines<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<(), String> {
     let mut expected = BTreeSet::new();
-    for job in all.values() {
+    for job in all {
         match job.ended {
             None => {
                 ensure!(
@@ -485,7 +499,7 @@ fn deadlines<B: Backend>(
         );
     }
     let mut live = 0;
-    for lease in leases.values().filter(|lease| lease.state.is_live()) {
+    for lease in leases.iter().filter(|lease| lease.state.is_live()) {
         live += 1;
         let pulse = store
             .pulses
@@ -502,7 +516,7 @@ fn deadlines<B: Backend>(
             .unwrap_or(lease.claim_deadline);
         let committed = lease.state == LeaseState::Committed && lease.reveal_deadline.is_none();
         let until = if committed {
-            all.get(&lease.job).map_or(latest, |job| job.expiry)
+            all.get(place(lease.job.0)).map_or(latest, |job| job.expiry)
         } else {
             latest
         };
@@ -530,13 +544,14 @@ fn deadlines<B: Backend>(
     Ok(())
 }
 
-fn workers<B: Backend>(store: &Store<B>, leases: &BTreeMap<LeaseId, Lease>) -> Result<(), String> {
+fn workers<B: Backend>(store: &Store<B>, leases: &[Lease]) -> Result<(), String> {
+    let mut live: BTreeMap<Principal, u32> = BTreeMap::new();
+    for lease in leases.iter().filter(|lease| lease.state.is_live()) {
+        *live.entry(lease.worker).or_default() += 1;
+    }
     let mut asks = 0;
     for (operator, worker) in store.workers.range(..) {
-        let live = leases
-            .values()
-            .filter(|lease| lease.worker == operator && lease.state.is_live())
-            .count() as u32;
+        let live = live.get(&operator).copied().unwrap_or(0);
         ensure!(
             worker.live == live,
             "{operator} holds {live} leases, counted {}",

@@ -16,8 +16,8 @@ use assay_protocol::{
 use candid::Principal;
 
 use super::{
-    Auditor, Fixture, Market, canister, check_invariants, ledger, logged_difference, replay,
-    replay::with_beside,
+    Auditor, Fixture, Market, canister, check_invariants, ledger, logged_difference,
+    replay::{append, swap_beside},
 };
 use crate::{
     config::{JobsConfig, Rules},
@@ -33,6 +33,8 @@ pub struct MemoryMarket {
     now: Timestamp,
     draws: u64,
     auditor: Auditor,
+    /// What the log alone gives, as far as it was read.
+    replica: Store<Memory>,
 }
 
 impl MemoryMarket {
@@ -57,6 +59,7 @@ impl MemoryMarket {
             now,
             draws: seed << 32,
             auditor: Auditor::default(),
+            replica: Store::default(),
         };
         let random = market.random();
         market.jobs.seed(random);
@@ -84,10 +87,13 @@ impl MemoryMarket {
     }
 
     /// Whether the log alone gives the same state again.
-    pub fn check_replay(&self) -> Result<(), String> {
+    pub fn check_replay(&mut self) -> Result<(), String> {
         let store = self.jobs.store();
-        let again = replay((0..store.log.len()).filter_map(|i| store.log.get(i)));
-        match logged_difference(store, &again) {
+        let read = self.replica.log.len() as usize;
+        for entry in &store.log.entries()[read..] {
+            append(&mut self.replica, entry);
+        }
+        match logged_difference(store, &self.replica) {
             None => Ok(()),
             Some(table) => Err(format!("the replayed {table} differs")),
         }
@@ -97,9 +103,11 @@ impl MemoryMarket {
     pub fn rebuild(&mut self) -> Result<(), String> {
         self.check_replay()?;
         let jobs = std::mem::replace(&mut self.jobs, Jobs::reopen(Store::default()));
-        let before = jobs.into_store();
-        let logged = replay((0..before.log.len()).filter_map(|i| before.log.get(i)));
-        self.jobs = Jobs::reopen(with_beside(logged, before));
+        let (mut before, mut logged) = (jobs.into_store(), std::mem::take(&mut self.replica));
+        swap_beside(&mut before, &mut logged);
+        self.jobs = Jobs::reopen(logged);
+        // They are equal, so either can follow the log from here.
+        self.replica = before;
         Ok(())
     }
 

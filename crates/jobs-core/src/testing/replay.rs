@@ -16,27 +16,36 @@ use crate::{
 pub fn replay(entries: impl IntoIterator<Item = Entry>) -> Store<Memory> {
     let mut store = Store::default();
     for entry in entries {
-        store.log.append(&entry);
-        apply(&mut store, &entry);
+        append(&mut store, &entry);
     }
     store
 }
 
-/// A store of the logged tables of one store and of what lies beside the log of another.
-pub(super) fn with_beside(logged: Store<Memory>, beside: Store<Memory>) -> Store<Memory> {
-    Store {
-        canary_texts: beside.canary_texts,
-        requests: beside.requests,
-        claims: beside.claims,
-        openings: beside.openings,
-        vitals: beside.vitals,
-        presence: beside.presence,
-        pulses: beside.pulses,
-        due: beside.due,
-        streams: beside.streams,
-        chunks: beside.chunks,
-        ..logged
+/// Applies the next entry of a log to a store that comes from those before it.
+pub(super) fn append(store: &mut Store<Memory>, entry: &Entry) {
+    store.log.append(entry);
+    apply(store, entry);
+}
+
+/// Exchanges what lies beside the log of two stores.
+pub(super) fn swap_beside(a: &mut Store<Memory>, b: &mut Store<Memory>) {
+    macro_rules! swap {
+        ($($field:ident),*) => {
+            $(std::mem::swap(&mut a.$field, &mut b.$field);)*
+        };
     }
+    swap!(
+        canary_texts,
+        requests,
+        claims,
+        openings,
+        vitals,
+        presence,
+        pulses,
+        due,
+        streams,
+        chunks
+    );
 }
 
 /// Calls a macro with the names of all logged tables.
