@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
+use crate::wasm::Beside;
 use crate::workspace::{Profile, Workspace};
 use crate::{model, page, process, wasm};
 
@@ -35,10 +36,12 @@ pub(crate) fn assay(
     task: &str,
     forwarded: &[String],
 ) -> anyhow::Result<ExitCode> {
-    let wasm_dir = wasm::build(workspace, may_install, &[])?;
-    // The download comes before the long build: a machine without network learns of it early.
-    let places = model::fetch(workspace, None)?;
-    build_programs(workspace, Profile::Release)?;
+    let (wasm_dir, places) = wasm::build_beside(workspace, may_install, Beside::Product, || {
+        // The download comes before the long build: a machine without network learns of it early.
+        let places = model::fetch(workspace, None)?;
+        build_programs(workspace, Profile::Release)?;
+        Ok(places)
+    })?;
     let model = model::convert(workspace, Profile::Release, &places)?;
     // What stays may be looked at.
     let page = match task {

@@ -19,6 +19,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::wasm::Beside;
 use crate::workspace::{Profile, Workspace};
 use crate::{model, node, process, python, wasm};
 
@@ -41,11 +42,14 @@ pub(crate) fn run(
     args: &[String],
     variables: &[(&str, OsString)],
 ) -> anyhow::Result<ExitCode> {
-    let wasm_dir = wasm::build_with_tests(workspace, may_install)?;
-    let places = model::fetch(workspace, None)?;
-    let gemma = model::gemma(workspace)?;
-    let encoder = model::fetch_encoder(workspace)?;
-    build(workspace)?;
+    let (wasm_dir, (places, gemma, encoder)) =
+        wasm::build_beside(workspace, may_install, Beside::Tests, || {
+            let places = model::fetch(workspace, None)?;
+            let gemma = model::gemma(workspace)?;
+            let encoder = model::fetch_encoder(workspace)?;
+            build(workspace)?;
+            Ok((places, gemma, encoder))
+        })?;
     let model = model::convert(workspace, Profile::Dev, &places)?;
 
     let clients = workspace.root.join(CLIENTS);

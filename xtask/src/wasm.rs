@@ -9,6 +9,7 @@ mod module;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::Context;
 use flate2::Compression;
@@ -29,16 +30,42 @@ pub(crate) fn build(
     may_install: bool,
     names: &[String],
 ) -> anyhow::Result<PathBuf> {
-    build_these(workspace, may_install, &select(names)?, PROFILE, &[])
+    let toolchain = toolchain::find_or_install(may_install)?;
+    build_these(workspace, &toolchain, &select(names)?, PROFILE, &[], true)
 }
 
-/// Builds all canisters of the product, and those that only tests install.
-pub(crate) fn build_with_tests(
+/// Which canisters are built beside something else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Beside {
+    /// All of the product.
+    Product,
+    /// Those, and the ones that only tests install.
+    Tests,
+}
+
+/// Builds canisters while `work` is done; gives the folder of the finished modules, and what `work` gives. Linking a module keeps
+/// one core busy and leaves the others to `work`.
+pub(crate) fn build_beside<T>(
     workspace: &Workspace,
     may_install: bool,
-) -> anyhow::Result<PathBuf> {
-    let all: Vec<&Canister> = CANISTERS.iter().chain(TEST_CANISTERS).collect();
-    build_these(workspace, may_install, &all, PROFILE, &[])
+    which: Beside,
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(PathBuf, T)> {
+    let canisters: Vec<&Canister> = match which {
+        Beside::Product => CANISTERS.iter().collect(),
+        Beside::Tests => CANISTERS.iter().chain(TEST_CANISTERS).collect(),
+    };
+    // What is missing is told, or installed, before anything else begins.
+    let toolchain = toolchain::find_or_install(may_install)?;
+    thread::scope(|scope| {
+        let modules =
+            scope.spawn(|| build_these(workspace, &toolchain, &canisters, PROFILE, &[], false));
+        let done = work();
+        let folder = modules
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((folder?, done?))
+    })
 }
 
 /// Builds a canister that canbench measures, in the way in which canisters with published figures were built, with more
@@ -49,21 +76,29 @@ pub(crate) fn build_measured(
     canister: &Canister,
     features: &[&str],
 ) -> anyhow::Result<PathBuf> {
-    build_these(workspace, may_install, &[canister], SPEED_PROFILE, features)?;
+    let toolchain = toolchain::find_or_install(may_install)?;
+    build_these(
+        workspace,
+        &toolchain,
+        &[canister],
+        SPEED_PROFILE,
+        features,
+        true,
+    )?;
     Ok(workspace.root.join(canister.wasm()))
 }
 
 fn build_these(
     workspace: &Workspace,
-    may_install: bool,
+    toolchain: &WasmToolchain,
     canisters: &[&Canister],
     profile: &str,
     features: &[&str],
+    bar: bool,
 ) -> anyhow::Result<PathBuf> {
-    let toolchain = toolchain::find_or_install(may_install)?;
     eprintln!("building canisters with {}", toolchain.describe());
     let build_dir = workspace.target.join("wasm-build");
-    let mut flags = remapped_paths(workspace, &toolchain, &build_dir)?;
+    let mut flags = remapped_paths(workspace, toolchain, &build_dir)?;
     flags.extend(
         features
             .iter()
@@ -79,6 +114,10 @@ fn build_these(
             .args(["--package", canister.package])
             .arg("--target-dir")
             .arg(&build_dir);
+        if !bar {
+            // Two progress bars would overwrite each other.
+            command.env("CARGO_TERM_PROGRESS_WHEN", "never");
+        }
         process::run(&mut command)?;
         let built = build_dir
             .join(TARGET)

@@ -2,7 +2,10 @@
 
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, Moment, Timestamp,
-    job::{JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted},
+    job::{
+        JobError, JobView, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError,
+        Submitted,
+    },
     lease::{
         Beat, Claim, CommitArgs, Offer, Order, ProgressArgs, RevealArgs, WorkHint, WorkerError,
     },
@@ -262,6 +265,10 @@ impl Market for MemoryMarket {
 
     fn receipt(&mut self, job: JobId) -> Result<Receipt, JobError> {
         self.jobs.receipt(job)
+    }
+
+    fn stats(&mut self) -> Stats {
+        self.jobs.stats()
     }
 
     fn balance(&mut self, account: Principal) -> Cycles {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use assay_protocol::{
     Cycles, Hash32, Hasher, JobId, LeaseId, ModelId, Timestamp,
     job::{
-        JobError, JobView, Quote, StreamArgs, StreamChunk, SubmitArgs, SubmitError, Submitted,
-        Verdict,
+        JobError, JobView, Quote, Stats, StreamArgs, StreamChunk, SubmitArgs, SubmitError,
+        Submitted, Verdict,
     },
     lease::{
         Beat, Claim, CommitArgs, LeaseState, Offer, Opening, Order, ProgressArgs, RevealArgs, Role,
@@ -94,6 +94,7 @@ pub trait Market {
     fn job(&mut self, caller: Principal, job: JobId) -> Result<JobView, JobError>;
     fn stream(&mut self, caller: Principal, args: &StreamArgs) -> Result<StreamChunk, JobError>;
     fn receipt(&mut self, job: JobId) -> Result<Receipt, JobError>;
+    fn stats(&mut self) -> Stats;
     fn balance(&mut self, account: Principal) -> Cycles;
     fn holdings(&mut self, account: Principal) -> Holdings;
     fn stake(&mut self, caller: Principal, amount: Cycles) -> Result<Holdings, MoneyError>;
@@ -1087,12 +1088,18 @@ impl World {
                 )
                 .map_err(|what| format!("job {job}: {what}"))?;
         }
+        let mut sum = 0;
         for (account, expected) in self.ledger.accounts() {
             let balance = market.balance(*account);
             ensure(balance.0 == *expected, || {
                 format!("{account} has {balance}, expected {expected}")
             })?;
+            sum += expected;
         }
+        let free = market.stats().free;
+        ensure(free.0 == sum, || {
+            format!("all balances are {free}, those of the books {sum}")
+        })?;
         if self.plan.sponsor > 0 {
             let now = market.now();
             for account in (0..self.plan.requesters).map(requester) {
