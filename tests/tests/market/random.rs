@@ -1,4 +1,4 @@
-//! Random commands against the shipped Wasm: 20 seeds of 300 steps, with an upgrade of every canister on the way.
+//! Random commands against the shipped Wasm: 20 seeds of 300 steps, with an upgrade of every canister on the way; longer ones at night.
 //!
 //! The world is the one that the core is tested with. After every third step, which is what a network has time for, it
 //! compares balances, receipts and job views with its own books, so the canisters must do what the core does.
@@ -11,23 +11,25 @@ use assay_protocol::Cycles;
 
 use crate::worker::CanisterMarket;
 
-const STEPS: usize = 300;
+/// Steps of a push, and of a night.
+const STEPS: (usize, usize) = (300, 500);
 /// Tests that run side by side.
 const TESTS: usize = 20;
 
-/// Seeds: one for each test, or as many as are asked for.
-fn seeds() -> u64 {
+/// Seeds and steps of each: a seed for each test, or as many as a night asks for.
+fn extent() -> (u64, usize) {
     let asked = std::env::var("ASSAY_NIGHTLY_SEEDS").ok();
-    asked.map_or(TESTS as u64, |seeds| {
-        seeds.parse().expect("a number of seeds")
+    asked.map_or((TESTS as u64, STEPS.0), |seeds| {
+        (seeds.parse().expect("a number of seeds"), STEPS.1)
     })
 }
 
-fn run(seed: u64) {
+fn run(seed: u64, steps: usize) {
     let plan = Plan {
         attach: false,
         funds: 50_000_000,
         look_every: 3,
+        all_every: 10,
         ..Plan::default()
     };
     // Every other market audits, and wants stake.
@@ -49,9 +51,9 @@ fn run(seed: u64) {
     let mut fixture = Fixture::new(plan.providers, plan.workers_each, plan.slots);
     let mut market = CanisterMarket::with_rules(&mut fixture, plan.fee_bps, plan.rules, seed);
     let mut world = World::new(plan, seed, &mut market, fixture);
-    for step in 0..STEPS {
+    for step in 0..steps {
         // Somewhere in the middle, at another place for every seed.
-        if step == STEPS / 4 + (seed as usize * 7) % (STEPS / 2) {
+        if step == steps / 4 + (seed as usize * 7) % (steps / 2) {
             market.upgrade();
         }
         if let Err(what) = world.step(&mut market) {
@@ -74,8 +76,9 @@ macro_rules! seeds {
         $(#[test]
         fn $name() {
             // More of them if `cargo xtask nightly` asks for that: every twentieth is this test's.
-            for seed in ($seed..seeds()).step_by(TESTS) {
-                run(seed);
+            let (seeds, steps) = extent();
+            for seed in ($seed..seeds).step_by(TESTS) {
+                run(seed, steps);
             }
         })*
     };
