@@ -136,12 +136,6 @@ impl Ledger {
         self.treasury += amount;
     }
 
-    /// Cycles went from one balance into another.
-    pub fn give(&mut self, from: Principal, to: Principal, amount: u128) {
-        *self.balances.entry(from).or_default() -= amount;
-        *self.balances.entry(to).or_default() += amount;
-    }
-
     /// Cycles went from a balance into stake.
     pub fn stake(&mut self, account: Principal, amount: u128) {
         *self.balances.entry(account).or_default() -= amount;

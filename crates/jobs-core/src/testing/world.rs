@@ -418,6 +418,8 @@ impl World {
 
     /// A requester gives cycles to another, or to itself, or more than it has.
     fn give(&mut self, market: &mut impl Market) -> Result<&'static str, String> {
+        // What jobs have given since the last look may be given on, so it is booked first.
+        self.look(market)?;
         let mut one = || requester(self.rng.u8(..self.plan.requesters));
         let (from, to) = (one(), one());
         let balance = market.balance(from).0;
@@ -436,7 +438,7 @@ impl World {
             format!("{from} gives {args:?} of {balance}: {told:?}")
         })?;
         if allowed {
-            self.ledger.give(from, to, amount);
+            self.ledger.move_balance(from, to, amount);
         }
         Ok("give")
     }
