@@ -87,7 +87,13 @@ pub(crate) fn run(
     args: &NightlyArgs,
 ) -> anyhow::Result<ExitCode> {
     let wanted = |part: Part| args.part.is_empty() || args.part.contains(&part);
-    launch::build_packages(workspace, Profile::Release, PROGRAMS)?;
+    // Always together, so that both share one set of dependencies; the core's tests need neither.
+    if [Part::Simulator, Part::Canisters, Part::Load]
+        .into_iter()
+        .any(wanted)
+    {
+        launch::build_packages(workspace, Profile::Release, PROGRAMS)?;
+    }
     let mut ended = ExitCode::SUCCESS;
     if wanted(Part::Simulator)
         && let Err(error) = process::run(&mut simulate(workspace, args))

@@ -30,8 +30,10 @@ pub(crate) fn build(
     may_install: bool,
     names: &[String],
 ) -> anyhow::Result<PathBuf> {
+    // A wrong name is told before anything is installed.
+    let canisters = select(names)?;
     let toolchain = toolchain::find_or_install(may_install)?;
-    build_these(workspace, &toolchain, &select(names)?, PROFILE, &[], true)
+    build_these(workspace, &toolchain, &canisters, PROFILE, &[], true)
 }
 
 /// Which canisters are built beside something else.

@@ -30,7 +30,7 @@ pub(crate) const START: Time = Time::from_nanos_since_unix_epoch(1_700_000_000 *
 /// take a round each at most.
 const RESTING_ROUNDS: usize = 8;
 /// The canisters' most frequent timers run this often.
-const SWEEP_SECONDS: u64 = 2;
+const TIMER_SECONDS: u64 = 2;
 /// What a canister starts with.
 const FIRST_CYCLES: u128 = 1_000_000_000_000_000;
 
@@ -305,7 +305,7 @@ impl Chain {
         // Asked once; each round moves the clock by a nanosecond.
         let (mut now, mut rest) = (self.time(), seconds);
         while rest > 0 {
-            let part = rest.min(SWEEP_SECONDS);
+            let part = rest.min(TIMER_SECONDS);
             now += part * 1_000_000_000 + 1;
             self.network
                 .set_time(Time::from_nanos_since_unix_epoch(now));

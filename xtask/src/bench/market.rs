@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::wasm::Beside;
 use crate::workspace::{Profile, Workspace};
 use crate::{model, process, tests_run, wasm};
 
@@ -25,9 +26,11 @@ pub(crate) fn run(
     rounds: u16,
     threads: u16,
 ) -> anyhow::Result<ExitCode> {
-    let wasm_dir = wasm::build(workspace, may_install, &[])?;
-    let places = model::fetch(workspace, None)?;
-    tests_run::build(workspace)?;
+    let (wasm_dir, places) = wasm::build_beside(workspace, may_install, Beside::Product, || {
+        let places = model::fetch(workspace, None)?;
+        tests_run::build(workspace)?;
+        Ok(places)
+    })?;
     let model = model::convert(workspace, Profile::Dev, &places)?;
     // What is measured is the workers; the network beside them is that of the tests.
     let mut worker = workspace.cargo();
