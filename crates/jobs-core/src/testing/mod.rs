@@ -31,6 +31,6 @@ pub use log_reader::{LogReader, LogState};
 pub use memory::MemoryMarket;
 pub use money::{Ledger, Worked};
 pub use oracle::{Lie, body_root, honest_body, honest_opening, messages, opening_by, right_root};
-pub use replay::{logged_difference, replay};
+pub use replay::logged_difference;
 pub use vault::VaultWorld;
 pub use world::{Market, Plan, World};

@@ -12,15 +12,6 @@ use crate::{
     store::{Backend, Cell, Memory, Store},
 };
 
-/// A store whose logged tables come from these entries alone.
-pub fn replay(entries: impl IntoIterator<Item = Entry>) -> Store<Memory> {
-    let mut store = Store::default();
-    for entry in entries {
-        append(&mut store, &entry);
-    }
-    store
-}
-
 /// Applies the next entry of a log to a store that comes from those before it.
 pub(super) fn append(store: &mut Store<Memory>, entry: &Entry) {
     store.log.append(entry);
