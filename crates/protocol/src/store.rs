@@ -5,6 +5,7 @@
 //! in the order of the keys.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     ops::{Bound, RangeBounds},
 };
@@ -36,6 +37,24 @@ pub trait Table<K: Ord + Clone, V> {
 
     /// The keys that lie in a range, in order; cheaper than [`Table::range`] where values are not needed.
     fn keys(&self, keys: impl RangeBounds<K>) -> impl DoubleEndedIterator<Item = K>;
+
+    /// [`Table::get`], borrowed where the table can lend its values.
+    fn view<'a>(&'a self, key: &K) -> Option<Cow<'a, V>>
+    where
+        V: Clone + 'a,
+    {
+        self.get(key).map(Cow::Owned)
+    }
+
+    /// All entries in order, borrowed where the table can lend them.
+    fn scan<'a>(&'a self) -> impl Iterator<Item = (Cow<'a, K>, Cow<'a, V>)>
+    where
+        K: 'a,
+        V: Clone + 'a,
+    {
+        self.range(..)
+            .map(|(key, value)| (Cow::Owned(key), Cow::Owned(value)))
+    }
 }
 
 /// A list that only grows.
@@ -100,6 +119,23 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> for MemoryTable<K, V> {
             .into_iter()
             .flatten()
             .map(|(key, _)| key.clone())
+    }
+
+    fn view<'a>(&'a self, key: &K) -> Option<Cow<'a, V>>
+    where
+        V: 'a,
+    {
+        self.0.get(key).map(Cow::Borrowed)
+    }
+
+    fn scan<'a>(&'a self) -> impl Iterator<Item = (Cow<'a, K>, Cow<'a, V>)>
+    where
+        K: 'a,
+        V: 'a,
+    {
+        self.0
+            .iter()
+            .map(|(key, value)| (Cow::Borrowed(key), Cow::Borrowed(value)))
     }
 }
 
@@ -171,6 +207,18 @@ mod tests {
             table.keys((Bound::Excluded(1), Bound::Unbounded)).next(),
             Some(2)
         );
+    }
+
+    #[test]
+    fn what_is_lent_is_what_is_copied() {
+        let table = table();
+        let scanned = table
+            .scan()
+            .map(|(key, value)| (key.into_owned(), value.into_owned()));
+        assert!(scanned.eq(table.range(..)));
+        for key in 0..5 {
+            assert_eq!(table.view(&key).map(Cow::into_owned), table.get(&key));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
     craft::IMPOSSIBLE,
     kind::Kind,
     message::{Call, Reply},
-    schedule::Millis,
+    schedule::{Millis, Ticket},
     worker::Next,
 };
 
@@ -27,8 +27,8 @@ const TRIES: u8 = 6;
 pub(crate) struct Requester {
     pub(crate) account: Principal,
     pub(crate) kind: Kind,
-    /// Wakes it; older ones do not.
-    pub(crate) token: u64,
+    /// When it wakes.
+    pub(crate) wake: Option<Ticket>,
     waiting: Option<(u64, Millis)>,
     /// A request that waits for its price.
     asking: Option<JobRequest>,
@@ -55,7 +55,7 @@ impl Requester {
         Self {
             account,
             kind,
-            token: 0,
+            wake: None,
             waiting: None,
             asking: None,
             trying: None,

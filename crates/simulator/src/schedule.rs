@@ -1,6 +1,6 @@
 //! What happens when: events in the order of their times, and of their making where times are equal.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::collections::BTreeMap;
 
 /// Milliseconds since the simulation began.
 pub(crate) type Millis = u64;
@@ -10,22 +10,19 @@ pub(crate) type Millis = u64;
 pub(crate) struct Schedule<E> {
     now: Millis,
     made: u64,
-    heap: BinaryHeap<Reverse<Item<E>>>,
+    events: BTreeMap<Ticket, E>,
 }
 
-#[derive(Debug)]
-struct Item<E> {
-    key: (Millis, u64),
-    /// Apart, so that the heap moves little.
-    event: Box<E>,
-}
+/// When an event happens, and the number of its making.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ticket(Millis, u64);
 
 impl<E> Schedule<E> {
     pub(crate) fn new() -> Self {
         Self {
             now: 0,
             made: 0,
-            heap: BinaryHeap::new(),
+            events: BTreeMap::new(),
         }
     }
 
@@ -34,38 +31,23 @@ impl<E> Schedule<E> {
     }
 
     /// Lets an event happen so many milliseconds from now.
-    pub(crate) fn after(&mut self, delay: Millis, event: E) {
+    pub(crate) fn after(&mut self, delay: Millis, event: E) -> Ticket {
         self.made += 1;
-        let key = (self.now + delay, self.made);
-        let event = Box::new(event);
-        self.heap.push(Reverse(Item { key, event }));
+        let ticket = Ticket(self.now + delay, self.made);
+        self.events.insert(ticket, event);
+        ticket
+    }
+
+    /// Lets an event not happen after all; nothing if it has.
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        self.events.remove(&ticket);
     }
 
     /// The next event; its time is now.
     pub(crate) fn pop(&mut self) -> Option<E> {
-        let Reverse(Item { key, event }) = self.heap.pop()?;
-        self.now = key.0;
-        Some(*event)
-    }
-}
-
-impl<E> PartialEq for Item<E> {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl<E> Eq for Item<E> {}
-
-impl<E> PartialOrd for Item<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Item<E> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
+        let (Ticket(at, _), event) = self.events.pop_first()?;
+        self.now = at;
+        Some(event)
     }
 }
 
@@ -82,5 +64,17 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| schedule.pop()).collect();
         assert_eq!(order, ["a", "b", "c", "d"]);
         assert_eq!(schedule.now(), 5);
+    }
+
+    #[test]
+    fn what_is_cancelled_does_not_happen() {
+        let mut schedule = Schedule::new();
+        let first = schedule.after(1, "a");
+        let second = schedule.after(2, "b");
+        schedule.after(2, "c");
+        schedule.cancel(second);
+        assert_eq!(schedule.pop(), Some("a"));
+        schedule.cancel(first);
+        assert_eq!((schedule.pop(), schedule.pop()), (Some("c"), None));
     }
 }

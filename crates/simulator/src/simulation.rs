@@ -32,24 +32,15 @@ use crate::{
     worker::{Next, Scene, Worker},
 };
 
-/// What happens.
+/// What happens; small, since the schedule moves it.
 #[derive(Debug)]
 enum Event {
-    /// Somebody thinks; a token that is not the newest does not wake.
-    Wake(Party, u64),
+    /// Somebody thinks.
+    Wake(Party),
     /// A call arrives.
-    Call {
-        from: Party,
-        id: u64,
-        sent: Millis,
-        call: Box<Call>,
-    },
+    Call(Box<Sent>),
     /// An answer arrives.
-    Reply {
-        to: Party,
-        id: u64,
-        reply: Box<Reply>,
-    },
+    Reply(Box<Answer>),
     /// The canister's timer.
     Timer,
     /// Randomness has come for the jobs before this one.
@@ -60,6 +51,23 @@ enum Event {
     Churn,
     /// Something happens to money that comes from the ledger or leaves for it.
     Transfer,
+}
+
+/// A call on its way.
+#[derive(Clone, Debug)]
+struct Sent {
+    from: Party,
+    id: u64,
+    at: Millis,
+    call: Call,
+}
+
+/// An answer on its way.
+#[derive(Debug)]
+struct Answer {
+    to: Party,
+    id: u64,
+    reply: Reply,
 }
 
 /// The market of one seed and everybody in it.
@@ -239,14 +247,9 @@ impl Simulation {
         let event = self.schedule.pop().ok_or("BUG: timers never end")?;
         self.host.advance(self.schedule.now());
         match event {
-            Event::Wake(party, token) => self.think(party, token),
-            Event::Reply { to, id, reply } => self.hear(to, id, *reply),
-            Event::Call {
-                from,
-                id,
-                sent,
-                call,
-            } => self.deliver(from, id, sent, call),
+            Event::Wake(party) => self.think(party),
+            Event::Reply(answer) => self.hear(*answer),
+            Event::Call(sent) => self.deliver(sent),
             Event::Timer => self.timer(),
             Event::Matched(horizon) => self.matched(horizon),
             Event::Sync => self.sync(),
@@ -255,17 +258,16 @@ impl Simulation {
         }
     }
 
-    fn think(&mut self, party: Party, token: u64) -> Result<(), String> {
+    fn think(&mut self, party: Party) -> Result<(), String> {
         let now = self.schedule.now();
         let next = match party {
-            Party::Worker(i) if self.workers[i].token == token => {
+            Party::Worker(i) => {
                 let mut scene = scene(now, &mut self.rng, &mut self.truths, &self.leaks);
                 self.workers[i].next(&mut scene)
             }
-            Party::Requester(i) if self.requesters[i].token == token => {
+            Party::Requester(i) => {
                 self.requesters[i].next(now, &mut self.rng, &self.host.fixture)
             }
-            _ => return Ok(()),
         };
         match next {
             Next::Call(call) => {
@@ -281,7 +283,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn hear(&mut self, to: Party, id: u64, reply: Reply) -> Result<(), String> {
+    fn hear(&mut self, Answer { to, id, reply }: Answer) -> Result<(), String> {
         if let Some(probes) = &mut self.probes
             && let Some(call) = probes.hear(id, &reply)
         {
@@ -306,14 +308,16 @@ impl Simulation {
         Ok(())
     }
 
+    /// Lets somebody think so many milliseconds from now, and not before.
     fn wake(&mut self, party: Party, delay: Millis) {
-        let token = match party {
-            Party::Worker(i) => &mut self.workers[i].token,
-            Party::Requester(i) => &mut self.requesters[i].token,
+        let wake = match party {
+            Party::Worker(i) => &mut self.workers[i].wake,
+            Party::Requester(i) => &mut self.requesters[i].wake,
         };
-        *token += 1;
-        let event = Event::Wake(party, *token);
-        self.schedule.after(delay, event);
+        let ticket = self.schedule.after(delay, Event::Wake(party));
+        if let Some(earlier) = wake.replace(ticket) {
+            self.schedule.cancel(earlier);
+        }
     }
 
     fn report(&mut self) -> Report {

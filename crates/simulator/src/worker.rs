@@ -20,7 +20,7 @@ use crate::{
     craft,
     kind::{Conduct, Kind},
     message::{Call, Reply},
-    schedule::Millis,
+    schedule::{Millis, Ticket},
     truth::{Leaks, Ring, Truths},
 };
 
@@ -54,8 +54,8 @@ pub(crate) struct Worker {
     pub(crate) provider: u8,
     pub(crate) kind: Kind,
     pub(crate) ring: Option<Ring>,
-    /// Wakes it; older ones do not.
-    pub(crate) token: u64,
+    /// When it wakes.
+    pub(crate) wake: Option<Ticket>,
     slots: u16,
     offers: Vec<Offer>,
     offered: bool,
@@ -98,7 +98,7 @@ impl Worker {
             provider,
             kind,
             ring,
-            token: 0,
+            wake: None,
             slots,
             offers: Vec::new(),
             offered: false,

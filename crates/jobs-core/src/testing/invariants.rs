@@ -11,7 +11,10 @@ macro_rules! ensure {
 mod canaries;
 mod transfers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use assay_protocol::{
     Hash32, ModelId,
@@ -28,7 +31,7 @@ use crate::{
     apply::{key_due, payload_due},
     leases::{Lack, is_active, lack},
     market::Jobs,
-    record::{Account, Audit, Counts, Due, Job, Judgement, Lease},
+    record::{Audit, Counts, Due, Job, Judgement, Lease},
     store::{Backend, Cell, Store},
 };
 
@@ -39,15 +42,16 @@ pub fn check_invariants<B: Backend>(jobs: &Jobs<B>) -> Result<(), String> {
     money(store, &all, &leases)?;
     transfers::check(store)?;
     canaries::check(store)?;
-    counts(store, &all, &leases)?;
+    let listed = Listed::of(store, &all)?;
+    counts(store, &all, &leases, &listed)?;
     for job in &all {
-        one_job(store, job, &leases).map_err(|what| format!("job {}: {what}", job.id))?;
+        one_job(store, job, &leases, &listed).map_err(|what| format!("job {}: {what}", job.id))?;
     }
     for lease in &leases {
         one_lease(jobs, lease, &all[place(lease.job.0)])
             .map_err(|what| format!("lease {}: {what}", lease.id))?;
     }
-    deadlines(store, &all, &leases)?;
+    deadlines(store, &all, &leases, &listed)?;
     workers(store, &leases)?;
     if let Some(last) = store
         .log
@@ -71,19 +75,23 @@ pub(super) fn check_money<B: Backend>(store: &Store<B>) -> Result<(), String> {
     transfers::check(store)
 }
 
+/// Rows of a table, lent where it can lend them.
+type Rows<'a, V> = Vec<Cow<'a, V>>;
+
 /// All jobs and all leases, each at the [`place`] of its number.
-fn rows<B: Backend>(store: &Store<B>) -> Result<(Vec<Job>, Vec<Lease>), String> {
-    let (mut jobs, mut leases) = (Vec::new(), Vec::new());
-    for (id, job) in store.jobs.range(..) {
+fn rows<B: Backend>(store: &Store<B>) -> Result<(Rows<'_, Job>, Rows<'_, Lease>), String> {
+    let mut jobs = Vec::with_capacity(store.jobs.len() as usize);
+    let mut leases = Vec::with_capacity(store.leases.len() as usize);
+    for (id, job) in store.jobs.scan() {
         ensure!(
-            id == job.id && place(id.0) == jobs.len(),
+            *id == job.id && place(id.0) == jobs.len(),
             "jobs are not numbered without gaps"
         );
         jobs.push(job);
     }
-    for (id, lease) in store.leases.range(..) {
+    for (id, lease) in store.leases.scan() {
         ensure!(
-            id == lease.id && place(id.0) == leases.len(),
+            *id == lease.id && place(id.0) == leases.len(),
             "leases are not numbered without gaps"
         );
         leases.push(lease);
@@ -96,26 +104,20 @@ fn place(number: u64) -> usize {
     usize::try_from(number.wrapping_sub(1)).unwrap_or(usize::MAX)
 }
 
-fn money<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<(), String> {
+fn money<B: Backend>(
+    store: &Store<B>,
+    all: &[Cow<'_, Job>],
+    leases: &[Cow<'_, Lease>],
+) -> Result<(), String> {
     let meta = store.meta.get();
-    let free: u128 = store
-        .accounts
-        .range(..)
-        .map(|(_, account)| account.free.0)
-        .sum();
-    let earned: u128 = store
-        .accounts
-        .range(..)
-        .map(|(_, account)| account.earned.0)
-        .sum();
+    let (mut free, mut earned, mut staked) = (0, 0, 0);
+    for (_, account) in store.accounts.scan() {
+        free += account.free.0;
+        earned += account.earned.0;
+        staked += account.stake.0 + account.unbonding.map_or(0, |unbonding| unbonding.amount.0);
+    }
     let held: u128 = all.iter().map(|job| job.held.0).sum();
     let reserved: u128 = all.iter().map(|job| job.reserve.0).sum();
-    let unbonding = |account: &Account| account.unbonding.map_or(0, |unbonding| unbonding.amount.0);
-    let staked: u128 = store
-        .accounts
-        .range(..)
-        .map(|(_, account)| account.stake.0 + unbonding(&account))
-        .sum();
     let paid: u128 = leases.iter().map(|lease| lease.paid.0).sum();
     ensure!(
         free == meta.free.0,
@@ -141,8 +143,8 @@ fn money<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<
     for lease in leases.iter().filter(|lease| lease.state.is_live()) {
         *locked.entry(lease.provider).or_default() += lease.stake.0;
     }
-    for (owner, account) in store.accounts.range(..) {
-        let locked = locked.remove(&owner).unwrap_or(0);
+    for (owner, account) in store.accounts.scan() {
+        let locked = locked.remove(&*owner).unwrap_or(0);
         ensure!(
             account.locked.0 == locked && locked <= account.stake.0,
             "{owner} has {} of {} locked, its leases {locked}",
@@ -169,7 +171,62 @@ fn money<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<
     Ok(())
 }
 
-fn counts<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<(), String> {
+/// What other tables say of each job, at its [`place`].
+struct Listed {
+    /// It is in the queue.
+    wanted: Vec<bool>,
+    /// It holds its key.
+    keyed: Vec<bool>,
+}
+
+impl Listed {
+    /// Reads each table once, in its order: a search for each job costs more than all other checks.
+    fn of<B: Backend>(store: &Store<B>, all: &[Cow<'_, Job>]) -> Result<Self, String> {
+        let mut listed = Self {
+            wanted: vec![false; all.len()],
+            keyed: vec![false; all.len()],
+        };
+        for (model, id) in store.wanted.keys(..) {
+            let place = place(id.0);
+            ensure!(
+                all.get(place).is_some_and(|job| job.model == model),
+                "the queue holds a job that does not exist"
+            );
+            listed.wanted[place] = true;
+        }
+        for (key, holder) in store.keys.scan() {
+            let (requester, key) = &*key;
+            let place = place(holder.job.0);
+            if let Some(job) = all.get(place)
+                && job.requester == *requester
+                && job.key == *key
+            {
+                listed.keyed[place] = true;
+            }
+        }
+        for (requester, number) in store.by_requester.keys(..) {
+            ensure!(
+                all.get(place(u64::MAX - number))
+                    .is_some_and(|job| job.requester == requester),
+                "{requester} has job {} listed, which is another's",
+                u64::MAX - number
+            );
+        }
+        // No key is twice in a table: as many as there are jobs are all of them.
+        ensure!(
+            store.by_requester.len() == all.len() as u64,
+            "jobs and jobs by requester differ in number"
+        );
+        Ok(listed)
+    }
+}
+
+fn counts<B: Backend>(
+    store: &Store<B>,
+    all: &[Cow<'_, Job>],
+    leases: &[Cow<'_, Lease>],
+    listed: &Listed,
+) -> Result<(), String> {
     let meta = store.meta.get();
     let mut counts = Counts::default();
     let mut open: BTreeMap<Principal, u32> = BTreeMap::new();
@@ -182,8 +239,8 @@ fn counts<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result
         "jobs by state are {counts:?}, counted {:?}",
         meta.counts
     );
-    for (owner, account) in store.accounts.range(..) {
-        let open = open.get(&owner).copied().unwrap_or(0);
+    for (owner, account) in store.accounts.scan() {
+        let open = open.get(&*owner).copied().unwrap_or(0);
         ensure!(
             account.open_jobs == open,
             "{owner} has {open} open jobs, counted {}",
@@ -201,10 +258,6 @@ fn counts<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result
         store.receipts.len()
     );
     ensure!(
-        store.by_requester.len() == all.len() as u64,
-        "jobs and jobs by requester differ in number"
-    );
-    ensure!(
         (meta.last_job, meta.last_lease) == (all.len() as u64, leases.len() as u64),
         "the last job was {}, the last lease {}, and there are {} and {}",
         meta.last_job,
@@ -213,15 +266,13 @@ fn counts<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result
         leases.len()
     );
     let mut demand: BTreeMap<ModelId, u64> = BTreeMap::new();
-    for job in all {
-        if store.wanted.contains(&(job.model, job.id)) {
-            *demand.entry(job.model).or_default() += 1;
-        }
+    for (job, _) in all
+        .iter()
+        .zip(&listed.wanted)
+        .filter(|(_, wanted)| **wanted)
+    {
+        *demand.entry(job.model).or_default() += 1;
     }
-    ensure!(
-        store.wanted.len() == demand.values().sum::<u64>(),
-        "the queue holds a job that does not exist"
-    );
     ensure!(
         store.demand.range(..).eq(demand.clone()),
         "queued by model are {demand:?}, counted otherwise"
@@ -229,8 +280,13 @@ fn counts<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result
     Ok(())
 }
 
-fn one_job<B: Backend>(store: &Store<B>, job: &Job, leases: &[Lease]) -> Result<(), String> {
-    let own: Vec<&Lease> = job.leases.iter().map(|id| &leases[place(id.0)]).collect();
+fn one_job<B: Backend>(
+    store: &Store<B>,
+    job: &Job,
+    leases: &[Cow<'_, Lease>],
+    listed: &Listed,
+) -> Result<(), String> {
+    let own: Vec<&Lease> = job.leases.iter().map(|id| &*leases[place(id.0)]).collect();
     let round: Vec<&Lease> = own
         .iter()
         .filter(|lease| lease.round == job.round)
@@ -250,12 +306,6 @@ fn one_job<B: Backend>(store: &Store<B>, job: &Job, leases: &[Lease]) -> Result<
         "round {}",
         job.round
     );
-    ensure!(
-        store
-            .by_requester
-            .contains(&(job.requester, u64::MAX - job.id.0)),
-        "it is not listed by its requester"
-    );
 
     let lack = if job.state.is_terminal() {
         Lack::default()
@@ -263,7 +313,7 @@ fn one_job<B: Backend>(store: &Store<B>, job: &Job, leases: &[Lease]) -> Result<
         let round: Vec<Lease> = round.iter().map(|&lease| lease.clone()).collect();
         lack(job, &round)
     };
-    let wanted = store.wanted.contains(&(job.model, job.id));
+    let wanted = listed.wanted[place(job.id.0)];
     ensure!(
         wanted == (lack.total() > 0),
         "it lacks {lack:?}, and whether it is queued is {wanted}"
@@ -296,14 +346,8 @@ fn one_job<B: Backend>(store: &Store<B>, job: &Job, leases: &[Lease]) -> Result<
             job.held == job.escrow && out == 0,
             "it is open and money has gone out"
         );
-        ensure!(
-            store
-                .keys
-                .get(&(job.requester, job.key.clone()))
-                .is_some_and(|holder| holder.job == job.id),
-            "its key is lost"
-        );
-        ensure!(store.requests.contains(&job.id), "its request is lost");
+        ensure!(listed.keyed[place(job.id.0)], "its key is lost");
+        ensure!(!job.pruned, "it is open, and its request is thrown away");
         ensure!(
             live.clone().all(|lease| lease.round == job.round),
             "a live lease is of an earlier round"
@@ -396,7 +440,7 @@ fn one_lease<B: Backend>(jobs: &Jobs<B>, lease: &Lease, job: &Job) -> Result<(),
             lease.reveal_deadline.is_some(),
             "it revealed before it might"
         );
-        let opened = store.openings.get(&lease.id);
+        let opened = store.openings.view(&lease.id);
         ensure!(
             opened.is_some() != job.pruned,
             "its opening is lost, or kept for too long"
@@ -450,12 +494,12 @@ fn one_lease<B: Backend>(jobs: &Jobs<B>, lease: &Lease, job: &Job) -> Result<(),
         lease.state.is_live() || lease.ended_deadline.is_some(),
         "it has ended and does not say when it was due"
     );
-    let replica = matches!(
-        store.openings.get(&lease.id).map(|opened| opened.opening),
-        Some(Opening::Result(_))
-    );
+    let result = || {
+        let opened = store.openings.view(&lease.id);
+        opened.is_some_and(|opened| matches!(opened.opening, Opening::Result(_)))
+    };
     ensure!(
-        lease.role != Role::Checker || !replica,
+        lease.role != Role::Checker || !result(),
         "a checker opened a result"
     );
     ensure!(lease.root != Some(Hash32::default()), "its root is zero");
@@ -463,8 +507,13 @@ fn one_lease<B: Backend>(jobs: &Jobs<B>, lease: &Lease, job: &Job) -> Result<(),
 }
 
 /// Every live lease, open job and running wait is due exactly once, and nothing else is.
-fn deadlines<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Result<(), String> {
-    let mut expected = BTreeSet::new();
+fn deadlines<B: Backend>(
+    store: &Store<B>,
+    all: &[Cow<'_, Job>],
+    leases: &[Cow<'_, Lease>],
+    listed: &Listed,
+) -> Result<(), String> {
+    let mut expected = Vec::new();
     for job in all {
         match job.ended {
             None => {
@@ -477,27 +526,22 @@ fn deadlines<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Res
                     "job {} ends far from its deadline",
                     job.id
                 );
-                expected.insert((job.expiry, Due::Job(job.id)));
+                expected.push((job.expiry, Due::Job(job.id)));
             }
-            Some(ended)
-                if store
-                    .keys
-                    .get(&(job.requester, job.key.clone()))
-                    .is_some_and(|holder| holder.job == job.id) =>
-            {
-                expected.insert((key_due(ended), Due::Key(job.id)));
+            Some(ended) if listed.keyed[place(job.id.0)] => {
+                expected.push((key_due(ended), Due::Key(job.id)));
             }
             Some(_) => {}
         }
         expected.extend(job.wait.map(|wait| (wait, Due::Wait(job.id))));
         let kept = job.ended.filter(|_| !job.pruned);
         expected.extend(kept.map(|ended| (payload_due(ended), Due::Payload(job.id))));
-        ensure!(
-            store.requests.contains(&job.id) != job.pruned,
-            "job {} has lost its request, or keeps it for too long",
-            job.id
-        );
     }
+    let kept = all.iter().filter(|job| !job.pruned).map(|job| job.id);
+    ensure!(
+        store.requests.keys(..).eq(kept),
+        "a job has lost its request, or keeps it for too long"
+    );
     let mut live = 0;
     for lease in leases.iter().filter(|lease| lease.state.is_live()) {
         live += 1;
@@ -530,27 +574,29 @@ fn deadlines<B: Backend>(store: &Store<B>, all: &[Job], leases: &[Lease]) -> Res
             "lease {} is not listed by its worker",
             lease.id
         );
-        expected.insert((pulse.due, Due::Lease(lease.id)));
+        expected.push((pulse.due, Due::Lease(lease.id)));
     }
     ensure!(
         store.pulses.len() == live && store.held.len() == live,
         "{live} leases live, {} have a deadline",
         store.pulses.len()
     );
+    expected.sort_unstable();
     ensure!(
-        store.due.keys(..).eq(expected.iter().copied()),
+        store.due.keys(..).eq(expected),
         "what is due differs from what has a deadline"
     );
     Ok(())
 }
 
-fn workers<B: Backend>(store: &Store<B>, leases: &[Lease]) -> Result<(), String> {
+fn workers<B: Backend>(store: &Store<B>, leases: &[Cow<'_, Lease>]) -> Result<(), String> {
     let mut live: BTreeMap<Principal, u32> = BTreeMap::new();
     for lease in leases.iter().filter(|lease| lease.state.is_live()) {
         *live.entry(lease.worker).or_default() += 1;
     }
     let mut asks = 0;
-    for (operator, worker) in store.workers.range(..) {
+    for (operator, worker) in store.workers.scan() {
+        let operator = *operator;
         let live = live.get(&operator).copied().unwrap_or(0);
         ensure!(
             worker.live == live,

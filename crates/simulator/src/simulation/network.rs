@@ -3,7 +3,7 @@
 use assay_protocol::{lease::RevealArgs, store::Table};
 use candid::Principal;
 
-use super::{Event, Simulation};
+use super::{Answer, Event, Sent, Simulation};
 use crate::{
     faults::Fault,
     message::{Call, Party, Reply},
@@ -17,7 +17,7 @@ impl Simulation {
     /// Sends a call, as well as the network is; gives its number.
     pub(super) fn send(&mut self, from: Party, call: Call) -> u64 {
         self.calls += 1;
-        let (id, sent) = (self.calls, self.schedule.now());
+        let (id, at) = (self.calls, self.schedule.now());
         let guaranteed = call.is_guaranteed();
         let copies = match guaranteed {
             true => 1,
@@ -25,18 +25,14 @@ impl Simulation {
             false if self.faults.strikes(Fault::LostRequest, &mut self.rng) => 0,
             false => 1 + u8::from(self.faults.strikes(Fault::Duplicate, &mut self.rng)),
         };
-        for _ in 0..copies {
+        let sent = Box::new(Sent { from, id, at, call });
+        for _ in 1..copies {
             let delay = self.delay();
-            let call = Box::new(call.clone());
-            self.schedule.after(
-                delay,
-                Event::Call {
-                    from,
-                    id,
-                    sent,
-                    call,
-                },
-            );
+            self.schedule.after(delay, Event::Call(sent.clone()));
+        }
+        if copies > 0 {
+            let delay = self.delay();
+            self.schedule.after(delay, Event::Call(sent));
         }
         id
     }
@@ -60,35 +56,23 @@ impl Simulation {
         usual
     }
 
-    pub(super) fn deliver(
-        &mut self,
-        from: Party,
-        id: u64,
-        sent: Millis,
-        call: Box<Call>,
-    ) -> Result<(), String> {
+    pub(super) fn deliver(&mut self, sent: Box<Sent>) -> Result<(), String> {
+        let Sent { from, id, at, call } = &*sent;
+        let (from, id) = (*from, *id);
         let now = self.schedule.now();
         let (until, stopped) = self.frozen;
         if now < until && (call.is_guaranteed() || !stopped) {
             // What waits comes in any order.
             let delay = until - now + self.rng.u64(..2_000);
-            if call.is_guaranteed() || now + delay <= sent + CALL_LIFE {
-                self.schedule.after(
-                    delay,
-                    Event::Call {
-                        from,
-                        id,
-                        sent,
-                        call,
-                    },
-                );
+            if call.is_guaranteed() || now + delay <= at + CALL_LIFE {
+                self.schedule.after(delay, Event::Call(sent));
             }
             return Ok(());
         }
         let mut reply = if now < until {
             Reply::Unavailable
         } else {
-            self.execute(from, &call)?
+            self.execute(from, call)?
         };
         if call.is_query() {
             // Queries are answered by one machine alone, which may be behind.
@@ -101,15 +85,12 @@ impl Simulation {
         }
         if !self.is_cut_off(from) && !self.faults.strikes(Fault::LostReply, &mut self.rng) {
             let delay = self.delay();
-            let reply = Box::new(reply);
-            self.schedule.after(
-                delay,
-                Event::Reply {
-                    to: from,
-                    id,
-                    reply,
-                },
-            );
+            let answer = Answer {
+                to: from,
+                id,
+                reply,
+            };
+            self.schedule.after(delay, Event::Reply(Box::new(answer)));
         }
         Ok(())
     }

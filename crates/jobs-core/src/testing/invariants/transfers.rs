@@ -30,7 +30,8 @@ pub(super) fn check<B: Backend>(store: &Store<B>) -> Result<(), String> {
     let mut open: BTreeMap<Principal, u32> = BTreeMap::new();
     let mut due = Vec::new();
     let (mut count, mut sent) = (0, 0);
-    for (id, transfer) in store.transfers.range(..) {
+    for (id, transfer) in store.transfers.scan() {
+        let id = *id;
         count += 1;
         ensure!(
             transfer.id == id && id.0 == count,
@@ -105,8 +106,8 @@ pub(super) fn check<B: Backend>(store: &Store<B>) -> Result<(), String> {
         "{} open transfers",
         due.len()
     );
-    for (owner, account) in store.accounts.range(..) {
-        let open = open.get(&owner).copied().unwrap_or(0);
+    for (owner, account) in store.accounts.scan() {
+        let open = open.get(&*owner).copied().unwrap_or(0);
         ensure!(
             account.open_transfers == open && open <= limits::OPEN_TRANSFERS_PER_ACCOUNT_MAX,
             "{owner} has {open} open transfers, counted {}",
