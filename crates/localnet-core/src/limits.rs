@@ -205,5 +205,7 @@ pub const ROUND_MESSAGES_MAX: usize = 500;
 pub const ROUND_INSTRUCTIONS_MAX: u64 = 40_000_000_000;
 /// Canisters whose instances are kept warm between messages.
 pub const WARM_CANISTERS_MAX: usize = 32;
+/// OS pages of a warm instance that are its own between messages, and compared after each.
+pub const PRIVATE_PAGES_MAX: usize = 64;
 /// Bytes of heap that warm instances may hold together.
 pub const WARM_BYTES_MAX: usize = 1 << 30;

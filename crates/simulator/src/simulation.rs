@@ -265,9 +265,7 @@ impl Simulation {
                 let mut scene = scene(now, &mut self.rng, &mut self.truths, &self.leaks);
                 self.workers[i].next(&mut scene)
             }
-            Party::Requester(i) => {
-                self.requesters[i].next(now, &mut self.rng, &self.host.fixture)
-            }
+            Party::Requester(i) => self.requesters[i].next(now, &mut self.rng, &self.host.fixture),
         };
         match next {
             Next::Call(call) => {

@@ -16,7 +16,7 @@ mod routing;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use wasmtime::{Engine, Global, Instance, Memory, Ref, Store, Table, Val};
 
@@ -27,7 +27,7 @@ pub(crate) use refusals::{affordable, no_method, not_found};
 use crate::{
     canister::{CanisterId, Code, GlobalValue},
     limits,
-    mem::{Region, Regions},
+    mem::{Changes, Regions, Tracked},
     sysapi::{DIRTY_PAGE, Fault, Host, Message, Mode, TableCall, WASM64_DIRTY_PAGE_FACTOR},
     wasm::{self, Compiled, Compiler, Instantiate as _},
 };
@@ -75,7 +75,7 @@ struct Live {
     instance: Instance,
     memory: Option<Memory>,
     /// Knows which pages of the memory were written.
-    region: Option<(Arc<Regions>, Arc<Region>)>,
+    tracked: Option<Tracked>,
     table: Option<Table>,
     globals: Vec<Global>,
     module: Arc<Compiled>,
@@ -151,16 +151,16 @@ impl Executor {
             mut message,
         } = live.run(entry, message, limit);
         let clean = if keep == Keep::Changes || warm.is_some() {
-            let changes = live.changes();
+            let changes = live.changes(code);
             if keep == Keep::Changes {
-                let pages = live.dirty_pages(code, changes.as_deref());
+                let pages = live.dirty_pages(code, changes.as_ref());
                 // Paid for, but no reason to fail.
                 instructions = instructions.saturating_add(pages).min(limit);
             }
             if result.is_ok() && keep == Keep::Changes {
-                live.commit(code, changes)
+                live.commit(code, changes.as_ref())
             } else {
-                live.restore(code, changes)
+                live.restore(code, changes.as_ref())
             }
         } else {
             false
@@ -222,20 +222,21 @@ impl Executor {
         store.set_fuel(u64::MAX).map_err(failed)?;
         let instance = code.module.instantiate(&mut store).map_err(failed)?;
         let memory = instance.get_memory(&mut store, wasm::MEMORY_EXPORT);
-        let region = match (memory, &self.regions) {
-            (Some(_), Some(regions)) => regions.take().map(|region| (Arc::clone(regions), region)),
-            _ => None,
-        };
+        let mut tracked = None;
         if let Some(memory) = memory {
             let missing = code.heap.pages().saturating_sub(memory.size(&store));
             if missing > 0 {
                 memory.grow(&mut store, missing).map_err(failed)?;
             }
-            match &region {
-                Some((_, region)) => region.fill(&code.heap).map_err(|error| {
+            let regions = self.regions.as_ref();
+            tracked = regions
+                .and_then(|regions| Tracked::filled(regions, &code.heap))
+                .transpose()
+                .map_err(|error| {
                     Fault::Engine(format!("cannot fill a canister's memory: {error}"))
-                })?,
-                None => code.heap.fill(memory.data_mut(&mut store)),
+                })?;
+            if tracked.is_none() {
+                code.heap.fill(memory.data_mut(&mut store));
             }
         }
         store.data_mut().memory = memory;
@@ -256,7 +257,7 @@ impl Executor {
             store,
             instance,
             memory,
-            region,
+            tracked,
             table,
             globals,
             module,
@@ -357,34 +358,28 @@ impl Live {
     }
 
     /// The canister takes over what the instance has become; false where the instance is of no further use.
-    fn commit(&mut self, code: &mut Code, changes: Option<Vec<Range<usize>>>) -> bool {
+    fn commit(&mut self, code: &mut Code, changes: Option<&Changes>) -> bool {
         code.globals = self.globals();
         let Some(memory) = self.memory else {
             return true;
         };
-        let Some(changes) = changes else {
-            code.heap.commit(memory.data(&self.store));
-            // A region must be told what was committed, and that is not known here.
-            return self.region.is_none();
-        };
         code.heap.grow_to(memory.size(&self.store));
         let bytes = memory.data(&self.store);
-        for range in &changes {
-            code.heap.write(range.start as u64, &bytes[range.clone()]);
+        match (changes, &mut self.tracked) {
+            (Some(changes), Some(tracked)) => tracked
+                .commit(changes, &mut code.heap, bytes)
+                .inspect_err(|error| tracing::warn!(%error, "a canister's memory is made anew"))
+                .is_ok(),
+            (_, tracked) => {
+                code.heap.commit(bytes);
+                // A file must be told what was committed, and that is not known here.
+                tracked.is_none()
+            }
         }
-        let Some((_, region)) = &self.region else {
-            return true;
-        };
-        changes
-            .iter()
-            .try_for_each(|range| region.keep(range.start, &bytes[range.clone()]))
-            .and_then(|()| changes.iter().try_for_each(|range| region.set_back(range)))
-            .inspect_err(|error| tracing::warn!(%error, "a canister's memory is made anew"))
-            .is_ok()
     }
 
     /// The instance becomes what the canister is; false where it cannot, because memories do not shrink.
-    fn restore(&mut self, code: &Code, changes: Option<Vec<Range<usize>>>) -> bool {
+    fn restore(&mut self, code: &Code, changes: Option<&Changes>) -> bool {
         if self.bytes() != code.heap.len() {
             return false;
         }
@@ -392,34 +387,25 @@ impl Live {
         let Some(memory) = self.memory else {
             return true;
         };
-        match (changes, &self.region) {
-            (Some(changes), Some((_, region))) => changes
-                .iter()
-                .try_for_each(|range| region.set_back(range))
-                .is_ok(),
+        let bytes = memory.data_mut(&mut self.store);
+        match (changes, &mut self.tracked) {
+            (Some(changes), Some(tracked)) => tracked.restore(changes, &code.heap, bytes).is_ok(),
             (None, Some(_)) => false,
             (_, None) => {
-                code.heap.restore(memory.data_mut(&mut self.store));
+                code.heap.restore(bytes);
                 true
             }
         }
     }
 
     /// What the pages of memory that differ from the canister's heap cost, in instructions.
-    fn dirty_pages(&self, code: &Code, changes: Option<&[Range<usize>]>) -> u64 {
+    fn dirty_pages(&self, code: &Code, changes: Option<&Changes>) -> u64 {
         let Some(memory) = self.memory else {
             return 0;
         };
-        let bytes = memory.data(&self.store);
-        let pages: u64 = match changes {
-            Some(changes) => changes
-                .iter()
-                .map(|range| {
-                    code.heap
-                        .differing_pages(range.start, &bytes[range.clone()])
-                })
-                .sum(),
-            None => code.heap.differing_pages(0, bytes),
+        let pages = match changes {
+            Some(changes) => changes.pages(),
+            None => code.heap.differing_pages(memory.data(&self.store)),
         };
         let price = if self.module.info.wide {
             DIRTY_PAGE * WASM64_DIRTY_PAGE_FACTOR
@@ -429,11 +415,12 @@ impl Live {
         pages.saturating_mul(price)
     }
 
-    /// The bytes of memory that were written, where that can be known without looking at all of them.
-    fn changes(&self) -> Option<Vec<Range<usize>>> {
-        let (regions, region) = self.region.as_ref()?;
-        regions
-            .changes(region)
+    /// What was done to the memory, where that can be known without looking at all of it.
+    fn changes(&self, code: &Code) -> Option<Changes> {
+        let tracked = self.tracked.as_ref()?;
+        let memory = self.memory?.data(&self.store);
+        tracked
+            .changes(&code.heap, memory)
             .inspect_err(|error| tracing::warn!(%error, "cannot tell which pages of a canister were written"))
             .ok()
     }

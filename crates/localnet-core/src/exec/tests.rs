@@ -15,20 +15,23 @@ use crate::{
     wasm::Compiler,
 };
 
-/// Writes the argument's bytes over its heap, trapping where the first byte is odd; grows where it is 100.
+/// Writes the argument's bytes over its heap, trapping where the first byte is odd; grows where it is 100, and fills
+/// more pages than may stay private where it is a multiple of 15.
 const SCRIBBLER: &str = r#"(module
     (import "ic0" "msg_arg_data_copy" (func $copy (param i32 i32 i32)))
     (import "ic0" "msg_arg_data_size" (func $size (result i32)))
     (import "ic0" "msg_reply" (func $reply))
-    (memory 3)
+    (memory 8)
     (global $offset (mut i32) (i32.const 1))
     (func $scribble
       (local $first i32)
       (call $copy (i32.const 0) (i32.const 0) (call $size))
       (local.set $first (i32.load8_u (i32.const 0)))
       (global.set $offset (i32.rem_u
-        (i32.add (i32.mul (global.get $offset) (i32.const 7919)) (local.get $first)) (i32.const 190000)))
+        (i32.add (i32.mul (global.get $offset) (i32.const 7919)) (local.get $first)) (i32.const 520000)))
       (i32.store8 (global.get $offset) (local.get $first))
+      (if (i32.eqz (i32.rem_u (local.get $first) (i32.const 15))) (then
+        (memory.fill (i32.const 131072) (local.get $first) (i32.const 300000))))
       (i32.store8 (i32.const 65536) (i32.add (i32.load8_u (i32.const 65536)) (i32.const 1)))
       (if (i32.eq (local.get $first) (i32.const 100)) (then
         (i32.store8 (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)) (i32.const 1))))
@@ -104,14 +107,15 @@ fn tracked_and_compared_memories_hold_the_same_after_every_message() {
         .as_ref()
         .unwrap()
         .heap;
-    assert_eq!(heap.pages(), 4, "one growth was kept");
+    assert_eq!(heap.pages(), 9, "one growth was kept");
     assert_eq!(
         heap.chunks().nth(1).map(|page| page[0]),
         Some(100),
         "every even message counted"
     );
-    assert_eq!(heap.chunks().nth(3).map(|page| page[0]), Some(1));
-    assert_eq!(heap.len(), 4 * limits::WASM_PAGE_BYTES);
+    assert_eq!(heap.chunks().nth(8).map(|page| page[0]), Some(1));
+    assert_eq!(heap.len(), 9 * limits::WASM_PAGE_BYTES);
+    const { assert!(300_000 > limits::PRIVATE_PAGES_MAX * limits::OS_PAGE_BYTES) };
     if let Some(regions) = Regions::probe() {
         let (_, digests) = run(Some(regions));
         assert_eq!(digests, expected);

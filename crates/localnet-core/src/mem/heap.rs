@@ -92,17 +92,20 @@ impl Heap {
         }
     }
 
-    /// How many OS pages of a memory, which begin at `offset`, differ from this heap.
-    pub(crate) fn differing_pages(&self, offset: usize, memory: &[u8]) -> u64 {
+    /// How many OS pages of a memory differ from this heap.
+    pub(crate) fn differing_pages(&self, memory: &[u8]) -> u64 {
         let pages = memory.chunks_exact(OS_PAGE_BYTES);
         let differing = pages
-            .zip((offset..).step_by(OS_PAGE_BYTES))
-            .filter(|(now, at)| {
-                let page = self.pages.get(at / WASM_PAGE_BYTES).unwrap_or(&ZEROS);
-                let within = at % WASM_PAGE_BYTES;
-                **now != page[within..within + OS_PAGE_BYTES]
-            });
+            .zip((0..).step_by(OS_PAGE_BYTES))
+            .filter(|(now, at)| *now != self.os_page(*at));
         differing.count() as u64
+    }
+
+    /// The OS page that begins at an offset, which may lie behind the end: zeros.
+    pub(crate) fn os_page(&self, offset: usize) -> &[u8] {
+        let page = self.pages.get(offset / WASM_PAGE_BYTES).unwrap_or(&ZEROS);
+        let within = offset % WASM_PAGE_BYTES;
+        &page[within..within + OS_PAGE_BYTES]
     }
 
     /// Sets an instance's memory back to this heap; it must have the same length.
@@ -152,13 +155,9 @@ mod tests {
         let mut memory = vec![0; 2 * WASM_PAGE_BYTES];
         memory[5_000] = 7;
         memory[WASM_PAGE_BYTES] = 9;
-        assert_eq!(heap.differing_pages(0, &memory), 2);
-        assert_eq!(
-            heap.differing_pages(WASM_PAGE_BYTES, &memory[WASM_PAGE_BYTES..]),
-            1
-        );
+        assert_eq!(heap.differing_pages(&memory), 2);
         heap.commit(&memory);
-        assert_eq!(heap.differing_pages(0, &memory), 0);
+        assert_eq!(heap.differing_pages(&memory), 0);
         assert_eq!(heap.chunks().collect::<Vec<_>>().concat(), memory);
         assert_eq!(
             before,

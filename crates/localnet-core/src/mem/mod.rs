@@ -9,7 +9,9 @@ mod region;
 #[path = "region_elsewhere.rs"]
 mod region;
 mod stable;
+mod tracked;
 
 pub(crate) use heap::Heap;
 pub(crate) use region::{Region, Regions};
 pub(crate) use stable::{Stable, StableError, StableSession};
+pub(crate) use tracked::{Changes, Tracked};

@@ -1,12 +1,10 @@
 //! Wasm memories that know which of their pages were written, so that a message costs what it touches and not what
 //! its canister holds.
 //!
-//! A memory is a private mapping of an unnamed file that holds the heap as it was committed. The first write to a
+//! A memory is a private mapping of an unnamed file that holds the heap as it was committed, or was. The first write to a
 //! page gives the process a copy of its own; the kernel's page map tells such pages from the file's. Dropping a copy
 //! sets its page back. All this is particular to Linux, and not every sandbox offers it, so [`Regions::probe`] tries
 //! it out first; without it, memories are compared byte by byte instead.
-//!
-//! Invariant: between messages the file and the canister's heap hold the same bytes, and no page is private.
 
 use std::{
     ffi::c_void,
@@ -128,7 +126,7 @@ impl Regions {
             .take()
     }
 
-    /// The bytes that were written since the last commit, in whole pages.
+    /// The bytes that were written since they were last set back, in whole pages.
     pub(crate) fn changes(&self, region: &Region) -> io::Result<Vec<Range<usize>>> {
         let pages = region.size() / OS_PAGE_BYTES;
         let mut entries = vec![0; pages * ENTRY_BYTES];
