@@ -170,9 +170,13 @@ impl Lie {
             }
             Self::Trace => body.trace_root = own,
             Self::Text => body.answer = own.to_string().into_bytes(),
-            Self::Input => body
-                .input_tokens
-                .truncate(order.lease.0 as usize % body.input_tokens.len().max(1)),
+            Self::Input if body.input_tokens.is_empty() => {}
+            Self::Input => {
+                let shorter = order.lease.0 as usize % body.input_tokens.len();
+                body.input_tokens.truncate(shorter);
+                // Another's may be as short; no two who lie by themselves say the same.
+                body.input_tokens.push(token(&own, 0));
+            }
         }
         body
     }
