@@ -77,7 +77,7 @@ pub fn logged_difference<A: Backend, B: Backend>(
 ) -> Option<&'static str> {
     macro_rules! compare {
         ($($table:ident),*) => {
-            [$((stringify!($table), a.$table.range(..).eq(b.$table.range(..)))),*]
+            [$((stringify!($table), a.$table.scan().eq(b.$table.scan()))),*]
         };
     }
     let tables = logged_tables!(compare);
