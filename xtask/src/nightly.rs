@@ -2,7 +2,8 @@
 //!
 //! First whole markets in the simulator, then random commands to the core, then random commands to the built canisters, and
 //! a full queue with ten thousand leases.
-//! `--share N` divides the number of seeds, for shorter nights.
+//! `--share N` divides the number of seeds, for shorter nights; `--part` names what is run, and `--resume` goes on with the
+//! simulator where a file ends.
 
 use std::ffi::OsString;
 use std::num::NonZeroU64;

@@ -63,10 +63,14 @@ pub(crate) fn build_beside<T>(
         let modules =
             scope.spawn(|| build_these(workspace, &toolchain, &canisters, PROFILE, &[], false));
         let done = work();
+        if let Err(error) = &done {
+            eprintln!("{error:#}; this ends when the canisters are built");
+        }
         let folder = modules
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((folder?, done?))
+        let done = done?;
+        Ok((folder?, done))
     })
 }
 

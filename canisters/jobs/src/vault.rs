@@ -58,6 +58,7 @@ pub(crate) async fn deposit_from(args: &DepositFromArgs) -> Result<TransferView,
         caller: msg_caller(),
         now: now(),
     };
+    guard::intake().map_err(|_| MoneyError::LowOnCycles)?;
     let call = {
         let _meter = Meter::new("deposit_from");
         with_jobs_mut(|jobs| jobs.begin_deposit(&at, args))?

@@ -6,7 +6,10 @@ use assay_protocol::{
     Cycles, JobId, ModelId, Timestamp,
     events::EventPage,
     job::{JobError, JobLine, JobView, JobsArgs, LeaseView, Stats},
-    lease::{Earnings, Idle, LeaseHint, LeaseState, Offer, Opening, Role, WorkHint, WorkerError},
+    lease::{
+        Earnings, Idle, LeaseHint, LeaseState, Offer, Opening, Role, WorkHint, WorkerError,
+        offers_hash,
+    },
     limits,
     price::Rates,
     receipt::SaltedRequest,
@@ -159,12 +162,13 @@ impl<B: Backend> Jobs<B> {
             .ok_or_else(|| JobError::Other(format!("the request of job {id} is no longer kept")))
     }
 
-    /// A hint about the caller's leases.
+    /// A hint about the caller's leases and prices.
     pub fn work(&self, caller: Principal, now: Timestamp) -> Result<WorkHint, WorkerError> {
-        self.known_worker(caller)?;
+        let worker = self.known_worker(caller)?;
         let presence = self.store.presence.get(&caller).unwrap_or_default();
         let mut hint = WorkHint {
             unclaimed: 0,
+            offers: offers_hash(&worker.offers),
             announce: presence.slots == 0
                 || presence.ready_until < now.plus_seconds(limits::READY_SECONDS / 4),
             leases: Vec::new(),

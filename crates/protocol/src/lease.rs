@@ -67,6 +67,19 @@ pub struct Offer {
     pub ask_output: Cycles,
 }
 
+/// Stands for a worker's offers, in their order.
+pub fn offers_hash(offers: &[Offer]) -> Hash32 {
+    offers
+        .iter()
+        .fold(Hasher::new("assay-offers-1"), |hasher, offer| {
+            hasher
+                .hash(&offer.model.0)
+                .u128(offer.ask_input.0)
+                .u128(offer.ask_output.0)
+        })
+        .finish()
+}
+
 impl From<&Offer> for Rates {
     fn from(offer: &Offer) -> Self {
         Self {
@@ -108,13 +121,16 @@ pub struct Order {
     pub streamed: u32,
 }
 
-/// A hint about a worker's leases.
+/// A hint about a worker's leases and prices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, CandidType, Serialize, Deserialize)]
 pub struct WorkHint {
     /// Leases granted and not yet claimed.
     pub unclaimed: u32,
     /// Whether the announcement is of no slots, has lapsed or soon will, so that `ready` is due.
     pub announce: bool,
+    /// [`offers_hash`] of the worker's standing offers. Where it has named others last, it names them again: an older
+    /// call may have come late, or somebody has taken the place of one of them while the worker was silent.
+    pub offers: Hash32,
     /// The worker's claimed leases that are not ended.
     pub leases: Vec<LeaseHint>,
 }

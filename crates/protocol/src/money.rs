@@ -243,6 +243,11 @@ pub enum MoneyError {
     /// The market has too many transfers without an end.
     #[error("the market moves as much money as it can; try again in an hour")]
     TransfersFull,
+    /// The canister could not keep working for more money.
+    #[error(
+        "the market is low on cycles and takes no deposits; try again later or on another shard"
+    )]
+    LowOnCycles,
     /// Less lies on the ledger than is to leave from there.
     #[error(
         "the market has {there} cycles on the ledger, {needed} were asked for; a canister as destination takes the rest"

@@ -1,11 +1,16 @@
 //! Jobs, leases, results, receipts and prices: the encodings are pinned, every field counts, and
 //! amounts are exact.
 
+use std::collections::BTreeSet;
+
 use assay_protocol::{
     Cycles, Hash32, JobId, LeaseId, ModelId, Timestamp,
     hash::HashError,
     job::{JobState, Reason, SubmitArgs, Verdict},
-    lease::{Beat, Claim, LeaseState, Mismatch, Opening, RevealArgs, Role, commitment},
+    lease::{
+        Beat, Claim, LeaseState, Mismatch, Offer, Opening, RevealArgs, Role, commitment,
+        offers_hash,
+    },
     limits,
     price::{Rates, basis_points},
     receipt::{Receipt, ReceiptLease, ReceiptResult},
@@ -53,6 +58,15 @@ fn parameters() -> Parameters {
             ..Sampling::GREEDY
         },
     )
+}
+
+fn offers() -> [Offer; 2] {
+    let offer = |byte, input, output| Offer {
+        model: ModelId(Hash32([byte; 32])),
+        ask_input: Cycles(input),
+        ask_output: Cycles(output),
+    };
+    [offer(1, 1_000, 9_000), offer(2, 0, 1 << 100)]
 }
 
 fn body() -> ResultBody {
@@ -166,6 +180,7 @@ fn the_encodings_are_pinned() {
         ("commitment", commitment),
         ("mismatch", mismatch.root(JobId(1), 2)),
         ("receipt", receipt().hash()),
+        ("offers", offers_hash(&offers())),
     ];
     let told: String = told
         .iter()
@@ -177,6 +192,7 @@ fn the_encodings_are_pinned() {
         commitment 6328f09a47c5b00367c031740561c480de5a04bedc187e45337c5f4e8bdb36ca
         mismatch e866377c17bb3a0c0bb94d909661c11610ee5e6102db14fa4504205be3b1f4bc
         receipt 14583a74359eac3fbcd1426fb599b7cee316ec4f5ab986720f9f8fe2804eade1
+        offers a286d650a6ed756b4692ca28074ae52815e1bc71d421cb720f3ec24c96a723df
     "#]]
     .assert_eq(&told);
 }
@@ -782,4 +798,25 @@ fn an_unknown_variant_is_refused_and_counts_as_none_where_it_is_optional() {
     }
     let bytes = Encode!(&Some(NewFormat::Table)).expect("it encodes");
     assert_eq!(Decode!(&bytes, Option<Format>).expect("it decodes"), None);
+}
+
+#[test]
+fn every_field_of_an_offer_and_their_order_count() {
+    let offers = offers();
+    let change = |change: fn(&mut [Offer; 2])| {
+        let mut changed = offers;
+        change(&mut changed);
+        offers_hash(&changed)
+    };
+    let hashes = [
+        offers_hash(&offers),
+        offers_hash(&offers[..1]),
+        offers_hash(&[]),
+        change(|offers| offers.swap(0, 1)),
+        change(|offers| offers[0].model.0.0[31] ^= 1),
+        change(|offers| offers[1].ask_input.0 += 1),
+        change(|offers| offers[1].ask_output.0 -= 1),
+    ];
+    let distinct: BTreeSet<_> = hashes.into();
+    assert_eq!(distinct.len(), hashes.len());
 }

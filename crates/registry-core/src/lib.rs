@@ -72,7 +72,7 @@ impl<B: Backend> Registry<B> {
         args: ProviderArgs,
     ) -> Result<Provider, RegistryError> {
         let caller = signed(at)?;
-        validate::provider(&args)?;
+        validate::provider(&args, &self.store.shards)?;
         if self.store.providers.contains(&caller) {
             return Err(RegistryError::ProviderExists { provider: caller });
         }
@@ -100,7 +100,7 @@ impl<B: Backend> Registry<B> {
         args: ProviderArgs,
     ) -> Result<Provider, RegistryError> {
         let caller = signed(at)?;
-        validate::provider(&args)?;
+        validate::provider(&args, &self.store.shards)?;
         let old = self.calling_provider(caller)?;
         let ProviderArgs {
             name,

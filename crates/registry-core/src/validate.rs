@@ -13,12 +13,13 @@ use assay_protocol::{
         Board, Hardware, ModelFile, ModelManifest, ProviderArgs, RegistryError, SPEC_CLASS_1,
         Speed, WorkerArgs,
     },
+    store::Table,
 };
 use candid::Principal;
 
 type Checked = Result<(), RegistryError>;
 
-pub(crate) fn provider(args: &ProviderArgs) -> Checked {
+pub(crate) fn provider(args: &ProviderArgs, shards: &impl Table<Principal, ()>) -> Checked {
     let ProviderArgs {
         name,
         contact,
@@ -26,7 +27,17 @@ pub(crate) fn provider(args: &ProviderArgs) -> Checked {
     } = args;
     text("name", name, 1, NAME_BYTES_MAX)?;
     text("contact", contact, 0, TEXT_BYTES_MAX)?;
-    payout.map_or(Ok(()), |payout| owner("payout", &payout))
+    let Some(payout) = payout else {
+        return Ok(());
+    };
+    owner("payout", payout)?;
+    if shards.contains(payout) {
+        return invalid(
+            "payout",
+            "is a jobs canister, which owns no balance in itself",
+        );
+    }
+    Ok(())
 }
 
 pub(crate) fn worker(args: &WorkerArgs) -> Checked {

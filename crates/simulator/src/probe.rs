@@ -3,7 +3,7 @@
 use assay_jobs_core::testing::{Fixture, Market, random_request, requester};
 use assay_protocol::{
     Cycles, JobId,
-    job::{SubmitArgs, Verdict},
+    job::{SubmitArgs, SubmitError, Verdict},
     request::{Assurance, JobRequest},
 };
 use fastrand::Rng;
@@ -24,6 +24,8 @@ pub(crate) struct Probes {
     requests: Vec<JobRequest>,
     asked: Vec<(JobId, Assurance)>,
     call: u64,
+    /// Why the next question was not taken, if it was not.
+    refusal: Option<SubmitError>,
 }
 
 impl Probes {
@@ -39,6 +41,7 @@ impl Probes {
             requests: ASSURANCES.map(ask).into(),
             asked: Vec::new(),
             call: 0,
+            refusal: None,
         }
     }
 
@@ -82,8 +85,17 @@ impl Probes {
                 self.asked.push((submitted.job, request.assurance));
                 self.ask()
             }
+            Reply::Quote(Err(refusal)) | Reply::Submitted(Err(refusal)) => {
+                self.refusal = Some(refusal.clone());
+                None
+            }
             _ => None,
         }
+    }
+
+    /// What stands in the way of all being asked.
+    pub(crate) fn refusal(&self) -> Option<&SubmitError> {
+        self.refusal.as_ref()
     }
 
     /// Whether all were answered as promised; that a verified answer is true was checked when it came.

@@ -9,7 +9,7 @@ use assay_protocol::{
     LeaseId,
     lease::{
         Beat, Claim, CommitArgs, LeaseHint, LeaseState, Offer, Order, ProgressArgs, RevealArgs,
-        Role, WorkHint, WorkerError,
+        Role, WorkHint, WorkerError, offers_hash,
     },
     limits,
 };
@@ -28,6 +28,8 @@ use crate::{
 const PATIENCE: Millis = 10_000;
 /// Between two looks at whether there is work.
 const POLL: Millis = 2_000;
+/// Between two calls that name the same prices.
+const PRICES_PAUSE: Millis = 10_000;
 /// Pieces of provisional output that a generator sends.
 const PIECES: u32 = 2;
 
@@ -59,6 +61,8 @@ pub(crate) struct Worker {
     slots: u16,
     offers: Vec<Offer>,
     offered: bool,
+    /// Before this it does not look whether its prices stand.
+    offered_at: Millis,
     todo: VecDeque<Call>,
     /// The call under way, and until when it is waited for.
     waiting: Option<(u64, Millis)>,
@@ -102,6 +106,7 @@ impl Worker {
             slots,
             offers: Vec::new(),
             offered: false,
+            offered_at: 0,
             todo: VecDeque::new(),
             waiting: None,
             poll_at: 0,
@@ -228,7 +233,10 @@ impl Worker {
             }
             // The market has not heard of it yet.
             Reply::Offered(Err(WorkerError::UnknownWorker(_))) => self.back_at = scene.now + 5_000,
-            Reply::Offered(_) => self.offered = true,
+            Reply::Offered(_) => {
+                self.offered = true;
+                self.offered_at = scene.now + PRICES_PAUSE;
+            }
             _ => {}
         }
         Ok(())
@@ -261,6 +269,10 @@ impl Worker {
 
     /// Makes a list of what is to be done, from what the canister says of its leases.
     fn plan(&mut self, hint: &WorkHint, scene: &mut Scene<'_>) {
+        // A call that came late or twice may have replaced its prices.
+        if hint.offers != offers_hash(&self.offers) && scene.now >= self.offered_at {
+            self.offered = false;
+        }
         if hint.announce || scene.rng.u8(..20) == 0 {
             self.todo.push_back(Call::Ready(self.slots));
         }

@@ -333,6 +333,12 @@ export type MoneyError = {
      */
     LedgerNotSet: null;
 } | {
+    __kind__: "LowOnCycles";
+    /**
+     * The canister is low on cycles and takes no deposits.
+     */
+    LowOnCycles: null;
+} | {
     __kind__: "NotSettled";
     /**
      * The ledger might still execute it.
@@ -1300,6 +1306,11 @@ export interface WorkHint {
      * Leases granted and not yet claimed.
      */
     unclaimed: number;
+    /**
+     * Hash of the caller's standing offers; one that has named others last should name them again. It covers the domain
+     * "assay-offers-1" and, offer by offer, model, ask_input and ask_output (16 bytes each, little-endian).
+     */
+    offers: Hash;
     /**
      * Claimed leases that are not ended.
      */
@@ -3405,15 +3416,18 @@ function from_candid_record_n272(value: {
 }
 function from_candid_record_n282(value: {
     unclaimed: number;
+    offers: _Hash;
     leases: Array<_LeaseHint>;
     announce: boolean;
 }): {
     unclaimed: number;
+    offers: Hash;
     leases: Array<LeaseHint>;
     announce: boolean;
 } {
     return {
         unclaimed: value.unclaimed,
+        offers: value.offers,
         leases: from_candid_vec_n283(value.leases),
         announce: value.announce
     };
@@ -4006,6 +4020,8 @@ function from_candid_variant_n158(value: {
 } | {
     LedgerNotSet: null;
 } | {
+    LowOnCycles: null;
+} | {
     NotSettled: {
         until: _Timestamp;
     };
@@ -4100,6 +4116,9 @@ function from_candid_variant_n158(value: {
     __kind__: "LedgerNotSet";
     LedgerNotSet: null;
 } | {
+    __kind__: "LowOnCycles";
+    LowOnCycles: null;
+} | {
     __kind__: "NotSettled";
     NotSettled: {
         until: Timestamp;
@@ -4171,6 +4190,9 @@ function from_candid_variant_n158(value: {
     } : "LedgerNotSet" in value ? {
         __kind__: "LedgerNotSet",
         LedgerNotSet: value.LedgerNotSet
+    } : "LowOnCycles" in value ? {
+        __kind__: "LowOnCycles",
+        LowOnCycles: value.LowOnCycles
     } : "NotSettled" in value ? {
         __kind__: "NotSettled",
         NotSettled: value.NotSettled

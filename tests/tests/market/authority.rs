@@ -22,6 +22,7 @@ use assay_protocol::{
     request::{Assurance, JobRequest, ModelRef, Parameters, Sampling, Task},
 };
 use candid::{CandidType, Principal, encode_one};
+use expect_test::expect;
 
 use crate::chain::{Chain, FundArgs, FundError, JobsArgs, SyncError, admin, worker_args};
 
@@ -298,10 +299,29 @@ fn bad_requests_are_refused_by_name_and_cost_nothing() {
         with(|args| args.idempotency_key = vec![]),
         with(|args| args.idempotency_key = vec![0; 65]),
     ];
-    for args in bad {
-        let told: Result<Submitted, SubmitError> = chain.update(asker, jobs, "submit", (&args,));
-        assert!(told.is_err(), "{args:?}");
-    }
+    let told: Vec<String> = bad
+        .iter()
+        .map(|args| {
+            let told: Result<Submitted, SubmitError> = chain.update(asker, jobs, "submit", (args,));
+            told.expect_err("a bad request").to_string()
+        })
+        .collect();
+    expect![[r#"
+        no model nobody's; list the registered ones with models
+        messages: 0 messages, 1 to 64 are allowed
+        messages: message 0 is empty; write something or leave it out
+        messages: 65537 bytes of text, at most 65536 are allowed
+        max_tokens: 0 tokens, 1 to 4096 are allowed
+        max_tokens: 4294967295 tokens, 1 to 4096 are allowed
+        top_p_ppm: 0, 1 to 1000000 is allowed
+        refereed assurance is not available yet
+        2 providers offer this model, the assurance needs 3; ask for less assurance or wait for more workers
+        the price cap of 0 cycles is below the quote of 1_109; raise it or lower max_tokens
+        price_cap: 340_282_366_920_938_463_463_374_607_431_768_211_455 cycles, at most 10_000_000_000_000_000_000 are allowed
+        the job needs 5_000_000_001 cycles, the balance holds 5_000_000_000 and 0 were attached; deposit the rest
+        deadline_seconds: 0 seconds, 30 to 86400 are allowed
+        idempotency_key: 0 bytes, 1 to 64 are allowed
+        idempotency_key: 65 bytes, 1 to 64 are allowed"#]].assert_eq(&told.join("\n"));
     assert_eq!(chain.stats().events, events);
     assert_eq!(
         chain.query::<Cycles>(asker, jobs, "balance", (None::<Principal>,)),

@@ -16,12 +16,17 @@ use assay_protocol::{
     },
 };
 use assay_tests::{networks, packed};
-use candid::{CandidType, Principal, decode_args, encode_args, encode_one, utils::ArgumentEncoder};
+use candid::{
+    CandidType, Nat, Principal, decode_args, encode_args, encode_one, utils::ArgumentEncoder,
+};
 use ic_agent::{
     Certificate,
     hash_tree::{HashTree, LookupResult},
 };
-use pocket_ic::{CreateCanisterParams, PocketIc, RejectResponse, Time, common::rest::RawMessageId};
+use pocket_ic::{
+    CanisterSettings, CreateCanisterParams, PocketIc, RejectResponse, Time,
+    common::rest::RawMessageId,
+};
 use serde::{Deserialize, de::DeserializeOwned};
 
 /// The beginning of the tests' clock.
@@ -414,6 +419,28 @@ impl Chain {
     /// A canister's cycles.
     pub(crate) fn cycles(&mut self, canister: Principal) -> u128 {
         self.network.cycle_balance(canister)
+    }
+
+    /// Lets a canister use only so many of its cycles, and none if zero; `None` gives it all again.
+    pub(crate) fn spare(&mut self, canister: Principal, cycles: Option<u128>) {
+        const USUAL_SECONDS: u128 = 30 * 86_400;
+        let seconds = cycles.map_or(USUAL_SECONDS, |cycles| {
+            let status = self
+                .network
+                .canister_status(canister, Some(admin()))
+                .unwrap();
+            let burned: u128 = status.idle_cycles_burned_per_day.0.try_into().unwrap();
+            let kept = self.network.cycle_balance(canister) - cycles;
+            // One more, so that it lacks something.
+            kept * 86_400 / burned + 1
+        });
+        let settings = CanisterSettings {
+            freezing_threshold: Some(Nat::from(seconds)),
+            ..CanisterSettings::default()
+        };
+        self.network
+            .update_canister_settings(canister, Some(admin()), settings)
+            .unwrap();
     }
 
     /// Checks a receipt's witness against the certified data, as a verifier does once the certificate is checked.

@@ -1,10 +1,11 @@
 //! Golden images: the stable memory of every layout that was released still opens, with everything in it.
 //!
 //! An image is what the registry and the jobs canister kept at a moment at which jobs of every state were there, beside a
-//! text that says what anybody could see then. `UPDATE_IMAGES=1` writes the image of the present layout; one of a layout that
-//! was released is never written again.
+//! text that says what anybody could see then. A layout may have several, of what was kept in it at different times.
+//! `UPDATE_IMAGES=1` writes the newest again; one of a layout that was released is never written again.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
@@ -18,6 +19,7 @@ use assay_jobs_core::{
 };
 use assay_protocol::{
     Cycles,
+    job::Stats,
     registry::{
         HardwareCatalogue, MeasuredSpeed, Model, ModelsArgs, RegistryError, Speed, SpeedArgs,
         Worker,
@@ -29,11 +31,13 @@ use pocket_ic::common::rest::BlobCompression;
 
 use crate::{chain::admin, worker::CanisterMarket};
 
-/// Layouts with an image, the present one last.
-const LAYOUTS: [u32; 3] = [1, 2, 3];
+/// The images, the newest last.
+const IMAGES: [u32; 3] = [1, 2, 3];
 /// Decides who and what is in an image.
 const SEED: u64 = 5;
 const STEPS_MAX: usize = 800;
+/// No job of a world waits longer.
+const DEADLINE_SECONDS: u64 = 1_200;
 /// Seconds between two rounds while nothing new comes; more would count as a stall.
 const STRIDE: u64 = 10;
 
@@ -60,7 +64,24 @@ fn start(plan: &Plan) -> (CanisterMarket, Fixture) {
     (market, fixture)
 }
 
-/// Lets a world live until jobs of every state are there.
+/// How many jobs are in each state.
+fn states(stats: &Stats) -> [(&'static str, u64); 10] {
+    [
+        ("queued", stats.queued),
+        ("running", stats.running),
+        ("revealing", stats.revealing),
+        ("extended", stats.extended),
+        ("verified", stats.verified),
+        ("unverified", stats.unverified),
+        ("inconclusive", stats.inconclusive),
+        ("cancelled", stats.cancelled),
+        ("expired", stats.expired),
+        ("failed", stats.failed),
+    ]
+}
+
+/// Lets a world live until jobs of every kind are there: waiting, at work, with commitments, and ended in every way that
+/// leaves an answer or none.
 fn crowded() -> (CanisterMarket, World) {
     let plan = plan();
     let (mut market, fixture) = start(&plan);
@@ -84,8 +105,8 @@ fn crowded() -> (CanisterMarket, World) {
         }
     }
     panic!(
-        "no moment with jobs of every state: {:?}",
-        market.chain.stats()
+        "no moment with jobs of every kind: {:?}",
+        states(&market.chain.stats())
     );
 }
 
@@ -194,7 +215,7 @@ fn report_speeds(market: &mut CanisterMarket) {
     }
 }
 
-fn write_image(layout: u32) {
+fn write_image(image: u32) {
     let (mut market, _) = crowded();
     report_speeds(&mut market);
     market.chain.rest();
@@ -204,16 +225,16 @@ fn write_image(layout: u32) {
         let memory = market.chain.network().get_stable_memory(canister);
         let mut packed = GzEncoder::new(Vec::new(), Compression::best());
         packed.write_all(&memory).unwrap();
-        let file = place(&format!("{name}-{layout}.gz"));
+        let file = place(&format!("{name}-{image}.gz"));
         fs::write(file, packed.finish().unwrap()).unwrap();
     }
-    fs::write(place(&format!("market-{layout}.txt")), told).unwrap();
+    fs::write(place(&format!("market-{image}.txt")), told).unwrap();
 }
 
 /// A market whose canisters have just been given an image.
-fn opened(layout: u32) -> (CanisterMarket, String) {
-    let told = fs::read_to_string(place(&format!("market-{layout}.txt")));
-    let told = told.expect("every layout has an image; UPDATE_IMAGES=1 writes that of a new one");
+fn opened(image: u32) -> (CanisterMarket, String) {
+    let told = fs::read_to_string(place(&format!("market-{image}.txt")));
+    let told = told.expect("the images are there; UPDATE_IMAGES=1 writes a new one");
     let (age, told) = told.split_once('\n').unwrap();
     let age: u64 = age.strip_prefix("age ").unwrap().parse().unwrap();
 
@@ -226,7 +247,7 @@ fn opened(layout: u32) -> (CanisterMarket, String) {
     for (name, canister) in canisters(&market) {
         let network = market.chain.network();
         network.stop_canister(canister, Some(admin())).unwrap();
-        let packed = fs::read(place(&format!("{name}-{layout}.gz"))).unwrap();
+        let packed = fs::read(place(&format!("{name}-{image}.gz"))).unwrap();
         let mut memory = Vec::new();
         GzDecoder::new(&packed[..])
             .read_to_end(&mut memory)
@@ -240,14 +261,14 @@ fn opened(layout: u32) -> (CanisterMarket, String) {
 #[test]
 fn every_released_layout_opens_with_all_that_is_in_it() {
     if std::env::var_os("UPDATE_IMAGES").is_some() {
-        write_image(LAYOUTS[LAYOUTS.len() - 1]);
+        write_image(IMAGES[IMAGES.len() - 1]);
     }
-    for layout in LAYOUTS {
-        let (mut market, told) = opened(layout);
-        assert_eq!(seen(&mut market), told, "layout {layout}");
+    for image in IMAGES {
+        let (mut market, told) = opened(image);
+        assert_eq!(seen(&mut market), told, "image {image}");
         // What this code writes, this code reads.
         market.chain.upgrade_all();
-        assert_eq!(seen(&mut market), told, "layout {layout}, upgraded twice");
+        assert_eq!(seen(&mut market), told, "image {image}, upgraded twice");
         // And it goes on: what was open comes to its end.
         for _ in 0..2 * 3_600 / STRIDE {
             market.chain.skip(STRIDE);
@@ -256,16 +277,40 @@ fn every_released_layout_opens_with_all_that_is_in_it() {
         market.chain.rest();
         let stats = market.chain.stats();
         let open = stats.queued + stats.running + stats.revealing + stats.extended;
-        assert_eq!((open, stats.held), (0, Cycles::ZERO), "layout {layout}");
+        assert_eq!((open, stats.held), (0, Cycles::ZERO), "image {image}");
         market.check().unwrap();
     }
 }
 
 #[test]
-fn a_market_with_jobs_of_every_state_is_upgraded_twice_and_goes_on() {
-    let (mut market, mut world) = crowded();
-    market.upgrade();
-    market.upgrade();
+fn a_market_is_upgraded_twice_with_jobs_of_every_state_in_it_and_goes_on() {
+    let plan = plan();
+    let (mut market, fixture) = start(&plan);
+    let mut world = World::new(plan, SEED, &mut market, fixture);
+    let mut missing: BTreeSet<&str> = states(&Stats::default()).map(|(state, _)| state).into();
+    for _ in 0..STEPS_MAX {
+        if missing.iter().eq(&["expired"]) {
+            // Nobody works for a while, so what waits expires.
+            market.pass(DEADLINE_SECONDS);
+        } else if let Err(what) = world.step(&mut market) {
+            panic!("{what}");
+        }
+        let here = states(&market.chain.stats());
+        let here = here.iter().filter(|(_, jobs)| *jobs > 0);
+        let new: Vec<_> = here.filter(|(state, _)| missing.contains(state)).collect();
+        if new.is_empty() {
+            continue;
+        }
+        market.upgrade();
+        market.upgrade();
+        for (state, _) in new {
+            missing.remove(state);
+        }
+        if missing.is_empty() {
+            break;
+        }
+    }
+    assert!(missing.is_empty(), "no job was {missing:?}");
     if let Err(what) = world.finish(&mut market) {
         panic!("{what}");
     }

@@ -1,7 +1,8 @@
 //! Random commands against the shipped Wasm: 20 seeds of 300 steps, with an upgrade of every canister on the way; longer ones at night.
 //!
 //! The world is the one that the core is tested with. After every third step, which is what a network has time for, it
-//! compares balances, receipts and job views with its own books, so the canisters must do what the core does.
+//! compares receipts and job views with its own books, and all balances every tenth time, so the canisters must do what
+//! the core does.
 
 use assay_jobs_core::{
     Rules,

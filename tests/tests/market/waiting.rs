@@ -4,16 +4,23 @@ use assay_jobs_core::testing::{Fixture, Market, requester, worker};
 use assay_native::honest_work;
 use assay_protocol::{
     Cycles, JobId,
-    job::{ChatReply, ControlError, JobState, SubmitArgs, SubmitError, Submitted, Verdict},
+    job::{
+        ChatReply, ControlError, DepositError, JobState, SubmitArgs, SubmitError, Submitted,
+        Verdict,
+    },
     lease::{Offer, Order, RevealArgs, Role},
     limits,
-    money::{Destination, MoneyError, TransferState, TransferView, WithdrawArgs},
+    money::{DepositFromArgs, Destination, MoneyError, TransferState, TransferView, WithdrawArgs},
     request::{Assurance, ModelRef},
 };
 use candid::{CandidType, Principal};
 use serde::Deserialize;
 
-use crate::{authority::submit, chain::admin, worker::CanisterMarket};
+use crate::{
+    authority::submit,
+    chain::{FundError, admin},
+    worker::CanisterMarket,
+};
 
 /// What the crate `ic-llm` sends, as far as these tests do.
 #[derive(Clone, CandidType)]
@@ -299,5 +306,60 @@ fn a_paused_market_lets_nobody_in_and_everybody_out() {
     let told: Result<TransferView, MoneyError> = market.update(requester(0), "withdraw", (out,));
     assert_eq!(told.unwrap().state, TransferState::Done { block: None });
     market.deposit(requester(1), Cycles(5));
+    market.check().unwrap();
+}
+
+#[test]
+fn a_market_low_on_cycles_takes_nothing_new_and_ends_what_it_has() {
+    let mut market = market();
+    let args = args(&mut market);
+    let told: Result<Submitted, SubmitError> = market.update(requester(0), "submit", (&args,));
+    let job = told.unwrap().job;
+    let (jobs, purse) = (market.chain.jobs, market.chain.purse);
+    // What it keeps for its own work is a trillion, beside what it owes.
+    market.chain.spare(jobs, Some(900_000_000_000));
+
+    let told: Result<Submitted, SubmitError> = market.update(requester(0), "submit", (&args,));
+    assert!(told.unwrap().duplicate, "a job that is there is told of");
+    let mut other = args.clone();
+    other.idempotency_key = b"another".to_vec();
+    let told: Result<Submitted, SubmitError> = market.update(requester(0), "submit", (&other,));
+    assert_eq!(told, Err(SubmitError::LowOnCycles));
+    let told: Result<ChatReply, SubmitError> = market.update(requester(0), "chat", (&other,));
+    assert_eq!(told, Err(SubmitError::LowOnCycles));
+    let ask = V1Request {
+        model: "tiny".to_owned(),
+        messages: vec![V1Message::User {
+            content: "hello".to_owned(),
+        }],
+        tools: None,
+    };
+    let told = market
+        .chain
+        .try_update(requester(0), jobs, "v1_chat", (ask,));
+    let told = told.expect_err("it takes nothing new").reject_message;
+    assert!(told.contains("low on cycles"), "{told}");
+    let told = market.chain.fund(requester(1), 1_000);
+    assert_eq!(told, Err(FundError::Refused(DepositError::LowOnCycles)));
+    let from_ledger = DepositFromArgs {
+        amount: Cycles(limits::TRANSFER_CYCLES_MIN),
+        from_subaccount: None,
+    };
+    let told: Result<TransferView, MoneyError> =
+        market.update(requester(0), "deposit_from", (from_ledger,));
+    assert_eq!(told, Err(MoneyError::LowOnCycles));
+
+    work(&mut market);
+    let view = market.job(requester(0), job).unwrap();
+    assert_eq!(view.state, JobState::Settled);
+    let out = WithdrawArgs {
+        amount: Cycles(limits::TRANSFER_CYCLES_MIN),
+        to: Destination::Canister(purse),
+    };
+    let told: Result<TransferView, MoneyError> = market.update(requester(0), "withdraw", (out,));
+    assert_eq!(told.unwrap().state, TransferState::Done { block: None });
+    market.chain.spare(jobs, None);
+    let told: Result<Submitted, SubmitError> = market.update(requester(0), "submit", (&other,));
+    told.unwrap();
     market.check().unwrap();
 }

@@ -1,13 +1,15 @@
 //! Daemons that are killed, stopped and upgraded under: no job is lost by it, and nothing is paid twice.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use assay_cli::local::{Modules, ProviderPlan};
 use assay_protocol::{Cycles, job::JobState, lease::LeaseState};
-use assay_worker::{cheat::Cheat, exit};
+use assay_worker::{cheat::Cheat, client::Jobs, exit, identity};
+use tokio::time::sleep;
 
 use crate::harness::{
-    FUNDS, Market, ONE_AT_A_TIME, assert_settled, generator, lease_of, needed, with_a_cheap_one,
+    FUNDS, LOOK, Market, ONE_AT_A_TIME, PATIENCE, assert_settled, generator, lease_of, needed,
+    with_a_cheap_one,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,6 +151,27 @@ async fn canisters_upgraded_in_the_middle_of_a_job_lose_nothing() {
         FUNDS.0,
         "every cycle is accounted for"
     );
+    market.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_prices_were_replaced_by_an_older_call_names_its_own_again() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let market = Market::start(&ProviderPlan::honest(2)).await;
+    let (name, process) = market.market.fleet.processes().first_key_value().unwrap();
+    let key = identity::load(&process.place().join("worker.pem")).unwrap();
+    let operator = market.market.connect(&key).await.unwrap();
+    // A call of an earlier life that comes late: it offered nothing then.
+    let late = Jobs::new(&operator, market.market.canisters.jobs);
+    let standing = late.work().await.unwrap().offers;
+    late.set_offers(&[]).await.unwrap();
+    let started = Instant::now();
+    while late.work().await.unwrap().offers != standing {
+        assert!(started.elapsed() < PATIENCE, "{}", market.log(name));
+        sleep(LOOK).await;
+    }
+    let job = market.ask("What is gravity?", 8).await;
+    assert_settled(&market.until_ended(job).await);
     market.stop().await;
 }
 

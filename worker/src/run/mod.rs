@@ -22,7 +22,7 @@ use std::{
 use assay_engine::offload::Offload;
 use assay_protocol::{
     Hash32, LeaseId,
-    lease::{Beat, LeaseHint, LeaseState, Offer, Order, WorkHint, WorkerError},
+    lease::{Beat, LeaseHint, LeaseState, Offer, Order, WorkHint, WorkerError, offers_hash},
     limits::{HEARTBEAT_LEASES_MAX, HEARTBEAT_SECONDS, SLOTS_MAX},
 };
 use tokio::{
@@ -50,6 +50,8 @@ pub(crate) use lease::Ticket;
 const ENDED_REMEMBERED: usize = 1_024;
 /// Pause between two looks whether the chips still answer.
 const DEVICE_LOOK: Duration = Duration::from_secs(5);
+/// Least pause between two calls that name the same prices; a hint may be older than the last of them.
+const PRICES_PAUSE: Duration = Duration::from_secs(30);
 /// How long tasks may take to end once they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -297,14 +299,9 @@ async fn serve_shard(
     let mut tasks = JoinSet::new();
     resume(&shared, records, &mut tasks);
     let heart = tokio::spawn(heartbeats(shared.clone()));
-    let offers: Vec<Offer> = shared
-        .worker
-        .models
-        .iter()
-        .map(|offered| offered.offer)
-        .collect();
+    let mut prices = Prices::new(&shared.worker.models);
     let announced = tokio::select! {
-        announced = setup::announce(&shared.jobs, &offers) => announced,
+        announced = setup::announce(&shared.jobs, &prices.offers) => announced,
         _ = stop.wait_for(|stop| *stop) => Ok(()),
     };
     if let Err(error) = announced {
@@ -330,7 +327,7 @@ async fn serve_shard(
                 debug!(%error, "could not withdraw the announced slots");
             }
         }
-        let pause = match look(&shared, draining, &mut tasks).await {
+        let pause = match look(&shared, draining, &mut prices, &mut tasks).await {
             Ok(()) => {
                 if backoff.failures() > 0 {
                     info!("the network answers again");
@@ -383,15 +380,54 @@ fn admit(shared: &Shared, lease: LeaseId) -> Arc<Ticket> {
     ticket
 }
 
-/// One look: what do the leases need, is there new work, are free slots announced?
+/// What this worker asks, and when a canister was last told.
+struct Prices {
+    offers: Vec<Offer>,
+    hash: Hash32,
+    told: Instant,
+}
+
+impl Prices {
+    fn new(models: &[Offered]) -> Self {
+        let offers: Vec<Offer> = models.iter().map(|offered| offered.offer).collect();
+        Self {
+            hash: offers_hash(&offers),
+            offers,
+            told: Instant::now(),
+        }
+    }
+
+    /// Names them again where others stand: those of an older call that came late, or fewer because somebody took a
+    /// place while this worker was silent.
+    async fn keep(&mut self, jobs: &Jobs, standing: Hash32) -> Result<(), Outcome<WorkerError>> {
+        if standing == self.hash || self.told.elapsed() < PRICES_PAUSE {
+            return Ok(());
+        }
+        self.told = Instant::now();
+        match jobs.set_offers(&self.offers).await {
+            Ok(()) => {
+                info!(jobs = %jobs.id, "other prices of this worker stood there; its own stand again")
+            }
+            Err(Outcome::Refused(error)) => {
+                warn!(jobs = %jobs.id, %error, "other prices of this worker stand there");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// One look: what do the leases need, is there new work, are free slots announced, do the right prices stand?
 async fn look(
     shared: &Arc<Shared>,
     draining: bool,
+    prices: &mut Prices,
     tasks: &mut JoinSet<lease::End>,
 ) -> Result<(), Outcome<WorkerError>> {
     let WorkHint {
         unclaimed,
         announce,
+        offers,
         leases,
     } = shared.jobs.work().await?;
     let running: Vec<LeaseId> = leases
@@ -430,6 +466,9 @@ async fn look(
     } else if !draining && let Some(slots) = to_announce(shared, announce, live) {
         shared.jobs.ready(slots).await?;
         shared.announced.store(slots, Ordering::Relaxed);
+    }
+    if !draining {
+        prices.keep(&shared.jobs, offers).await?;
     }
     Ok(())
 }

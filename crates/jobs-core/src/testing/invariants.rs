@@ -537,11 +537,16 @@ fn deadlines<B: Backend>(
         let kept = job.ended.filter(|_| !job.pruned);
         expected.extend(kept.map(|ended| (payload_due(ended), Due::Payload(job.id))));
     }
-    let kept = all.iter().filter(|job| !job.pruned).map(|job| job.id);
-    ensure!(
-        store.requests.keys(..).eq(kept),
-        "a job has lost its request, or keeps it for too long"
-    );
+    let mut kept = all.iter().filter(|job| !job.pruned).map(|job| job.id);
+    for request in store.requests.keys(..) {
+        ensure!(
+            kept.next() == Some(request),
+            "job {request} keeps its request for too long, or one before it has lost its own"
+        );
+    }
+    if let Some(job) = kept.next() {
+        return Err(format!("job {job} has lost its request"));
+    }
     let mut live = 0;
     for lease in leases.iter().filter(|lease| lease.state.is_live()) {
         live += 1;

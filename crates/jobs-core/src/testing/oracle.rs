@@ -8,6 +8,9 @@ use assay_protocol::{
     result::{Finish, Logprob, ResultBody, ResultContext, TokenLogprobs},
 };
 
+/// Tokens that an honest answer is made of: those below.
+const TOKENS: u32 = 50_000;
+
 /// What an honest generator or replica finds.
 pub fn honest_body(order: &Order) -> ResultBody {
     let max_tokens = order.parameters.max_tokens;
@@ -153,10 +156,12 @@ impl Lie {
     pub fn body(self, order: &Order) -> ResultBody {
         let mut body = honest_body(order);
         let own = Hasher::new("testing-lie").u64(order.lease.0).finish();
+        // No honest answer has such a token, and no other lease's lie this one.
+        let own_token = TOKENS + order.lease.0 as u32;
         match self {
             Self::Tokens if body.output_tokens.is_empty() => {
                 // There is always room for one token.
-                body.output_tokens.push(token(&own, 0));
+                body.output_tokens.push(own_token);
                 body.finish = if order.parameters.max_tokens == 1 {
                     Finish::Length
                 } else {
@@ -170,12 +175,11 @@ impl Lie {
             }
             Self::Trace => body.trace_root = own,
             Self::Text => body.answer = own.to_string().into_bytes(),
-            Self::Input if body.input_tokens.is_empty() => {}
             Self::Input => {
                 let shorter = order.lease.0 as usize % body.input_tokens.len();
                 body.input_tokens.truncate(shorter);
                 // Another's may be as short; no two who lie by themselves say the same.
-                body.input_tokens.push(token(&own, 0));
+                body.input_tokens.push(own_token);
             }
         }
         body
@@ -199,5 +203,51 @@ fn token(essence: &Hash32, i: u32) -> u32 {
         .hash(essence)
         .u64(u64::from(i))
         .finish();
-    u32::from_le_bytes(hash.0[..4].try_into().expect("four bytes")) % 50_000
+    u32::from_le_bytes(hash.0[..4].try_into().expect("four bytes")) % TOKENS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::testing::{Fixture, random_request};
+
+    #[test]
+    fn every_lie_is_its_own_and_none_is_the_truth() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let fixture = Fixture::new(1, 1, 1);
+        let mut without_output = 0;
+        for _ in 0..200 {
+            let request = random_request(&mut rng, &fixture);
+            let mut order = Order {
+                lease: LeaseId(1),
+                job: JobId(1),
+                round: 1,
+                role: Role::Generator,
+                model: fixture.model(0).id,
+                model_root: fixture.model(0).manifest.model_root,
+                task: request.task,
+                parameters: request.parameters,
+                input_tokens_max: u32::MAX,
+                seed: 1,
+                deadline: Timestamp(0),
+                run_deadline: Timestamp(0),
+                streamed: 0,
+            };
+            let truth = honest_body(&order);
+            without_output += u32::from(truth.output_tokens.is_empty());
+            let inputs = truth.input_tokens.len() as u64;
+            let mut told = BTreeSet::from([body_root(&order, &truth)]);
+            // Leases of which some cut the input at the same place.
+            for lease in (1..=3).chain([1 + inputs, 1 + 2 * inputs]) {
+                order.lease = LeaseId(lease);
+                for lie in Lie::ALL {
+                    let root = body_root(&order, &lie.body(&order));
+                    assert!(told.insert(root), "lease {lease} tells another's {lie:?}");
+                }
+            }
+        }
+        assert!(without_output > 0);
+    }
 }

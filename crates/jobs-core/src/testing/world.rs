@@ -14,7 +14,7 @@ use assay_protocol::{
     },
     lease::{
         Beat, Claim, CommitArgs, LeaseState, Offer, Opening, Order, ProgressArgs, RevealArgs, Role,
-        WorkHint, WorkerError, commitment,
+        WorkHint, WorkerError, commitment, offers_hash,
     },
     limits,
     money::{GiveArgs, Holdings, MoneyError},
@@ -546,6 +546,10 @@ impl World {
             1..=4 => quote.price_max.0,
             _ => quote.price_max.0 * self.rng.u128(100..300) / 100,
         };
+        // What jobs have given back since the last look may pay for this one, so it is booked first.
+        if self.ledger.balance(from) < cap {
+            self.look(market)?;
+        }
         let balance = self.ledger.balance(from);
         let missing = cap.saturating_sub(balance);
         let attached = match self.rng.u8(..8) {
@@ -797,6 +801,10 @@ impl World {
         let hint = market
             .work(operator)
             .map_err(|error| format!("work: {error:?}"))?;
+        ensure(
+            hint.offers == offers_hash(&self.workers[worker].offers),
+            || format!("other prices of {operator} stand"),
+        )?;
         let mut did = "idle";
         // Now and then it starts anew, and has nothing but what it committed to.
         if self.rng.u8(..40) == 0 {

@@ -1,10 +1,11 @@
 //! Cycles that one account gives to another.
 
-use assay_jobs_core::testing::{Market, requester};
+use assay_jobs_core::testing::{Market, payout, provider, requester};
 use assay_protocol::{
-    Cycles,
+    Cycles, JobId, Timestamp,
     limits::TRANSFER_CYCLES_MIN,
     money::{GiveArgs, MoneyError},
+    registry::{Provider, Record},
 };
 use candid::Principal;
 
@@ -85,4 +86,33 @@ fn nobody_gives_what_is_not_there_or_where_nobody_could_take_it() {
         );
     }
     assert_eq!(bench.market.balance(requester(1)), balance);
+}
+
+#[test]
+fn what_a_payout_account_could_never_use_stays_with_the_provider() {
+    let nowhere = |bench: &Bench| {
+        let config = bench.market.jobs.config();
+        let ledger = config.ledger.expect("these markets have a ledger");
+        [config.canister, ledger, Principal::management_canister()]
+    };
+    for place in 0..3 {
+        let mut bench = Bench::new(1, 1);
+        let lost = nowhere(&bench)[place];
+        bench.market.sync(&Record::Provider(Provider {
+            id: provider(0),
+            name: "p".into(),
+            contact: String::new(),
+            payout: lost,
+            registered_at: Timestamp(0),
+        }));
+        bench.run("submit single; go; claim; G commits; G reveals");
+        let paid = bench
+            .market
+            .job(requester(0), JobId(1))
+            .expect("the job is there")
+            .paid;
+        assert!(paid > Cycles::ZERO);
+        let balances = [provider(0), payout(0), lost].map(|owner| bench.market.balance(owner));
+        assert_eq!(balances, [paid, Cycles::ZERO, Cycles::ZERO]);
+    }
 }

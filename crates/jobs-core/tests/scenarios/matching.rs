@@ -6,7 +6,7 @@ use assay_jobs_core::testing::{Fixture, Market, MemoryMarket, provider, requeste
 use assay_protocol::{
     Cycles, JobId, LeaseId,
     job::{Reason, SubmitArgs},
-    lease::{Idle, Order, WorkerError},
+    lease::{Idle, Offer, Order, WorkerError, offers_hash},
     limits,
     request::Assurance,
 };
@@ -16,11 +16,17 @@ use crate::bench::{Bench, check_with, offers, request};
 
 /// How often each worker is drawn for the one lease of a job.
 fn drawn(prepare: impl Fn(&mut Bench)) -> BTreeMap<u8, u32> {
+    drawn_after("ready w0 w1 w2", prepare)
+}
+
+/// The same where workers announce in this way.
+fn drawn_after(announce: &str, prepare: impl Fn(&mut Bench)) -> BTreeMap<u8, u32> {
+    let script = format!("submit single cap=10000 tokens=100; {announce}; match");
     let mut bench = Bench::new(3, 1);
     prepare(&mut bench);
     let mut counts = BTreeMap::new();
     for i in 0..300 {
-        bench.run("submit single cap=10000 tokens=100; ready w0 w1 w2; match");
+        bench.run(&script);
         let view = bench
             .market
             .job(requester(0), JobId(i + 1))
@@ -44,6 +50,21 @@ fn equal_workers_are_drawn_equally() {
 }
 
 #[test]
+fn who_announces_first_or_often_is_not_drawn_more_often() {
+    let often = vec!["ready w0"; 10].join("; ");
+    for announce in [
+        format!("{often}; ready w1 w2"),
+        format!("ready w1 w2; {often}"),
+    ] {
+        let counts = drawn_after(&announce, |_| {});
+        assert!(
+            counts.values().all(|&count| (70..130).contains(&count)),
+            "{announce}: {counts:?}"
+        );
+    }
+}
+
+#[test]
 fn cheaper_workers_are_drawn_more_often_and_dearer_ones_still_now_and_then() {
     let counts = drawn(|bench| bench.run("price w0 500 5000; price w2 1500 15000"));
     assert!(
@@ -61,6 +82,34 @@ fn workers_that_lose_leases_are_drawn_less_often() {
         bench.run("ready w2=0");
     });
     assert!(counts[&2] * 2 < counts[&0] && counts[&2] > 5, "{counts:?}");
+}
+
+#[test]
+fn a_worker_hears_which_prices_stand_where_a_late_call_has_replaced_its_own() {
+    let mut bench = Bench::new(1, 1);
+    let standing = |bench: &mut Bench| {
+        bench
+            .market
+            .work(worker(0))
+            .expect("workers may ask")
+            .offers
+    };
+    let (old, new) = (
+        offers(&bench.fixture, 1_000, 10_000),
+        offers(&bench.fixture, 2_000, 10_000),
+    );
+    assert_eq!(standing(&mut bench), offers_hash(&old));
+    let set = |bench: &mut Bench, offers: &[Offer]| {
+        let told = bench.market.set_offers(worker(0), offers);
+        told.expect("workers may set prices");
+    };
+    set(&mut bench, &new);
+    assert_eq!(standing(&mut bench), offers_hash(&new));
+    set(&mut bench, &old[1..]);
+    assert_eq!(standing(&mut bench), offers_hash(&old[1..]));
+    assert_ne!(offers_hash(&old), offers_hash(&new));
+    set(&mut bench, &[]);
+    assert_eq!(standing(&mut bench), offers_hash(&[]));
 }
 
 #[test]
@@ -323,17 +372,17 @@ fn a_worker_sees_in_its_hint_what_to_do_next() {
     told.push(hint(&mut bench, "C1"));
     told.push(hint(&mut bench, "G"));
     bench.run("live 61; jobs");
-    told.push(format!(
-        "{:?}",
-        bench.market.work(worker(0)).expect("workers may ask")
-    ));
+    let hint = bench.market.work(worker(0)).expect("workers may ask");
+    let standing = offers_hash(&offers(&bench.fixture, 1_000, 10_000));
+    assert_eq!(hint.offers, standing);
+    told.push(format!("{} {}", hint.announce, hint.leases.len()));
     expect![[r#"
         unclaimed 1 announce false None
         unclaimed 0 announce false Some((Leased, false, false))
         unclaimed 0 announce false Some((Leased, false, true))
         unclaimed 0 announce false Some((Committed, true, true))
         unclaimed 0 announce false Some((Committed, true, false))
-        WorkHint { unclaimed: 0, announce: true, leases: [] }"#]]
+        true 0"#]]
     .assert_eq(&told.join("\n"));
     let view = bench
         .market

@@ -16,7 +16,7 @@ mod routing;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, sync::Arc};
 
 use wasmtime::{Engine, Global, Instance, Memory, Ref, Store, Table, Val};
 
@@ -366,10 +366,10 @@ impl Live {
         code.heap.grow_to(memory.size(&self.store));
         let bytes = memory.data(&self.store);
         match (changes, &mut self.tracked) {
-            (Some(changes), Some(tracked)) => tracked
-                .commit(changes, &mut code.heap, bytes)
-                .inspect_err(|error| tracing::warn!(%error, "a canister's memory is made anew"))
-                .is_ok(),
+            (Some(changes), Some(tracked)) => {
+                let kept = tracked.commit(changes, &mut code.heap, bytes);
+                is_usable(kept.and_then(|()| tracked.set_back(changes)))
+            }
             (_, tracked) => {
                 code.heap.commit(bytes);
                 // A file must be told what was committed, and that is not known here.
@@ -389,7 +389,10 @@ impl Live {
         };
         let bytes = memory.data_mut(&mut self.store);
         match (changes, &mut self.tracked) {
-            (Some(changes), Some(tracked)) => tracked.restore(changes, &code.heap, bytes).is_ok(),
+            (Some(changes), Some(tracked)) => {
+                tracked.restore(changes, &code.heap, bytes);
+                is_usable(tracked.set_back(changes))
+            }
             (None, Some(_)) => false,
             (_, None) => {
                 code.heap.restore(bytes);
@@ -424,6 +427,12 @@ impl Live {
             .inspect_err(|error| tracing::warn!(%error, "cannot tell which pages of a canister were written"))
             .ok()
     }
+}
+
+/// Whether a memory is what its canister's heap is; where not, its instance is of no further use.
+fn is_usable(done: io::Result<()>) -> bool {
+    done.inspect_err(|error| tracing::warn!(%error, "a canister's memory is made anew"))
+        .is_ok()
 }
 
 /// The heap limit that the canister's controllers have set, where it binds this message.

@@ -2,6 +2,7 @@
 //!
 //! Instances have a memory of their own. After a message either the heap takes over the pages that differ
 //! ([`Heap::commit`]) or the instance gets the heap's back ([`Heap::restore`]); both look at every page and copy few.
+//! Where written pages are known, [`super::Tracked`] looks at those alone.
 
 use std::{
     fmt,

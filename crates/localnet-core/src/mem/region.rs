@@ -223,12 +223,15 @@ impl Region {
         self.file.write_all_at(bytes, at as u64)
     }
 
-    /// Drops the private copies of these pages; the file's show again.
+    /// Drops the private copies of these pages; the file's show again. No reference to their bytes may live meanwhile.
     pub(crate) fn set_back(&self, range: &Range<usize>) -> io::Result<()> {
         assert!(range.end <= self.size(), "BUG: pages outside of the memory");
+        if range.is_empty() {
+            return Ok(());
+        }
         #[allow(unsafe_code, reason = "memory that the engine uses")]
-        // SAFETY: the range lies within this value's own mapping; no canister code runs meanwhile, and the engine
-        // holds no reference into a memory between its calls.
+        // SAFETY: the range lies within this value's own mapping; no canister code runs meanwhile, the engine
+        // holds no reference into a memory between its calls, and neither does the caller.
         unsafe {
             rustix::mm::madvise(
                 self.base.byte_add(range.start),

@@ -2,7 +2,7 @@
 //!
 //! A page that a message wrote is written by the next one, too, more often than not. So a few pages stay private
 //! between messages and are compared, which costs less than a fault, a write to the file and a call to set it back;
-//! beyond [`PRIVATE_PAGES_MAX`] all are set back.
+//! beyond [`PRIVATE_PAGES_MAX`] all are set back that the file has or gets.
 //!
 //! Invariant: between messages the memory and the canister's heap hold the same bytes, and so does the file behind
 //! the memory but for the pages in `behind`, which are private.
@@ -25,14 +25,14 @@ pub(crate) struct Tracked {
 pub(crate) struct Changes {
     /// Private pages: all that were written, and some that were written earlier.
     private: Vec<Range<usize>>,
-    /// Those of them that differ from the canister's heap.
-    differing: Vec<Range<usize>>,
+    /// Where those of them begin that differ from the canister's heap.
+    differing: Vec<usize>,
 }
 
 impl Changes {
     /// How many pages differ from the canister's heap.
     pub(crate) fn pages(&self) -> u64 {
-        pages(&self.differing).count() as u64
+        self.differing.len() as u64
     }
 
     fn fit(&self) -> bool {
@@ -45,6 +45,11 @@ fn pages(ranges: &[Range<usize>]) -> impl Iterator<Item = usize> {
     ranges
         .iter()
         .flat_map(|range| range.clone().step_by(OS_PAGE_BYTES))
+}
+
+/// The bytes of the page that begins there.
+fn page(at: usize) -> Range<usize> {
+    at..at + OS_PAGE_BYTES
 }
 
 impl Tracked {
@@ -61,76 +66,58 @@ impl Tracked {
     /// What was done to the memory since it last equalled the heap.
     pub(crate) fn changes(&self, heap: &Heap, memory: &[u8]) -> io::Result<Changes> {
         let private = self.regions.changes(&self.region)?;
-        let mut differing: Vec<Range<usize>> = Vec::new();
-        for at in pages(&private) {
-            if *heap.os_page(at) == memory[at..at + OS_PAGE_BYTES] {
-                continue;
-            }
-            match differing.last_mut() {
-                Some(last) if last.end == at => last.end += OS_PAGE_BYTES,
-                _ => differing.push(at..at + OS_PAGE_BYTES),
-            }
-        }
+        let differing = pages(&private)
+            .filter(|at| *heap.os_page(*at) != memory[page(*at)])
+            .collect();
         Ok(Changes { private, differing })
     }
 
-    /// The heap takes over what the memory has become; it has the same length.
+    /// The heap takes over what the memory has become; it has the same length. [`Self::set_back`] comes next.
     pub(crate) fn commit(
         &mut self,
         changes: &Changes,
         heap: &mut Heap,
         memory: &[u8],
     ) -> io::Result<()> {
-        for range in &changes.differing {
-            heap.write(range.start as u64, &memory[range.clone()]);
+        for at in &changes.differing {
+            heap.write(*at as u64, &memory[page(*at)]);
         }
-        self.behind.extend(pages(&changes.differing));
+        self.behind.extend(&changes.differing);
         if changes.fit() {
             return Ok(());
         }
         for at in &self.behind {
-            self.region.keep(*at, &memory[*at..at + OS_PAGE_BYTES])?;
+            self.region.keep(*at, &memory[page(*at)])?;
         }
         self.behind.clear();
-        changes
-            .private
-            .iter()
-            .try_for_each(|range| self.region.set_back(range))
-    }
-
-    /// The memory becomes what the heap is; it has the same length.
-    pub(crate) fn restore(
-        &mut self,
-        changes: &Changes,
-        heap: &Heap,
-        memory: &mut [u8],
-    ) -> io::Result<()> {
-        let fit = changes.fit();
-        for at in pages(&changes.differing) {
-            if fit || self.behind.contains(&at) {
-                memory[at..at + OS_PAGE_BYTES].copy_from_slice(heap.os_page(at));
-            }
-        }
-        if fit {
-            return Ok(());
-        }
-        // The file has the heap's bytes for all others.
-        for range in &changes.private {
-            let mut rest = range.clone();
-            for at in self.behind.range(range.clone()) {
-                self.set_back(rest.start..*at)?;
-                rest.start = at + OS_PAGE_BYTES;
-            }
-            self.set_back(rest)?;
-        }
         Ok(())
     }
 
-    fn set_back(&self, range: Range<usize>) -> io::Result<()> {
-        if range.is_empty() {
+    /// The pages that [`Self::set_back`] leaves become what the heap has; the memory has the same length. That comes next.
+    pub(crate) fn restore(&self, changes: &Changes, heap: &Heap, memory: &mut [u8]) {
+        let fit = changes.fit();
+        for at in &changes.differing {
+            if fit || self.behind.contains(at) {
+                memory[page(*at)].copy_from_slice(heap.os_page(*at));
+            }
+        }
+    }
+
+    /// Shows the file's bytes again where too many pages are private and the file has them. Bytes change behind the
+    /// engine's back, so no reference to them may live meanwhile.
+    pub(crate) fn set_back(&self, changes: &Changes) -> io::Result<()> {
+        if changes.fit() {
             return Ok(());
         }
-        self.region.set_back(&range)
+        for range in &changes.private {
+            let mut start = range.start;
+            for at in self.behind.range(range.clone()) {
+                self.region.set_back(&(start..*at))?;
+                start = page(*at).end;
+            }
+            self.region.set_back(&(start..range.end))?;
+        }
+        Ok(())
     }
 }
 
@@ -164,49 +151,38 @@ mod tests {
             })
         }
 
-        #[allow(unsafe_code, reason = "memory that this test made")]
-        fn bytes(&mut self) -> &mut [u8] {
-            // SAFETY: the memory lives as long as this value, which lends it once at a time.
-            unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.memory.byte_size()) }
-        }
-
-        /// Writes a byte into each of the first pages.
-        fn message(&mut self, pages: usize, byte: u8) -> Changes {
-            for at in (0..pages).map(|page| page * OS_PAGE_BYTES + 7) {
-                self.bytes()[at] = byte;
+        /// Writes a byte into each of so many pages from this one on.
+        fn message(&mut self, first: usize, pages: usize, byte: u8) -> Changes {
+            let memory = bytes(&mut *self.memory);
+            for at in (first..first + pages).map(|page| page * OS_PAGE_BYTES + 7) {
+                memory[at] = byte;
             }
-            let heap = self.heap.clone();
-            let memory = self.bytes().to_vec();
-            let changes = self.tracked.changes(&heap, &memory).unwrap();
+            let changes = self.tracked.changes(&self.heap, memory).unwrap();
             assert_eq!(changes.pages(), pages as u64);
             changes
         }
 
-        fn commit(&mut self, pages: usize, byte: u8) {
-            let changes = self.message(pages, byte);
-            let memory = self.bytes().to_vec();
+        fn commit(&mut self, first: usize, pages: usize, byte: u8) {
+            let changes = self.message(first, pages, byte);
+            let memory = bytes(&mut *self.memory);
             self.tracked
-                .commit(&changes, &mut self.heap, &memory)
+                .commit(&changes, &mut self.heap, memory)
                 .unwrap();
+            self.tracked.set_back(&changes).unwrap();
             self.agree();
         }
 
-        fn undo(&mut self, pages: usize, byte: u8) {
-            let changes = self.message(pages, byte);
-            let heap = self.heap.clone();
-            let mut tracked = Tracked {
-                regions: Arc::clone(&self.tracked.regions),
-                region: Arc::clone(&self.tracked.region),
-                behind: self.tracked.behind.clone(),
-            };
-            tracked.restore(&changes, &heap, self.bytes()).unwrap();
-            self.tracked = tracked;
+        fn undo(&mut self, first: usize, pages: usize, byte: u8) {
+            let changes = self.message(first, pages, byte);
+            let memory = bytes(&mut *self.memory);
+            self.tracked.restore(&changes, &self.heap, memory);
+            self.tracked.set_back(&changes).unwrap();
             self.agree();
         }
 
         fn agree(&mut self) {
             let heap = self.heap.chunks().collect::<Vec<_>>().concat();
-            assert!(self.bytes() == heap);
+            assert!(bytes(&mut *self.memory) == heap);
         }
 
         fn private(&self) -> usize {
@@ -215,19 +191,25 @@ mod tests {
         }
     }
 
+    #[allow(unsafe_code, reason = "memory that these tests make")]
+    fn bytes(memory: &mut dyn LinearMemory) -> &mut [u8] {
+        // SAFETY: the memory lives as long as the reference, which lends it once at a time.
+        unsafe { std::slice::from_raw_parts_mut(memory.as_ptr(), memory.byte_size()) }
+    }
+
     #[test]
     fn as_many_pages_as_may_stay_private_and_one_more_sets_all_back() {
         let Some(mut bench) = Bench::new() else {
             return;
         };
-        bench.commit(PRIVATE_PAGES_MAX, 1);
+        bench.commit(0, PRIVATE_PAGES_MAX, 1);
         assert_eq!(bench.private(), PRIVATE_PAGES_MAX);
-        bench.commit(3, 2);
-        bench.undo(PRIVATE_PAGES_MAX, 3);
+        bench.commit(0, 3, 2);
+        bench.undo(0, PRIVATE_PAGES_MAX, 3);
         assert_eq!(bench.private(), PRIVATE_PAGES_MAX);
-        bench.commit(PRIVATE_PAGES_MAX + 1, 4);
+        bench.commit(0, PRIVATE_PAGES_MAX + 1, 4);
         assert_eq!(bench.private(), 0);
-        bench.undo(PRIVATE_PAGES_MAX + 1, 5);
+        bench.undo(0, PRIVATE_PAGES_MAX + 1, 5);
         assert_eq!(bench.private(), 0);
     }
 
@@ -236,11 +218,23 @@ mod tests {
         let Some(mut bench) = Bench::new() else {
             return;
         };
-        bench.commit(10, 1);
-        bench.undo(PRIVATE_PAGES_MAX + 1, 2);
+        bench.commit(0, 10, 1);
+        bench.undo(0, PRIVATE_PAGES_MAX + 1, 2);
         assert_eq!(bench.private(), 10);
-        bench.commit(PRIVATE_PAGES_MAX + 1, 3);
-        bench.undo(1, 4);
+        bench.commit(0, PRIVATE_PAGES_MAX + 1, 3);
+        bench.undo(0, 1, 4);
         assert_eq!(bench.private(), 1);
+    }
+    #[test]
+    fn pages_before_between_and_behind_those_that_the_file_does_not_have_are_set_back() {
+        let Some(mut bench) = Bench::new() else {
+            return;
+        };
+        bench.commit(3, 2, 1);
+        bench.commit(9, 1, 2);
+        bench.undo(0, PRIVATE_PAGES_MAX + 1, 3);
+        assert_eq!(bench.private(), 3);
+        bench.undo(PRIVATE_PAGES_MAX, 1, 4);
+        assert_eq!(bench.private(), 4);
     }
 }

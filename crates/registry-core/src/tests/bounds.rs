@@ -48,6 +48,30 @@ fn provider(change: impl FnOnce(&mut ProviderArgs)) -> String {
     field(empty().register_provider(&at(who(1), 1), args).map(drop))
 }
 
+#[test]
+fn nobody_is_paid_into_a_jobs_canister() {
+    let mut registry = empty();
+    registry
+        .set_shards(&at(who(1), 1), vec![who(8), who(9)])
+        .unwrap();
+    let args = |payout| ProviderArgs {
+        payout: Some(payout),
+        ..provider_args("p")
+    };
+    let refused = Err(RegistryError::Invalid {
+        field: "payout".into(),
+        problem: "is a jobs canister, which owns no balance in itself".into(),
+    });
+    let registered = registry.register_provider(&at(who(2), 2), args(who(9)));
+    assert_eq!(registered, refused);
+    registry
+        .register_provider(&at(who(2), 3), args(who(7)))
+        .unwrap();
+    let updated = registry.update_provider(&at(who(2), 4), args(who(8)));
+    assert_eq!(updated, refused);
+    assert_eq!(registry.provider(&who(2)).unwrap().payout, who(7));
+}
+
 fn url(url: &str) -> String {
     model(|manifest| manifest.files[0].urls = vec![url.to_owned()])
 }

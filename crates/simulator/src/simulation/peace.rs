@@ -61,6 +61,10 @@ impl Simulation {
         }
         self.probes = Some(probes);
         while self.probes.as_ref().is_some_and(Probes::are_unasked) || self.watch.open() > 0 {
+            let refusal = self.probes.as_ref().and_then(Probes::refusal);
+            if let Some(refusal) = refusal {
+                return Err(format!("a question asked in peace was refused: {refusal}"));
+            }
             ensure(self.schedule.now() < until, || {
                 "a question asked in peace was not answered in time".into()
             })?;

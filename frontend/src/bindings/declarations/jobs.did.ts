@@ -936,6 +936,12 @@ export type MoneyError = { 'NotAController' : null } |
   } |
   {
     /**
+     * The canister is low on cycles and takes no deposits.
+     */
+    'LowOnCycles' : null
+  } |
+  {
+    /**
      * The ledger might still execute it.
      */
     'NotSettled' : { 'until' : Timestamp }
@@ -1882,6 +1888,11 @@ export interface WorkHint {
    */
   'unclaimed' : number,
   /**
+   * Hash of the caller's standing offers; one that has named others last should name them again. It covers the domain
+   * "assay-offers-1" and, offer by offer, model, ask_input and ask_output (16 bytes each, little-endian).
+   */
+  'offers' : Hash,
+  /**
    * Claimed leases that are not ended.
    */
   'leases' : Array<LeaseHint>,
@@ -2541,6 +2552,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
     'CyclesShort' : IDL.Record({ 'there' : Cycles, 'needed' : Cycles }),
     'Other' : IDL.Text,
     'LedgerNotSet' : IDL.Null,
+    'LowOnCycles' : IDL.Null,
     'NotSettled' : IDL.Record({ 'until' : Timestamp }),
     'InsufficientFunds' : IDL.Record({ 'balance' : Cycles, 'needed' : Cycles }),
   });
@@ -2846,6 +2858,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   });
   const WorkHint = IDL.Record({
     'unclaimed' : IDL.Nat32,
+    'offers' : Hash,
     'leases' : IDL.Vec(LeaseHint),
     'announce' : IDL.Bool,
   });

@@ -6,17 +6,15 @@ use assay_jobs_core::{
     Rules,
     testing::{Fixture, MODELS},
 };
-use assay_native::honest_work;
 use assay_protocol::{
     Cycles, JobId,
-    job::{JobError, SubmitArgs, SubmitError, Submitted},
-    lease::{Claim, Order, Role, WorkerError},
+    job::{SubmitArgs, SubmitError, Submitted},
+    lease::WorkerError,
     limits::SLOTS_MAX,
-    receipt::CertifiedReceipt,
     request::{Assurance, ModelRef},
 };
 
-use super::{dearest, natively, offers, plot::plot, query_costs, say};
+use super::{dearest, finish, natively, offers, plot::plot, query_costs, receipt, say};
 use crate::{
     authority::submit,
     chain::{Chain, admin},
@@ -57,12 +55,7 @@ fn costs(jobs: usize) -> Costs {
         native.settle(jobs, &asked, &fixture.workers);
         native.ready(&fixture.workers, 0);
     });
-    let proven = |chain: &mut Chain| {
-        let told: Result<CertifiedReceipt, JobError> =
-            chain.query(admin(), chain.jobs, "receipt", (JobId(jobs as u64),));
-        told.is_ok()
-    };
-    while !proven(&mut chain) {
+    while receipt(&mut chain, JobId(jobs as u64)).is_none() {
         chain.network().tick();
     }
 
@@ -79,31 +72,7 @@ fn costs(jobs: usize) -> Costs {
         ready.unwrap();
     }
     chain.rest();
-    let mut orders = Vec::new();
-    for &operator in &fixture.workers {
-        let claimed: Result<Vec<Order>, WorkerError> =
-            chain.update(operator, canister, "claim", (Vec::<u64>::new(),));
-        orders.extend(claimed.unwrap().into_iter().map(|order| (operator, order)));
-    }
-    assert_eq!(orders.len(), 2);
-    // The generator first: the checker waits for what it claims.
-    orders.sort_by_key(|(_, order)| order.role != Role::Generator);
-    let mut reveals = Vec::new();
-    for (operator, order) in &orders {
-        let transcript = |lease| {
-            let told: Result<Claim, WorkerError> =
-                chain.update(*operator, canister, "transcript", (lease,));
-            told.unwrap()
-        };
-        let (commit, reveal) = honest_work(canister, *operator, order, transcript);
-        let done: Result<(), WorkerError> = chain.update(*operator, canister, "commit", (commit,));
-        done.unwrap();
-        reveals.push((*operator, reveal));
-    }
-    for (operator, reveal) in reveals {
-        let done: Result<(), WorkerError> = chain.update(operator, canister, "reveal", (reveal,));
-        done.unwrap();
-    }
+    finish(&mut chain, job, &fixture.workers);
     assert_eq!(chain.stats().verified, 1);
 
     let mut work = dearest(&mut chain);

@@ -118,6 +118,41 @@ fn a_trap_moves_nothing_and_is_tried_again() {
 }
 
 #[test]
+fn a_ledger_out_of_cycles_moves_nothing_and_what_is_in_doubt_waits_for_it() {
+    let mut bank = bank(11);
+    bank.approve(TRILLION);
+    bank.script(&[Conduct::LoseReply]);
+    let doubtful = bank.withdraw(TRILLION, to_ledger()).unwrap();
+    assert_eq!(doubtful.state, TransferState::Pending);
+    let (ledger, balance) = (bank.ledger, bank.balance());
+
+    bank.chain.spare(ledger, Some(0));
+    let refused = [
+        bank.withdraw(TRILLION, to_ledger()).unwrap(),
+        bank.deposit(TRILLION).unwrap(),
+    ];
+    for TransferView { state, .. } in refused {
+        assert!(
+            matches!(&state, TransferState::Failed(why) if why.contains("out of cycles")),
+            "{state:?}"
+        );
+    }
+    assert_eq!(bank.balance(), balance);
+    bank.wait();
+    let waiting = bank.transfer(doubtful.id);
+    assert_eq!((waiting.state, waiting.tries), (TransferState::Pending, 2));
+
+    bank.chain.spare(ledger, None);
+    bank.chain.pass(2 * limits::TRANSFER_RETRY_SECONDS + 95);
+    let done = bank.transfer(doubtful.id);
+    assert!(matches!(done.state, TransferState::Done { .. }), "{done:?}");
+    assert_eq!(bank.received(), TRILLION);
+    let sent = bank.withdraw(TRILLION, to_ledger()).unwrap();
+    assert!(matches!(sent.state, TransferState::Done { .. }), "{sent:?}");
+    bank.check();
+}
+
+#[test]
 fn a_refusal_gives_the_money_back_unless_an_earlier_try_is_in_doubt() {
     let mut bank = bank(4);
     let unavailable = || Conduct::Refuse(Refusal::TemporarilyUnavailable);

@@ -58,6 +58,7 @@ const errors: Errors = {
     BadDestination: (d) => ({ what: `${d["to"]}: ${d["problem"]}`, next: "Wählen Sie ein anderes Ziel." }),
     TooManyTransfers: (d) => ({ what: `Sie haben ${d["open"]} Überweisungen ohne Ende.`, next: "Warten Sie, bis einige beendet sind." }),
     TransfersFull: say("Im Markt sind zu viele Überweisungen unterwegs.", "Versuchen Sie es später."),
+    LowOnCycles: say("Dieser Teil des Marktes hat wenig Cycles und nimmt keine Einzahlungen.", "Versuchen Sie es später."),
     LedgerShort: (d) => ({ what: `${d["there"]} Cycles liegen auf dem Ledger.`, next: "Nehmen Sie weniger, oder nennen Sie einen Canister als Ziel." }),
     CyclesShort: (d) => ({ what: `${d["there"]} Cycles liegen im Markt selbst.`, next: "Nehmen Sie weniger, oder nennen Sie ein Konto auf dem Ledger." }),
     UnknownTransfer: (d) => ({ what: `Es gibt keine Überweisung ${d["value"]}.`, next: "Prüfen Sie die Nummer." }),

@@ -56,6 +56,7 @@ const errors: Errors = {
     BadDestination: (d) => ({ what: `${d["to"]}: ${d["problem"]}`, next: "Choose another destination." }),
     TooManyTransfers: (d) => ({ what: `You have ${d["open"]} transfers without an end.`, next: "Wait until some have ended." }),
     TransfersFull: say("The market has too many transfers under way.", "Try again later."),
+    LowOnCycles: say("This part of the market is low on cycles and takes no deposits.", "Try again later."),
     LedgerShort: (d) => ({ what: `${d["there"]} cycles lie on the ledger.`, next: "Take less, or name a canister as destination." }),
     CyclesShort: (d) => ({ what: `${d["there"]} cycles lie in the market itself.`, next: "Take less, or name an account on the ledger." }),
     UnknownTransfer: (d) => ({ what: `There is no transfer ${d["value"]}.`, next: "Check the number." }),
