@@ -51,7 +51,7 @@ fn equal_workers_are_drawn_equally() {
 
 #[test]
 fn who_announces_first_or_often_is_not_drawn_more_often() {
-    let often = vec!["ready w0"; 10].join("; ");
+    let often = ["ready w0"; 10].join("; ");
     for announce in [
         format!("{often}; ready w1 w2"),
         format!("ready w1 w2; {often}"),
