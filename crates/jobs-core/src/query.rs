@@ -168,7 +168,7 @@ impl<B: Backend> Jobs<B> {
         let presence = self.store.presence.get(&caller).unwrap_or_default();
         let mut hint = WorkHint {
             unclaimed: 0,
-            offers: offers_hash(&worker.offers),
+            offers: Some(offers_hash(&worker.offers)),
             announce: presence.slots == 0
                 || presence.ready_until < now.plus_seconds(limits::READY_SECONDS / 4),
             leases: Vec::new(),

@@ -179,9 +179,13 @@ impl<B: Backend> Jobs<B> {
         );
     }
 
-    /// The account that a provider's payouts go to.
+    /// The account that a provider's payouts go to: the one that it named, or its own where nothing could be taken out of
+    /// that again.
     pub(crate) fn payout_account(&self, provider: Principal) -> Principal {
-        self.store.payouts.get(&provider).unwrap_or(provider)
+        let named = self.store.payouts.get(&provider);
+        named
+            .filter(|payout| self.cannot_hold(*payout).is_none())
+            .unwrap_or(provider)
     }
 
     pub(crate) fn check_funds(&self, caller: Principal, amount: Cycles) -> Result<(), MoneyError> {

@@ -66,14 +66,9 @@ impl<B: Backend> Jobs<B> {
             payout,
             registered_at: _,
         } = provider;
-        // What could never be taken out again stays with the provider.
-        let payout = match self.cannot_hold(*payout) {
-            None => *payout,
-            Some(_) => *id,
-        };
-        (self.store.payouts.get(id) != Some(payout)).then_some(Event::ProviderSynced {
+        (self.store.payouts.get(id) != Some(*payout)).then_some(Event::ProviderSynced {
             provider: *id,
-            payout,
+            payout: *payout,
         })
     }
 

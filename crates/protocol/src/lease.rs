@@ -130,7 +130,8 @@ pub struct WorkHint {
     pub announce: bool,
     /// [`offers_hash`] of the worker's standing offers. Where it has named others last, it names them again: an older
     /// call may have come late, or somebody has taken the place of one of them while the worker was silent.
-    pub offers: Hash32,
+    /// None from a canister that does not tell yet.
+    pub offers: Option<Hash32>,
     /// The worker's claimed leases that are not ended.
     pub leases: Vec<LeaseHint>,
 }

@@ -270,7 +270,8 @@ impl Worker {
     /// Makes a list of what is to be done, from what the canister says of its leases.
     fn plan(&mut self, hint: &WorkHint, scene: &mut Scene<'_>) {
         // A call that came late or twice may have replaced its prices.
-        if hint.offers != offers_hash(&self.offers) && scene.now >= self.offered_at {
+        let own = Some(offers_hash(&self.offers));
+        if hint.offers != own && scene.now >= self.offered_at {
             self.offered = false;
         }
         if hint.announce || scene.rng.u8(..20) == 0 {

@@ -1307,10 +1307,12 @@ export interface WorkHint {
      */
     unclaimed: number;
     /**
-     * Hash of the caller's standing offers; one that has named others last should name them again. It covers the domain
-     * "assay-offers-1" and, offer by offer, model, ask_input and ask_output (16 bytes each, little-endian).
+     * Hash of the caller's standing offers. Where they are not those that it has named last, it should name them again: an
+     * older call came late, or somebody took a place while the caller was silent. SHA-256 over "assay-offers-1" and then, offer
+     * by offer in their order, model, ask_input and ask_output (16 bytes, little-endian), each after its length (8 bytes,
+     * little-endian).
      */
-    offers: Hash;
+    offers?: Hash;
     /**
      * Claimed leases that are not ended.
      */
@@ -3416,18 +3418,18 @@ function from_candid_record_n272(value: {
 }
 function from_candid_record_n282(value: {
     unclaimed: number;
-    offers: _Hash;
+    offers: [] | [_Hash];
     leases: Array<_LeaseHint>;
     announce: boolean;
 }): {
     unclaimed: number;
-    offers: Hash;
+    offers?: Hash;
     leases: Array<LeaseHint>;
     announce: boolean;
 } {
     return {
         unclaimed: value.unclaimed,
-        offers: value.offers,
+        offers: record_opt_to_undefined(from_candid_opt_n70(value.offers)),
         leases: from_candid_vec_n283(value.leases),
         announce: value.announce
     };

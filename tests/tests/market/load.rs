@@ -27,7 +27,9 @@ use assay_protocol::{
     receipt::{CertifiedReceipt, ReceiptsArgs},
     request::{JobRequest, ModelRef},
 };
-use candid::{Principal, encode_args, encode_one, utils::ArgumentEncoder};
+use candid::{
+    IDLArgs, IDLValue, Principal, encode_args, encode_one, idl_hash, utils::ArgumentEncoder,
+};
 use pocket_ic::common::rest::BlobCompression;
 
 use crate::{
@@ -87,7 +89,12 @@ pub(crate) fn query_cost(
     let arg = encode_args(args).unwrap();
     let network = chain.network();
     let answer = network.query_call(chain.jobs, caller, method, arg);
-    answer.unwrap_or_else(|reject| panic!("{method} was rejected: {reject:?}"));
+    let answer = answer.unwrap_or_else(|reject| panic!("{method} was rejected: {reject:?}"));
+    let values = IDLArgs::from_bytes(&answer).unwrap();
+    let refused = values.args.iter().any(
+        |value| matches!(value, IDLValue::Variant(told) if told.0.id.get_id() == idl_hash("Err")),
+    );
+    assert!(!refused, "{method} was refused: {values}");
     queried(chain) - before
 }
 
@@ -276,6 +283,26 @@ fn crowded(load: Load, fixture: &Fixture) -> (Chain, SubmitArgs) {
     (chain, asked)
 }
 
+/// The generator that a checker waits for shows as many tokens as the job may have.
+fn stream_all(chain: &mut Chain, checker: &Order) {
+    let view: Result<JobView, JobError> = chain.query(admin(), chain.jobs, "job", (checker.job,));
+    let view = view.unwrap();
+    let generator = view
+        .leases
+        .iter()
+        .find(|lease| lease.role == Role::Generator);
+    let generator = generator.expect("somebody generates");
+    let progress = ProgressArgs {
+        lease: generator.id,
+        from: 0,
+        tokens: vec![7; checker.parameters.max_tokens as usize],
+        text: "some text".to_owned(),
+    };
+    let told: Result<Beat, WorkerError> =
+        chain.update(generator.worker, chain.jobs, "progress", (progress,));
+    told.unwrap();
+}
+
 /// Shows what queries took, none of which may take too much.
 fn check_queries(queries: &[(&str, u64)]) {
     for (method, instructions) in queries {
@@ -382,7 +409,7 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
         chain.update(worker, jobs, "heartbeat", (&leased,));
     assert_eq!(beats.unwrap().len(), usize::from(SLOTS));
 
-    // One job comes to its verdict, and everything else that anybody may ask for is done once.
+    // One job comes to its verdict, and what may be asked for beside that is done once.
     let view: Result<JobView, JobError> = chain.query(someone, jobs, "job", (JobId(1),));
     let view = view.unwrap();
     let holders: Vec<Principal> = view.leases.iter().map(|lease| lease.worker).collect();
@@ -425,11 +452,18 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
         told.unwrap();
     }
     chain.sync().unwrap();
+    let mut rounds = 0;
     while receipt(&mut chain, JobId(1)).is_none() {
         chain.network().tick();
+        rounds += 1;
+        assert!(rounds < ROUNDS_MAX, "{:?}", chain.stats());
     }
-    let checker = claimed.iter().find(|order| order.role == Role::Checker);
-    let checked = checker.expect("one of ten leases checks").lease;
+    let checks = |order: &&Order| order.role == Role::Checker && order.job != JobId(1);
+    let checker = claimed
+        .iter()
+        .find(checks)
+        .expect("one of ten leases checks");
+    stream_all(&mut chain, checker);
     let queries = [
         (
             "receipt",
@@ -469,7 +503,7 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
         ("ledger", query_cost(&mut chain, someone, "ledger", ())),
         (
             "follow",
-            query_cost(&mut chain, worker, "follow", (checked, 0u32)),
+            query_cost(&mut chain, worker, "follow", (checker.lease, 0u32)),
         ),
     ];
     check_queries(&queries);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf};
 
-use assay_jobs_core::testing::requester;
+use assay_jobs_core::testing::{requester, worker};
 use assay_protocol::{JobId, job::StreamArgs, request::ModelRef};
 
 use crate::{
@@ -115,6 +115,7 @@ fn measured() -> BTreeMap<String, u64> {
         ("holdings", query_cost(chain, asker, "holdings", (account,))),
         ("stats", query_cost(chain, asker, "stats", ())),
         ("stream", query_cost(chain, asker, "stream", (stream,))),
+        ("work", query_cost(chain, worker(0), "work", ())),
     ] {
         costs.insert(format!("{name} (query)"), cost);
     }

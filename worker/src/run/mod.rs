@@ -52,6 +52,8 @@ const ENDED_REMEMBERED: usize = 1_024;
 const DEVICE_LOOK: Duration = Duration::from_secs(5);
 /// Least pause between two calls that name the same prices; a hint may be older than the last of them.
 const PRICES_PAUSE: Duration = Duration::from_secs(30);
+/// The same after a refusal.
+const PRICES_LATER: Duration = Duration::from_secs(600);
 /// How long tasks may take to end once they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -380,11 +382,11 @@ fn admit(shared: &Shared, lease: LeaseId) -> Arc<Ticket> {
     ticket
 }
 
-/// What this worker asks, and when a canister was last told.
+/// What this worker asks, and before when a canister is not told again.
 struct Prices {
     offers: Vec<Offer>,
     hash: Hash32,
-    told: Instant,
+    again: Instant,
 }
 
 impl Prices {
@@ -393,25 +395,41 @@ impl Prices {
         Self {
             hash: offers_hash(&offers),
             offers,
-            told: Instant::now(),
+            again: Instant::now() + PRICES_PAUSE,
         }
     }
 
     /// Names them again where others stand: those of an older call that came late, or fewer because somebody took a
     /// place while this worker was silent.
     async fn keep(&mut self, jobs: &Jobs, standing: Hash32) -> Result<(), Outcome<WorkerError>> {
-        if standing == self.hash || self.told.elapsed() < PRICES_PAUSE {
+        if standing == self.hash || Instant::now() < self.again {
             return Ok(());
         }
-        self.told = Instant::now();
-        match jobs.set_offers(&self.offers).await {
-            Ok(()) => {
-                info!(jobs = %jobs.id, "other prices of this worker stood there; its own stand again")
+        let mut offers = self.offers.clone();
+        loop {
+            match jobs.set_offers(&offers).await {
+                Ok(()) => break,
+                // The others need not wait for a place there.
+                Err(Outcome::Refused(WorkerError::TooManyOffers { model, .. }))
+                    if offers.iter().any(|offer| offer.model == model) =>
+                {
+                    offers.retain(|offer| offer.model != model);
+                }
+                Err(Outcome::Refused(error)) => {
+                    self.again = Instant::now() + PRICES_LATER;
+                    warn!(jobs = %jobs.id, %error, "other prices of this worker stand there");
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
-            Err(Outcome::Refused(error)) => {
-                warn!(jobs = %jobs.id, %error, "other prices of this worker stand there");
-            }
-            Err(error) => return Err(error),
+        }
+        let missing = self.offers.len() - offers.len();
+        if missing == 0 {
+            self.again = Instant::now() + PRICES_PAUSE;
+            info!(jobs = %jobs.id, "other prices of this worker stood there; its own stand again");
+        } else {
+            self.again = Instant::now() + PRICES_LATER;
+            warn!(jobs = %jobs.id, missing, "not all prices of this worker stand there: too many others offer those models");
         }
         Ok(())
     }
@@ -467,8 +485,8 @@ async fn look(
         shared.jobs.ready(slots).await?;
         shared.announced.store(slots, Ordering::Relaxed);
     }
-    if !draining {
-        prices.keep(&shared.jobs, offers).await?;
+    if let Some(standing) = offers.filter(|_| !draining) {
+        prices.keep(&shared.jobs, standing).await?;
     }
     Ok(())
 }

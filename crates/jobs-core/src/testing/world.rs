@@ -802,7 +802,7 @@ impl World {
             .work(operator)
             .map_err(|error| format!("work: {error:?}"))?;
         ensure(
-            hint.offers == offers_hash(&self.workers[worker].offers),
+            hint.offers == Some(offers_hash(&self.workers[worker].offers)),
             || format!("other prices of {operator} stand"),
         )?;
         let mut did = "idle";

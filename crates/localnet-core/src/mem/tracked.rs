@@ -225,6 +225,7 @@ mod tests {
         bench.undo(0, 1, 4);
         assert_eq!(bench.private(), 1);
     }
+
     #[test]
     fn pages_before_between_and_behind_those_that_the_file_does_not_have_are_set_back() {
         let Some(mut bench) = Bench::new() else {

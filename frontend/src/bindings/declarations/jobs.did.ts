@@ -1888,10 +1888,12 @@ export interface WorkHint {
    */
   'unclaimed' : number,
   /**
-   * Hash of the caller's standing offers; one that has named others last should name them again. It covers the domain
-   * "assay-offers-1" and, offer by offer, model, ask_input and ask_output (16 bytes each, little-endian).
+   * Hash of the caller's standing offers. Where they are not those that it has named last, it should name them again: an
+   * older call came late, or somebody took a place while the caller was silent. SHA-256 over "assay-offers-1" and then, offer
+   * by offer in their order, model, ask_input and ask_output (16 bytes, little-endian), each after its length (8 bytes,
+   * little-endian).
    */
-  'offers' : Hash,
+  'offers' : [] | [Hash],
   /**
    * Claimed leases that are not ended.
    */
@@ -2858,7 +2860,7 @@ export const idlFactory: IDL.InterfaceFactory = ({ IDL }) => {
   });
   const WorkHint = IDL.Record({
     'unclaimed' : IDL.Nat32,
-    'offers' : Hash,
+    'offers' : IDL.Opt(Hash),
     'leases' : IDL.Vec(LeaseHint),
     'announce' : IDL.Bool,
   });

@@ -262,7 +262,7 @@ export interface Provider {
   'name' : string,
   'registered_at' : Timestamp,
   /**
-   * The account that payouts go to.
+   * The account that payouts go to; where it is a jobs canister's own, or its ledger's, they go to the provider.
    */
   'payout' : Principal,
 }
