@@ -47,6 +47,17 @@ struct V1Reply {
     content: Option<String>,
 }
 
+/// One message to a model.
+fn ask(model: &str, content: &str) -> V1Request {
+    V1Request {
+        model: model.to_owned(),
+        messages: vec![V1Message::User {
+            content: content.to_owned(),
+        }],
+        tools: None,
+    }
+}
+
 /// Two workers that offer the first model, and a requester with money.
 pub(crate) fn market() -> CanisterMarket {
     let mut fixture = Fixture::new(2, 1, 2);
@@ -185,13 +196,6 @@ fn only_so_many_calls_wait_at_once() {
 #[test]
 fn v1_chat_answers_or_rejects_with_the_reason() {
     let mut market = market();
-    let ask = |model: &str, content: &str| V1Request {
-        model: model.to_owned(),
-        messages: vec![V1Message::User {
-            content: content.to_owned(),
-        }],
-        tools: None,
-    };
     let waits = market
         .chain
         .begin(requester(0), "v1_chat", (ask("tiny", "hello"),));
@@ -281,17 +285,10 @@ fn a_paused_market_lets_nobody_in_and_everybody_out() {
     other.idempotency_key = b"another".to_vec();
     let told: Result<ChatReply, SubmitError> = market.update(requester(0), "chat", (&other,));
     assert_eq!(told, Err(SubmitError::Paused(why.clone())));
-    let ask = V1Request {
-        model: "tiny".to_owned(),
-        messages: vec![V1Message::User {
-            content: "hello".to_owned(),
-        }],
-        tools: None,
-    };
     let (jobs, purse) = (market.chain.jobs, market.chain.purse);
     let told = market
         .chain
-        .try_update(requester(0), jobs, "v1_chat", (ask,));
+        .try_update(requester(0), jobs, "v1_chat", (ask("tiny", "hello"),));
     let told = told.expect_err("it is paused").reject_message;
     assert!(
         told.contains("the market takes no new jobs for now: xxx"),
@@ -327,16 +324,9 @@ fn a_market_low_on_cycles_takes_nothing_new_and_ends_what_it_has() {
     assert_eq!(told, Err(SubmitError::LowOnCycles));
     let told: Result<ChatReply, SubmitError> = market.update(requester(0), "chat", (&other,));
     assert_eq!(told, Err(SubmitError::LowOnCycles));
-    let ask = V1Request {
-        model: "tiny".to_owned(),
-        messages: vec![V1Message::User {
-            content: "hello".to_owned(),
-        }],
-        tools: None,
-    };
     let told = market
         .chain
-        .try_update(requester(0), jobs, "v1_chat", (ask,));
+        .try_update(requester(0), jobs, "v1_chat", (ask("tiny", "hello"),));
     let told = told.expect_err("it takes nothing new").reject_message;
     assert!(told.contains("low on cycles"), "{told}");
     let told = market.chain.fund(requester(1), 1_000);

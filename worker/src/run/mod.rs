@@ -7,6 +7,7 @@ mod check;
 mod floor;
 mod generate;
 mod lease;
+mod prices;
 mod settle;
 mod together;
 
@@ -22,7 +23,7 @@ use std::{
 use assay_engine::offload::Offload;
 use assay_protocol::{
     Hash32, LeaseId,
-    lease::{Beat, LeaseHint, LeaseState, Offer, Order, WorkHint, WorkerError, offers_hash},
+    lease::{Beat, LeaseHint, LeaseState, Offer, Order, WorkHint, WorkerError},
     limits::{HEARTBEAT_LEASES_MAX, HEARTBEAT_SECONDS, SLOTS_MAX},
 };
 use tokio::{
@@ -32,7 +33,7 @@ use tokio::{
 };
 use tracing::{debug, error, info, warn};
 
-use self::{floor::Floor, together::Together};
+use self::{floor::Floor, prices::Prices, together::Together};
 use crate::{
     backoff::Backoff,
     cheat::Cheat,
@@ -50,10 +51,6 @@ pub(crate) use lease::Ticket;
 const ENDED_REMEMBERED: usize = 1_024;
 /// Pause between two looks whether the chips still answer.
 const DEVICE_LOOK: Duration = Duration::from_secs(5);
-/// Least pause between two calls that name the same prices; a hint may be older than the last of them.
-const PRICES_PAUSE: Duration = Duration::from_secs(30);
-/// The same after a refusal.
-const PRICES_LATER: Duration = Duration::from_secs(600);
 /// How long tasks may take to end once they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -380,59 +377,6 @@ fn admit(shared: &Shared, lease: LeaseId) -> Arc<Ticket> {
     let ticket = Arc::new(Ticket::new(lease));
     shared.tickets().live.insert(lease, ticket.clone());
     ticket
-}
-
-/// What this worker asks, and before when a canister is not told again.
-struct Prices {
-    offers: Vec<Offer>,
-    hash: Hash32,
-    again: Instant,
-}
-
-impl Prices {
-    fn new(models: &[Offered]) -> Self {
-        let offers: Vec<Offer> = models.iter().map(|offered| offered.offer).collect();
-        Self {
-            hash: offers_hash(&offers),
-            offers,
-            again: Instant::now() + PRICES_PAUSE,
-        }
-    }
-
-    /// Names them again where others stand: those of an older call that came late, or fewer because somebody took a
-    /// place while this worker was silent.
-    async fn keep(&mut self, jobs: &Jobs, standing: Hash32) -> Result<(), Outcome<WorkerError>> {
-        if standing == self.hash || Instant::now() < self.again {
-            return Ok(());
-        }
-        let mut offers = self.offers.clone();
-        loop {
-            match jobs.set_offers(&offers).await {
-                Ok(()) => break,
-                // The others need not wait for a place there.
-                Err(Outcome::Refused(WorkerError::TooManyOffers { model, .. }))
-                    if offers.iter().any(|offer| offer.model == model) =>
-                {
-                    offers.retain(|offer| offer.model != model);
-                }
-                Err(Outcome::Refused(error)) => {
-                    self.again = Instant::now() + PRICES_LATER;
-                    warn!(jobs = %jobs.id, %error, "other prices of this worker stand there");
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        let missing = self.offers.len() - offers.len();
-        if missing == 0 {
-            self.again = Instant::now() + PRICES_PAUSE;
-            info!(jobs = %jobs.id, "other prices of this worker stood there; its own stand again");
-        } else {
-            self.again = Instant::now() + PRICES_LATER;
-            warn!(jobs = %jobs.id, missing, "not all prices of this worker stand there: too many others offer those models");
-        }
-        Ok(())
-    }
 }
 
 /// One look: what do the leases need, is there new work, are free slots announced, do the right prices stand?
