@@ -9,20 +9,13 @@ use crate::{model, page, process, wasm};
 
 /// Builds `assay` and the worker daemon that it starts, always together, so that both share one set of dependencies.
 pub(crate) fn build_programs(workspace: &Workspace, profile: Profile) -> anyhow::Result<()> {
-    build_packages(workspace, profile, &["assay-cli", "assay-worker"])
-}
-
-/// Builds the programs of these packages, with the features that they have together.
-pub(crate) fn build_packages(
-    workspace: &Workspace,
-    profile: Profile,
-    packages: &[&str],
-) -> anyhow::Result<()> {
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--locked", "--bins"]);
-    for package in packages {
-        cargo.args(["--package", package]);
-    }
+    cargo.args(["build", "--locked", "--bins"]).args([
+        "--package",
+        "assay-cli",
+        "--package",
+        "assay-worker",
+    ]);
     if profile == Profile::Release {
         cargo.arg("--release");
     }

@@ -5,41 +5,54 @@
 //! `--share N` divides the number of seeds, for shorter nights; `--part` names what is run, and `--resume` goes on with the
 //! simulator where a file ends.
 
-use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Args, ValueEnum};
 
+use crate::wasm::Beside;
 use crate::workspace::{Profile, Workspace};
-use crate::{launch, process, tests_run};
+use crate::{process, tests_run, wasm};
 
 /// Markets in the simulator, and steps of each.
 const MARKETS: (u64, u64) = (100_000, 10_000);
-/// The packages of the simulator and of the server of networks.
-const PROGRAMS: &[&str] = &["assay-cli", "assay-localnet"];
-/// The parts that are tests: package, names of the tests, and the variable that makes them long.
-const TESTS: [(Part, &str, &str, Long); 3] = [
+/// The parts that are tests, and the variable that makes them long.
+const TESTS: [(Part, Tests, Long); 3] = [
     (
         Part::Core,
-        "assay-jobs-core",
-        "random_markets",
+        Tests {
+            packages: &["assay-jobs-core"],
+            binary: "random_market",
+            filter: "random_markets",
+        },
         Long::Seeds(2_560),
     ),
     (
         Part::Canisters,
-        "assay-tests",
-        "random::seed",
+        Tests {
+            packages: NETWORKS,
+            binary: MARKET,
+            filter: "random::seed",
+        },
         Long::Seeds(1_000),
     ),
     (
         Part::Load,
-        "assay-tests",
-        "load::a_long_queue",
+        Tests {
+            packages: NETWORKS,
+            binary: MARKET,
+            filter: "load::a_long_queue",
+        },
         Long::Full("ASSAY_LOAD_FULL"),
     ),
 ];
+/// The package of the simulator.
+const SIMULATOR: &str = "assay-cli";
+/// The packages of the tests that have networks: always together, so that they and the simulator share one set of dependencies.
+const NETWORKS: &[&str] = &[SIMULATOR, "assay-localnet", "assay-tests"];
+/// The binary of the market's tests.
+const MARKET: &str = "market";
 /// How many seeds those tests run.
 const SEEDS_VARIABLE: &str = "ASSAY_NIGHTLY_SEEDS";
 
@@ -54,6 +67,16 @@ enum Part {
     Canisters,
     /// A full queue, and ten thousand leases that end together.
     Load,
+}
+
+/// Tests of one binary.
+#[derive(Clone, Copy, Debug)]
+struct Tests {
+    /// What is built together; one of them has the binary.
+    packages: &'static [&'static str],
+    binary: &'static str,
+    /// What their names contain.
+    filter: &'static str,
 }
 
 /// How a test is made long.
@@ -88,13 +111,17 @@ pub(crate) fn run(
     args: &NightlyArgs,
 ) -> anyhow::Result<ExitCode> {
     let wanted = |part: Part| args.part.is_empty() || args.part.contains(&part);
-    // Always together, so that both share one set of dependencies; the core's tests need neither.
-    if [Part::Simulator, Part::Canisters, Part::Load]
-        .into_iter()
-        .any(wanted)
-    {
-        launch::build_packages(workspace, Profile::Release, PROGRAMS)?;
+    let mut wasm_dir = None;
+    if wanted(Part::Canisters) || wanted(Part::Load) {
+        let (built, ()) = wasm::build_beside(workspace, may_install, Beside::Tests, || {
+            let mut cargo = release(workspace, "build", NETWORKS);
+            process::run(cargo.args(["--bins", "--test", MARKET]))
+        })?;
+        wasm_dir = Some(built);
+    } else if wanted(Part::Simulator) {
+        process::run(release(workspace, "build", &[SIMULATOR]).arg("--bins"))?;
     }
+
     let mut ended = ExitCode::SUCCESS;
     if wanted(Part::Simulator)
         && let Err(error) = process::run(&mut simulate(workspace, args))
@@ -102,26 +129,34 @@ pub(crate) fn run(
         eprintln!("error: {error:#}");
         ended = ExitCode::FAILURE;
     }
-    // The market's tests spend half of their time in the server.
-    let server = tests_run::server(workspace, Profile::Release);
-    for (_, package, tests, long) in TESTS.into_iter().filter(|(part, ..)| wanted(*part)) {
-        let long: (&str, OsString) = match long {
-            Long::Seeds(seeds) => (SEEDS_VARIABLE, share(seeds, args).to_string().into()),
-            Long::Full(variable) => (variable, "1".into()),
+    for (_, tests, long) in TESTS.into_iter().filter(|(part, ..)| wanted(*part)) {
+        let mut cargo = release(workspace, "test", tests.packages);
+        cargo
+            .args(["--no-fail-fast", "--test", tests.binary, tests.filter])
+            .env(
+                tests_run::SERVER_VARIABLE,
+                tests_run::server(workspace, Profile::Release),
+            )
+            .envs(wasm_dir.iter().map(|dir| (tests_run::WASM_VARIABLE, dir)));
+        match long {
+            Long::Seeds(seeds) => cargo.env(SEEDS_VARIABLE, share(seeds, args).to_string()),
+            Long::Full(variable) => cargo.env(variable, "1"),
         };
-        let told = tests_run::run(
-            workspace,
-            may_install,
-            &[package.to_owned()],
-            Some(tests),
-            &[],
-            &[long, (tests_run::SERVER_VARIABLE, server.clone())],
-        )?;
-        if told != ExitCode::SUCCESS {
+        if !tests_run::summed(&mut cargo)? {
             ended = ExitCode::FAILURE;
         }
     }
     Ok(ended)
+}
+
+/// Cargo in the release build: the tests of markets are as busy as the networks that they ask.
+fn release(workspace: &Workspace, task: &str, packages: &[&str]) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args([task, "--locked", "--release"]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    cargo
 }
 
 fn simulate(workspace: &Workspace, args: &NightlyArgs) -> Command {

@@ -17,7 +17,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, ExitStatus};
 
 use crate::wasm::Beside;
 use crate::workspace::{Profile, Workspace};
@@ -75,7 +75,7 @@ pub(crate) fn run(
         .args(filter)
         .arg("--")
         .args(args)
-        .env("ASSAY_WASM_DIR", wasm_dir)
+        .env(WASM_VARIABLE, wasm_dir)
         .env("ASSAY_MODEL", model)
         .env("ASSAY_GEMMA", gemma)
         .env("ASSAY_ENCODER", encoder)
@@ -92,16 +92,8 @@ pub(crate) fn run(
                 .map(|python| (WOLFPINE_VARIABLE, python)),
         )
         .envs(variables.iter().map(|(name, value)| (name, value)));
-    let mut total = Total::default();
-    let status = process::lines(&mut cargo, |line| {
-        total.read(line);
-        process::out(line)
-    })?;
+    let (status, mut total) = counted(&mut cargo)?;
 
-    if !status.success() && total.failed == 0 {
-        process::out("a test binary could not be built or ended before its tests did")?;
-        total.failed = 1;
-    }
     // A person may work without Node or Python; the machine that decides may not.
     let mut lacking = false;
     if std::env::var_os("CI").is_some() {
@@ -123,6 +115,27 @@ pub(crate) fn run(
     })
 }
 
+/// Runs `cargo test`, shows its lines, and counts.
+fn counted(cargo: &mut Command) -> anyhow::Result<(ExitStatus, Total)> {
+    let mut total = Total::default();
+    let status = process::lines(cargo, |line| {
+        total.read(line);
+        process::out(line)
+    })?;
+    if !status.success() && total.failed == 0 {
+        process::out("a test binary could not be built or ended before its tests did")?;
+        total.failed = 1;
+    }
+    Ok((status, total))
+}
+
+/// Runs `cargo test` as `cargo` has it, and ends with the sum over its binaries; whether all passed.
+pub(crate) fn summed(cargo: &mut Command) -> anyhow::Result<bool> {
+    let (status, total) = counted(cargo)?;
+    process::out(&total.summary())?;
+    Ok(status.success())
+}
+
 /// Where the `icp` command that tests use is installed.
 pub(crate) const CLIENTS: &str = "tests/clients/icp";
 /// What a simulator of Wormhole chips needs of Python.
@@ -135,6 +148,9 @@ pub(crate) fn wolfpine(workspace: &Workspace, may_install: bool) -> anyhow::Resu
     let folder = workspace.root.join(WOLFPINE);
     python::environment(workspace, &folder, "wolfpine", may_install)
 }
+
+/// Through which tests find canister modules.
+pub(crate) const WASM_VARIABLE: &str = "ASSAY_WASM_DIR";
 /// Through which the clients of PocketIC find their server.
 pub(crate) const SERVER_VARIABLE: &str = "POCKET_IC_BIN";
 

@@ -42,7 +42,7 @@ pub(crate) fn run(
         .args(["--bench", "market", "--"])
         .args(["--rounds", &rounds.to_string()])
         .args(["--threads", &threads.to_string()])
-        .env("ASSAY_WASM_DIR", wasm_dir)
+        .env(tests_run::WASM_VARIABLE, wasm_dir)
         .env("ASSAY_MODEL", model)
         .env(
             "ASSAY_WORKER_BIN",
