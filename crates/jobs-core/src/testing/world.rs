@@ -897,7 +897,13 @@ impl World {
         };
         let from = held.sent as usize;
         let to = body.output_tokens.len().min(from + self.rng.usize(1..20));
-        let tokens = body.output_tokens[from..to].to_vec();
+        // A lie may be shorter than what another worker streamed before.
+        let to = to.max(from);
+        let tokens = body
+            .output_tokens
+            .get(from..to)
+            .unwrap_or_default()
+            .to_vec();
         let text = "ü".repeat(tokens.len());
         let lease = held.order.lease;
         let told = market.progress(
