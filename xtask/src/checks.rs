@@ -51,7 +51,7 @@ pub(crate) fn lint(workspace: &Workspace, may_install: bool) -> anyhow::Result<E
 
 /// The whole check.
 pub(crate) fn ci(workspace: &Workspace, may_install: bool) -> anyhow::Result<ExitCode> {
-    let tests = tests_run::run(workspace, may_install, &[], None, &[], &[])?;
+    let tests = tests_run::run(workspace, may_install, &[], None, &[])?;
     let lint = lint(workspace, may_install)?;
     Ok(if tests == ExitCode::SUCCESS {
         lint

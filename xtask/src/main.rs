@@ -13,6 +13,7 @@ mod checks;
 mod conformance;
 mod fuzz;
 mod launch;
+mod market_tests;
 mod model;
 mod nightly;
 mod node;
@@ -209,7 +210,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             &args.packages,
             args.filter.as_deref(),
             &args.args,
-            &[],
         ),
         Task::Conformance { subject, whole } => {
             conformance::run(&workspace, may_install, subject, whole)

@@ -11,48 +11,22 @@ use std::process::{Command, ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use crate::wasm::Beside;
+use crate::market_tests::{MarketTests, release};
 use crate::workspace::{Profile, Workspace};
-use crate::{process, tests_run, wasm};
+use crate::{process, tests_run};
 
 /// Markets in the simulator, and steps of each.
 const MARKETS: (u64, u64) = (100_000, 10_000);
-/// The parts that are tests, and the variable that makes them long.
-const TESTS: [(Part, Tests, Long); 3] = [
-    (
-        Part::Core,
-        Tests {
-            packages: &["assay-jobs-core"],
-            binary: "random_market",
-            filter: "random_markets",
-        },
-        Long::Seeds(2_560),
-    ),
-    (
-        Part::Canisters,
-        Tests {
-            packages: NETWORKS,
-            binary: MARKET,
-            filter: "random::seed",
-        },
-        Long::Seeds(1_000),
-    ),
-    (
-        Part::Load,
-        Tests {
-            packages: NETWORKS,
-            binary: MARKET,
-            filter: "load::a_long_queue",
-        },
-        Long::Full("ASSAY_LOAD_FULL"),
-    ),
-];
 /// The package of the simulator.
 const SIMULATOR: &str = "assay-cli";
-/// The packages of the tests that have networks: always together, so that they and the simulator share one set of dependencies.
-const NETWORKS: &[&str] = &[SIMULATOR, "assay-localnet", "assay-tests"];
-/// The binary of the market's tests.
-const MARKET: &str = "market";
+/// The core's tests: package, binary, and what their names contain.
+const CORE: (&str, &str, &str) = ("assay-jobs-core", "random_market", "random_markets");
+/// Their seeds.
+const CORE_SEEDS: u64 = 2_560;
+/// The canisters' tests, and their seeds.
+const CANISTERS: (&str, u64) = ("random::seed", 1_000);
+/// The test of a full queue, and what makes it whole.
+const LOAD: (&str, &str) = ("load::a_long_queue", "ASSAY_LOAD_FULL");
 /// How many seeds those tests run.
 const SEEDS_VARIABLE: &str = "ASSAY_NIGHTLY_SEEDS";
 
@@ -67,25 +41,6 @@ enum Part {
     Canisters,
     /// A full queue, and ten thousand leases that end together.
     Load,
-}
-
-/// Tests of one binary.
-#[derive(Clone, Copy, Debug)]
-struct Tests {
-    /// What is built together; one of them has the binary.
-    packages: &'static [&'static str],
-    binary: &'static str,
-    /// What their names contain.
-    filter: &'static str,
-}
-
-/// How a test is made long.
-#[derive(Clone, Copy, Debug)]
-enum Long {
-    /// By its seeds, of which shorter nights run a share.
-    Seeds(u64),
-    /// By this variable, in whole.
-    Full(&'static str),
 }
 
 #[derive(Args)]
@@ -111,14 +66,11 @@ pub(crate) fn run(
     args: &NightlyArgs,
 ) -> anyhow::Result<ExitCode> {
     let wanted = |part: Part| args.part.is_empty() || args.part.contains(&part);
-    let mut wasm_dir = None;
-    if wanted(Part::Canisters) || wanted(Part::Load) {
-        let (built, ()) = wasm::build_beside(workspace, may_install, Beside::Tests, || {
-            let mut cargo = release(workspace, "build", NETWORKS);
-            process::run(cargo.args(["--bins", "--test", MARKET]))
-        })?;
-        wasm_dir = Some(built);
-    } else if wanted(Part::Simulator) {
+    let networks = wanted(Part::Canisters) || wanted(Part::Load);
+    let market = networks
+        .then(|| MarketTests::build(workspace, may_install))
+        .transpose()?;
+    if wanted(Part::Simulator) && !networks {
         process::run(release(workspace, "build", &[SIMULATOR]).arg("--bins"))?;
     }
 
@@ -129,34 +81,36 @@ pub(crate) fn run(
         eprintln!("error: {error:#}");
         ended = ExitCode::FAILURE;
     }
-    for (_, tests, long) in TESTS.into_iter().filter(|(part, ..)| wanted(*part)) {
-        let mut cargo = release(workspace, "test", tests.packages);
+    let mut tests = Vec::new();
+    if wanted(Part::Core) {
+        let (package, binary, filter) = CORE;
+        let mut cargo = release(workspace, "test", &[package]);
         cargo
-            .args(["--no-fail-fast", "--test", tests.binary, tests.filter])
-            .env(
-                tests_run::SERVER_VARIABLE,
-                tests_run::server(workspace, Profile::Release),
-            )
-            .envs(wasm_dir.iter().map(|dir| (tests_run::WASM_VARIABLE, dir)));
-        match long {
-            Long::Seeds(seeds) => cargo.env(SEEDS_VARIABLE, share(seeds, args).to_string()),
-            Long::Full(variable) => cargo.env(variable, "1"),
-        };
+            .args(["--no-fail-fast", "--test", binary, filter])
+            .env(SEEDS_VARIABLE, share(CORE_SEEDS, args).to_string());
+        tests.push(cargo);
+    }
+    if let Some(market) = &market {
+        if wanted(Part::Canisters) {
+            let (filter, seeds) = CANISTERS;
+            let mut cargo = market.cargo(filter);
+            cargo.env(SEEDS_VARIABLE, share(seeds, args).to_string());
+            tests.push(cargo);
+        }
+        if wanted(Part::Load) {
+            let (filter, whole) = LOAD;
+            let mut cargo = market.cargo(filter);
+            // What was the dearest of each kind is what one looks at.
+            cargo.env(whole, "1").args(["--", "--nocapture"]);
+            tests.push(cargo);
+        }
+    }
+    for mut cargo in tests {
         if !tests_run::summed(&mut cargo)? {
             ended = ExitCode::FAILURE;
         }
     }
     Ok(ended)
-}
-
-/// Cargo in the release build: the tests of markets are as busy as the networks that they ask.
-fn release(workspace: &Workspace, task: &str, packages: &[&str]) -> Command {
-    let mut cargo = workspace.cargo();
-    cargo.args([task, "--locked", "--release"]);
-    for package in packages {
-        cargo.args(["--package", package]);
-    }
-    cargo
 }
 
 fn simulate(workspace: &Workspace, args: &NightlyArgs) -> Command {

@@ -33,14 +33,13 @@ pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
     )
 }
 
-/// Runs all tests, or those of `packages` whose name contains `filter`; `args` go to the test binaries, `variables` into their environment.
+/// Runs all tests, or those of `packages` whose name contains `filter`; `args` go to the test binaries.
 pub(crate) fn run(
     workspace: &Workspace,
     may_install: bool,
     packages: &[String],
     filter: Option<&str>,
     args: &[String],
-    variables: &[(&str, OsString)],
 ) -> anyhow::Result<ExitCode> {
     let (wasm_dir, (places, gemma, encoder)) =
         wasm::build_beside(workspace, may_install, Beside::Tests, || {
@@ -90,8 +89,7 @@ pub(crate) fn run(
                 .as_ref()
                 .ok()
                 .map(|python| (WOLFPINE_VARIABLE, python)),
-        )
-        .envs(variables.iter().map(|(name, value)| (name, value)));
+        );
     let (status, mut total) = counted(&mut cargo)?;
 
     // A person may work without Node or Python; the machine that decides may not.

@@ -1,17 +1,17 @@
 //! `bench market` and `bench growth`: what verified answers cost, and how that grows with the market.
 
+use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::market_tests::MarketTests;
 use crate::wasm::Beside;
 use crate::workspace::{Profile, Workspace};
 use crate::{model, process, tests_run, wasm};
 
-/// The package of both measurements.
-const PACKAGE: &str = "assay-tests";
 /// The daemon: package and program.
 const WORKER: &str = "assay-worker";
 /// The test that fills markets, and its variables.
@@ -59,17 +59,15 @@ pub(crate) fn growth(
     jobs: NonZeroU64,
     plot: Option<&Path>,
 ) -> anyhow::Result<ExitCode> {
-    let mut variables = vec![(JOBS_VARIABLE, jobs.to_string().into())];
+    let mut variables = vec![(JOBS_VARIABLE, OsString::from(jobs.to_string()))];
     if let Some(plot) = plot {
         let plot = std::path::absolute(plot).context("cannot tell where the plot goes")?;
         variables.push((PLOT_VARIABLE, plot.into_os_string()));
     }
-    tests_run::run(
-        workspace,
-        may_install,
-        &[PACKAGE.to_owned()],
-        Some(GROWTH),
-        &["--nocapture".to_owned()],
-        &variables,
-    )
+    let mut cargo = MarketTests::build(workspace, may_install)?.cargo(GROWTH);
+    cargo.envs(variables).args(["--", "--nocapture"]);
+    Ok(match tests_run::summed(&mut cargo)? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
