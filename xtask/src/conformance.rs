@@ -233,7 +233,7 @@ pub(crate) fn run(
     }
     let canisters: Vec<String> = canisters.iter().map(|&name| name.to_owned()).collect();
     let wasm_dir = wasm::build(workspace, may_install, &canisters)?;
-    variables.push(("ASSAY_WASM_DIR", wasm_dir));
+    variables.push((tests_run::WASM_VARIABLE, wasm_dir));
     let mut count = Count::default();
     for suite in suites {
         run_suite(workspace, may_install, suite, &variables, &mut count)?;

@@ -22,7 +22,7 @@ impl<'a> MarketTests<'a> {
     /// Builds them, their server, `assay`, and the canisters.
     pub(crate) fn build(workspace: &'a Workspace, may_install: bool) -> anyhow::Result<Self> {
         let (wasm_dir, ()) = wasm::build_beside(workspace, may_install, Beside::Tests, || {
-            let mut cargo = release(workspace, "build", PACKAGES);
+            let mut cargo = workspace.release("build", PACKAGES);
             process::run(cargo.args(["--bins", "--test", BINARY]))
         })?;
         Ok(Self {
@@ -34,21 +34,11 @@ impl<'a> MarketTests<'a> {
     /// Cargo that runs those whose name contains `filter`.
     pub(crate) fn cargo(&self, filter: &str) -> Command {
         let server = tests_run::server(self.workspace, Profile::Release);
-        let mut cargo = release(self.workspace, "test", PACKAGES);
+        let mut cargo = self.workspace.release("test", PACKAGES);
         cargo
             .args(["--no-fail-fast", "--test", BINARY, filter])
             .env(tests_run::WASM_VARIABLE, &self.wasm_dir)
             .env(tests_run::SERVER_VARIABLE, server);
         cargo
     }
-}
-
-/// Cargo in the release build.
-pub(crate) fn release(workspace: &Workspace, task: &str, packages: &[&str]) -> Command {
-    let mut cargo = workspace.cargo();
-    cargo.args([task, "--locked", "--release"]);
-    for package in packages {
-        cargo.args(["--package", package]);
-    }
-    cargo
 }

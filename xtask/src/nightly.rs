@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Args, ValueEnum};
 
-use crate::market_tests::{MarketTests, release};
+use crate::market_tests::MarketTests;
 use crate::workspace::{Profile, Workspace};
 use crate::{process, tests_run};
 
@@ -71,7 +71,7 @@ pub(crate) fn run(
         .then(|| MarketTests::build(workspace, may_install))
         .transpose()?;
     if wanted(Part::Simulator) && !networks {
-        process::run(release(workspace, "build", &[SIMULATOR]).arg("--bins"))?;
+        process::run(workspace.release("build", &[SIMULATOR]).arg("--bins"))?;
     }
 
     let mut ended = ExitCode::SUCCESS;
@@ -84,7 +84,7 @@ pub(crate) fn run(
     let mut tests = Vec::new();
     if wanted(Part::Core) {
         let (package, binary, filter) = CORE;
-        let mut cargo = release(workspace, "test", &[package]);
+        let mut cargo = workspace.release("test", &[package]);
         cargo
             .args(["--no-fail-fast", "--test", binary, filter])
             .env(SEEDS_VARIABLE, share(CORE_SEEDS, args).to_string());
@@ -106,7 +106,7 @@ pub(crate) fn run(
         }
     }
     for mut cargo in tests {
-        if !tests_run::summed(&mut cargo)? {
+        if tests_run::summed(&mut cargo)? != ExitCode::SUCCESS {
             ended = ExitCode::FAILURE;
         }
     }

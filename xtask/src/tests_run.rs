@@ -127,11 +127,15 @@ fn counted(cargo: &mut Command) -> anyhow::Result<(ExitStatus, Total)> {
     Ok((status, total))
 }
 
-/// Runs `cargo test` as `cargo` has it, and ends with the sum over its binaries; whether all passed.
-pub(crate) fn summed(cargo: &mut Command) -> anyhow::Result<bool> {
+/// Runs `cargo test` as `cargo` has it, and ends with the sum over its binaries.
+pub(crate) fn summed(cargo: &mut Command) -> anyhow::Result<ExitCode> {
     let (status, total) = counted(cargo)?;
     process::out(&total.summary())?;
-    Ok(status.success())
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Where the `icp` command that tests use is installed.

@@ -148,6 +148,16 @@ impl Workspace {
         cargo(&self.root)
     }
 
+    /// The same for a task on these packages in the release build.
+    pub(crate) fn release(&self, task: &str, packages: &[&str]) -> Command {
+        let mut cargo = self.cargo();
+        cargo.args([task, "--locked", "--release"]);
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
+        cargo
+    }
+
     pub(crate) fn wasm_dir(&self) -> PathBuf {
         self.root.join(WASM_DIR)
     }

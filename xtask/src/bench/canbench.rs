@@ -92,14 +92,8 @@ pub(crate) fn run(workspace: &Workspace, may_install: bool) -> anyhow::Result<Ex
 /// Finds or installs canbench, and builds the network that it runs on.
 pub(super) fn install(workspace: &Workspace, may_install: bool) -> anyhow::Result<PathBuf> {
     let canbench = tools::find_or_install(workspace, may_install, &CANBENCH)?;
-    process::run(workspace.cargo().args([
-        "build",
-        "--locked",
-        "--release",
-        "--package",
-        "assay-localnet",
-        "--bins",
-    ]))?;
+    let mut network = workspace.release("build", &["assay-localnet"]);
+    process::run(network.arg("--bins"))?;
     Ok(canbench)
 }
 

@@ -167,14 +167,7 @@ impl Ours {
                 model::convert(workspace, Profile::Dev, &places)?
             }
         };
-        let mut cargo = workspace.cargo();
-        cargo.args([
-            "build",
-            "--locked",
-            "--release",
-            "--package",
-            "assay-engine",
-        ]);
+        let mut cargo = workspace.release("build", &["assay-engine"]);
         process::run(cargo.args(["--example", "bench"]))?;
         Ok(Self {
             program: workspace.target.join("release/examples/bench"),

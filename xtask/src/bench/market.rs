@@ -33,8 +33,7 @@ pub(crate) fn run(
     })?;
     let model = model::convert(workspace, Profile::Dev, &places)?;
     // What is measured is the workers; the network beside them is that of the tests.
-    let mut worker = workspace.cargo();
-    worker.args(["build", "--locked", "--release", "--package", WORKER]);
+    let mut worker = workspace.release("build", &[WORKER]);
     process::run(worker.args(["--bin", WORKER]))?;
     let mut cargo = workspace.cargo();
     cargo
@@ -66,8 +65,5 @@ pub(crate) fn growth(
     }
     let mut cargo = MarketTests::build(workspace, may_install)?.cargo(GROWTH);
     cargo.envs(variables).args(["--", "--nocapture"]);
-    Ok(match tests_run::summed(&mut cargo)? {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    tests_run::summed(&mut cargo)
 }

@@ -251,9 +251,8 @@ fn build(
     folder: &Path,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<()> {
-    let mut cargo = workspace.cargo();
+    let mut cargo = workspace.release("build", &[PACKAGE]);
     cargo
-        .args(["build", "--locked", "--release", "--package", PACKAGE])
         .args(target)
         .arg("--target-dir")
         .arg(folder)

@@ -897,13 +897,9 @@ impl World {
         };
         let from = held.sent as usize;
         let to = body.output_tokens.len().min(from + self.rng.usize(1..20));
-        // A lie may be shorter than what another worker streamed before.
-        let to = to.max(from);
-        let tokens = body
-            .output_tokens
-            .get(from..to)
-            .unwrap_or_default()
-            .to_vec();
+        // Nothing, where a lie is shorter than what another worker streamed before.
+        let tokens = body.output_tokens.get(from..to).unwrap_or_default();
+        let (tokens, to) = (tokens.to_vec(), from + tokens.len());
         let text = "ü".repeat(tokens.len());
         let lease = held.order.lease;
         let told = market.progress(
