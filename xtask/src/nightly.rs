@@ -26,7 +26,7 @@ const CORE_SEEDS: u64 = 2_560;
 /// The canisters' tests, and their seeds.
 const CANISTERS: (&str, u64) = ("random::seed", 1_000);
 /// The test of a full queue, and what makes it whole.
-const LOAD: (&str, &str) = ("load::a_long_queue", "ASSAY_LOAD_FULL");
+const LOAD: (&str, &str) = ("overtax", "ASSAY_LOAD_FULL");
 /// How many seeds those tests run.
 const SEEDS_VARIABLE: &str = "ASSAY_NIGHTLY_SEEDS";
 

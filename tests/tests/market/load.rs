@@ -1,7 +1,9 @@
 //! The market at its limits: however much waits, works or ends at once, no message takes more instructions than it may.
 
 mod growth;
+mod others;
 mod plot;
+mod registry;
 
 use std::{
     collections::BTreeMap,
@@ -19,11 +21,8 @@ use assay_protocol::{
     Cycles, JobId, LeaseId, Timestamp,
     job::{JobError, JobView, JobsArgs, StreamArgs, SubmitArgs, SubmitError, Submitted},
     lease::{Beat, Claim, Offer, Order, ProgressArgs, Role, WorkerError},
-    limits::{LEASE_SECONDS, OPEN_JOBS_MAX, PAGE_MAX, TRANSFER_CYCLES_MIN},
-    money::{
-        Destination, GiveArgs, Holdings, MoneyError, TransferState, TransferView, TransfersArgs,
-        WithdrawArgs,
-    },
+    limits::{LEASE_SECONDS, OPEN_JOBS_MAX, PAGE_MAX},
+    money::TransfersArgs,
     receipt::{CertifiedReceipt, ReceiptsArgs},
     request::{JobRequest, ModelRef},
 };
@@ -36,6 +35,7 @@ use crate::{
     authority::{request, submit},
     chain::{Chain, admin},
     meter::{INSTRUCTIONS_MAX, samples},
+    vault::Bank,
 };
 
 /// One worker of each provider in a crowd.
@@ -47,6 +47,8 @@ const FULL_VARIABLE: &str = "ASSAY_LOAD_FULL";
 const BLOB_BYTES: usize = 256 << 20;
 /// What no query of the market may pass.
 const QUERY_INSTRUCTIONS_MAX: u64 = 500_000_000;
+/// What a canister shows to browsers.
+const PAGES: [&str; 3] = ["/", "/metrics", "/logs"];
 /// Rounds in which everything that is due has ended.
 const ROUNDS_MAX: usize = 1_000;
 /// Matches that are looked at while the whole queue waits for free workers.
@@ -85,17 +87,34 @@ pub(crate) fn query_cost(
     method: &str,
     args: impl ArgumentEncoder,
 ) -> u64 {
-    let before = queried(chain);
+    query_cost_at(chain, chain.jobs, caller, method, args)
+}
+
+/// The same of any canister.
+fn query_cost_at(
+    chain: &Chain,
+    canister: Principal,
+    caller: Principal,
+    method: &str,
+    args: impl ArgumentEncoder,
+) -> u64 {
+    let before = queried(chain, canister);
     let arg = encode_args(args).unwrap();
-    let network = chain.network();
-    let answer = network.query_call(chain.jobs, caller, method, arg);
+    let answer = chain.network().query_call(canister, caller, method, arg);
     let answer = answer.unwrap_or_else(|reject| panic!("{method} was rejected: {reject:?}"));
     let values = IDLArgs::from_bytes(&answer).unwrap();
     let refused = values.args.iter().any(
         |value| matches!(value, IDLValue::Variant(told) if told.0.id.get_id() == idl_hash("Err")),
     );
     assert!(!refused, "{method} was refused: {values}");
-    queried(chain) - before
+    queried(chain, canister) - before
+}
+
+/// Asks for a page of a canister, and gives the instructions it took.
+fn page_cost(chain: &mut Chain, canister: Principal, url: &str) -> u64 {
+    let before = queried(chain, canister);
+    chain.page(canister, url);
+    queried(chain, canister) - before
 }
 
 /// What the queries about one job, and the pages that hold it, take in instructions, by name.
@@ -173,9 +192,9 @@ pub(crate) fn finish(chain: &mut Chain, job: JobId, workers: &[Principal]) {
     }
 }
 
-/// Instructions of all queries that the jobs canister ever answered.
-fn queried(chain: &Chain) -> u64 {
-    let status = chain.network().canister_status(chain.jobs, Some(admin()));
+/// Instructions of all queries that a canister ever answered.
+fn queried(chain: &Chain, canister: Principal) -> u64 {
+    let status = chain.network().canister_status(canister, Some(admin()));
     let total = status.unwrap().query_stats.num_instructions_total;
     total.0.try_into().unwrap()
 }
@@ -325,7 +344,9 @@ pub(crate) fn receipt(chain: &mut Chain, job: JobId) -> Option<CertifiedReceipt>
 fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
     let load = Load::asked();
     let fixture = Fixture::crowd(load.workers, SLOTS);
-    let (mut chain, asked) = crowded(load, &fixture);
+    let (chain, asked) = crowded(load, &fixture);
+    let mut bank = Bank::beside(chain);
+    let chain = &mut bank.chain;
     let (jobs, leases) = (chain.jobs, load.leases());
     let worker = fixture.workers[0];
     let someone = requester(1);
@@ -348,41 +369,29 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
         (
             "quote",
             query_cost(
-                &mut chain,
+                chain,
                 someone,
                 "quote",
                 (request(asked.request.model.clone()),),
             ),
         ),
-        ("events", query_cost(&mut chain, admin(), "events", (0u64,))),
-        ("job", query_cost(&mut chain, someone, "job", (JobId(1),))),
-        ("jobs", query_cost(&mut chain, someone, "jobs", (page,))),
-        (
-            "jobs of one",
-            query_cost(&mut chain, someone, "jobs", (own,)),
-        ),
-        (
-            "stream",
-            query_cost(&mut chain, someone, "stream", (stream,)),
-        ),
+        ("events", query_cost(chain, admin(), "events", (0u64,))),
+        ("job", query_cost(chain, someone, "job", (JobId(1),))),
+        ("jobs", query_cost(chain, someone, "jobs", (page,))),
+        ("jobs of one", query_cost(chain, someone, "jobs", (own,))),
+        ("stream", query_cost(chain, someone, "stream", (stream,))),
         (
             "balance",
-            query_cost(&mut chain, someone, "balance", (None::<Principal>,)),
+            query_cost(chain, someone, "balance", (None::<Principal>,)),
         ),
         (
             "holdings",
-            query_cost(&mut chain, someone, "holdings", (None::<Principal>,)),
+            query_cost(chain, someone, "holdings", (None::<Principal>,)),
         ),
-        ("work", query_cost(&mut chain, worker, "work", ())),
-        (
-            "explain",
-            query_cost(&mut chain, worker, "explain", (worker,)),
-        ),
-        (
-            "earnings",
-            query_cost(&mut chain, worker, "earnings", (worker,)),
-        ),
-        ("stats", query_cost(&mut chain, worker, "stats", ())),
+        ("work", query_cost(chain, worker, "work", ())),
+        ("explain", query_cost(chain, worker, "explain", (worker,))),
+        ("earnings", query_cost(chain, worker, "earnings", (worker,))),
+        ("stats", query_cost(chain, worker, "stats", ())),
     ];
     check_queries(&queries);
 
@@ -408,38 +417,18 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
     let beats: Result<Vec<(LeaseId, Beat)>, WorkerError> =
         chain.update(worker, jobs, "heartbeat", (&leased,));
     assert_eq!(beats.unwrap().len(), usize::from(SLOTS));
+    let told: Result<(), WorkerError> = chain.update(worker, jobs, "ready", (0_u16,));
+    told.unwrap();
 
     // One job comes to its verdict, and what may be asked for beside that is done once.
     let view: Result<JobView, JobError> = chain.query(someone, jobs, "job", (JobId(1),));
     let view = view.unwrap();
     let holders: Vec<Principal> = view.leases.iter().map(|lease| lease.worker).collect();
-    finish(&mut chain, JobId(1), &holders);
+    finish(chain, JobId(1), &holders);
     let told: Result<(), JobError> = chain.update(admin(), jobs, "cancel", (newest,));
     told.unwrap();
-    let amount = Cycles(TRANSFER_CYCLES_MIN);
-    chain.fund(admin(), 5 * amount.0).unwrap();
-    let held: [Result<Holdings, MoneyError>; 3] = [
-        chain.update(
-            admin(),
-            jobs,
-            "give",
-            (GiveArgs {
-                to: someone,
-                amount,
-            },),
-        ),
-        chain.update(admin(), jobs, "stake", (amount,)),
-        chain.update(admin(), jobs, "unstake", (amount,)),
-    ];
-    assert!(held.iter().all(Result::is_ok), "{held:?}");
-    let told: Result<Cycles, MoneyError> = chain.update(admin(), jobs, "fund_treasury", (amount,));
-    told.unwrap();
-    let out = WithdrawArgs {
-        amount,
-        to: Destination::Canister(chain.purse),
-    };
-    let told: Result<TransferView, MoneyError> = chain.update(admin(), jobs, "withdraw", (out,));
-    assert_eq!(told.unwrap().state, TransferState::Done { block: None });
+    others::ask_for_them(&mut bank, &last, newest);
+    let chain = &mut bank.chain;
     let idle = fixture.workers[1];
     let told: Result<Vec<Order>, WorkerError> =
         chain.update(idle, jobs, "claim", (Vec::<LeaseId>::new(),));
@@ -453,7 +442,7 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
     }
     chain.sync().unwrap();
     let mut rounds = 0;
-    while receipt(&mut chain, JobId(1)).is_none() {
+    while receipt(chain, JobId(1)).is_none() {
         chain.network().tick();
         rounds += 1;
         assert!(rounds < ROUNDS_MAX, "{:?}", chain.stats());
@@ -463,12 +452,12 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
         .iter()
         .find(checks)
         .expect("one of ten leases checks");
-    stream_all(&mut chain, checker);
+    stream_all(chain, checker);
     let queries = [
         (
             "transfers",
             query_cost(
-                &mut chain,
+                chain,
                 admin(),
                 "transfers",
                 (TransfersArgs {
@@ -481,24 +470,22 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
         ),
         (
             "canaries",
-            query_cost(&mut chain, admin(), "canaries", (None::<u64>,)),
+            query_cost(chain, admin(), "canaries", (None::<u64>,)),
         ),
-        ("rules", query_cost(&mut chain, someone, "rules", ())),
-        ("ledger", query_cost(&mut chain, someone, "ledger", ())),
+        ("rules", query_cost(chain, someone, "rules", ())),
+        ("ledger", query_cost(chain, someone, "ledger", ())),
         (
             "follow",
-            query_cost(&mut chain, worker, "follow", (checker.lease, 0u32)),
+            query_cost(chain, worker, "follow", (checker.lease, 0u32)),
         ),
     ];
     check_queries(&queries);
-    let costs = query_costs(&mut chain, someone, JobId(1), &last.request);
+    let costs = query_costs(chain, someone, JobId(1), &last.request);
     for (method, instructions) in &costs {
         check_queries(&[(method, *instructions)]);
     }
-    for page in ["/", "/metrics", "/logs"] {
-        let before = queried(&chain);
-        chain.page(jobs, page);
-        check_queries(&[(page, queried(&chain) - before)]);
+    for url in PAGES {
+        check_queries(&[(url, page_cost(chain, jobs, url))]);
     }
 
     // All leases lose their heartbeat in the same moment.
@@ -522,10 +509,10 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
         load.jobs as u64 - 1,
         "every job is asked again but the cancelled and the verified one"
     );
-    let expiring = dearest(&mut chain);
+    let expiring = dearest(chain);
 
     // Everybody is free, and everything waits.
-    natively(&mut chain, |native| native.ready(&fixture.workers, SLOTS));
+    natively(chain, |native| native.ready(&fixture.workers, SLOTS));
     let mut rounds = 0;
     let matched = |chain: &mut Chain| {
         let metrics = chain.page(jobs, "/metrics");
@@ -533,14 +520,14 @@ fn a_long_queue_and_all_leases_expiring_together_overtax_no_message() {
             .get("match")
             .copied()
     };
-    while matched(&mut chain).is_none_or(|matches| matches < MATCHES) {
+    while matched(chain).is_none_or(|matches| matches < MATCHES) {
         chain.network().tick();
         rounds += 1;
         assert!(rounds < ROUNDS_MAX, "{:?}", chain.stats());
     }
     assert!(chain.stats().running > 0);
 
-    for costs in [expiring, dearest(&mut chain)] {
+    for costs in [expiring, dearest(chain)] {
         for (work, instructions) in costs {
             say(format_args!("{work} {instructions}"));
             assert!(instructions < INSTRUCTIONS_MAX, "{work}: {instructions}");

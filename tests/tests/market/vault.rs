@@ -102,6 +102,21 @@ impl Bank {
         Self { chain, ledger }
     }
 
+    /// On a market that is there and has no ledger yet: it is told of one that does as it should.
+    pub(crate) fn beside(mut chain: Chain) -> Self {
+        let ledger = scripted(&mut chain);
+        let args = LedgerArgs {
+            ledger: Some(ledger),
+        };
+        let jobs = chain.jobs;
+        chain.network().stop_canister(jobs, Some(admin())).unwrap();
+        chain
+            .upgrade(jobs, "jobs", &encode_one(Some(args)).unwrap())
+            .unwrap();
+        chain.network().start_canister(jobs, Some(admin())).unwrap();
+        Self { chain, ledger }
+    }
+
     /// Lets the market take so much from requester 0's account, and the fee.
     pub(crate) fn approve(&mut self, amount: u128) {
         let arg = ApproveArgs {

@@ -24,7 +24,7 @@ use crate::{
 
 /// What the crate `ic-llm` sends, as far as these tests do.
 #[derive(Clone, CandidType)]
-struct V1Request {
+pub(crate) struct V1Request {
     model: String,
     messages: Vec<V1Message>,
     /// None, of whatever kind.
@@ -48,7 +48,7 @@ struct V1Reply {
 }
 
 /// One message to a model.
-fn ask(model: &str, content: &str) -> V1Request {
+pub(crate) fn ask(model: &str, content: &str) -> V1Request {
     V1Request {
         model: model.to_owned(),
         messages: vec![V1Message::User {
