@@ -22,10 +22,10 @@ const PACKAGE: &str = "assay-engine-conformance";
 const PROGRAM: &str = "engine-conformance";
 const MODULE: &str = "engine_conformance.wasm";
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
-/// Tokens of the default model where it runs at full speed, and where it does not.
+/// Tokens of the default model where it runs at full speed, and elsewhere.
 const MANY: &str = "700";
 const FEW: &str = "16";
-/// Tiny models of each variant on other machines than this one, unless all are asked for.
+/// Tiny models of each variant but of the release build here, unless all are asked for.
 const MODELS: &str = "1";
 
 /// A processor that qemu plays.
@@ -98,24 +98,25 @@ pub(super) fn run(
         Some(model) => model.to_owned(),
         None => model::convert(workspace, Profile::Dev, &places)?,
     };
-    let target = workspace.target.join("conformance/native");
-    build(workspace, &["--bin", PROGRAM], None, &target, &[])?;
-    for (name, program, tokens) in [
+    build(workspace, &["--bin", PROGRAM], None, &[])?;
+    for (name, program, models, tokens) in [
         (
             "native, release",
-            target.join("release").join(PROGRAM),
+            target(workspace).join("release").join(PROGRAM),
+            None,
             MANY,
         ),
         (
             "native, debug",
             workspace.program(Profile::Dev, PROGRAM),
+            models,
             FEW,
         ),
     ] {
         runs.push(Run {
             machine: name.to_owned(),
             words: vec![program.into()],
-            models: None,
+            models,
             tokens,
         });
     }
@@ -164,19 +165,23 @@ fn wasm(
         Err(error) => Err(format!("{error:#}")),
         Ok(python) => Ok(vec![python.into(), here.join("run_wasmtime.py").into()]),
     };
-    for (name, features, folder, tokens) in [
-        ("wasm", "-C target-feature=+simd128", "engine-simd", MANY),
-        ("wasm without vectors", "", "engine-scalar", FEW),
+    let many = if models.is_some() { FEW } else { MANY };
+    for (name, features, file, tokens) in [
+        ("wasm", "-C target-feature=+simd128", "simd.wasm", many),
+        ("wasm without vectors", "", "scalar.wasm", FEW),
     ] {
         if !has_target(WASM_TARGET) {
             let why = format!("no standard library; install it: rustup target add {WASM_TARGET}");
             count.skip(name, &why)?;
             continue;
         }
-        let target = workspace.target.join("conformance").join(folder);
         let flags = [("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", features)];
-        build(workspace, &["--lib"], Some(WASM_TARGET), &target, &flags)?;
-        let module = target.join(WASM_TARGET).join("release").join(MODULE);
+        build(workspace, &["--lib"], Some(WASM_TARGET), &flags)?;
+        // The other one is built in the same place.
+        let built = target(workspace).join(WASM_TARGET).join("release");
+        let module = built.join(file);
+        std::fs::copy(built.join(MODULE), &module)
+            .with_context(|| format!("cannot make {}", module.display()))?;
         for (machine, words) in [("Node.js", &node), ("wasmtime", &wasmtime)] {
             let name = format!("{name} in {machine}");
             match words {
@@ -243,19 +248,23 @@ fn browser(
     })
 }
 
-/// Builds one target of the package, in release, into a folder of its own, with no more of the engine than it needs.
+/// Where all of it is built: not where the programs are, which need more of the engine.
+fn target(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("conformance")
+}
+
+/// Builds a part of the package, in release.
 fn build(
     workspace: &Workspace,
-    target: &[&str],
+    part: &[&str],
     machine: Option<&str>,
-    folder: &Path,
     variables: &[(&str, &str)],
 ) -> anyhow::Result<()> {
     let mut cargo = workspace.release("build", &[PACKAGE]);
     cargo
-        .args(target)
+        .args(part)
         .arg("--target-dir")
-        .arg(folder)
+        .arg(target(workspace))
         .envs(variables.iter().copied());
     if let Some(machine) = machine {
         cargo.args(["--target", machine]);
@@ -297,17 +306,16 @@ impl Emulated {
             )));
         }
         let variable = self.target.to_uppercase().replace('-', "_");
-        let target = workspace.target.join("conformance/emulated");
         let linker = format!("CARGO_TARGET_{variable}_LINKER");
         let variables = [(&linker[..], self.linker)];
         build(
             workspace,
             &["--bin", PROGRAM],
             Some(self.target),
-            &target,
             &variables,
         )?;
-        Ok(Ok(target.join(self.target).join("release").join(PROGRAM)))
+        let built = target(workspace).join(self.target).join("release");
+        Ok(Ok(built.join(PROGRAM)))
     }
 }
 
