@@ -211,15 +211,20 @@ impl Chain {
             (self.jobs, "jobs"),
             (self.purse, "purse"),
         ] {
-            self.network.stop_canister(id, Some(admin())).unwrap();
             let arg = if name == "purse" {
                 encode_args(())
             } else {
                 encode_one(None::<()>)
             };
-            self.upgrade(id, name, &arg.unwrap()).unwrap();
-            self.network.start_canister(id, Some(admin())).unwrap();
+            self.upgrade_stopped(id, name, &arg.unwrap());
         }
+    }
+
+    /// Upgrades one of them in that way.
+    pub(crate) fn upgrade_stopped(&mut self, id: Principal, name: &str, arg: &[u8]) {
+        self.network.stop_canister(id, Some(admin())).unwrap();
+        self.upgrade(id, name, arg).unwrap();
+        self.network.start_canister(id, Some(admin())).unwrap();
     }
 
     /// Calls an update and waits for its answer.

@@ -215,11 +215,7 @@ pub(crate) fn natively(chain: &mut Chain, live: impl FnOnce(&mut Native<'_>)) {
     let passed = now.since(Timestamp(chain.time()));
     network.advance_time(Duration::from_nanos(passed));
     give_memory(chain, bytes);
-    chain
-        .upgrade(jobs, "jobs", &encode_one(None::<()>).unwrap())
-        .unwrap();
-    let network = chain.network();
-    network.start_canister(jobs, Some(admin())).unwrap();
+    chain.upgrade_stopped(jobs, "jobs", &encode_one(None::<()>).unwrap());
 }
 
 /// Replaces the memory of the jobs canister, which is stopped.

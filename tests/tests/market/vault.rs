@@ -108,12 +108,7 @@ impl Bank {
         let args = LedgerArgs {
             ledger: Some(ledger),
         };
-        let jobs = chain.jobs;
-        chain.network().stop_canister(jobs, Some(admin())).unwrap();
-        chain
-            .upgrade(jobs, "jobs", &encode_one(Some(args)).unwrap())
-            .unwrap();
-        chain.network().start_canister(jobs, Some(admin())).unwrap();
+        chain.upgrade_stopped(chain.jobs, "jobs", &encode_one(Some(args)).unwrap());
         Self { chain, ledger }
     }
 
