@@ -42,11 +42,7 @@ pub(crate) fn lint(workspace: &Workspace, may_install: bool) -> anyhow::Result<E
         process::out(&line)?;
     }
     process::out(&format!("{passed} passed, {failed} failed"))?;
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(process::exit_code(failed == 0))
 }
 
 /// The whole check.

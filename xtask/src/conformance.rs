@@ -239,11 +239,7 @@ pub(crate) fn run(
         run_suite(workspace, may_install, suite, &variables, &mut count)?;
     }
     process::out(&count.lines())?;
-    Ok(if count.failed == 0 && count.passed > 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(process::exit_code(count.failed == 0 && count.passed > 0))
 }
 
 fn run_suite(

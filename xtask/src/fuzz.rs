@@ -130,10 +130,7 @@ pub(crate) fn run(
             input.display()
         ))?;
     }
-    Ok(match crashed.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(process::exit_code(crashed.is_empty()))
 }
 
 /// Builds all targets; gives the folder of the programs.

@@ -25,7 +25,7 @@ const CORE: (&str, &str, &str) = ("assay-jobs-core", "random_market", "random_ma
 const CORE_SEEDS: u64 = 2_560;
 /// The canisters' tests, and their seeds.
 const CANISTERS: (&str, u64) = ("random::seed", 1_000);
-/// The test of a full queue, and what makes it whole.
+/// What the tests of a full queue and of a crowded registry have in their names, and what makes them whole.
 const LOAD: (&str, &str) = ("overtax", "ASSAY_LOAD_FULL");
 /// How many seeds those tests run.
 const SEEDS_VARIABLE: &str = "ASSAY_NIGHTLY_SEEDS";
@@ -39,7 +39,7 @@ enum Part {
     Core,
     /// Random commands to the built canisters.
     Canisters,
-    /// A full queue, and ten thousand leases that end together.
+    /// A full queue, ten thousand leases that end together, and a crowded registry.
     Load,
 }
 

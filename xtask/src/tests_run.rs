@@ -106,11 +106,7 @@ pub(crate) fn run(
         }
     }
     process::out(&total.summary())?;
-    Ok(if status.success() && !lacking {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(process::exit_code(status.success() && !lacking))
 }
 
 /// Runs `cargo test`, shows its lines, and counts.
@@ -131,11 +127,7 @@ fn counted(cargo: &mut Command) -> anyhow::Result<(ExitStatus, Total)> {
 pub(crate) fn summed(cargo: &mut Command) -> anyhow::Result<ExitCode> {
     let (status, total) = counted(cargo)?;
     process::out(&total.summary())?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(process::exit_code(status.success()))
 }
 
 /// Where the `icp` command that tests use is installed.

@@ -141,10 +141,7 @@ pub(super) fn run(
     browser(workspace, may_install, &model, &mut count)?;
     process::out(&format!("skipped {}", count.skipped))?;
     process::out(&format!("{} passed, {} failed", count.passed, count.failed))?;
-    Ok(match count.failed == 0 && count.passed > 0 {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(process::exit_code(count.failed == 0 && count.passed > 0))
 }
 
 /// WebAssembly with vectors and without, in two machines with compilers of their own.
